@@ -1,0 +1,12 @@
+"""One experiment seed, many independent seeds: each place that draws random numbers has a path of its own."""
+
+import hashlib
+
+
+def derive_seed(seed: int, *path: str | int) -> int:
+    """A seed in 0 … 2⁶³−1 for `path` below `seed`; the same arguments give the same seed on every machine and version.
+
+    Paths in use: ("execution", cell, index), ("noise", cell), ("holdout",), ("split",).
+    """
+    text = "/".join(str(part) for part in (seed, *path))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,1 @@
+"""The FastAPI process. Imports the store and inference; never torch."""
