@@ -1,0 +1,143 @@
+"""What lies around the pixels of a PNG, JPEG or WEBP file: the metadata is cut away, the orientation kept.
+
+Pillow parses metadata while it opens a file and answers damage there with Python warnings, which one thread cannot
+silence for itself alone: `warnings.catch_warnings` acts on the whole process. What it never sees it cannot warn about,
+and no compressed text or colour profile is unpacked either. Colour profiles are therefore not applied: pixel values
+count as sRGB, in training and in serving.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+from noisegate.errors import InvalidImage
+
+Kind = Literal["PNG", "JPEG", "WEBP"]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
+_PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_JPEG_STANDALONE = {0x01, *range(0xD0, 0xD8)}
+_JPEG_START_OF_SCAN = 0xDA
+# APP0 (JFIF) and APP14 (Adobe) say how colours are coded; the other application segments are metadata.
+_JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}
+_EXIF_PREFIX = b"Exif\x00\x00"
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Container:
+    """An image file without its metadata, and how to turn it upright (EXIF orientation, 1 … 8)."""
+
+    kind: Kind
+    data: bytes
+    orientation: int
+
+
+def refuse(detail: str, remedy: str) -> InvalidImage:
+    """The error for an image that cannot be read; its field is always `image`."""
+    return InvalidImage(detail, field="image", remedy=remedy)
+
+
+def truncated() -> InvalidImage:
+    return refuse("is cut short: its end is missing", "Send the whole file.")
+
+
+def unwrap(data: bytes) -> Container:
+    """Recognise an image by its first bytes, whatever its name, and cut its metadata away.
+
+    Raises:
+        InvalidImage: neither PNG, JPEG nor WEBP; an animated PNG; a PNG or WEBP that is damaged or cut short.
+    """
+    if data.startswith(PNG_SIGNATURE):
+        return _unwrap_png(data)
+    if data.startswith(_JPEG_SIGNATURE):
+        return _unwrap_jpeg(data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _unwrap_webp(data)
+    raise refuse("is not a PNG, JPEG or WEBP image", "Convert it to PNG, JPEG or WEBP; renaming it is not enough.")
+
+
+def animated() -> InvalidImage:
+    return refuse("is animated; which of its frames is meant is not clear", "Send one frame as an image of its own.")
+
+
+def _unwrap_png(data: bytes) -> Container:
+    kept, exif = [PNG_SIGNATURE], b""
+    at, name = len(PNG_SIGNATURE), b""
+    while name != b"IEND":
+        if at + 12 > len(data):
+            raise truncated()
+        length, name = struct.unpack_from(">I4s", data, at)
+        chunk = data[at : at + 12 + length]
+        if len(chunk) < 12 + length:
+            raise truncated()
+        content = chunk[8:-4]
+        if name in _PNG_KEPT:
+            # Pillow checks the sums of headers, not those of pixel data.
+            if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+                raise refuse("is damaged: a checksum does not match", "Send an intact copy.")
+            kept.append(chunk)
+        elif name == b"acTL" and int.from_bytes(content[:4], "big") > 1:
+            raise animated()
+        elif name == b"eXIf":
+            exif = content
+        at += len(chunk)
+    return Container("PNG", b"".join(kept), read_orientation(exif))
+
+
+def _unwrap_jpeg(data: bytes) -> Container:
+    kept, exif = [data[:2]], b""
+    at = 2
+    while at + 4 <= len(data):
+        marker = data[at + 1]
+        # Bytes between segments are skipped, as every decoder does; so are fill bytes and escaped ones.
+        if data[at] != 0xFF or marker in (0x00, 0xFF):
+            at += 1
+            continue
+        if marker == _JPEG_START_OF_SCAN:
+            break
+        end = at + 2 if marker in _JPEG_STANDALONE else at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = data[at:end]
+        if marker not in _JPEG_METADATA:
+            kept.append(segment)
+        elif segment[4:].startswith(_EXIF_PREFIX) and not exif:
+            exif = segment[4:]
+        at = end
+    return Container("JPEG", b"".join([*kept, data[at:]]), read_orientation(exif))
+
+
+def _unwrap_webp(data: bytes) -> Container:
+    if 8 + int.from_bytes(data[4:8], "little") > len(data):
+        raise truncated()
+    exif = b""
+    at = 12
+    while at + 8 <= len(data):
+        name, length = struct.unpack_from("<4sI", data, at)
+        if name == b"EXIF":
+            exif = data[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
+    # Pillow does not parse a WEBP's metadata unless asked, so the file may keep it.
+    return Container("WEBP", data, read_orientation(exif))
+
+
+def read_orientation(exif: bytes) -> int:
+    """The orientation (1 … 8) that an EXIF block gives; 1, upright, if it gives none or is damaged.
+
+    A damaged block is no reason to refuse an image: its pixels are whole.
+    """
+    tiff = exif.removeprefix(_EXIF_PREFIX)
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * entries, 12):
+            tag, value = struct.unpack_from(f"{order}H6xH", tiff, entry)
+            if tag == _EXIF_ORIENTATION:
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:
+        return 1
+    return 1

@@ -1,0 +1,108 @@
+"""Image files to pixels: the one way in, for training and for serving, so that both see the same values.
+
+PNG, JPEG and WEBP only. What every file becomes, in this order:
+
+- turned upright by its EXIF orientation;
+- 16-bit gray divided by 257 and rounded (65,535 becomes 255); 16-bit colour loses its low byte, as Pillow reads it;
+- palette, gray, CMYK and YCCK converted to RGB, without colour profiles;
+- transparency composited over white;
+- resized straight to a square by antialiased bilinear filtering, if it has another size.
+
+Nothing global is changed by a call, so any number of threads may decode at once.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL.ImageFile import ImageFile
+
+from noisegate.errors import InvalidImage, TooLarge
+from noisegate.inference.containers import Container, Kind, animated, refuse, truncated, unwrap
+
+# The classes themselves rather than Image.open, which warns about large images before their size can be checked,
+# and which turns a JPEG with a second picture (MPO, as telephones write it) into an animated image.
+_READERS: dict[Kind, type[ImageFile]] = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+}
+
+# What Pillow and the libraries below it are known to raise on hostile bytes.
+_PILLOW_FAILURES = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """The largest image file read: its size in bytes, and width times height, checked before any pixel is decoded."""
+
+    max_bytes: int = 10 * 2**20
+    max_pixels: int = 50_000_000
+
+
+def decode_image(data: bytes, image_size: int, limits: ImageLimits) -> npt.NDArray[np.uint8]:
+    """The pixels of an image file, as uint8 RGB of shape (image_size, image_size, 3).
+
+    Raises:
+        InvalidImage: not a PNG, JPEG or WEBP; animated, damaged or cut short.
+        TooLarge: more bytes or more pixels than `limits` allow.
+    """
+    if len(data) > limits.max_bytes:
+        raise TooLarge(
+            f"has {len(data):,} bytes; at most {limits.max_bytes:,} are read",
+            field="image",
+            remedy="Send a smaller or more strongly compressed image.",
+        )
+    container = unwrap(data)
+    try:
+        image = _load(container, limits)
+        return _resized(_upright(_to_rgb(image), container.orientation), image_size)
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels("", limits) from error
+    except _PILLOW_FAILURES as error:
+        if "truncated" in str(error):
+            raise truncated() from error
+        raise refuse(f"is damaged: {error}", "Send an intact copy.") from error
+
+
+def resize_pixels(pixels: npt.NDArray[np.uint8], image_size: int) -> npt.NDArray[np.uint8]:
+    """Pixels (height, width, 3) in the size (image_size, image_size, 3), exactly as `decode_image` resizes."""
+    return _resized(Image.fromarray(pixels), image_size)
+
+
+def _load(container: Container, limits: ImageLimits) -> Image.Image:
+    image = _READERS[container.kind](BytesIO(container.data))
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise _too_many_pixels(f"{width:,}×{height:,} = ", limits, width * height)
+    if getattr(image, "n_frames", 1) > 1:
+        raise animated()
+    image.load()
+    return image

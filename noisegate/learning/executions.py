@@ -1,0 +1,177 @@
+"""One cell from its data to its results: what is trained on, and what is measured afterwards."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt8
+
+from noisegate.learning.calibration import DEFAULT_MAX_FALSE_REJECT, calibrate, reject_scores, rejections, threshold
+from noisegate.learning.metrics import probabilities_of, table1
+from noisegate.learning.noise import noise_chunks
+from noisegate.learning.training import Diverged, Progress, Trained, predict, train
+from noisegate.manifest import Calibration, Metrics
+from noisegate.seeds import derive_seed
+from noisegate.spec import ExperimentSpec
+
+Images = UInt8[np.ndarray, "n size size 3"]
+Labels = Int64[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class CellData:
+    """A dataset at the cell's image size. Arrays may be read-only memory maps; labels are 0 … len(classes) − 1."""
+
+    classes: tuple[str, ...]
+    train_images: Images
+    train_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    dataset_hash: str
+
+
+@dataclass(frozen=True)
+class PreparedCell:
+    """A cell ready to train: fixed over all of its executions. The noise class's label is len(classes)."""
+
+    spec: ExperimentSpec
+    cell: int
+    classes: tuple[str, ...]
+    dataset_hash: str
+    images: Images
+    labels: Labels
+    known_images: int
+    holdout_images: Images
+    holdout_labels: Labels
+    test_images: Images
+    test_labels: Labels
+
+    @property
+    def outputs(self) -> int:
+        """The number of logits: the known classes, and noise if the cell has a noise class."""
+        return len(self.classes) + self.spec.has_noise_class
+
+
+@dataclass(frozen=True)
+class ExecutionOutcome:
+    """One execution that ran to its end. Calibration and holdout accuracy (0 … 1) are None without a holdout."""
+
+    trained: Trained
+    metrics: Metrics
+    calibration: Calibration | None
+    holdout_accuracy: float | None
+
+
+def prepare_cell(spec: ExperimentSpec, data: CellData, cell: int) -> PreparedCell:
+    """Set the holdout aside and draw the noise, both fixed over the cell's executions; copies each image at most once.
+
+    The holdout depends on the experiment's seed alone, so all cells with the same share set the same images aside.
+    1× noise is the mean class size of the whole training set, holdout included.
+
+    Args:
+        spec: one cell's spec, with an empty sweep.
+        cell: its number in the experiment.
+    """
+    assert not spec.sweep
+    assert data.train_images.shape[1:] == (spec.image_size, spec.image_size, 3)
+    held = holdout_mask(data.train_labels, spec.holdout, derive_seed(spec.seed, "holdout"))
+    kept = np.flatnonzero(~held)
+    noise = spec.noise_images(len(data.train_labels) / len(data.classes))
+    images = np.empty((len(kept) + noise, *data.train_images.shape[1:]), dtype=np.uint8)
+    # With mode="raise" NumPy would gather into a second buffer first; these indices are in range by construction.
+    np.take(data.train_images, kept, axis=0, out=images[: len(kept)], mode="clip")
+    _fill_with_noise(images[len(kept) :], spec, derive_seed(spec.seed, "noise", cell))
+    labels = np.full(len(images), len(data.classes), dtype=np.int64)
+    labels[: len(kept)] = data.train_labels[kept]
+    return PreparedCell(
+        spec=spec,
+        cell=cell,
+        classes=data.classes,
+        dataset_hash=data.dataset_hash,
+        images=images,
+        labels=labels,
+        known_images=len(kept),
+        holdout_images=data.train_images[held],
+        holdout_labels=data.train_labels[held],
+        test_images=data.test_images,
+        test_labels=data.test_labels,
+    )
+
+
+def holdout_mask(labels: Labels, share: float, seed: int) -> Bool[np.ndarray, " n"]:
+    """Which images are held out: round(share · n) of them, each class within one of its share.
+
+    A class keeps at least one image to train on. A share above 0 holds out at least one image.
+
+    Args:
+        share: 0 … 1, 1 excluded.
+    """
+    held = np.zeros(len(labels), dtype=np.bool_)
+    if share == 0:
+        return held
+    generator = np.random.default_rng(seed)
+    classes, counts = np.unique(labels, return_counts=True)
+    # Rounding the running total, not each class, keeps the sum right for many small classes.
+    running = np.rint(np.cumsum(counts) * share).astype(np.int64)
+    quotas = np.minimum(np.diff(running, prepend=0), counts - 1)
+    if not quotas.any():
+        quotas[counts.argmax()] = 1
+    for name, quota in zip(classes, quotas, strict=True):
+        held[generator.permutation(np.flatnonzero(labels == name))[:quota]] = True
+    return held
+
+
+def run_executions(
+    cell: PreparedCell,
+    seeds: Sequence[int],
+    *,
+    between_batches: Callable[[], None],
+    on_epoch: Callable[[Progress], None],
+    device: str = "cpu",
+) -> list[ExecutionOutcome | Diverged]:
+    """Train one execution a seed and measure each on the test set and the holdout; in the order of `seeds`.
+
+    Whatever the callbacks raise passes through. `false_reject` is taken at the default budget of 5 %.
+    """
+    results = train(
+        cell.images,
+        cell.labels,
+        network=cell.spec.network,
+        outputs=cell.outputs,
+        spec=cell.spec.training,
+        seeds=seeds,
+        known_images=cell.known_images,
+        device=device,
+        between_batches=between_batches,
+        on_epoch=on_epoch,
+    )
+    return [result if isinstance(result, Diverged) else _measure(cell, result, device) for result in results]
+
+
+def _measure(cell: PreparedCell, trained: Trained, device: str) -> ExecutionOutcome | Diverged:
+    known = len(cell.classes)
+    test_logits, _ = predict(trained.module, trained.mean, cell.test_images, device)
+    if not np.isfinite(test_logits).all():
+        return Diverged(trained.seed, len(trained.losses))
+    test = probabilities_of(test_logits)
+    if len(cell.holdout_images) == 0:
+        return ExecutionOutcome(trained, table1(test, cell.test_labels, known, rejected=None), None, None)
+    holdout_logits, _ = predict(trained.module, trained.mean, cell.holdout_images, device)
+    if not np.isfinite(holdout_logits).all():
+        return Diverged(trained.seed, len(trained.losses))
+    holdout = probabilities_of(holdout_logits)
+    calibration = calibrate(reject_scores(holdout, known))
+    rejected = rejections(test, known, threshold(calibration, DEFAULT_MAX_FALSE_REJECT))
+    return ExecutionOutcome(
+        trained=trained,
+        metrics=table1(test, cell.test_labels, known, rejected=rejected),
+        calibration=calibration,
+        holdout_accuracy=float((holdout.argmax(axis=1) == cell.holdout_labels).mean()),
+    )
+
+
+def _fill_with_noise(images: Images, spec: ExperimentSpec, seed: int) -> None:
+    if spec.noise is None:
+        return
+    for place, chunk in noise_chunks(np.random.default_rng(seed), spec.noise, len(images), spec.image_size):
+        images[place] = chunk

@@ -1,0 +1,174 @@
+"""A trained network as the files of a model: safetensors, manifest and ONNX, checked against each other."""
+
+import functools
+import platform
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from jaxtyping import Float, Float32, UInt8
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from noisegate import __version__
+from noisegate.learning.executions import ExecutionOutcome, PreparedCell
+from noisegate.learning.networks import build_network
+from noisegate.learning.training import Trained, predict
+from noisegate.manifest import ModelManifest
+
+# Largest |logit| difference allowed, in units of the largest |logit|. float32 sums in another order give about 1e-6.
+_RELATIVE_TOLERANCE = 1e-4
+_CHECKED_IMAGES = 32
+
+
+class ExportMismatch(Exception):
+    """ONNX Runtime does not answer as PyTorch does; the model must not be served."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What a model is stored as. `weights` is safetensors: `network.*` and the mean image as `mean` (0 … 255, HWC).
+
+    `onnx` takes uint8 `images` [batch, size, size, 3] and gives float32 `logits` [batch, outputs] and `features`
+    [batch, width], preprocessing included.
+    """
+
+    weights: bytes
+    manifest: ModelManifest
+    onnx: bytes
+
+
+class _Served(nn.Module):
+    """A network with its preprocessing: bytes of an image in, logits and features out."""
+
+    mean: Tensor
+
+    def __init__(self, network: nn.Module, mean: Float32[Tensor, "size size 3"]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+
+    def forward(
+        self, images: UInt8[Tensor, "batch size size 3"]
+    ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch width"]]:
+        answer: tuple[Tensor, Tensor] = self.network((images.to(torch.float32) - self.mean).permute(0, 3, 1, 2))
+        return answer
+
+
+def export_model(cell: PreparedCell, outcome: ExecutionOutcome, *, execution: int) -> ModelFiles:
+    """The files of one execution's model.
+
+    Args:
+        execution: the execution's index within its cell.
+
+    Raises:
+        ExportMismatch: ONNX Runtime's logits differ from PyTorch's by more than 1e-4 of the largest.
+    """
+    trained = outcome.trained
+    tensors = _Served(trained.module, torch.from_numpy(trained.mean)).state_dict()
+    graph = _with_weights(_graph(cell.spec.network, cell.spec.image_size, cell.outputs), tensors)
+    return ModelFiles(
+        weights=save(tensors),
+        manifest=_manifest(cell, outcome, execution, largest_difference(graph, trained, _checked_images(cell))),
+        onnx=graph,
+    )
+
+
+def largest_difference(graph: bytes, trained: Trained, images: UInt8[np.ndarray, "n size size 3"]) -> float:
+    """The largest |logit| difference between ONNX Runtime and PyTorch over `images`.
+
+    Raises:
+        ExportMismatch: it is more than 1e-4 of the largest |logit| (or than 1e-4, where all logits are below 1).
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    (served,) = session.run(["logits"], {"images": images})
+    logits, _ = predict(trained.module, trained.mean, images)
+    difference = float(np.abs(served - logits).max())
+    allowed = _RELATIVE_TOLERANCE * max(1.0, float(np.abs(logits).max()))
+    if not difference <= allowed:  # written so that NaN fails
+        raise ExportMismatch(
+            f"logits differ by {difference:.3g} between ONNX Runtime and PyTorch; {allowed:.3g} allowed"
+        )
+    return difference
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "noisegate": __version__,
+    }
+
+
+@functools.lru_cache(maxsize=16)
+def _graph(network: str, image_size: int, outputs: int) -> bytes:
+    """An architecture as ONNX, with made-up weights: tracing takes seconds, so a process does it once for each.
+
+    The weights are all different on purpose: the exporter merges tensors that are equal, as fresh biases would be.
+    """
+    generator = torch.Generator().manual_seed(0)
+    module = build_network(network, image_size=image_size, outputs=outputs, first_layer_std=1, generator=generator)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    served = _Served(module, torch.randn(image_size, image_size, 3, generator=generator)).eval()
+    program = torch.onnx.export(
+        served,
+        (torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8),),
+        input_names=["images"],
+        output_names=["logits", "features"],
+        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    for node in program.model_proto.graph.node:
+        node.ClearField("metadata_props")  # stack traces: paths of this machine, in every model
+    return program.model_proto.SerializeToString()
+
+
+def _with_weights(graph: bytes, tensors: dict[str, Tensor]) -> bytes:
+    """The same graph with other weights, by name.
+
+    Raises:
+        ExportMismatch: the graph has no weight of that name and shape.
+    """
+    model = onnx.ModelProto.FromString(graph)
+    places = {initializer.name: initializer for initializer in model.graph.initializer}
+    for name, tensor in tensors.items():
+        if name not in places or tuple(places[name].dims) != tuple(tensor.shape):
+            raise ExportMismatch(f"the exported graph has no weight {name} of shape {tuple(tensor.shape)}")
+        places[name].CopyFrom(onnx.numpy_helper.from_array(tensor.numpy(), name))
+    return model.SerializeToString()
+
+
+def _checked_images(cell: PreparedCell) -> UInt8[np.ndarray, "n size size 3"]:
+    real = np.asarray(cell.test_images[:_CHECKED_IMAGES])
+    random = np.random.default_rng(0).integers(0, 256, (_CHECKED_IMAGES, *real.shape[1:]), dtype=np.uint8)
+    return np.concatenate([real, random])
+
+
+def _manifest(cell: PreparedCell, outcome: ExecutionOutcome, execution: int, difference: float) -> ModelManifest:
+    return ModelManifest(
+        network=cell.spec.network,
+        image_size=cell.spec.image_size,
+        classes=list(cell.classes),
+        has_noise_class=cell.spec.has_noise_class,
+        calibration=outcome.calibration,
+        holdout_accuracy=outcome.holdout_accuracy,
+        metrics=outcome.metrics,
+        dataset_hash=cell.dataset_hash,
+        spec=cell.spec,
+        cell=cell.cell,
+        execution=execution,
+        seed=outcome.trained.seed,
+        precision=outcome.trained.precision,
+        device=outcome.trained.device,
+        versions=versions(),
+        onnx_largest_difference=difference,
+    )

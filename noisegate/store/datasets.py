@@ -1,0 +1,201 @@
+"""Dataset rows: registered when asked for, claimed and filled by a worker, found again by id, name or content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from noisegate.errors import Conflict, NotFound
+from noisegate.store import leases
+from noisegate.store.clock import seconds_now
+from noisegate.store.leases import Lease
+from noisegate.store.pages import Page, page_of
+from noisegate.store.states import DatasetState
+from noisegate.store.tables import Dataset, Experiment, utc_now
+
+BUILT_IN = ("digits", "cifar10")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What ingestion found and where it put it."""
+
+    classes: list[str]
+    counts: dict[str, dict[str, int]]
+    train_count: int
+    test_count: int
+    skipped: int
+    content_hash: str
+    images_digest: str
+    labels_digest: str
+    licence: str | None
+
+
+def register(session: Session, *, name: str, source: str, image_size: int, upload_digest: str | None) -> Dataset:
+    """A dataset to be ingested; the one that is there already if the same archive was sent before at the same size.
+
+    Raises:
+        Conflict: another dataset has this name.
+    """
+    if (known := _same_source(session, source, image_size, upload_digest)) is not None:
+        return known
+    if (holder := session.scalar(sa.select(Dataset).where(_alive(), Dataset.name == name))) is not None:
+        remedy = "Choose another name, or delete that dataset."
+        raise Conflict(f"the name {name!r} belongs to dataset {holder.id}", field="name", remedy=remedy)
+    dataset = Dataset(name=name, source=source, image_size=image_size, upload_digest=upload_digest)
+    session.add(dataset)
+    session.flush()
+    return dataset
+
+
+def _same_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
+    query = sa.select(Dataset).where(
+        _alive(),
+        Dataset.source == source,
+        Dataset.image_size == image_size,
+        Dataset.upload_digest == upload_digest if upload_digest else Dataset.upload_digest.is_(None),
+    )
+    found = session.scalars(query.order_by(Dataset.id)).first()
+    return _followed(session, found) if found else None
+
+
+def get(session: Session, reference: str) -> Dataset:
+    """The dataset with this id or name; for an upload that repeated another dataset, that other one.
+
+    Raises:
+        NotFound: nobody has this id, and nobody alive this name.
+    """
+    query = sa.select(Dataset).where(sa.or_(Dataset.id == reference, sa.and_(_alive(), Dataset.name == reference)))
+    dataset = session.scalars(query).first()
+    if dataset is None:
+        raise NotFound(f"there is no dataset {reference!r}", field="dataset", remedy="GET /datasets lists them.")
+    return _followed(session, dataset)
+
+
+def names(session: Session) -> Sequence[str]:
+    """The names of the datasets that experiments may use now."""
+    return session.scalars(
+        sa.select(Dataset.name).where(Dataset.state == DatasetState.READY).order_by(Dataset.name)
+    ).all()
+
+
+def page(session: Session, *, cursor: str | None, limit: int) -> Page[Dataset]:
+    """Newest first, repeated uploads left out."""
+    return page_of(session, sa.select(Dataset).where(Dataset.same_as.is_(None)), Dataset.id, cursor=cursor, limit=limit)
+
+
+def claim(
+    session: Session, dataset_id: str | None, *, owner: str, lease_seconds: float
+) -> tuple[Dataset, Lease] | None:
+    """Claim a dataset to ingest: this one, or with None the one that has waited longest."""
+    if dataset_id is None:
+        query = sa.select(Dataset.id).where(leases.waiting(Dataset)).order_by(Dataset.id).limit(1)
+        dataset_id = session.scalar(query.with_for_update(skip_locked=True))
+    if dataset_id is None:
+        return None
+    granted = leases.claim(session, Dataset, [dataset_id], owner=owner, lease_seconds=lease_seconds, images_done=0)
+    return (session.get_one(Dataset, granted[0].id, populate_existing=True), granted[0]) if granted else None
+
+
+def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
+    """The dataset is there. If its content is known already, it becomes another name for the dataset that has it.
+
+    Raises:
+        LeaseLost: another worker has taken over.
+    """
+    query = sa.select(Dataset).where(
+        Dataset.content_hash == packed.content_hash, Dataset.state == DatasetState.READY, Dataset.id != lease.id
+    )
+    twin = session.scalars(query.order_by(Dataset.id)).first()
+    same_as = _followed(session, twin).id if twin else None
+    leases.write(
+        session,
+        Dataset,
+        lease,
+        state=DatasetState.READY,
+        lease_until=None,
+        finished_at=utc_now(),
+        images_done=packed.train_count + packed.test_count,
+        same_as=same_as,
+        **vars(packed),
+    )
+    return _followed(session, session.get_one(Dataset, lease.id, populate_existing=True))
+
+
+def record_failed(session: Session, lease: Lease, error: dict[str, Any]) -> None:
+    """The dataset cannot be had; `error` is a problem that says why.
+
+    Raises:
+        LeaseLost: another worker has taken over.
+    """
+    changes = {"state": DatasetState.FAILED, "lease_until": None, "finished_at": utc_now(), "error": error}
+    leases.write(session, Dataset, lease, **changes)
+
+
+def upload_in_use(session: Session, upload_digest: str) -> bool:
+    """Whether a dataset still waits to be ingested from this archive."""
+    query = sa.select(Dataset.id).where(Dataset.upload_digest == upload_digest, Dataset.state == DatasetState.INGESTING)
+    return session.scalars(query).first() is not None
+
+
+def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> list[str]:
+    """Take lost leases away: ingestions lost too often fail with `error`, the others wait again. Answers the latter's ids."""
+    lost = session.execute(
+        sa.select(Dataset.id, Dataset.losses)
+        .where(Dataset.state == DatasetState.INGESTING, leases.expired(Dataset))
+        .with_for_update(skip_locked=True)
+    ).all()
+    waiting = []
+    for id, losses in lost:
+        failing = losses + 1 >= max_losses
+        changes = {"state": DatasetState.FAILED, "error": error, "finished_at": utc_now()} if failing else {}
+        session.execute(
+            sa.update(Dataset)
+            .where(Dataset.id == id)
+            .values(owner=None, lease_until=None, losses=losses + 1, woken_at=seconds_now(), **changes)
+        )
+        if not failing:
+            waiting.append(id)
+    return waiting
+
+
+def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
+    """Datasets that wait although they were woken long ago; they count as woken now."""
+    statement = (
+        sa.update(Dataset)
+        .where(leases.overdue(Dataset, wakeup_seconds))
+        .values(woken_at=seconds_now())
+        .returning(Dataset.id)
+    )
+    return session.scalars(statement).all()
+
+
+def delete(session: Session, dataset_id: str) -> list[str]:
+    """Remove the dataset, and the other names of it. Answers the digests of files that no row needs any more.
+
+    Raises:
+        NotFound: no such dataset.
+        Conflict: experiments refer to it, or it is being ingested.
+    """
+    dataset = get(session, dataset_id)
+    if session.scalars(sa.select(Experiment.id).where(Experiment.dataset_id == dataset.id)).first() is not None:
+        remedy = "Its experiments' results could no longer be traced; it stays as long as they do."
+        raise Conflict(f"experiments use dataset {dataset.id}", field="dataset", remedy=remedy)
+    if dataset.state is DatasetState.INGESTING:
+        raise Conflict(f"dataset {dataset.id} is being ingested", remedy="Wait until it is ready or has failed.")
+    digests = [digest for digest in (dataset.images_digest, dataset.labels_digest) if digest]
+    session.execute(sa.delete(Dataset).where(Dataset.same_as == dataset.id))
+    session.delete(dataset)
+    session.flush()
+    in_use = sa.select(Dataset.id).where(sa.or_(Dataset.images_digest.in_(digests), Dataset.labels_digest.in_(digests)))
+    return [] if session.scalars(in_use).first() else digests
+
+
+def _alive() -> sa.ColumnElement[bool]:
+    return Dataset.state != DatasetState.FAILED
+
+
+def _followed(session: Session, dataset: Dataset) -> Dataset:
+    return session.get_one(Dataset, dataset.same_as) if dataset.same_as else dataset

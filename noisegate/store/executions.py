@@ -1,0 +1,180 @@
+"""Executions: claimed by workers, renewed while they train, ended exactly once.
+
+Every function here that ends an execution also settles its experiment, in the caller's transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, selectinload
+
+from noisegate.store import experiments, leases
+from noisegate.store.clock import seconds_now
+from noisegate.store.leases import Lease
+from noisegate.store.pages import Page, page_of
+from noisegate.store.states import State
+from noisegate.store.tables import Cell, Execution, Experiment, utc_now
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a succeeded execution yields; `metrics` is a manifest.Metrics as JSON."""
+
+    metrics: dict[str, Any]
+    holdout_accuracy: float | None
+    losses_by_epoch: list[float]
+    train_seconds: float
+    images_per_second: float
+    precision: str
+    device: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """What a look for lost leases found."""
+
+    requeued: list[str]
+    failed: list[str]
+    cancelled: list[str]
+
+
+def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) -> list[tuple[Execution, Lease]]:
+    """Claim what has waited longest: up to `capacity` executions, all of one cell.
+
+    Within an experiment every cell gets its first execution before any gets its second, so that a table fills evenly.
+    """
+    chosen = session.scalar(
+        sa.select(Execution.cell_id)
+        .join(Execution.cell)
+        .where(leases.waiting(Execution))
+        .order_by(Execution.experiment_id, Execution.position, Cell.position)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=Execution)
+    )
+    if chosen is None:
+        return []
+    candidates = session.scalars(
+        sa.select(Execution.id)
+        .where(Execution.cell_id == chosen, leases.waiting(Execution))
+        .order_by(Execution.position)
+        .limit(capacity)
+        .with_for_update(skip_locked=True)
+    ).all()
+    changes = {"state": State.RUNNING, "started_at": utc_now(), "epochs_done": 0, "error": None}
+    granted = leases.claim(session, Execution, candidates, owner=owner, lease_seconds=lease_seconds, **changes)
+    claimed = {lease.id: lease for lease in granted}
+    if claimed:
+        experiments.settle(session, session.get_one(Cell, chosen).experiment_id)
+    query = sa.select(Execution).where(Execution.id.in_(claimed)).order_by(Execution.position)
+    query = query.options(selectinload(Execution.cell).selectinload(Cell.experiment).selectinload(Experiment.dataset))
+    found = session.scalars(query.execution_options(populate_existing=True))
+    return [(execution, claimed[execution.id]) for execution in found]
+
+
+def renew(session: Session, lease: Lease, lease_seconds: float, **progress: object) -> bool:
+    """Extend the lease and note the progress (epochs_done, images_per_second). Answers whether the execution may go on.
+
+    Raises:
+        LeaseLost: it is no longer this worker's.
+    """
+    leases.renew(session, Execution, lease, lease_seconds, **progress)
+    query = sa.select(Experiment.state).join(Execution, Execution.experiment_id == Experiment.id)
+    return session.scalar(query.where(Execution.id == lease.id)) != State.CANCELLING
+
+
+def record_success(session: Session, lease: Lease, outcome: Outcome) -> Experiment:
+    """The execution's one accepted result.
+
+    Raises:
+        LeaseLost: another worker has taken over; nothing was recorded.
+    """
+    changes = {"state": State.SUCCEEDED, "epochs_done": Execution.epochs, **vars(outcome)}
+    return _end(session, lease, **changes)
+
+
+def record_failure(session: Session, lease: Lease, error: dict[str, Any]) -> Experiment:
+    """The execution failed for a reason that another attempt would meet again."""
+    return _end(session, lease, state=State.FAILED, error=error)
+
+
+def record_cancelled(session: Session, lease: Lease) -> Experiment:
+    """The execution stopped because its experiment was cancelled."""
+    return _end(session, lease, state=State.CANCELLED)
+
+
+def release(session: Session, lease: Lease) -> None:
+    """Give the execution back, to be started again by anyone; not counted as a loss."""
+    changes = {"state": State.QUEUED, "lease_until": None, "epochs_done": 0, "started_at": None}
+    leases.write(session, Execution, lease, woken_at=seconds_now(), **changes)
+
+
+def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> Reaped:
+    """Take lost leases away: executions of cancelled experiments end, those lost too often fail with `error`, others wait again."""
+    lost = session.execute(
+        sa.select(Execution.id, Execution.experiment_id, Execution.losses, Experiment.state)
+        .join(Experiment, Experiment.id == Execution.experiment_id)
+        .where(Execution.state == State.RUNNING, leases.expired(Execution))
+        .with_for_update(skip_locked=True, of=Execution)
+    ).all()
+    found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
+    for id, experiment_id, losses, experiment_state in lost:
+        target = _after_loss(experiment_state, losses + 1, max_losses)
+        found[target].append(id)
+        session.execute(
+            sa.update(Execution)
+            .where(Execution.id == id)
+            .values(
+                state=target,
+                owner=None,
+                lease_until=None,
+                losses=losses + 1,
+                woken_at=seconds_now(),
+                epochs_done=0,
+                error=error if target is State.FAILED else None,
+                finished_at=utc_now() if target.terminal else None,
+            )
+        )
+        experiments.settle(session, experiment_id)
+    return Reaped(found[State.QUEUED], found[State.FAILED], found[State.CANCELLED])
+
+
+def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[str]:
+    """Executions that wait although they were woken long ago, at most `limit`; they count as woken now."""
+    chosen = (
+        sa.select(Execution.id)
+        .where(leases.overdue(Execution, wakeup_seconds))
+        .order_by(Execution.experiment_id, Execution.position)
+        .limit(limit)
+    )
+    statement = sa.update(Execution).where(Execution.id.in_(chosen)).values(woken_at=seconds_now())
+    return session.scalars(statement.returning(Execution.id)).all()
+
+
+def page(
+    session: Session, experiment_id: str, *, state: State | None, cursor: str | None, limit: int
+) -> Page[Execution]:
+    """An experiment's executions, newest first, each with its cell."""
+    query = sa.select(Execution).where(Execution.experiment_id == experiment_id).options(selectinload(Execution.cell))
+    if state is not None:
+        query = query.where(Execution.state == state)
+    return page_of(session, query, Execution.id, cursor=cursor, limit=limit)
+
+
+def of_experiment(session: Session, experiment_id: str) -> Sequence[Execution]:
+    """All executions of an experiment, by cell and number."""
+    query = sa.select(Execution).join(Execution.cell).where(Execution.experiment_id == experiment_id)
+    return session.scalars(query.order_by(Cell.position, Execution.position)).all()
+
+
+def _end(session: Session, lease: Lease, **changes: object) -> Experiment:
+    leases.write(session, Execution, lease, lease_until=None, finished_at=utc_now(), **changes)
+    return experiments.settle(session, session.get_one(Execution, lease.id).experiment_id)
+
+
+def _after_loss(experiment: State, losses: int, max_losses: int) -> State:
+    if experiment is State.CANCELLING:
+        return State.CANCELLED
+    return State.FAILED if losses >= max_losses else State.QUEUED

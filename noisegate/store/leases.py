@@ -1,0 +1,101 @@
+"""Claims on rows, for executions and datasets alike: claim, renew, give back, lose.
+
+A row is claimed by compare-and-swap, so two workers never hold it together, whatever messages they got. (owner, attempt)
+is the fence: `attempt` rises with each claim, and a write that names an old pair touches nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from noisegate.store.clock import seconds_now
+from noisegate.store.states import DatasetState, State
+from noisegate.store.tables import Dataset, Execution
+
+
+class LeaseLost(Exception):
+    """The row is no longer this worker's: its lease ran out and it was taken away, cancelled or deleted."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A claim that was granted."""
+
+    id: str
+    owner: str
+    attempt: int
+
+
+LeasedTable = type[Execution] | type[Dataset]
+
+# The state in which a row waits for a worker.
+_WAITING: dict[LeasedTable, str] = {Execution: State.QUEUED, Dataset: DatasetState.INGESTING}
+
+
+def claim(
+    session: Session,
+    table: LeasedTable,
+    ids: Sequence[str],
+    *,
+    owner: str,
+    lease_seconds: float,
+    **changes: object,
+) -> list[Lease]:
+    """Claim those of `ids` that nobody holds; `changes` are set along with the lease."""
+    statement = (
+        sa.update(table)
+        .where(table.id.in_(ids), waiting(table))
+        .values(owner=owner, attempt=table.attempt + 1, lease_until=seconds_now() + lease_seconds, **changes)
+        .returning(table.id, table.attempt)
+        .execution_options(synchronize_session=False)
+    )
+    return [Lease(id, owner, attempt) for id, attempt in session.execute(statement)]
+
+
+def waiting(table: LeasedTable) -> sa.ColumnElement[bool]:
+    """True for rows that a worker may claim."""
+    return sa.and_(table.state == _WAITING[table], table.lease_until.is_(None))
+
+
+def overdue(table: LeasedTable, wakeup_seconds: float) -> sa.ColumnElement[bool]:
+    """True for rows that wait although a wake-up was sent long ago: it may have been lost."""
+    return sa.and_(waiting(table), table.woken_at < seconds_now() - wakeup_seconds)
+
+
+def fenced(table: LeasedTable, lease: Lease) -> sa.ColumnElement[bool]:
+    """True for the leased row as long as the lease is this one."""
+    return sa.and_(
+        table.id == lease.id,
+        table.owner == lease.owner,
+        table.attempt == lease.attempt,
+        table.lease_until.is_not(None),
+    )
+
+
+def write(session: Session, table: LeasedTable, lease: Lease, **changes: object) -> None:
+    """Change the leased row.
+
+    Raises:
+        LeaseLost: it is no longer this lease's; nothing was changed.
+    """
+    statement = (
+        sa.update(table).where(fenced(table, lease)).values(**changes).execution_options(synchronize_session=False)
+    )
+    if session.execute(statement).rowcount != 1:  # type: ignore[attr-defined]
+        raise LeaseLost(f"{lease.id} is no longer held by {lease.owner} as attempt {lease.attempt}")
+
+
+def renew(session: Session, table: LeasedTable, lease: Lease, lease_seconds: float, **changes: object) -> None:
+    """Extend the lease to `lease_seconds` from now.
+
+    Raises:
+        LeaseLost: it ran out and was taken away.
+    """
+    write(session, table, lease, lease_until=seconds_now() + lease_seconds, **changes)
+
+
+def expired(table: LeasedTable) -> sa.ColumnElement[bool]:
+    """True for rows whose holder has not renewed in time."""
+    return table.lease_until < seconds_now()

@@ -1,0 +1,158 @@
+"""The registry: models, which of them a cell keeps, and the aliases that point at them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from noisegate.errors import NotFound
+from noisegate.manifest import ModelManifest
+from noisegate.store.pages import Page, page_of
+from noisegate.store.tables import Alias, Cell, Execution, Model
+
+DEFAULT_ALIAS = "default"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The digests of a model's three files."""
+
+    weights_digest: str
+    manifest_digest: str
+    onnx_digest: str
+
+    def digests(self) -> list[str]:
+        return list(vars(self).values())
+
+
+def worth_keeping(session: Session, cell_id: str, *, keep: str, holdout_accuracy: float | None, position: int) -> bool:
+    """Whether a cell that keeps `best`, `all` or `none` of its models would keep this one, as things stand."""
+    if keep == "best":
+        kept = _of_cell(session, cell_id)
+        return all(_rank(holdout_accuracy, position) > _rank(*pair) for _, pair in kept)
+    return keep == "all"
+
+
+def register(
+    session: Session, execution_id: str, files: ModelFiles, manifest: ModelManifest, *, keep: str
+) -> tuple[Model | None, list[str]]:
+    """Enter a model, if its cell keeps it, and drop the one it replaces unless an alias points there.
+
+    Answers the model, and the digests of files that no row needs any more, to be deleted after the commit.
+    """
+    execution = session.get_one(Execution, execution_id)
+    # Two executions of one cell may come here together; the cell's row lets one in at a time.
+    session.scalar(sa.select(Cell).where(Cell.id == execution.cell_id).with_for_update())
+    accuracy = manifest.holdout_accuracy
+    if not worth_keeping(session, execution.cell_id, keep=keep, holdout_accuracy=accuracy, position=execution.position):
+        return None, unreferenced(session, files.digests())
+    replaced = [model for model, _ in _of_cell(session, execution.cell_id)] if keep == "best" else []
+    model = Model(
+        experiment_id=execution.experiment_id,
+        cell_id=execution.cell_id,
+        execution_id=execution_id,
+        manifest=manifest.model_dump(mode="json"),
+        holdout_accuracy=accuracy,
+        **vars(files),
+    )
+    session.add(model)
+    dropped = [digest for old in replaced for digest in _drop(session, old)]
+    session.flush()
+    return model, unreferenced(session, dropped)
+
+
+def get(session: Session, reference: str) -> Model:
+    """The model with this id, or the one that the alias of this name points at.
+
+    Raises:
+        NotFound: neither.
+    """
+    model = session.get(Model, reference) or session.scalar(
+        sa.select(Model).join(Alias, Alias.model_id == Model.id).where(Alias.name == reference)
+    )
+    if model is None:
+        what = "no default model yet" if reference == DEFAULT_ALIAS else f"no model or alias {reference!r}"
+        remedy = "GET /models lists models; PUT /aliases/{name} points an alias at one."
+        raise NotFound(f"there is {what}", field="model", remedy=remedy)
+    return model
+
+
+def page(session: Session, *, experiment_id: str | None, cursor: str | None, limit: int) -> Page[Model]:
+    """Newest first."""
+    query = sa.select(Model)
+    if experiment_id is not None:
+        query = query.where(Model.experiment_id == experiment_id)
+    return page_of(session, query, Model.id, cursor=cursor, limit=limit)
+
+
+def best_by_cell(session: Session, experiment_id: str) -> dict[str, Model]:
+    """The best model of each cell that has any: by holdout accuracy; without a holdout, of the first execution."""
+    query = sa.select(Model, Execution.position).join(Model.execution).where(Model.experiment_id == experiment_id)
+    rows = sorted(session.execute(query).tuples(), key=lambda row: _rank(row[0].holdout_accuracy, row[1]))
+    return {model.cell_id: model for model, _ in rows}
+
+
+def publish_default(session: Session, experiment_id: str) -> None:
+    """Point `default` at the experiment's best model by holdout accuracy, if nothing is `default` yet.
+
+    Cells without a holdout are passed over: their models have no threshold, and choosing among them by the test set would
+    spoil it.
+    """
+    if session.get(Alias, DEFAULT_ALIAS) is not None:
+        return
+    best = session.scalars(
+        sa.select(Model)
+        .join(Model.cell)
+        .join(Model.execution)
+        .where(Model.experiment_id == experiment_id, Model.holdout_accuracy.is_not(None))
+        .order_by(Model.holdout_accuracy.desc(), Cell.position, Execution.position)
+    ).first()
+    if best is not None:
+        session.add(Alias(name=DEFAULT_ALIAS, model_id=best.id))
+        session.flush()
+
+
+def point_alias(session: Session, name: str, model_reference: str) -> Alias:
+    """Make `name` point at a model, named by id or by another alias.
+
+    Raises:
+        NotFound: no such model.
+    """
+    model = get(session, model_reference)
+    alias = session.get(Alias, name, with_for_update=True)
+    if alias is None:
+        alias = Alias(name=name, model_id=model.id)
+        session.add(alias)
+    alias.model_id = model.id
+    session.flush()
+    return alias
+
+
+def aliases(session: Session, model_ids: Sequence[str] | None = None) -> Sequence[Alias]:
+    """All aliases by name, or those that point at these models."""
+    query = sa.select(Alias).order_by(Alias.name)
+    return session.scalars(query if model_ids is None else query.where(Alias.model_id.in_(model_ids))).all()
+
+
+def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
+    """Those of `digests` that no model has."""
+    columns = (Model.weights_digest, Model.manifest_digest, Model.onnx_digest)
+    used = {digest for column in columns for digest in session.scalars(sa.select(column).where(column.in_(digests)))}
+    return [digest for digest in digests if digest not in used]
+
+
+def _of_cell(session: Session, cell_id: str) -> list[tuple[Model, tuple[float | None, int]]]:
+    query = sa.select(Model, Execution.position).join(Model.execution).where(Model.cell_id == cell_id)
+    return [(model, (model.holdout_accuracy, position)) for model, position in session.execute(query).tuples()]
+
+
+def _rank(holdout_accuracy: float | None, position: int) -> tuple[float, int]:
+    return (-1.0 if holdout_accuracy is None else holdout_accuracy, -position)
+
+
+def _drop(session: Session, model: Model) -> list[str]:
+    if aliases(session, [model.id]):
+        return []
+    session.delete(model)
+    return [model.weights_digest, model.manifest_digest, model.onnx_digest]

@@ -1,0 +1,70 @@
+"""Engines and transactions: `with sessions.begin()` writes and commits at its end, `with sessions.reading()` only reads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from sqlite3 import Connection as SqliteConnection
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from noisegate.store.settings import Settings
+
+_READING = "noisegate_reading"
+
+
+class Sessions:
+    """Opens transactions on one database."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._write = sessionmaker(engine, expire_on_commit=False)
+        self._read = sessionmaker(
+            engine.execution_options(**{_READING: True, "postgresql_readonly": True}), expire_on_commit=False
+        )
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A transaction that commits when the block ends and rolls back when it raises."""
+        with self._write.begin() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that sees one state of the database and changes nothing."""
+        with self._read() as session:
+            yield session
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def open_sessions(settings: Settings) -> Sessions:
+    """The database that `settings` name; the folder of an SQLite file is made if it is missing."""
+    if not settings.database_url:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return Sessions(create_engine(settings.sqlalchemy_url))
+
+
+def create_engine(url: str) -> sa.Engine:
+    """An engine for SQLite or PostgreSQL, set up for several processes at once."""
+    if sa.make_url(url).get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: SqliteConnection, _record: ConnectionPoolEntry) -> None:
+    # The driver must not begin transactions of its own: ours say whether they write.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A deferred transaction that reads first and writes later fails at once when another wrote in between.
+    reading = connection.get_execution_options().get(_READING, False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

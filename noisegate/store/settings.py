@@ -1,0 +1,73 @@
+"""Every setting, read from `NOISEGATE_…` in the environment; the same names in `noisegate up` and in docker compose."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from noisegate.spec import Caps
+
+MIB = 2**20
+GIB = 2**30
+
+
+class Settings(BaseSettings):
+    """Where things are kept, and how much of anything is allowed. Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="NOISEGATE_", env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        Path("noisegate-data"), description="Artefacts, and the SQLite file when no database is named."
+    )
+    database_url: str = Field("", description="SQLAlchemy URL; empty means an SQLite file in data_dir.")
+    broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey; redis+socket:///path also works.")
+
+    caps: Caps = Caps()
+    max_json_bytes: int = Field(256 * 1024, description="A request body that is JSON, images aside.")
+    max_image_bytes: int = Field(10 * MIB, description="One image, encoded.")
+    max_image_pixels: int = Field(50_000_000, description="One image, decoded; checked before decoding.")
+    max_upload_bytes: int = Field(4 * GIB, description="One uploaded archive.")
+    max_archive_files: int = Field(2_000_000, description="Members of one archive.")
+    max_archive_bytes: int = Field(64 * GIB, description="One archive, unpacked.")
+    max_archive_ratio: float = Field(100, description="One archive: unpacked size over packed size.")
+    min_free_bytes: int = Field(256 * MIB, description="Disk space that uploads and ingestion leave free.")
+
+    lease_seconds: float = Field(30, gt=0, description="A claim not renewed for this long is taken from its worker.")
+    heartbeat_seconds: float = Field(
+        3, gt=0, description="How often a worker renews, reports progress, looks for cancellation."
+    )
+    reaper_seconds: float = Field(5, gt=0, description="How often a worker looks for lost leases and lost wake-ups.")
+    wakeup_seconds: float = Field(
+        15, gt=0, description="A row waiting this long is woken again, if the queue is empty."
+    )
+    max_losses: int = Field(3, ge=1, description="After this many lost leases an execution or ingestion fails.")
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    worker_processes: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Training processes; one a core."
+    )
+    model_cache: int = Field(8, ge=1, description="Models that one service process keeps loaded.")
+    alias_refresh_seconds: float = Field(1, ge=0, description="How old a cached alias may be.")
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeat(self) -> "Settings":
+        if self.lease_seconds < 3 * self.heartbeat_seconds:
+            raise ValueError("lease_seconds must be at least three times heartbeat_seconds")
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'noisegate.db'}"
+
+    @property
+    def artefact_root(self) -> Path:
+        return self.data_dir.absolute() / "artefacts"
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The settings of this process, read from the environment once."""
+    return Settings()

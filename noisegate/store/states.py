@@ -1,0 +1,63 @@
+"""The states, and every move between them. Nothing else in the project decides whether a move is legal."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Of an experiment, and (without `cancelling`) of an execution."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL
+
+
+class DatasetState(StrEnum):
+    INGESTING = "ingesting"
+    READY = "ready"
+    FAILED = "failed"
+
+
+TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+EXPERIMENT_MOVES = {
+    State.QUEUED: {State.RUNNING, State.CANCELLING, State.CANCELLED},
+    State.RUNNING: {State.CANCELLING, State.SUCCEEDED, State.FAILED},
+    State.CANCELLING: {State.CANCELLED, State.SUCCEEDED, State.FAILED},
+    State.SUCCEEDED: set[State](),
+    State.FAILED: set[State](),
+    State.CANCELLED: set[State](),
+}
+
+EXECUTION_MOVES = {
+    State.QUEUED: {State.RUNNING, State.CANCELLED, State.FAILED},
+    # Back to queued: the lease was lost, or the worker gave it back because it is shutting down.
+    State.RUNNING: {State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED},
+    State.SUCCEEDED: set[State](),
+    State.FAILED: set[State](),
+    State.CANCELLED: set[State](),
+}
+
+
+def settled_state(current: State, executions: dict[State, int]) -> State:
+    """The state that an experiment's executions (counted by state) give it, when it is in `current`.
+
+    It ends when all of them have: as failed if any failed, as cancelled if any was cancelled, else as succeeded. A
+    cancellation that came too late to stop anything changes nothing.
+    """
+    if current.terminal:
+        return current
+    present = {state for state, count in executions.items() if count}
+    if present <= TERMINAL:
+        for outcome in (State.FAILED, State.CANCELLED):
+            if outcome in present:
+                return outcome
+        return State.SUCCEEDED
+    started = present - {State.QUEUED}
+    return State.RUNNING if current is State.QUEUED and started else current

@@ -1,0 +1,208 @@
+"""The rows. Enumerations are strings with a named CHECK; times are UTC; leases are seconds by the database's clock."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from noisegate.store.clock import seconds_now
+from noisegate.store.ids import new_id
+from noisegate.store.states import DatasetState, State
+
+# PostgreSQL's json, not jsonb: jsonb would sort the keys, and a sweep is written in the order its author wants to read it.
+Json = sa.JSON(none_as_null=True)
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """An aware UTC datetime, on SQLite too, which forgets time zones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        assert value is None or value.tzinfo is not None, "naive datetimes have no place here"
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC) if value else None
+
+
+def utc_now() -> datetime:
+    """The time for a person to read; leases never use it."""
+    return datetime.now(UTC)
+
+
+def _named(states: type[State] | type[DatasetState]) -> sa.Enum:
+    """A string column with a CHECK, so that a state can be added by a migration on every database."""
+    return sa.Enum(
+        states,
+        native_enum=False,
+        create_constraint=True,
+        name="state",
+        length=20,
+        values_callable=lambda enum: [state.value for state in enum],
+    )
+
+
+class Base(DeclarativeBase):
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Leased:
+    """A row that a worker claims. Unclaimed: `lease_until` is null. (owner, attempt) is the fence: writes must name both."""
+
+    owner: Mapped[str | None] = mapped_column(sa.String(200))
+    attempt: Mapped[int] = mapped_column(default=0, doc="Claims so far; it only ever rises.")
+    losses: Mapped[int] = mapped_column(default=0, doc="Leases that ran out; a lease given back is not one.")
+    lease_until: Mapped[float | None] = mapped_column(sa.Double)
+    woken_at: Mapped[float] = mapped_column(
+        sa.Double, default=seconds_now(), doc="When a wake-up was last sent for this row."
+    )
+
+
+class Dataset(Leased, Base):
+    """Labelled images. `same_as` names the dataset that an upload turned out to repeat."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("ds"))
+    name: Mapped[str] = mapped_column(sa.String(200))
+    source: Mapped[str] = mapped_column(sa.String(20), doc="upload, digits or cifar10")
+    state: Mapped[DatasetState] = mapped_column(_named(DatasetState), default=DatasetState.INGESTING)
+    image_size: Mapped[int]
+    upload_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="SHA-256 of the archive as sent.")
+    images_done: Mapped[int] = mapped_column(default=0)
+    classes: Mapped[list[str] | None] = mapped_column(Json)
+    counts: Mapped[dict[str, dict[str, int]] | None] = mapped_column(Json, doc="Split to class to number of images.")
+    train_count: Mapped[int | None]
+    test_count: Mapped[int | None]
+    skipped: Mapped[int | None] = mapped_column(doc="Members of the archive that are no images.")
+    content_hash: Mapped[str | None] = mapped_column(sa.String(64), index=True)
+    images_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    labels_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    licence: Mapped[str | None] = mapped_column(sa.Text)
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    same_as: Mapped[str | None] = mapped_column(sa.ForeignKey("datasets.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        # A failed ingestion does not keep its name.
+        sa.Index(
+            "uq_datasets_name",
+            "name",
+            unique=True,
+            sqlite_where=sa.text("state != 'failed'"),
+            postgresql_where=sa.text("state != 'failed'"),
+        ),
+    )
+
+
+class Experiment(Base):
+    """What a person posted. `spec` is an ExperimentSpec, with its sweep."""
+
+    __tablename__ = "experiments"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("exp"))
+    name: Mapped[str] = mapped_column(sa.String(200))
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    dataset_id: Mapped[str] = mapped_column(sa.ForeignKey("datasets.id"), index=True)
+    state: Mapped[State] = mapped_column(_named(State), default=State.QUEUED, index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    dataset: Mapped[Dataset] = relationship()
+    cells: Mapped[list["Cell"]] = relationship(back_populates="experiment", order_by="Cell.position")
+
+
+class Cell(Base):
+    """One point of the sweep. `spec` is the ExperimentSpec that the point gives, without a sweep."""
+
+    __tablename__ = "cells"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("cell"))
+    experiment_id: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"))
+    position: Mapped[int]
+    point: Mapped[dict[str, Any]] = mapped_column(Json)
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+
+    experiment: Mapped[Experiment] = relationship(back_populates="cells")
+    executions: Mapped[list["Execution"]] = relationship(back_populates="cell", order_by="Execution.position")
+
+    __table_args__ = (sa.UniqueConstraint("experiment_id", "position"),)
+
+
+class Execution(Leased, Base):
+    """One training run: the unit of work. Everything it yields follows from its seed."""
+
+    __tablename__ = "executions"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("exe"))
+    experiment_id: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), index=True)
+    cell_id: Mapped[str] = mapped_column(sa.ForeignKey("cells.id"))
+    position: Mapped[int] = mapped_column(doc="Its number within the cell.")
+    seed: Mapped[int] = mapped_column(sa.BigInteger)
+    state: Mapped[State] = mapped_column(_named(State), default=State.QUEUED)
+    epochs: Mapped[int] = mapped_column(doc="Epochs to train.")
+    epochs_done: Mapped[int] = mapped_column(default=0)
+    images_per_second: Mapped[float | None] = mapped_column(sa.Double)
+    metrics: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="manifest.Metrics")
+    holdout_accuracy: Mapped[float | None] = mapped_column(sa.Double)
+    losses_by_epoch: Mapped[list[float] | None] = mapped_column(Json)
+    train_seconds: Mapped[float | None] = mapped_column(sa.Double)
+    precision: Mapped[str | None] = mapped_column(sa.String(20))
+    device: Mapped[str | None] = mapped_column(sa.String(200))
+    versions: Mapped[dict[str, str] | None] = mapped_column(Json)
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    cell: Mapped[Cell] = relationship(back_populates="executions")
+
+    __table_args__ = (
+        sa.UniqueConstraint("cell_id", "position"),
+        sa.Index("ix_executions_state_lease_until", "state", "lease_until"),
+    )
+
+
+class Model(Base):
+    """A trained artefact that can be served: three files, found by their digests."""
+
+    __tablename__ = "models"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("mod"))
+    experiment_id: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), index=True)
+    cell_id: Mapped[str] = mapped_column(sa.ForeignKey("cells.id"), index=True)
+    execution_id: Mapped[str] = mapped_column(sa.ForeignKey("executions.id"), unique=True)
+    manifest: Mapped[dict[str, Any]] = mapped_column(Json, doc="manifest.ModelManifest, as in model.json")
+    holdout_accuracy: Mapped[float | None] = mapped_column(sa.Double)
+    weights_digest: Mapped[str] = mapped_column(sa.String(64))
+    manifest_digest: Mapped[str] = mapped_column(sa.String(64))
+    onnx_digest: Mapped[str] = mapped_column(sa.String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    execution: Mapped[Execution] = relationship()
+    cell: Mapped[Cell] = relationship()
+
+
+class Alias(Base):
+    """A movable name for a model; `default` is what /classify uses."""
+
+    __tablename__ = "aliases"
+
+    name: Mapped[str] = mapped_column(sa.String(100), primary_key=True)
+    model_id: Mapped[str] = mapped_column(sa.ForeignKey("models.id"), index=True)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+    model: Mapped[Model] = relationship()

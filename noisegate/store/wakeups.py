@@ -1,0 +1,71 @@
+"""Wake-up messages: hints that there is work. Sent after the commit, with ids only; a lost one costs seconds.
+
+The rows are the truth. Nothing here may make a request fail, so a broker that is away is logged and left to the reaper.
+"""
+
+import structlog
+from celery import Celery
+from kombu.exceptions import ChannelError, OperationalError
+
+from noisegate.store.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# Task names and queues, shared with worker.tasks.
+TRAIN = "noisegate.train"
+INGEST = "noisegate.ingest"
+QUEUES = {INGEST: "ingestion", TRAIN: "training"}
+
+
+def celery_app(settings: Settings) -> Celery:
+    """A Celery application that can send; the worker's adds its own settings to the same base."""
+    app = Celery("noisegate", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
+        broker_connection_timeout=3,
+        broker_transport_options={
+            "socket_timeout": 10,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            # Queues are looked at in the order a worker names them: a short ingestion goes before long training.
+            "queue_order_strategy": "priority",
+        },
+    )
+    return app
+
+
+class Wakeups:
+    """Sends wake-ups through one Celery application."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def train(self, experiment_id: str, count: int = 1) -> None:
+        """Wake `count` training processes; each claims whatever has waited longest."""
+        self._send(TRAIN, experiment_id, count)
+
+    def ingest(self, dataset_id: str) -> None:
+        """Wake a worker to ingest this dataset."""
+        self._send(INGEST, dataset_id, 1)
+
+    def waiting(self, task: str) -> int:
+        """Messages of this task that no worker has taken yet.
+
+        Raises:
+            OperationalError: the broker cannot be reached.
+        """
+        with self._app.connection_for_read() as connection:
+            try:
+                return int(connection.default_channel.queue_declare(queue=QUEUES[task], passive=True).message_count)
+            except ChannelError:
+                return 0  # Redis has no empty lists: a queue without messages does not exist.
+
+    def _send(self, task: str, id: str, count: int) -> None:
+        try:
+            for _ in range(count):
+                self._app.send_task(task, args=[id], retry=False)
+        except OperationalError as error:
+            log.warning("wakeup_not_sent", task=task, id=id, error=str(error))
