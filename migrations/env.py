@@ -22,14 +22,18 @@ def _render_item(kind: str, item: object, _context: AutogenContext) -> str | Lit
 def _migrate(connection: sa.Connection) -> None:
     sqlite = connection.dialect.name == "sqlite"
     if sqlite:
-        # Batch operations copy and drop tables; foreign keys would follow the drop.
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        # Batch operations copy and drop tables; foreign keys would follow the drop. It has no effect within a transaction,
+        # so it goes past SQLAlchemy, which would begin one.
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA foreign_keys=OFF")
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         render_as_batch=True,
         render_item=_render_item,
         compare_type=True,
+        transactional_ddl=True,
         transaction_per_migration=False,
     )
     with context.begin_transaction():

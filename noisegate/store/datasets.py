@@ -134,6 +134,11 @@ def record_failed(session: Session, lease: Lease, error: dict[str, Any]) -> None
     leases.write(session, Dataset, lease, **changes)
 
 
+def release(session: Session, lease: Lease) -> None:
+    """Give the ingestion back, to be started again by anyone; not counted as a loss."""
+    leases.write(session, Dataset, lease, owner=None, lease_until=None, images_done=0, woken_at=seconds_now())
+
+
 def upload_in_use(session: Session, upload_digest: str) -> bool:
     """Whether a dataset still waits to be ingested from this archive."""
     query = sa.select(Dataset.id).where(Dataset.upload_digest == upload_digest, Dataset.state == DatasetState.INGESTING)

@@ -46,28 +46,33 @@ def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) 
 
     Within an experiment every cell gets its first execution before any gets its second, so that a table fills evenly.
     """
-    chosen = session.scalar(
-        sa.select(Execution.cell_id)
-        .join(Execution.cell)
-        .where(leases.waiting(Execution))
-        .order_by(Execution.experiment_id, Execution.position, Cell.position)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=Execution)
-    )
-    if chosen is None:
-        return []
-    candidates = session.scalars(
-        sa.select(Execution.id)
-        .where(Execution.cell_id == chosen, leases.waiting(Execution))
-        .order_by(Execution.position)
-        .limit(capacity)
-        .with_for_update(skip_locked=True)
-    ).all()
-    changes = {"state": State.RUNNING, "started_at": utc_now(), "epochs_done": 0, "error": None}
-    granted = leases.claim(session, Execution, candidates, owner=owner, lease_seconds=lease_seconds, **changes)
+    while (oldest := _oldest_waiting(session)) is not None:
+        cell_id, experiment_id = oldest
+        experiments.lock(session, experiment_id)
+        candidates = session.scalars(
+            sa.select(Execution.id)
+            .where(Execution.cell_id == cell_id, leases.waiting(Execution))
+            .order_by(Execution.position)
+            .limit(capacity)
+        ).all()
+        changes = {"state": State.RUNNING, "started_at": utc_now(), "epochs_done": 0, "error": None}
+        granted = leases.claim(session, Execution, candidates, owner=owner, lease_seconds=lease_seconds, **changes)
+        if granted:
+            experiments.settle(session, experiment_id)
+            return _with_rows(session, granted)
+        # Another worker took them while this one waited for the lock: look again.
+    return []
+
+
+def _oldest_waiting(session: Session) -> tuple[str, str] | None:
+    query = sa.select(Execution.cell_id, Execution.experiment_id).join(Execution.cell).where(leases.waiting(Execution))
+    query = query.order_by(Execution.experiment_id, Execution.position, Cell.position).limit(1)
+    row = session.execute(query).first()
+    return (row[0], row[1]) if row else None
+
+
+def _with_rows(session: Session, granted: Sequence[Lease]) -> list[tuple[Execution, Lease]]:
     claimed = {lease.id: lease for lease in granted}
-    if claimed:
-        experiments.settle(session, session.get_one(Cell, chosen).experiment_id)
     query = sa.select(Execution).where(Execution.id.in_(claimed)).order_by(Execution.position)
     query = query.options(selectinload(Execution.cell).selectinload(Cell.experiment).selectinload(Experiment.dataset))
     found = session.scalars(query.execution_options(populate_existing=True))
@@ -107,38 +112,48 @@ def record_cancelled(session: Session, lease: Lease) -> Experiment:
 
 def release(session: Session, lease: Lease) -> None:
     """Give the execution back, to be started again by anyone; not counted as a loss."""
-    changes = {"state": State.QUEUED, "lease_until": None, "epochs_done": 0, "started_at": None}
-    leases.write(session, Execution, lease, woken_at=seconds_now(), **changes)
+    experiment = experiments.lock(session, session.get_one(Execution, lease.id).experiment_id)
+    state = State.CANCELLED if experiment.state is State.CANCELLING else State.QUEUED
+    changes = {"owner": None, "lease_until": None, "epochs_done": 0, "started_at": None}
+    leases.write(session, Execution, lease, state=state, woken_at=seconds_now(), **changes)
+    experiments.settle(session, experiment.id)
 
 
 def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> Reaped:
     """Take lost leases away: executions of cancelled experiments end, those lost too often fail with `error`, others wait again."""
     lost = session.execute(
-        sa.select(Execution.id, Execution.experiment_id, Execution.losses, Experiment.state)
-        .join(Experiment, Experiment.id == Execution.experiment_id)
+        sa.select(Execution.id, Execution.experiment_id, Execution.losses)
         .where(Execution.state == State.RUNNING, leases.expired(Execution))
-        .with_for_update(skip_locked=True, of=Execution)
-    ).all()
+        .order_by(Execution.experiment_id)
+    ).tuples()
     found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
-    for id, experiment_id, losses, experiment_state in lost:
-        target = _after_loss(experiment_state, losses + 1, max_losses)
-        found[target].append(id)
-        session.execute(
-            sa.update(Execution)
-            .where(Execution.id == id)
-            .values(
-                state=target,
-                owner=None,
-                lease_until=None,
-                losses=losses + 1,
-                woken_at=seconds_now(),
-                epochs_done=0,
-                error=error if target is State.FAILED else None,
-                finished_at=utc_now() if target.terminal else None,
-            )
-        )
-        experiments.settle(session, experiment_id)
+    for id, experiment_id, losses in lost.all():
+        experiment = experiments.lock(session, experiment_id)
+        target = _after_loss(experiment.state, losses + 1, max_losses)
+        if _take_away(session, id, losses + 1, target, error):
+            found[target].append(id)
+            experiments.settle(session, experiment_id)
     return Reaped(found[State.QUEUED], found[State.FAILED], found[State.CANCELLED])
+
+
+def _take_away(session: Session, id: str, losses: int, target: State, error: dict[str, Any]) -> bool:
+    """Answers whether the lease was still lost when the row was touched: its holder may have come back."""
+    statement = (
+        sa.update(Execution)
+        .where(Execution.id == id, Execution.state == State.RUNNING, leases.expired(Execution))
+        .values(
+            state=target,
+            owner=None,
+            lease_until=None,
+            losses=losses,
+            woken_at=seconds_now(),
+            epochs_done=0,
+            error=error if target is State.FAILED else None,
+            finished_at=utc_now() if target.terminal else None,
+        )
+        .returning(Execution.id)
+    )
+    return session.scalar(statement) is not None
 
 
 def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[str]:
@@ -170,8 +185,9 @@ def of_experiment(session: Session, experiment_id: str) -> Sequence[Execution]:
 
 
 def _end(session: Session, lease: Lease, **changes: object) -> Experiment:
+    experiment = experiments.lock(session, session.get_one(Execution, lease.id).experiment_id)
     leases.write(session, Execution, lease, lease_until=None, finished_at=utc_now(), **changes)
-    return experiments.settle(session, session.get_one(Execution, lease.id).experiment_id)
+    return experiments.settle(session, experiment.id)
 
 
 def _after_loss(experiment: State, losses: int, max_losses: int) -> State:

@@ -150,7 +150,7 @@ def cancel(session: Session, experiment_id: str) -> Experiment:
         NotFound: no such experiment.
         Conflict: it has ended already, otherwise than by cancellation.
     """
-    experiment = _locked(session, experiment_id)
+    experiment = lock(session, experiment_id)
     if experiment.state in (State.CANCELLING, State.CANCELLED):
         return experiment
     if experiment.state.terminal:
@@ -165,13 +165,28 @@ def cancel(session: Session, experiment_id: str) -> Experiment:
     return settle(session, experiment_id)
 
 
+def lock(session: Session, experiment_id: str) -> Experiment:
+    """Take the experiment's row for this transaction, as it is now.
+
+    Whoever changes executions takes it before touching any: transactions that take locks in one order cannot block each
+    other, and of two executions that end together the second sees the end of the first.
+
+    Raises:
+        NotFound: no such experiment.
+    """
+    query = sa.select(Experiment).where(Experiment.id == experiment_id).with_for_update()
+    experiment = session.scalar(query.execution_options(populate_existing=True))
+    if experiment is None:
+        raise NotFound(f"there is no experiment {experiment_id!r}", field="experiment")
+    return experiment
+
+
 def settle(session: Session, experiment_id: str) -> Experiment:
     """Bring the experiment's state in line with its executions; called in every transaction that changes one.
 
-    The row is locked first: of two executions that end together, the second to get here sees the other's end. An
-    experiment that succeeds gives the alias `default` its first model.
+    The caller holds the experiment's lock. An experiment that succeeds gives the alias `default` its first model.
     """
-    experiment = _locked(session, experiment_id)
+    experiment = session.get_one(Experiment, experiment_id)
     query = sa.select(Execution.state, sa.func.count()).where(Execution.experiment_id == experiment_id)
     counts = dict(session.execute(query.group_by(Execution.state)).tuples().all())
     target = settled_state(experiment.state, counts)
@@ -191,14 +206,6 @@ def mean_class_size(dataset: Dataset) -> float:
 def _train_count(dataset: Dataset) -> int:
     assert dataset.train_count is not None, "the dataset is ready"
     return dataset.train_count
-
-
-def _locked(session: Session, experiment_id: str) -> Experiment:
-    query = sa.select(Experiment).where(Experiment.id == experiment_id).with_for_update()
-    experiment = session.scalar(query.execution_options(populate_existing=True))
-    if experiment is None:
-        raise NotFound(f"there is no experiment {experiment_id!r}", field="experiment")
-    return experiment
 
 
 def _move(experiment: Experiment, target: State) -> None:

@@ -36,17 +36,16 @@ def worth_keeping(session: Session, cell_id: str, *, keep: str, holdout_accuracy
 
 def register(
     session: Session, execution_id: str, files: ModelFiles, manifest: ModelManifest, *, keep: str
-) -> tuple[Model | None, list[str]]:
+) -> list[str]:
     """Enter a model, if its cell keeps it, and drop the one it replaces unless an alias points there.
 
-    Answers the model, and the digests of files that no row needs any more, to be deleted after the commit.
+    Answers the digests that rows named until now; after the commit, those `unreferenced` may be deleted. The caller holds
+    the experiment's lock: two executions of one cell may come here together.
     """
     execution = session.get_one(Execution, execution_id)
-    # Two executions of one cell may come here together; the cell's row lets one in at a time.
-    session.scalar(sa.select(Cell).where(Cell.id == execution.cell_id).with_for_update())
     accuracy = manifest.holdout_accuracy
     if not worth_keeping(session, execution.cell_id, keep=keep, holdout_accuracy=accuracy, position=execution.position):
-        return None, unreferenced(session, files.digests())
+        return []
     replaced = [model for model, _ in _of_cell(session, execution.cell_id)] if keep == "best" else []
     model = Model(
         experiment_id=execution.experiment_id,
@@ -59,7 +58,7 @@ def register(
     session.add(model)
     dropped = [digest for old in replaced for digest in _drop(session, old)]
     session.flush()
-    return model, unreferenced(session, dropped)
+    return dropped
 
 
 def get(session: Session, reference: str) -> Model:

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     worker_processes: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Training processes; one a core."
     )
+    claim_capacity: int = Field(1, ge=1, description="Executions that one process claims and trains together.")
     model_cache: int = Field(8, ge=1, description="Models that one service process keeps loaded.")
     alias_refresh_seconds: float = Field(1, ge=0, description="How old a cached alias may be.")
 

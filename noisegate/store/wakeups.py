@@ -43,9 +43,9 @@ class Wakeups:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def train(self, experiment_id: str, count: int = 1) -> None:
-        """Wake `count` training processes; each claims whatever has waited longest."""
-        self._send(TRAIN, experiment_id, count)
+    def train(self, id: str, count: int = 1) -> None:
+        """Wake `count` training processes; each claims whatever has waited longest. `id` is for the logs."""
+        self._send(TRAIN, id, count)
 
     def ingest(self, dataset_id: str) -> None:
         """Wake a worker to ingest this dataset."""

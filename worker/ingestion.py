@@ -1,0 +1,133 @@
+"""One ingestion from claim to rows: read the source, pack it, put the arrays, record."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+from sqlalchemy.orm import Session
+
+from noisegate.errors import NoisegateError, StorageFull
+from noisegate.inference.decoding import ImageLimits
+from noisegate.ingestion.archives import read_archive
+from noisegate.ingestion.members import ArchiveLimits, Member, Skipped
+from noisegate.ingestion.packing import PackedDataset, pack
+from noisegate.ingestion.sources import LICENCES, digits_members
+from noisegate.store import datasets
+from noisegate.store.datasets import Packed
+from noisegate.store.leases import Lease, LeaseLost, renew
+from noisegate.store.settings import Settings
+from noisegate.store.tables import Dataset
+from worker.lease import Draining, Forfeited, Heartbeat
+from worker.problems import problem_of
+from worker.resources import Resources
+
+log = structlog.get_logger(__name__)
+
+
+def ingest_one(resources: Resources, dataset_id: str) -> None:
+    """Claim this dataset, or if it is taken the one that has waited longest, and bring it to its end: ready or failed."""
+    settings = resources.settings
+    with resources.sessions.begin() as session:
+        claimed = None
+        for wanted in (dataset_id, None):
+            claimed = claimed or datasets.claim(
+                session, wanted, owner=resources.owner, lease_seconds=settings.lease_seconds
+            )
+    if claimed is None:
+        return
+    dataset, lease = claimed
+    log.info("ingestion_claimed", dataset=dataset.id, source=dataset.source, attempt=lease.attempt)
+    try:
+        _ingest(resources, dataset, lease)
+    except Draining:
+        with resources.sessions.begin() as session:
+            datasets.release(session, lease)
+        resources.wakeups.ingest(dataset.id)
+    except (Forfeited, LeaseLost):
+        log.warning("ingestion_forfeited", dataset=dataset.id)
+    except Exception as error:
+        # Bad archives and full disks end here, and so does what nobody foresaw: the dataset fails and says why.
+        log.warning("ingestion_failed", dataset=dataset.id, exc_info=not isinstance(error, NoisegateError))
+        with resources.sessions.begin() as session:
+            datasets.record_failed(session, lease, problem_of(error))
+        _discard_upload(resources, dataset)
+
+
+def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
+    settings, artefacts = resources.settings, resources.artefacts
+    done = 0
+
+    def beat(session: Session, lease: Lease) -> bool:
+        renew(session, Dataset, lease, settings.lease_seconds, images_done=done)
+        return True
+
+    def note(images: int) -> None:
+        nonlocal done
+        done = images
+        heartbeat.check()
+        if artefacts.free_bytes() < settings.min_free_bytes:
+            detail = f"less than {settings.min_free_bytes:,} bytes are left on the disk that holds artefacts"
+            raise StorageFull(detail, remedy="Free some space or delete datasets, then send it again.")
+
+    with (
+        artefacts.scratch() as folder,
+        Heartbeat(resources.sessions, [lease], beat, seconds=settings.heartbeat_seconds) as heartbeat,
+    ):
+        limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        packed = pack(_members(resources, dataset, folder), dataset.image_size, folder, note, limits)
+        heartbeat.check()
+        _record(resources, dataset, lease, packed)
+
+
+def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Skipped]:
+    match dataset.source:
+        case "digits":
+            return digits_members()
+        case "cifar10":
+            # Loads torch, which takes seconds and hundreds of MiB that no other source needs.
+            from noisegate.ingestion.cifar10 import cifar10_members
+
+            return cifar10_members(folder)
+        case _:
+            assert dataset.upload_digest, "an upload has an archive"
+            return read_archive(resources.artefacts.path(dataset.upload_digest), archive_limits(resources.settings))
+
+
+def archive_limits(settings: Settings) -> ArchiveLimits:
+    """The limits that the settings set for one archive."""
+    return ArchiveLimits(
+        max_files=settings.max_archive_files,
+        max_member_bytes=settings.max_image_bytes,
+        max_total_bytes=settings.max_archive_bytes,
+        max_ratio=settings.max_archive_ratio,
+    )
+
+
+def _record(resources: Resources, dataset: Dataset, lease: Lease, packed: PackedDataset) -> None:
+    images_digest = resources.artefacts.put_file(packed.images_path)
+    labels_digest = resources.artefacts.put_file(packed.labels_path)
+    found = Packed(
+        classes=list(packed.classes),
+        counts={split: dict(counts) for split, counts in packed.counts.items()},
+        train_count=packed.train_count,
+        test_count=packed.test_count,
+        skipped=packed.skipped,
+        content_hash=packed.content_hash,
+        images_digest=images_digest,
+        labels_digest=labels_digest,
+        licence=LICENCES.get(dataset.source),
+    )
+    with resources.sessions.begin() as session:
+        ready = datasets.record_ready(session, lease, found)
+    log.info("ingestion_ready", dataset=dataset.id, same_as=ready.id, images=packed.train_count + packed.test_count)
+    _discard_upload(resources, dataset)
+
+
+def _discard_upload(resources: Resources, dataset: Dataset) -> None:
+    """The archive has served; it goes, unless the same bytes wait to be ingested at another size."""
+    if dataset.upload_digest is None:
+        return
+    with resources.sessions.reading() as session:
+        in_use = datasets.upload_in_use(session, dataset.upload_digest)
+    if not in_use:
+        resources.artefacts.delete(dataset.upload_digest)

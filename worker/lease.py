@@ -1,0 +1,90 @@
+"""Holding claims while work goes on: a thread renews them, and tells the work when to stop."""
+
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from noisegate.store.leases import Lease, LeaseLost
+from noisegate.store.sessions import Sessions
+
+log = structlog.get_logger(__name__)
+
+# Set in a child process when the worker is asked to end; see worker.draining.
+draining = threading.Event()
+
+
+class Stop(Exception):
+    """Raised inside the work, between two steps of it."""
+
+
+class Draining(Stop):
+    """The worker is shutting down; the claims are to be given back."""
+
+
+class Cancelled(Stop):
+    """The experiment was cancelled."""
+
+
+class Forfeited(Stop):
+    """Every claim was lost; whatever comes of the work would be refused."""
+
+
+# Renews one lease, noting progress; answers whether the work may go on.
+Renew = Callable[[Session, Lease], bool]
+
+
+class Heartbeat:
+    """Renews `leases` every `seconds` while the `with` block runs; the block calls `check()` between its steps.
+
+    A database that is away is not news of a lost lease: renewal is tried again with the next beat, and if the lease runs
+    out meanwhile, the fence refuses what comes of the work.
+    """
+
+    def __init__(self, sessions: Sessions, leases: Sequence[Lease], renew: Renew, *, seconds: float) -> None:
+        self._sessions = sessions
+        self._renew = renew
+        self._seconds = seconds
+        self._held = list(leases)
+        self._cancelled = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Go on, or stop.
+
+        Raises:
+            Draining, Cancelled, Forfeited: in this order of precedence.
+        """
+        if draining.is_set():
+            raise Draining
+        if self._cancelled:
+            raise Cancelled
+        if not self._held:
+            raise Forfeited
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._seconds):
+            for lease in list(self._held):
+                try:
+                    with self._sessions.begin() as session:
+                        self._cancelled |= not self._renew(session, lease)
+                except LeaseLost:
+                    log.warning("lease_lost", id=lease.id, attempt=lease.attempt)
+                    self._held.remove(lease)
+                except sa.exc.OperationalError as error:
+                    log.warning("renewal_postponed", id=lease.id, error=str(error.orig))

@@ -1,0 +1,57 @@
+"""`python -m worker.main`: one worker, with a training process a core, or a GPU."""
+
+import os
+from pathlib import Path
+
+import structlog
+from celery import signals
+from celery.worker.consumer import Consumer
+
+from noisegate.store.settings import Settings, load_settings
+from noisegate.store.wakeups import QUEUES
+from worker.app import app
+from worker.reaper import Reaper
+from worker.resources import open_resources
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Run until SIGTERM; claims are then given back and the process exits within seconds."""
+    settings = load_settings()
+    # One thread a process: processes share the work better than threads do, and results do not depend on their number.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signals.worker_ready.connect(_start_reaper)
+    processes = count_processes(settings)
+    log.info("worker_starts", processes=processes, database=settings.sqlalchemy_url.split("://")[0])
+    app.worker_main(
+        [
+            "worker",
+            "--pool=prefork",
+            f"--concurrency={processes}",
+            f"--queues={','.join(QUEUES.values())}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel=WARNING",
+        ]
+    )
+
+
+def count_processes(settings: Settings) -> int:
+    """One process for each GPU there is, unless the CPU is asked for; without a GPU, as many as the settings say.
+
+    The devices are counted by their files: this process supervises, and loading CUDA to ask would take hundreds of MiB.
+    """
+    gpus = [] if settings.device == "cpu" else list(Path("/dev").glob("nvidia[0-9]*"))
+    return len(gpus) or settings.worker_processes
+
+
+def _start_reaper(sender: Consumer, **_: object) -> None:  # noqa: ARG001 - Celery passes it by name
+    reaper = Reaper(open_resources())
+    signals.worker_shutting_down.connect(lambda **_: reaper.stop(), weak=False)
+    reaper.start()
+
+
+if __name__ == "__main__":
+    main()
