@@ -125,7 +125,7 @@ def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> Reaped:
         sa.select(Execution.id, Execution.experiment_id, Execution.losses)
         .where(Execution.state == State.RUNNING, leases.expired(Execution))
         .order_by(Execution.experiment_id)
-    ).tuples()
+    )
     found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
     for id, experiment_id, losses in lost.all():
         experiment = experiments.lock(session, experiment_id)

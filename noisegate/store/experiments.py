@@ -188,7 +188,7 @@ def settle(session: Session, experiment_id: str) -> Experiment:
     """
     experiment = session.get_one(Experiment, experiment_id)
     query = sa.select(Execution.state, sa.func.count()).where(Execution.experiment_id == experiment_id)
-    counts = dict(session.execute(query.group_by(Execution.state)).tuples().all())
+    counts = dict(session.execute(query.group_by(Execution.state)).all())
     target = settled_state(experiment.state, counts)
     if target is not experiment.state:
         _move(experiment, target)

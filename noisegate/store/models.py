@@ -88,7 +88,7 @@ def page(session: Session, *, experiment_id: str | None, cursor: str | None, lim
 def best_by_cell(session: Session, experiment_id: str) -> dict[str, Model]:
     """The best model of each cell that has any: by holdout accuracy; without a holdout, of the first execution."""
     query = sa.select(Model, Execution.position).join(Model.execution).where(Model.experiment_id == experiment_id)
-    rows = sorted(session.execute(query).tuples(), key=lambda row: _rank(row[0].holdout_accuracy, row[1]))
+    rows = sorted(session.execute(query), key=lambda row: _rank(row[0].holdout_accuracy, row[1]))
     return {model.cell_id: model for model, _ in rows}
 
 
@@ -143,7 +143,7 @@ def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
 
 def _of_cell(session: Session, cell_id: str) -> list[tuple[Model, tuple[float | None, int]]]:
     query = sa.select(Model, Execution.position).join(Model.execution).where(Model.cell_id == cell_id)
-    return [(model, (model.holdout_accuracy, position)) for model, position in session.execute(query).tuples()]
+    return [(model, (model.holdout_accuracy, position)) for model, position in session.execute(query)]
 
 
 def _rank(holdout_accuracy: float | None, position: int) -> tuple[float, int]:

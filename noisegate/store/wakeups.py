@@ -30,6 +30,8 @@ def celery_app(settings: Settings) -> Celery:
             "socket_timeout": 10,
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
+            # A request that finds the broker away gives up soon; the reaper will wake its rows.
+            "connect_retries_timeout": 1,
             # Queues are looked at in the order a worker names them: a short ingestion goes before long training.
             "queue_order_strategy": "priority",
         },

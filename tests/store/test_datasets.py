@@ -1,0 +1,103 @@
+"""Datasets: the same content is the same dataset, names are unique among the living, and use protects from deletion."""
+
+import pytest
+from sqlalchemy.orm import Session
+
+from noisegate.errors import Conflict, NotFound
+from noisegate.store import datasets
+from noisegate.store.leases import Lease
+from noisegate.store.sessions import Sessions
+from noisegate.store.states import DatasetState
+from noisegate.store.tables import Dataset
+from tests import factories
+
+
+def _upload(session: Session, name: str, number: int) -> tuple[Dataset, Lease]:
+    dataset = datasets.register(
+        session, name=name, source="upload", image_size=32, upload_digest=factories.digest(number)
+    )
+    claimed = datasets.claim(session, dataset.id, owner="w", lease_seconds=30)
+    assert claimed is not None
+    return claimed
+
+
+def test_the_same_archive_is_registered_once(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        first = factories.ready_dataset(session, "pets", number=1)
+        again = datasets.register(
+            session, name="other", source="upload", image_size=32, upload_digest=factories.digest(3001)
+        )
+        larger = datasets.register(
+            session, name="large", source="upload", image_size=64, upload_digest=factories.digest(3001)
+        )
+    assert again.id == first.id
+    assert larger.id != first.id
+
+
+def test_the_same_content_in_another_archive_becomes_another_name(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        first = factories.ready_dataset(session, "pets", number=1)
+        second, lease = _upload(session, "animals", 77)
+        assert datasets.record_ready(session, lease, factories.packed(1)).id == first.id
+        third, lease = _upload(session, "beasts", 78)
+        assert datasets.record_ready(session, lease, factories.packed(1)).id == first.id
+    with sessions.reading() as session:
+        assert {datasets.get(session, name).id for name in ("pets", "animals", "beasts", second.id, third.id)} == {
+            first.id
+        }
+        assert [dataset.id for dataset in datasets.page(session, cursor=None, limit=9).items] == [first.id]
+
+
+def test_a_name_belongs_to_one_dataset_until_it_fails(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        failing, lease = _upload(session, "pets", 1)
+    with pytest.raises(Conflict) as caught, sessions.begin() as session:
+        datasets.register(session, name="pets", source="upload", image_size=32, upload_digest=factories.digest(2))
+    assert caught.value.field == "name"
+    with sessions.begin() as session:
+        datasets.record_failed(session, lease, {"code": "invalid-archive"})
+        heir = datasets.register(
+            session, name="pets", source="upload", image_size=32, upload_digest=factories.digest(1)
+        )
+    with sessions.reading() as session:
+        assert heir.id != failing.id
+        assert datasets.get(session, "pets").id == heir.id
+        assert datasets.get(session, failing.id).state is DatasetState.FAILED
+
+
+def test_deletion_answers_the_files_nobody_needs(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        dataset = factories.ready_dataset(session, "pets", number=1)
+        _, lease = _upload(session, "animals", 77)
+        datasets.record_ready(session, lease, factories.packed(1))
+    with sessions.begin() as session:
+        assert set(datasets.delete(session, dataset.id)) == {factories.digest(1001), factories.digest(2001)}
+    with pytest.raises(NotFound), sessions.begin() as session:
+        datasets.get(session, "animals")
+
+
+def test_deleting_what_is_used_or_underway_is_refused(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        used = factories.ready_dataset(session)
+        factories.queued_experiment(session)
+        underway, _ = _upload(session, "new", 9)
+    for dataset in (used, underway):
+        with pytest.raises(Conflict), sessions.begin() as session:
+            datasets.delete(session, dataset.id)
+    with pytest.raises(NotFound), sessions.begin() as session:
+        datasets.delete(session, "ds_unknown")
+
+
+def test_an_archive_stays_as_long_as_someone_waits_for_it(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        _, lease = _upload(session, "pets", 5)
+        assert datasets.upload_in_use(session, factories.digest(5))
+        datasets.record_ready(session, lease, factories.packed(1))
+        assert not datasets.upload_in_use(session, factories.digest(5))
+
+
+def test_only_ready_datasets_are_offered(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session, "pets")
+        _upload(session, "new", 9)
+        assert datasets.names(session) == ["pets"]

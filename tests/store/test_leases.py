@@ -1,0 +1,186 @@
+"""Claims: one holder at a time, a fence against the past, and losses that are noticed."""
+
+import threading
+from collections import Counter
+
+import pytest
+
+from noisegate.store import datasets, executions, experiments, leases
+from noisegate.store.leases import LeaseLost
+from noisegate.store.sessions import Sessions
+from noisegate.store.states import State
+from noisegate.store.tables import Execution
+from tests import factories
+
+PROBLEM = {"code": "worker-lost", "detail": "lost"}
+EXPIRED = -1.0  # seconds: a lease that has run out when it is granted
+
+
+def test_claims_give_every_cell_its_first_execution_first(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session)
+        order = [factories.claim_one(session)[0] for _ in range(4)]
+    assert [(execution.cell.position, execution.position) for execution in order] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def test_a_claim_of_several_stays_within_one_cell(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session, factories.spec(executions=5))
+        claimed = executions.claim(session, owner="gpu", lease_seconds=30, capacity=3)
+    assert [execution.position for execution, _ in claimed] == [0, 1, 2]
+    assert len({execution.cell_id for execution, _ in claimed}) == 1
+    assert {execution.state for execution, _ in claimed} == {State.RUNNING}
+
+
+def test_nothing_waits_nothing_is_claimed(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        assert executions.claim(session, owner="w", lease_seconds=30, capacity=1) == []
+
+
+def test_threads_claim_each_execution_exactly_once(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session, factories.spec(executions=15))
+    found: list[str] = []
+
+    def claim_all(owner: str) -> None:
+        while True:
+            with sessions.begin() as session:
+                claimed = executions.claim(session, owner=owner, lease_seconds=30, capacity=2)
+            if not claimed:
+                return
+            found.extend(lease.id for _, lease in claimed)
+
+    threads = [threading.Thread(target=claim_all, args=(f"w{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(found) == 30
+    assert max(Counter(found).values()) == 1
+
+
+def test_a_lost_lease_waits_again_and_its_old_holder_is_refused(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        experiment = factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
+        _, zombie = factories.claim_one(session, "zombie", EXPIRED)
+    with sessions.begin() as session:
+        reaped = executions.reap(session, max_losses=3, error=PROBLEM)
+    assert reaped.requeued == [zombie.id]
+    with sessions.begin() as session:
+        _, heir = factories.claim_one(session, "heir")
+    assert heir.attempt == zombie.attempt + 1
+    with pytest.raises(LeaseLost), sessions.begin() as session:
+        executions.record_success(session, zombie, factories.outcome(accuracy=0.1))
+    with pytest.raises(LeaseLost), sessions.begin() as session:
+        executions.renew(session, zombie, 30)
+    with sessions.begin() as session:
+        executions.record_success(session, heir, factories.outcome(accuracy=0.9))
+    with sessions.reading() as session:
+        (execution,) = executions.of_experiment(session, experiment.id)
+        assert execution.metrics is not None
+        assert execution.metrics["accuracy"] == 0.9
+        assert experiments.get(session, experiment.id).state is State.SUCCEEDED
+
+
+def test_the_same_owner_cannot_write_with_an_old_attempt(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
+        _, first = factories.claim_one(session, "w", EXPIRED)
+        executions.reap(session, max_losses=3, error=PROBLEM)
+        _, second = factories.claim_one(session, "w")
+    with pytest.raises(LeaseLost), sessions.begin() as session:
+        executions.record_success(session, first, factories.outcome())
+    with sessions.begin() as session:
+        executions.record_success(session, second, factories.outcome())
+
+
+def test_a_result_is_recorded_once(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session)
+        _, lease = factories.claim_one(session)
+        executions.record_success(session, lease, factories.outcome())
+    with pytest.raises(LeaseLost), sessions.begin() as session:
+        executions.record_success(session, lease, factories.outcome())
+
+
+def test_a_renewed_lease_is_not_reaped(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session)
+        _, lease = factories.claim_one(session, "w", EXPIRED)
+        assert executions.renew(session, lease, 30, epochs_done=1, images_per_second=50.0)
+        assert executions.reap(session, max_losses=3, error=PROBLEM).requeued == []
+        execution = session.get_one(Execution, lease.id, populate_existing=True)
+    assert (execution.epochs_done, execution.images_per_second) == (1, 50.0)
+
+
+def test_losses_are_capped(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        experiment = factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
+    for _ in range(2):
+        with sessions.begin() as session:
+            factories.claim_one(session, "w", EXPIRED)
+            assert len(executions.reap(session, max_losses=3, error=PROBLEM).requeued) == 1
+    with sessions.begin() as session:
+        factories.claim_one(session, "w", EXPIRED)
+        assert len(executions.reap(session, max_losses=3, error=PROBLEM).failed) == 1
+    with sessions.reading() as session:
+        (execution,) = executions.of_experiment(session, experiment.id)
+        assert (execution.state, execution.error, execution.losses) == (State.FAILED, PROBLEM, 3)
+        assert experiments.get(session, experiment.id).state is State.FAILED
+
+
+def test_a_lease_given_back_is_no_loss(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session)
+        for _ in range(5):
+            execution, lease = factories.claim_one(session)
+            executions.release(session, lease)
+        session.refresh(execution)
+    assert (execution.state, execution.losses, execution.attempt, execution.owner) == (State.QUEUED, 0, 5, None)
+
+
+def test_wakeups_become_overdue_once(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session)
+        assert executions.overdue(session, wakeup_seconds=30, limit=10) == []
+        assert len(executions.overdue(session, wakeup_seconds=-1, limit=3)) == 3
+        waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None)
+        assert datasets.overdue(session, wakeup_seconds=-1) == [waiting.id]
+
+
+def test_ingestions_are_leased_alike(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None)
+        claimed = datasets.claim(session, None, owner="w", lease_seconds=EXPIRED)
+        assert claimed is not None
+        zombie = claimed[1]
+        assert datasets.claim(session, waiting.id, owner="other", lease_seconds=30) is None
+        assert datasets.reap(session, max_losses=2, error=PROBLEM) == [waiting.id]
+        again = datasets.claim(session, waiting.id, owner="w", lease_seconds=EXPIRED)
+        assert again is not None
+    with pytest.raises(LeaseLost), sessions.begin() as session:
+        datasets.record_ready(session, zombie, factories.packed())
+    with sessions.begin() as session:
+        assert datasets.reap(session, max_losses=2, error=PROBLEM) == []
+    with sessions.reading() as session:
+        assert datasets.page(session, cursor=None, limit=9).items[0].error == PROBLEM
+
+
+def test_writing_needs_a_lease_that_still_stands(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session)
+        _, lease = factories.claim_one(session)
+        executions.release(session, lease)
+    with pytest.raises(LeaseLost), sessions.begin() as session:
+        leases.renew(session, Execution, lease, 30)

@@ -1,0 +1,36 @@
+"""The state machine's own laws."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noisegate.store.states import EXECUTION_MOVES, EXPERIMENT_MOVES, TERMINAL, State, settled_state
+
+COUNTS = st.dictionaries(
+    st.sampled_from([state for state in State if state is not State.CANCELLING]), st.integers(0, 3)
+)
+
+
+def test_terminal_states_lead_nowhere_and_all_others_somewhere() -> None:
+    for moves in (EXPERIMENT_MOVES, EXECUTION_MOVES):
+        for state, targets in moves.items():
+            assert bool(targets) != (state in TERMINAL)
+
+
+@given(current=st.sampled_from(State), counts=COUNTS)
+def test_settling_makes_legal_moves_only(current: State, counts: dict[State, int]) -> None:
+    present = {state for state, count in counts.items() if count}
+    if not present:
+        return
+    target = settled_state(current, counts)
+    if current is State.QUEUED and target.terminal:
+        return  # an experiment whose executions have all ended has been running, or cancelling
+    assert target is current or target in EXPERIMENT_MOVES[current]
+    if not current.terminal:
+        assert target.terminal == (present <= TERMINAL)
+
+
+@given(counts=COUNTS)
+def test_success_needs_every_execution_to_succeed(counts: dict[State, int]) -> None:
+    present = {state for state, count in counts.items() if count}
+    if present:
+        assert (settled_state(State.RUNNING, counts) is State.SUCCEEDED) == (present == {State.SUCCEEDED})

@@ -1,0 +1,89 @@
+"""A worker's resources within the test's own process, and real worker processes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import Sessions
+from noisegate.store.settings import Settings
+from noisegate.store.wakeups import Wakeups
+from tests.conftest import wait_until
+from worker.resources import Resources
+
+QUICK = {"lease_seconds": 4.0, "heartbeat_seconds": 0.5, "reaper_seconds": 0.5, "wakeup_seconds": 2.0}
+
+
+@pytest.fixture
+def settings(settings: Settings, broker_url: str) -> Settings:
+    """Settings with a broker, in which lost leases are noticed within seconds."""
+    return settings.model_copy(update={"broker_url": broker_url, "min_free_bytes": 0, **QUICK})
+
+
+@pytest.fixture
+def resources(settings: Settings, sessions: Sessions, wakeups: Wakeups) -> Resources:
+    """What a worker process would hold, for calling its functions here."""
+    return Resources(settings, sessions, Artefacts(settings.artefact_root), wakeups, owner="test")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment that gives another process these settings."""
+    given = settings.model_dump(mode="json", exclude={"caps"})
+    return os.environ | {f"NOISEGATE_{name.upper()}": str(value) for name, value in given.items()}
+
+
+class WorkerProcess:
+    """`python -m worker.main`, and its children."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker.main"],
+                env=environment(settings) | {"PYTHONUNBUFFERED": "1"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def terminate(self, seconds: float = 30) -> None:
+        """SIGTERM, and wait for the graceful end."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=seconds)
+
+    def kill(self) -> None:
+        """End everything at once, whatever state it is in."""
+        family = [*self.children(), psutil.Process(self.process.pid)] if not self.ended() else []
+        for process in family:
+            process.kill()
+        psutil.wait_procs(family, timeout=10)
+        self.process.wait(timeout=10)
+
+
+@pytest.fixture
+def start_worker(settings: Settings, tmp_path: Path, wakeups: Wakeups) -> Iterator[Callable[[], WorkerProcess]]:
+    """Starts workers of one process each; whatever the test leaves running is killed."""
+    started: list[WorkerProcess] = []
+
+    def start() -> WorkerProcess:
+        worker = WorkerProcess(settings.model_copy(update={"worker_processes": 1}), tmp_path / "worker.log")
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.kill()
+
+
+__all__ = ["WorkerProcess", "wait_until"]

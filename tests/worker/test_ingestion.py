@@ -1,0 +1,167 @@
+"""Ingestion as a job, in this process: every bad archive fails with its reason and leaves nothing behind."""
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from noisegate.store import datasets
+from noisegate.store.packed import open_packed
+from noisegate.store.states import DatasetState
+from noisegate.store.tables import Dataset
+from worker.ingestion import ingest_one
+from worker.lease import draining
+from worker.resources import Resources
+
+
+def _png(shade: int, size: tuple[int, int] = (8, 8)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (shade, shade, shade)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def _tar(files: Mapping[str, bytes], mode: str = "w:gz") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _pets(extra: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    images = {f"{name}/{i}.png": _png(10 * i + 100 * k) for k, name in enumerate(("cat", "dog")) for i in range(10)}
+    return images | dict(extra or {})
+
+
+def _upload(resources: Resources, archive: bytes, name: str = "pets") -> Dataset:
+    upload_digest = resources.artefacts.put_bytes(archive)
+    with resources.sessions.begin() as session:
+        dataset = datasets.register(session, name=name, source="upload", image_size=8, upload_digest=upload_digest)
+    ingest_one(resources, dataset.id)
+    with resources.sessions.reading() as session:
+        return session.get_one(Dataset, dataset.id)
+
+
+def _files(resources: Resources) -> list[str]:
+    return sorted(path.name for path in resources.artefacts.root.rglob("*") if path.is_file())
+
+
+def test_an_upload_becomes_arrays_and_the_archive_goes(resources: Resources) -> None:
+    dataset = _upload(resources, _zip(_pets({"README.txt": b"hello"})))
+    assert dataset.state is DatasetState.READY
+    assert (dataset.classes, dataset.train_count, dataset.test_count, dataset.skipped) == (["cat", "dog"], 16, 4, 1)
+    assert _files(resources) == sorted([str(dataset.images_digest), str(dataset.labels_digest)])
+    packed = open_packed(resources.artefacts, dataset)
+    shades = {(int(label), int(image[0, 0, 0])) for image, label in zip(packed.images, packed.labels, strict=True)}
+    assert shades == {(k, 10 * i + 100 * k) for k in range(2) for i in range(10)}
+
+
+def test_the_same_content_in_another_archive_is_the_same_dataset(resources: Resources) -> None:
+    first = _upload(resources, _zip(_pets()))
+    second = _upload(resources, _tar(_pets()), name="again")
+    assert second.same_as == first.id
+    with resources.sessions.reading() as session:
+        assert datasets.get(session, second.id).id == datasets.get(session, "again").id == first.id
+    assert len(_files(resources)) == 2
+
+
+@pytest.mark.parametrize(
+    ("archive", "code", "says"),
+    [
+        pytest.param(_zip({f"cat/{i}.png": _png(i) for i in range(9)}), "invalid-archive", "class", id="one class"),
+        pytest.param(_zip({"cat/a.txt": b"x"}), "invalid-archive", "image", id="no images"),
+        pytest.param(_zip({}), "invalid-archive", "image", id="empty"),
+        pytest.param(b"not an archive at all", "invalid-archive", "zip", id="no archive"),
+        pytest.param(_zip(_pets())[:-40], "invalid-archive", "", id="truncated zip"),
+        pytest.param(_tar(_pets())[:-40], "invalid-archive", "", id="truncated tar.gz"),
+        pytest.param(_zip(_pets({"cat/text.png": b"just text"})), "invalid-image", "cat/text.png", id="text as png"),
+        pytest.param(_tar(_pets({"../cat/x.png": _png(1)})), "invalid-archive", "../cat/x.png", id="parent path"),
+        pytest.param(_tar(_pets({"/cat/x.png": _png(1)})), "invalid-archive", "/cat/x.png", id="absolute path"),
+        pytest.param(_zip(_pets({"noise/x.png": _png(1)})), "invalid-archive", "noise", id="reserved class"),
+        pytest.param(_zip(_pets() | {"cat/bomb.png": bytes(500 * 2**20)}), "too-large", "cat/bomb.png", id="zip bomb"),
+    ],
+)
+def test_a_bad_archive_fails_with_its_reason_and_leaves_nothing(
+    resources: Resources, archive: bytes, code: str, says: str
+) -> None:
+    dataset = _upload(resources, archive)
+    assert dataset.state is DatasetState.FAILED
+    assert dataset.error is not None
+    assert dataset.error["code"] == code
+    assert says in dataset.error["detail"]
+    assert dataset.error["remedy"]
+    assert [entry["field"] for entry in dataset.error["errors"]] == ["archive"]
+    assert _files(resources) == []
+    again = _upload(resources, _zip(_pets()))
+    assert again.state is DatasetState.READY, "the name is free again and the worker goes on"
+
+
+def test_a_full_disk_fails_the_ingestion_with_a_clear_reason(resources: Resources) -> None:
+    full = Resources(
+        resources.settings.model_copy(update={"min_free_bytes": 2**60}),
+        resources.sessions,
+        resources.artefacts,
+        resources.wakeups,
+        "test",
+    )
+    dataset = _upload(full, _zip(_pets()))
+    assert dataset.error is not None
+    assert (dataset.state, dataset.error["code"]) == (DatasetState.FAILED, "storage-full")
+    assert "Free some space" in dataset.error["remedy"]
+    assert _files(resources) == []
+
+
+def test_draining_gives_the_ingestion_back_and_keeps_the_archive(resources: Resources) -> None:
+    draining.set()
+    try:
+        dataset = _upload(resources, _zip(_pets()))
+    finally:
+        draining.clear()
+    assert (dataset.state, dataset.owner, dataset.losses) == (DatasetState.INGESTING, None, 0)
+    assert _files(resources) == [str(dataset.upload_digest)]
+    ingest_one(resources, dataset.id)
+    with resources.sessions.reading() as session:
+        assert datasets.get(session, dataset.id).state is DatasetState.READY
+
+
+def test_the_digits_are_always_there(resources: Resources) -> None:
+    with resources.sessions.begin() as session:
+        waiting = datasets.register(session, name="digits", source="digits", image_size=32, upload_digest=None)
+    ingest_one(resources, waiting.id)
+    with resources.sessions.reading() as session:
+        digits = datasets.get(session, "digits")
+    assert (digits.train_count or 0) + (digits.test_count or 0) == 1797
+    assert digits.classes == [str(digit) for digit in range(10)]
+    assert digits.licence
+    packed = open_packed(resources.artefacts, digits)
+    assert packed.images.shape == (1797, 32, 32, 3)
+    assert len(np.unique(packed.labels)) == 10
+
+
+def test_without_a_network_cifar10_says_what_to_do_instead(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")  # nothing listens there: a machine without a network
+    with resources.sessions.begin() as session:
+        waiting = datasets.register(session, name="cifar10", source="cifar10", image_size=32, upload_digest=None)
+    ingest_one(resources, waiting.id)
+    with resources.sessions.reading() as session:
+        failed = session.get_one(Dataset, waiting.id)
+    assert failed.error is not None
+    assert (failed.state, failed.error["code"]) == (DatasetState.FAILED, "source-unavailable")
+    assert "POST /datasets" in failed.error["remedy"]
+    assert _files(resources) == []

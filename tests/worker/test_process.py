@@ -1,0 +1,121 @@
+"""Real worker processes on a real broker and both databases: killed, drained, left without a message."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from noisegate.store import executions, experiments
+from noisegate.store.states import State
+from noisegate.store.tables import Execution, Experiment
+from tests import factories
+from tests.worker.conftest import WorkerProcess, wait_until
+from worker.resources import Resources
+
+StartWorker = Callable[[], WorkerProcess]
+
+# Long enough to be met in the middle, short enough to be done twice.
+LONG = {"epochs": 120}
+
+
+def _post(resources: Resources, *, wake: bool = True, **changes: Any) -> str:
+    with resources.sessions.begin() as session:
+        factories.stored_dataset(session, resources.artefacts)
+        experiment = factories.queued_experiment(session, factories.shades_spec(**changes))
+    if wake:
+        resources.wakeups.train(experiment.id, count=experiment.spec["executions"])
+    return experiment.id
+
+
+def _experiment(resources: Resources, id: str) -> Experiment:
+    with resources.sessions.reading() as session:
+        return experiments.get(session, id)
+
+
+def _executions(resources: Resources, id: str) -> list[Execution]:
+    with resources.sessions.reading() as session:
+        return list(executions.of_experiment(session, id))
+
+
+def _wait_for_the_middle(resources: Resources, id: str) -> Execution:
+    """Until an execution has done some epochs but not all."""
+
+    def in_the_middle() -> bool:
+        return any(0 < row.epochs_done < row.epochs for row in _executions(resources, id))
+
+    wait_until(in_the_middle, seconds=60, what="an execution is in the middle of its epochs")
+    return next(row for row in _executions(resources, id) if row.state is State.RUNNING)
+
+
+def _wait_for_the_end(resources: Resources, id: str, seconds: float = 90) -> Experiment:
+    wait_until(lambda: _experiment(resources, id).state.terminal, seconds=seconds, what="the experiment ends")
+    return _experiment(resources, id)
+
+
+def test_kill_9_in_the_middle_costs_seconds_and_changes_nothing(
+    resources: Resources, start_worker: StartWorker
+) -> None:
+    worker = start_worker()
+    id = _post(resources, training=LONG)
+    victim = _wait_for_the_middle(resources, id)
+    assert victim.owner is not None
+    pid = int(victim.owner.split(":")[1])
+    assert pid in {child.pid for child in worker.children()}
+    psutil.Process(pid).send_signal(signal.SIGKILL)
+    assert _wait_for_the_end(resources, id).state is State.SUCCEEDED
+    (row,) = _executions(resources, id)
+    assert (row.state, row.attempt, row.losses) == (State.SUCCEEDED, 2, 1)
+    undisturbed = _post_again_and_train(resources)
+    assert row.losses_by_epoch == undisturbed.losses_by_epoch
+    assert row.metrics == undisturbed.metrics
+    worker.terminate()
+
+
+def _post_again_and_train(resources: Resources) -> Execution:
+    with resources.sessions.begin() as session:
+        experiment = factories.queued_experiment(session, factories.shades_spec(training=LONG))
+    resources.wakeups.train(experiment.id)
+    _wait_for_the_end(resources, experiment.id)
+    return _executions(resources, experiment.id)[0]
+
+
+def test_sigterm_gives_back_what_runs_and_leaves_no_process(resources: Resources, start_worker: StartWorker) -> None:
+    worker = start_worker()
+    id = _post(resources, training={"epochs": 500})
+    _wait_for_the_middle(resources, id)
+    family = [psutil.Process(worker.process.pid), *worker.children()]
+    worker.terminate(seconds=20)
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
+    (row,) = _executions(resources, id)
+    assert (row.state, row.owner, row.losses) == (State.QUEUED, None, 0)
+    assert _experiment(resources, id).state is State.RUNNING
+
+
+def test_without_any_message_the_work_is_found(resources: Resources, start_worker: StartWorker) -> None:
+    id = _post(resources, wake=False, executions=2)
+    worker = start_worker()
+    assert _wait_for_the_end(resources, id).state is State.SUCCEEDED
+    assert [row.attempt for row in _executions(resources, id)] == [1, 1]
+    worker.terminate()
+
+
+def test_every_message_three_times_changes_nothing(resources: Resources, start_worker: StartWorker) -> None:
+    id = _post(resources, executions=3)
+    resources.wakeups.train(id, count=6)
+    worker = start_worker()
+    assert _wait_for_the_end(resources, id).state is State.SUCCEEDED
+    assert [row.attempt for row in _executions(resources, id)] == [1, 1, 1]
+    worker.terminate()
+
+
+def test_cancelling_is_heard_within_seconds(resources: Resources, start_worker: StartWorker) -> None:
+    worker = start_worker()
+    id = _post(resources, training={"epochs": 500}, executions=2)
+    _wait_for_the_middle(resources, id)
+    with resources.sessions.begin() as session:
+        experiments.cancel(session, id)
+    assert _wait_for_the_end(resources, id, seconds=10).state is State.CANCELLED
+    assert {row.state for row in _executions(resources, id)} == {State.CANCELLED}
+    worker.terminate()

@@ -1,0 +1,161 @@
+"""One claim, in this process: what is recorded for each way that an execution can end."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from noisegate.learning.executions import prepare_cell
+from noisegate.learning.export import export_model
+from noisegate.manifest import ModelManifest
+from noisegate.store import executions, experiments, leases, models
+from noisegate.store.sessions import Sessions
+from noisegate.store.states import State
+from noisegate.store.tables import Execution, Experiment
+from tests import factories
+from worker.lease import draining
+from worker.resources import Resources
+from worker.training import train_oldest
+
+
+def _post(resources: Resources, **changes: Any) -> str:
+    with resources.sessions.begin() as session:
+        factories.stored_dataset(session, resources.artefacts)
+        return factories.queued_experiment(session, factories.shades_spec(**changes)).id
+
+
+def _rows(sessions: Sessions, experiment_id: str) -> tuple[Experiment, list[Execution]]:
+    with sessions.reading() as session:
+        return experiments.get(session, experiment_id), list(executions.of_experiment(session, experiment_id))
+
+
+def _files(resources: Resources) -> set[str]:
+    return {path.name for path in (resources.artefacts.root / "sha256").rglob("*") if path.is_file()}
+
+
+def test_a_succeeded_execution_leaves_a_result_and_a_model_that_runs(resources: Resources) -> None:
+    experiment_id = _post(resources)
+    train_oldest(resources)
+    experiment, (execution,) = _rows(resources.sessions, experiment_id)
+    assert experiment.state is State.SUCCEEDED
+    assert execution.metrics is not None
+    assert execution.metrics["accuracy"] == 1.0
+    assert execution.losses_by_epoch is not None
+    assert len(execution.losses_by_epoch) == 20
+    assert (execution.precision, execution.device) == ("float32", "cpu")
+    with resources.sessions.reading() as session:
+        default = models.get(session, "default")
+    manifest = ModelManifest.model_validate_json(resources.artefacts.read(default.manifest_digest))
+    assert manifest.model_dump(mode="json") == default.manifest
+    assert manifest.seed == execution.seed
+    network = onnxruntime.InferenceSession(resources.artefacts.read(default.onnx_digest))
+    bright = np.full((1, 8, 8, 3), 190, dtype=np.uint8)
+    assert manifest.outputs[int(network.run(["logits"], {"images": bright})[0].argmax())] == "bright"
+
+
+def test_a_seed_gives_the_same_result_again(resources: Resources) -> None:
+    first, second = _post(resources), None
+    train_oldest(resources)
+    with resources.sessions.begin() as session:
+        second = factories.queued_experiment(session, factories.shades_spec()).id
+    train_oldest(resources)
+    results = [_rows(resources.sessions, id)[1][0] for id in (first, second)]
+    assert results[0].losses_by_epoch == results[1].losses_by_epoch
+    assert results[0].metrics == results[1].metrics
+
+
+def test_a_cell_keeps_one_model_and_no_other_file_stays(resources: Resources) -> None:
+    experiment_id = _post(resources, executions=3)
+    before = _files(resources)
+    for _ in range(3):
+        train_oldest(resources)
+    experiment, rows = _rows(resources.sessions, experiment_id)
+    with resources.sessions.reading() as session:
+        (kept,) = models.page(session, experiment_id=None, cursor=None, limit=9).items
+    assert experiment.state is State.SUCCEEDED
+    assert kept.holdout_accuracy == max(row.holdout_accuracy or 0 for row in rows)
+    assert _files(resources) - before == {kept.weights_digest, kept.manifest_digest, kept.onnx_digest}
+
+
+def test_a_diverging_execution_fails_with_the_reason(resources: Resources) -> None:
+    experiment_id = _post(resources, training={"learning_rate": 1e9})
+    train_oldest(resources)
+    experiment, (execution,) = _rows(resources.sessions, experiment_id)
+    assert (experiment.state, execution.state) == (State.FAILED, State.FAILED)
+    assert execution.error is not None
+    assert execution.error["code"] == "diverged"
+    assert "learning_rate" in execution.error["remedy"]
+
+
+def test_missing_files_fail_the_execution_not_the_worker(resources: Resources) -> None:
+    experiment_id = _post(resources)
+    for digest in _files(resources):
+        resources.artefacts.delete(digest)
+    train_oldest(resources)
+    _, (execution,) = _rows(resources.sessions, experiment_id)
+    assert execution.state is State.FAILED
+    assert execution.error is not None
+    assert "FileNotFoundError" in execution.error["detail"]
+
+
+def test_draining_gives_the_execution_back(resources: Resources) -> None:
+    experiment_id = _post(resources)
+    draining.set()
+    try:
+        train_oldest(resources)
+    finally:
+        draining.clear()
+    _, (execution,) = _rows(resources.sessions, experiment_id)
+    assert (execution.state, execution.losses, execution.owner) == (State.QUEUED, 0, None)
+    train_oldest(resources)
+    experiment, (execution,) = _rows(resources.sessions, experiment_id)
+    assert (experiment.state, execution.attempt) == (State.SUCCEEDED, 2)
+
+
+def test_cancellation_is_heard_while_training(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment_id = _post(resources, training={"epochs": 500})
+
+    def cancel_then_prepare(*arguments: Any) -> Any:
+        with resources.sessions.begin() as session:
+            experiments.cancel(session, experiment_id)
+        return prepare_cell(*arguments)
+
+    monkeypatch.setattr("worker.training.prepare_cell", cancel_then_prepare)
+    train_oldest(resources)
+    experiment, (execution,) = _rows(resources.sessions, experiment_id)
+    assert (experiment.state, execution.state) == (State.CANCELLED, State.CANCELLED)
+    assert execution.epochs_done < 500
+
+
+def test_a_zombies_result_is_refused_and_its_heirs_files_stay(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_id = _post(resources)
+    heirs: list[str] = []
+
+    def lose_the_lease_meanwhile(*arguments: Any, **named: Any) -> Any:
+        if not heirs:
+            heirs.append("heir")
+            with resources.sessions.begin() as session:
+                _, (execution,) = _rows(resources.sessions, experiment_id)
+                lease = leases.Lease(execution.id, execution.owner or "", execution.attempt)
+                leases.renew(session, Execution, lease, lease_seconds=-1)
+                executions.reap(session, max_losses=9, error={})
+            train_oldest(resources)  # the heir trains the same execution to its end, with the very same bytes
+        return export_model(*arguments, **named)
+
+    monkeypatch.setattr("worker.training.export_model", lose_the_lease_meanwhile)
+    train_oldest(resources)
+    experiment, (execution,) = _rows(resources.sessions, experiment_id)
+    assert (experiment.state, execution.attempt, execution.losses) == (State.SUCCEEDED, 2, 1)
+    with resources.sessions.reading() as session:
+        default = models.get(session, "default")
+    for digest in (default.weights_digest, default.manifest_digest, default.onnx_digest):
+        assert resources.artefacts.path(digest).exists()
+
+
+def test_nothing_waiting_is_no_error(resources: Resources, tmp_path: Path) -> None:
+    train_oldest(resources)
+    assert not (tmp_path / "data" / "artefacts" / "sha256").exists()
