@@ -1,0 +1,32 @@
+# `make demo` and `make test` install what they need into .venv; nothing is expected but Python 3.11 or newer, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.PHONY: demo test check bench clean
+
+demo: .venv/installed-local
+	$(BIN)/noisegate demo
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+check: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml noisegate service worker migrations
+
+bench: .venv/installed-local
+	$(BIN)/python benchmarks/cifar10_end_to_end.py --archive ../shared/cifar10.tar.xz
+
+.venv/installed-%: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Noisegate needs Python 3.11 or newer; try: make PYTHON=python3.12 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (PyTorch included: a few minutes the first time)"
+	$(INSTALL) ".[$*]"
+	touch $@
+
+clean:
+	rm -rf .venv noisegate-data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,126 @@
+"""Everything at once, as a person would use it: `noisegate up` in one process, HTTP in another."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from noisegate.client import local
+from noisegate.client.demo import noise_image
+from noisegate.client.errors import ChildEnded
+from noisegate.client.http import Client
+
+SHADES = {"dark": (20, 100), "bright": (150, 240)}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Running]:
+    with local.running(tmp_path_factory.mktemp("whole"), 0) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def client(running: local.Running) -> Iterator[Client]:
+    with running.client() as opened:
+        yield opened
+
+
+def _png(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _shade(generator: np.random.Generator, name: str, size: int = 16) -> bytes:
+    return _png(generator.integers(*SHADES[name], (size, size, 3)).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dark and bright images in folders, as an engineer would have them."""
+    generator = np.random.default_rng(3)
+    path = tmp_path_factory.mktemp("archive") / "shades.zip"
+    with zipfile.ZipFile(path, "w") as opened:
+        for name in SHADES:
+            for number in range(100):
+                opened.writestr(f"{name}/{number}.png", _shade(generator, name))
+    return path
+
+
+SPEC = {
+    "dataset": "shades",
+    "image_size": 16,
+    "executions": 2,
+    "holdout": 0.2,
+    "training": {
+        "epochs": 20,
+        "batch_size": 20,
+        "learning_rate": 0.003,
+        "learning_rate_drop": None,
+        "first_layer_std": 0.1,
+    },
+    "noise": {"family": "uniform"},
+    "sweep": {"noise.quantity": [0, 1]},
+}
+
+
+def test_an_engineers_way(client: Client, archive: Path) -> None:
+    """Upload folders, train, read the table, take the model with a noise class into production, classify."""
+    uploaded = client.upload(archive, name="shades", image_size=16)
+    dataset = client.wait_for_dataset(uploaded["id"], lambda _: None)
+    assert (dataset["state"], dataset["classes"], dataset["train_count"]) == ("ready", ["bright", "dark"], 160)
+
+    experiment = client.wait(client.create_experiment(SPEC)["id"], lambda _: None)
+    assert (experiment["state"], experiment["progress"]) == ("succeeded", 1.0)
+    without, with_noise = client.results(experiment["id"])["rows"]
+    assert without["n"] == with_noise["n"] == 2
+    assert with_noise["accuracy"] is not None
+    assert with_noise["accuracy"]["mean"] == 1.0
+    assert with_noise["best_model"] is not None
+    default = next(model for model in client.models() if "default" in model["aliases"])
+    assert default["experiment"] == experiment["id"]
+
+    client.set_alias("production", with_noise["best_model"])
+    generator = np.random.default_rng(4)
+    for name in SHADES:
+        # Another size than the model's: resized as in training.
+        decision = client.classify(_shade(generator, name, size=48), model="production")
+        assert (decision["label"], decision["reason"]) == (name, None) or decision["reject_score"] < 0.5
+    noise = client.classify(noise_image(generator), model="production")
+    assert (noise["label"], noise["rejected"], noise["reason"]) == ("noise", True, "noise")
+    assert noise["model"]["id"] == with_noise["best_model"]
+
+
+def test_the_same_upload_again_is_the_same_dataset(client: Client, archive: Path) -> None:
+    first = client.upload(archive, name="shades", image_size=16)
+    again = client.upload(archive, name="another name", image_size=16)
+    assert again["id"] == first["id"]
+
+
+def test_everything_ends_and_its_state_survives(tmp_path: Path) -> None:
+    before = psutil.Process().children(recursive=True)
+    with local.running(tmp_path, 0, workers=1) as up, up.client() as client:
+        digits = client.wait_for_dataset("digits", lambda _: None)
+        family = [child for child in psutil.Process().children(recursive=True) if child not in before]
+        assert len(family) >= 4  # broker, service, worker and its child at least
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    with local.running(tmp_path, 0, workers=1) as up, up.client() as client:
+        again = client.dataset("digits")
+        assert (again["id"], again["content_hash"]) == (digits["id"], digits["content_hash"])
+        png, label = client.dataset_image("digits", "test", 0)
+        assert label in (digits["classes"] or [])
+        assert Image.open(io.BytesIO(png)).size == (32, 32)
+
+
+def test_a_worker_killed_with_all_its_children_is_noticed(tmp_path: Path) -> None:
+    before = psutil.Process().children(recursive=True)
+    with pytest.raises(ChildEnded, match="worker"), local.running(tmp_path, 0, workers=1) as up:
+        mine = [child for child in psutil.Process().children(recursive=True) if child not in before]
+        next(child for child in mine if "worker.main" in child.cmdline()).kill()
+        up.supervisor.pause(20)
