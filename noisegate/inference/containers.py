@@ -36,11 +36,15 @@ class Container:
 
 
 def refuse(detail: str, remedy: str) -> InvalidImage:
-    """The error for an image that cannot be read; its field is always `image`."""
-    return InvalidImage(detail, field="image", remedy=remedy)
+    """The error for an image that cannot be read: what is wrong with it, and what to do."""
+    return InvalidImage(f"the image {detail}", field="image", remedy=remedy)
 
 
-def truncated() -> InvalidImage:
+def animated() -> InvalidImage:
+    return refuse("is animated; which of its frames is meant is not clear", "Send one frame as an image of its own.")
+
+
+def _truncated() -> InvalidImage:
     return refuse("is cut short: its end is missing", "Send the whole file.")
 
 
@@ -59,20 +63,16 @@ def unwrap(data: bytes) -> Container:
     raise refuse("is not a PNG, JPEG or WEBP image", "Convert it to PNG, JPEG or WEBP; renaming it is not enough.")
 
 
-def animated() -> InvalidImage:
-    return refuse("is animated; which of its frames is meant is not clear", "Send one frame as an image of its own.")
-
-
 def _unwrap_png(data: bytes) -> Container:
     kept, exif = [PNG_SIGNATURE], b""
     at, name = len(PNG_SIGNATURE), b""
     while name != b"IEND":
         if at + 12 > len(data):
-            raise truncated()
+            raise _truncated()
         length, name = struct.unpack_from(">I4s", data, at)
         chunk = data[at : at + 12 + length]
         if len(chunk) < 12 + length:
-            raise truncated()
+            raise _truncated()
         content = chunk[8:-4]
         if name in _PNG_KEPT:
             # Pillow checks the sums of headers, not those of pixel data.
@@ -110,7 +110,7 @@ def _unwrap_jpeg(data: bytes) -> Container:
 
 def _unwrap_webp(data: bytes) -> Container:
     if 8 + int.from_bytes(data[4:8], "little") > len(data):
-        raise truncated()
+        raise _truncated()
     exif = b""
     at = 12
     while at + 8 <= len(data):

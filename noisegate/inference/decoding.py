@@ -21,8 +21,8 @@ import numpy.typing as npt
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
-from noisegate.errors import InvalidImage, TooLarge
-from noisegate.inference.containers import Container, Kind, animated, refuse, truncated, unwrap
+from noisegate.errors import TooLarge
+from noisegate.inference.containers import Container, Kind, animated, refuse, unwrap
 
 # The classes themselves rather than Image.open, which warns about large images before their size can be checked,
 # and which turns a JPEG with a second picture (MPO, as telephones write it) into an animated image.
@@ -32,18 +32,16 @@ _READERS: dict[Kind, type[ImageFile]] = {
     "WEBP": WebPImagePlugin.WebPImageFile,
 }
 
-# What Pillow and the libraries below it are known to raise on hostile bytes.
+# What Pillow and the libraries below it raise on hostile bytes, as found by reading and by feeding it damaged files.
 _PILLOW_FAILURES = (
     OSError,
     SyntaxError,
     ValueError,
     TypeError,
-    AttributeError,
     LookupError,
     ArithmeticError,
+    AssertionError,
     EOFError,
-    RuntimeError,
-    MemoryError,
     struct.error,
     zlib.error,
 )
@@ -76,7 +74,7 @@ def decode_image(data: bytes, image_size: int, limits: ImageLimits) -> npt.NDArr
     """
     if len(data) > limits.max_bytes:
         raise TooLarge(
-            f"has {len(data):,} bytes; at most {limits.max_bytes:,} are read",
+            f"the image has {len(data):,} bytes; at most {limits.max_bytes:,} are read",
             field="image",
             remedy="Send a smaller or more strongly compressed image.",
         )
@@ -85,11 +83,10 @@ def decode_image(data: bytes, image_size: int, limits: ImageLimits) -> npt.NDArr
         image = _load(container, limits)
         return _resized(_upright(_to_rgb(image), container.orientation), image_size)
     except Image.DecompressionBombError as error:
-        raise _too_many_pixels("", limits) from error
+        raise _too_many_pixels("has too many pixels", limits) from error
     except _PILLOW_FAILURES as error:
-        if "truncated" in str(error):
-            raise truncated() from error
-        raise refuse(f"is damaged: {error}", "Send an intact copy.") from error
+        what = str(error) or "its structure makes no sense"
+        raise refuse(f"is damaged or cut short: {what}", "Send an intact copy.") from error
 
 
 def resize_pixels(pixels: npt.NDArray[np.uint8], image_size: int) -> npt.NDArray[np.uint8]:
@@ -101,8 +98,42 @@ def _load(container: Container, limits: ImageLimits) -> Image.Image:
     image = _READERS[container.kind](BytesIO(container.data))
     width, height = image.size
     if width * height > limits.max_pixels:
-        raise _too_many_pixels(f"{width:,}×{height:,} = ", limits, width * height)
+        raise _too_many_pixels(f"has {width:,} × {height:,} pixels", limits)
     if getattr(image, "n_frames", 1) > 1:
         raise animated()
     image.load()
     return image
+
+
+def _too_many_pixels(what: str, limits: ImageLimits) -> TooLarge:
+    detail = f"the image {what}; at most {limits.max_pixels:,} in all are decoded"
+    return TooLarge(detail, field="image", remedy="Scale the image down first.")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I;16":
+        return Image.fromarray(_eight_bits(image)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
+    deep = np.asarray(image, dtype=np.uint16)
+    # In 32 bits, as 65,535 + 128 is past 16; adding half a step rounds.
+    gray = ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    # A PNG may call one gray level transparent, which over white is white.
+    if "transparency" in image.info:
+        gray[deep == image.info["transparency"]] = 255
+    return gray
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _resized(image: Image.Image, image_size: int) -> npt.NDArray[np.uint8]:
+    size = (image_size, image_size)
+    fitted = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+    return np.array(fitted, dtype=np.uint8)

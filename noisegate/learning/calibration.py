@@ -1,6 +1,7 @@
 """Reject scores, and the thresholds that a holdout gives them. Higher score = more unknown."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -42,9 +43,9 @@ def threshold(calibration: Calibration, max_false_reject: float) -> float:
     if not 0 <= max_false_reject <= 1:
         raise ValueError(f"max_false_reject must lie in 0 … 1, not {max_false_reject}")
     last = len(calibration.quantiles) - 1
-    # The allowance absorbs what binary fractions lose: 0.29 · 1000 is 290 − 6e-14, and means 290.
-    allowed_steps = math.floor(max_false_reject * last + 1e-9)
-    return calibration.quantiles[last - allowed_steps]
+    # The share as it was written: (1 − 0.05) · 1000 need not be 950 in binary, and a step off is another threshold.
+    share = Fraction(repr(float(max_false_reject)))
+    return calibration.quantiles[math.ceil((1 - share) * last)]
 
 
 def rejections(

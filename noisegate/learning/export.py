@@ -127,9 +127,12 @@ def _graph(network: str, image_size: int, outputs: int) -> bytes:
         verbose=False,
     )
     assert program is not None
-    for node in program.model_proto.graph.node:
-        node.ClearField("metadata_props")  # stack traces: paths of this machine, in every model
-    return program.model_proto.SerializeToString()
+    model = program.model_proto
+    # The exporter's notes hold stack traces, and with them this machine's paths: nothing a model should carry.
+    for noted in (model.graph, *model.graph.input, *model.graph.output, *model.graph.node, *model.graph.value_info):
+        noted.ClearField("metadata_props")
+    graph: bytes = model.SerializeToString()
+    return graph
 
 
 def _with_weights(graph: bytes, tensors: dict[str, Tensor]) -> bytes:
@@ -144,7 +147,8 @@ def _with_weights(graph: bytes, tensors: dict[str, Tensor]) -> bytes:
         if name not in places or tuple(places[name].dims) != tuple(tensor.shape):
             raise ExportMismatch(f"the exported graph has no weight {name} of shape {tuple(tensor.shape)}")
         places[name].CopyFrom(onnx.numpy_helper.from_array(tensor.numpy(), name))
-    return model.SerializeToString()
+    filled: bytes = model.SerializeToString()
+    return filled
 
 
 def _checked_images(cell: PreparedCell) -> UInt8[np.ndarray, "n size size 3"]:

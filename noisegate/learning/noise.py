@@ -72,6 +72,6 @@ def _filtered(images: UInt8[np.ndarray, "n h w 3"], noise_filter: NoiseFilter | 
     return _to_uint8(ndimage.uniform_filter(images, size=window, mode="wrap", output=np.float32))
 
 
-def _to_uint8(values: np.ndarray) -> UInt8[np.ndarray, "..."]:
-    images: UInt8[np.ndarray, "..."] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _to_uint8(values: np.ndarray) -> UInt8[np.ndarray, "n h w 3"]:
+    images: UInt8[np.ndarray, "n h w 3"] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return images

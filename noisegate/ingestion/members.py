@@ -1,0 +1,129 @@
+"""What comes out of an archive or a source, the limits on it, and the names it may carry."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from noisegate.errors import InvalidArchive, TooLarge
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+
+# Small honest archives may be packed tightly; the ratio counts once this much came out.
+RATIO_COUNTS_FROM_BYTES = 64 * 2**20
+
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One image: its path (`train/cat/1.png`), which says what it is, and its file or its pixels (height, width, 3)."""
+
+    name: str
+    content: bytes | npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is no image by its suffix, and was not looked into."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """The most that one archive may hold. Each is counted while the archive is read, whatever its headers claim."""
+
+    max_files: int = 200_000
+    max_member_bytes: int = 10 * 2**20
+    max_total_bytes: int = 8 * 2**30
+    max_ratio: float = 200.0
+
+
+def refuse(name: str, what: str, remedy: str) -> InvalidArchive:
+    """The error for one member that makes the whole archive unusable."""
+    return InvalidArchive(f"{name!r} {what}", field="archive", remedy=remedy)
+
+
+def damaged(what: str) -> InvalidArchive:
+    """The error for an archive whose own structure is broken."""
+    remedy = "Pack it again, and check that the whole of it was sent."
+    return InvalidArchive(f"the archive is damaged or cut short: {what}", field="archive", remedy=remedy)
+
+
+def over_limit(detail: str, remedy: str) -> TooLarge:
+    """The error for an archive that holds more than one of its limits."""
+    return TooLarge(detail, field="archive", remedy=remedy)
+
+
+class Meter:
+    """Counts what comes out of one archive of `archive_bytes` and stops it at the limits.
+
+    All methods raise TooLarge, and `enter` InvalidArchive for a name that it has seen before.
+    """
+
+    def __init__(self, limits: ArchiveLimits, archive_bytes: int) -> None:
+        self.limits = limits
+        self._archive_bytes = archive_bytes
+        self._entries = 0
+        self._unpacked_bytes = 0
+        self._names: set[str] = set()
+
+    def count_entry(self) -> None:
+        """One more entry of any kind."""
+        self._entries += 1
+        if self._entries > self.limits.max_files:
+            raise over_limit(f"the archive holds more than {self.limits.max_files:,} files", "Split the data set.")
+
+    def enter(self, name: str) -> None:
+        """A file called `name` begins."""
+        if name in self._names:
+            raise refuse(name, "is in the archive twice", "Give every file a path of its own.")
+        self._names.add(name)
+
+    def unpack(self, count: int) -> None:
+        """`count` more bytes were unpacked."""
+        self._unpacked_bytes += count
+        if self._unpacked_bytes > self.limits.max_total_bytes:
+            detail = f"the archive unpacks to more than {self.limits.max_total_bytes:,} bytes"
+            raise over_limit(detail, "Split the data set, or scale its images down.")
+        most = max(RATIO_COUNTS_FROM_BYTES, self.limits.max_ratio * self._archive_bytes)
+        if self._unpacked_bytes > most:
+            detail = f"the archive unpacks to more than {self.limits.max_ratio:g} times its size, as no photographs do"
+            raise over_limit(detail, "Pack the images themselves, as PNG, JPEG or WEBP.")
+
+    def check_member(self, name: str, size: int) -> None:
+        """A file of `size` bytes, or at least that many."""
+        if size > self.limits.max_member_bytes:
+            detail = f"{name!r} has more than {self.limits.max_member_bytes:,} bytes"
+            raise over_limit(detail, "Scale that image down.")
+
+
+def clean_name(name: str) -> str:
+    """A member's path in one spelling (`./a//b` is `a/b`; accents composed), so that twins are seen as such.
+
+    Nothing is ever written to such a path; an archive that tries to escape is refused all the same.
+
+    Raises:
+        InvalidArchive: the path is absolute, climbs (`..`), or has a backslash, a drive or unprintable characters.
+    """
+    if not name.isprintable():
+        raise refuse(name, "has unprintable characters in its name", "Rename it, and write names in UTF-8.")
+    if "\\" in name:
+        raise refuse(name, "has a backslash in its path", "Pack it again with forward slashes.")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or _DRIVE.match(name) or ".." in parts:
+        raise refuse(name, "points outside the archive", "Pack it again with relative paths and without '..'.")
+    return unicodedata.normalize("NFC", "/".join(parts))
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a path belongs to the packer's own traces: hidden files and folders, and macOS's `__MACOSX`."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

@@ -1,0 +1,70 @@
+"""The whole application, wired: `uvicorn service.app:create_app --factory`. Importing this module connects nowhere."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from noisegate import __version__
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import open_sessions
+from noisegate.store.settings import Settings, load_settings
+from noisegate.store.wakeups import Wakeups, celery_app
+from service import health
+from service.classify import routes as classify
+from service.classify.models import Classifiers
+from service.datasets import routes as datasets
+from service.datasets.registration import register_digits
+from service.deps import Resources
+from service.errors import install_handlers, problems
+from service.experiments import routes as experiments
+from service.limits import BodyLimit, limit_of_body
+from service.models import routes as models
+from service.results import routes as results
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; without `settings`, those of the environment."""
+    settings = settings or load_settings()
+    _configure_log()
+    app = FastAPI(
+        title="Noisegate",
+        summary="Trains image classifiers that can answer 'none of these', and serves them.",
+        version=__version__,
+        lifespan=_lifespan(settings),
+        # A path with a slash too many is a mistake to be told, not to be followed by a second request.
+        redirect_slashes=False,
+        responses=problems(500, 503),
+    )
+    app.add_middleware(BodyLimit, limit=limit_of_body(settings))
+    install_handlers(app)
+    for room in (health, datasets, experiments, results, models, classify):
+        app.include_router(room.router)
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Resources]]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Resources]]:
+        sessions = open_sessions(settings)
+        celery = celery_app(settings)
+        artefacts = Artefacts(settings.artefact_root)
+        wakeups = Wakeups(celery)
+        try:
+            await run_in_threadpool(register_digits, sessions, wakeups)
+            classifiers = Classifiers(settings, sessions, artefacts)
+            yield {"resources": Resources(settings, sessions, artefacts, wakeups, classifiers)}
+        finally:
+            celery.close()
+            sessions.close()
+
+    return lifespan
+
+
+def _configure_log() -> None:
+    # The default prints every local variable beside a traceback, secrets included, and takes seconds over it.
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    stamps = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure([structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, stamps, renderer])

@@ -1,0 +1,61 @@
+"""Reading request bodies whose kind the Content-Type tells."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from noisegate.errors import UnsupportedMedia
+
+JSON = "application/json"
+MULTIPART = "multipart/form-data"
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def essence(content_type: str) -> str:
+    """A Content-Type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def content_type_of(request: Request) -> str:
+    """The request's Content-Type without its parameters; empty if it has none."""
+    return essence(request.headers.get("content-type", ""))
+
+
+def declared_bytes(headers: Headers) -> int:
+    """The Content-Length; 0 without one, as for a body sent in chunks."""
+    declared = headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() else 0
+
+
+def unsupported(content_type: str, accepted: Iterable[str]) -> UnsupportedMedia:
+    """The error for a content type that is not among `accepted`."""
+    sent = f"{content_type!r} is" if content_type else "a body without a Content-Type is"
+    listed = ", ".join(accepted)
+    return UnsupportedMedia(f"{sent} not read here; accepted are {listed}", remedy=f"Set Content-Type to: {listed}.")
+
+
+async def require_json(request: Request) -> None:
+    """A dependency of routes whose body is JSON.
+
+    Raises:
+        UnsupportedMedia: the body is said to be something else.
+    """
+    if (sent := content_type_of(request)) != JSON:
+        raise unsupported(sent, [JSON])
+
+
+def parse_json(body: bytes, document: type[Document]) -> Document:
+    """The document in a JSON body.
+
+    Raises:
+        RequestValidationError: no JSON, or fields that are wrong; answered as if FastAPI had read the body.
+    """
+    try:
+        return document.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error

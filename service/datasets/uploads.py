@@ -1,0 +1,91 @@
+"""An archive's way from the socket to the artefacts: never whole in memory, and nothing left behind when it fails."""
+
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from fastapi.concurrency import contextmanager_in_threadpool
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from noisegate.errors import InvalidArchive, InvalidInput, StorageFull
+from noisegate.store.artefacts import Artefacts, storage_errors
+from service.bodies import declared_bytes
+
+# Chunks from the socket are gathered to this size, so that a large upload takes few turns in the thread pool.
+_BATCH_BYTES = 2**20
+
+
+class Upload:
+    """Brings one archive into the artefacts, leaving `min_free_bytes` of the disk free."""
+
+    def __init__(self, artefacts: Artefacts, min_free_bytes: int) -> None:
+        self._artefacts = artefacts
+        self._min_free_bytes = min_free_bytes
+
+    async def receive_raw(self, request: Request) -> str:
+        """Store the request's body; answers its digest.
+
+        Raises:
+            StorageFull: no room for it.
+            InvalidArchive: it is empty.
+        """
+        self._check_room(declared_bytes(request.headers))
+        async with contextmanager_in_threadpool(self._artefacts.scratch()) as folder:
+            archive = folder / "archive"
+            with archive.open("wb") as file:
+                batch = bytearray()
+                async for chunk in request.stream():
+                    batch += chunk
+                    if len(batch) >= _BATCH_BYTES:
+                        await run_in_threadpool(self._write, file, bytes(batch))
+                        batch.clear()
+                await run_in_threadpool(self._write, file, bytes(batch))
+            return await self._keep(archive)
+
+    async def receive_form(self, request: Request) -> str:
+        """Store the form's file `archive`; answers its digest.
+
+        The form lies on the disk of the system's temporary folder first: its end has to be found before the file's is known.
+
+        Raises:
+            InvalidInput: the form has no such file.
+            StorageFull, InvalidArchive: as receive_raw.
+        """
+        self._check_room(declared_bytes(request.headers))
+        # Room may run out in the temporary folder as well.
+        with storage_errors():
+            async with (
+                request.form(max_files=1, max_fields=1) as form,
+                contextmanager_in_threadpool(self._artefacts.scratch()) as folder,
+            ):
+                sent = form.get("archive")
+                if not isinstance(sent, UploadFile):
+                    remedy = "Send the file in the field `archive`."
+                    raise InvalidInput("the form has no file", field="archive", remedy=remedy)
+                archive = folder / "archive"
+                await run_in_threadpool(self._copy, sent.file, archive)
+                return await self._keep(archive)
+
+    async def _keep(self, archive: Path) -> str:
+        if archive.stat().st_size == 0:
+            raise InvalidArchive("is empty", field="archive", remedy="Send a zip or tar file as the body.")
+        return await run_in_threadpool(self._artefacts.put_file, archive)
+
+    def _copy(self, source: IO[bytes], target: Path) -> None:
+        with target.open("wb") as file:
+            for data in iter(partial(source.read, _BATCH_BYTES), b""):
+                self._write(file, data)
+
+    def _write(self, file: IO[bytes], data: bytes) -> None:
+        self._check_room(len(data))
+        with storage_errors():
+            file.write(data)
+            # Now, under storage_errors, and not when the file is closed.
+            file.flush()
+
+    def _check_room(self, wanted: int) -> None:
+        if self._artefacts.free_bytes() - wanted < self._min_free_bytes:
+            detail = f"an archive of this size would leave less than {self._min_free_bytes:,} bytes of the disk free"
+            raise StorageFull(detail, remedy="Free some space or delete datasets, then send it again.")

@@ -1,0 +1,77 @@
+"""What routes ask for. All of it is async, as FastAPI would run each plain function in a thread of its own."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Query, Request
+
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import Sessions
+from noisegate.store.settings import Settings
+from noisegate.store.wakeups import Wakeups
+from service.classify.models import Classifiers
+
+MAX_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Everything that is opened when the process starts and closed when it ends."""
+
+    settings: Settings
+    sessions: Sessions
+    artefacts: Artefacts
+    wakeups: Wakeups
+    classifiers: Classifiers
+
+
+async def _resources(request: Request) -> Resources:
+    return cast(Resources, request.state.resources)
+
+
+ResourcesDep = Annotated[Resources, Depends(_resources)]
+
+
+async def _settings(resources: ResourcesDep) -> Settings:
+    return resources.settings
+
+
+async def _sessions(resources: ResourcesDep) -> Sessions:
+    return resources.sessions
+
+
+async def _artefacts(resources: ResourcesDep) -> Artefacts:
+    return resources.artefacts
+
+
+async def _wakeups(resources: ResourcesDep) -> Wakeups:
+    return resources.wakeups
+
+
+async def _classifiers(resources: ResourcesDep) -> Classifiers:
+    return resources.classifiers
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+SessionsDep = Annotated[Sessions, Depends(_sessions)]
+ArtefactsDep = Annotated[Artefacts, Depends(_artefacts)]
+WakeupsDep = Annotated[Wakeups, Depends(_wakeups)]
+ClassifiersDep = Annotated[Classifiers, Depends(_classifiers)]
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which page of a collection."""
+
+    cursor: str | None
+    limit: int
+
+
+async def _paging(
+    cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, description=f"Items a page; more than {MAX_PAGE} count as {MAX_PAGE}.")] = 20,
+) -> Paging:
+    return Paging(cursor, min(limit, MAX_PAGE))
+
+
+PagingDep = Annotated[Paging, Depends(_paging)]

@@ -1,0 +1,203 @@
+"""Every error to one shape and one status: application/problem+json (RFC 9457), written here and nowhere else."""
+
+import json
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, computed_field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from noisegate.errors import (
+    Conflict,
+    FieldError,
+    InvalidInput,
+    NoisegateError,
+    NotFound,
+    NotReady,
+    SourceUnavailable,
+    StorageFull,
+    TooLarge,
+    UnsupportedMedia,
+)
+from noisegate.spec import field_errors
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+DATABASE_RETRY_SECONDS = 2
+
+
+class Malformed(NoisegateError):
+    """A body that is not what its content type says."""
+
+    code = "malformed"
+    title = "The request cannot be read"
+
+
+class ModelUnusable(NoisegateError):
+    """A registered model whose files are missing or damaged: nothing the caller did."""
+
+    code = "model-unusable"
+    title = "The model cannot be loaded"
+
+
+# Subclasses have their base's status unless they stand here themselves.
+STATUSES: dict[type[NoisegateError], HTTPStatus] = {
+    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Malformed: HTTPStatus.BAD_REQUEST,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    SourceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ModelUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+# What the framework raises by itself, in our words: status to code, title, detail (None keeps the framework's).
+_FRAMEWORK: dict[int, tuple[str, str, str | None]] = {
+    400: (Malformed.code, Malformed.title, None),
+    404: (NotFound.code, NotFound.title, "there is nothing at this path; GET / lists what there is"),
+    405: ("method-not-allowed", "This path does not answer to that method", "the Allow header names those it answers"),
+    413: (TooLarge.code, TooLarge.title, None),
+}
+
+# Where a parameter stands is clear from its name; only the path within it is told.
+_PLACES = {"body", "query", "path", "header"}
+
+
+class FieldProblem(BaseModel):
+    """One field that is wrong."""
+
+    field: str = Field(description="Its path, as in `noise.quantity`.")
+    message: str
+    remedy: str | None = None
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do about it. Rows keep these without a status."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def type(self) -> str:
+        return f"urn:noisegate:problem:{self.code}"
+
+    title: str
+    status: int | None = None
+    detail: str
+    code: str = Field(description="Never changes; made for programs.")
+    remedy: str | None = None
+    errors: list[FieldProblem] = []
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that stands for `error`; what nobody foresaw becomes a 500 that gives nothing away."""
+    match error:
+        case NoisegateError():
+            return _domain_problem(error)
+        case RequestValidationError():
+            return _validation_problem(error)
+        case HTTPException():
+            return _framework_problem(error)
+        case sa.exc.OperationalError() | sa.exc.TimeoutError():
+            detail = "the database cannot be reached"
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "database-away", "The database is away", detail)
+        case sa.exc.IntegrityError():
+            # The store looks before it writes; this is another request that wrote in between.
+            detail = "another request changed the same thing at the same time"
+            return _problem(HTTPStatus.CONFLICT, Conflict.code, Conflict.title, detail, remedy="Send it again.")
+        case sa.exc.DataError():
+            # PostgreSQL stores no NUL character; no other value that passes validation is refused.
+            detail = "contains a character that cannot be stored"
+            return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidInput.code, InvalidInput.title, detail)
+        case ClientDisconnect():
+            return _problem(HTTPStatus.BAD_REQUEST, Malformed.code, Malformed.title, "the body ended before its end")
+        case _:
+            detail = "an unexpected error; the server's log has it"
+            return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected", "Something went wrong", detail)
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """The problem as an answer."""
+    assert problem.status is not None, "an answer has a status"
+    # Escaped to ASCII: a message may quote text that UTF-8 cannot encode, such as half a surrogate pair.
+    content = json.dumps(problem.model_dump(mode="json"))
+    return Response(content, problem.status, headers, PROBLEM_JSON)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` with its problem."""
+    database = (sa.exc.OperationalError, sa.exc.TimeoutError, sa.exc.IntegrityError, sa.exc.DataError)
+    for kind in (NoisegateError, RequestValidationError, HTTPException, ClientDisconnect, *database, Exception):
+        app.add_exception_handler(kind, _answer)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entries for answers with these statuses."""
+    content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem.status is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request_failed", method=request.method, path=request.url.path, code=problem.code, exc_info=error)
+    return problem_response(problem, _headers(error))
+
+
+def _headers(error: Exception) -> Mapping[str, str]:
+    match error:
+        case NotReady():
+            return {"Retry-After": str(error.retry_after_seconds)}
+        case HTTPException():
+            return error.headers or {}
+        case sa.exc.OperationalError() | sa.exc.TimeoutError():
+            return {"Retry-After": str(DATABASE_RETRY_SECONDS)}
+        case _:
+            return {}
+
+
+def _domain_problem(error: NoisegateError) -> Problem:
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    return _problem(status, error.code, error.title, error.detail, remedy=error.remedy, errors=error.errors)
+
+
+def _validation_problem(error: RequestValidationError) -> Problem:
+    found = error.errors()
+    if any(entry["type"] == "json_invalid" for entry in found):
+        detail = f"the body is not valid JSON: {found[0].get('ctx', {}).get('error', found[0]['msg'])}"
+        return _problem(HTTPStatus.BAD_REQUEST, Malformed.code, Malformed.title, detail)
+    fields = field_errors([entry | {"loc": _within(entry["loc"])} for entry in found])
+    detail = "; ".join(f"{field.field}: {field.message}" for field in fields)
+    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidInput.code, InvalidInput.title, detail, errors=fields)
+
+
+def _within(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    return location[1:] if location and location[0] in _PLACES else location
+
+
+def _framework_problem(error: HTTPException) -> Problem:
+    status = HTTPStatus(error.status_code)
+    slug = status.phrase.lower().replace(" ", "-")
+    code, title, detail = _FRAMEWORK.get(status, (slug, status.phrase, None))
+    return _problem(status, code, title, detail or error.detail)
+
+
+def _problem(
+    status: HTTPStatus,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    remedy: str | None = None,
+    errors: Iterable[FieldError] = (),
+) -> Problem:
+    fields = [FieldProblem(field=entry.field, message=entry.message, remedy=entry.remedy) for entry in errors]
+    return Problem(title=title, status=status, detail=detail, code=code, remedy=remedy, errors=fields)

@@ -1,0 +1,209 @@
+"""What /experiments answers. What it reads is noisegate.spec.ExperimentSpec itself."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Body
+from pydantic import BaseModel, Field, JsonValue, PlainValidator
+
+from noisegate.manifest import Metrics
+from noisegate.spec import ExperimentSpec, parse_spec
+from noisegate.store.experiments import Plan, Progress, mean_class_size
+from noisegate.store.states import State
+from noisegate.store.tables import Execution, Experiment
+from service.errors import Problem
+from service.schemas import DatasetSummary
+
+_EXAMPLES: dict[str, Any] = {
+    "digits": {
+        "summary": "A sweep on the bundled digits: minutes on a laptop",
+        "value": {
+            "name": "how much noise the digits take",
+            "dataset": "digits",
+            "training": {"epochs": 12, "batch_size": 32, "learning_rate": 0.01, "first_layer_std": 0.01},
+            "noise": {"family": "uniform", "quantity": 1},
+            "executions": 3,
+            "sweep": {"noise.quantity": [0, 1, 5]},
+        },
+    },
+    "cifar10": {
+        "summary": "The paper's recipe on CIFAR-10: 50 executions a cell, for a GPU",
+        "value": {
+            "name": "uniform noise, as in the paper",
+            "dataset": "cifar10",
+            "training": {
+                "epochs": 40,
+                "batch_size": 128,
+                "learning_rate": 0.001,
+                "learning_rate_drop": {"factor": 0.1, "every_epochs": 8},
+                "momentum": 0.9,
+                "weight_decay": 0.004,
+                "first_layer_std": 0.0001,
+            },
+            "noise": {"family": "uniform", "low": 0, "high": 255, "quantity": 5},
+            "holdout": 0,
+            "executions": 50,
+            "sweep": {"noise.quantity": [0, 1, 2, 5, 10]},
+        },
+    },
+}
+
+# parse_spec rather than pydantic alone: its errors carry paths as they stand in the spec, and remedies.
+SpecBody = Annotated[
+    ExperimentSpec,
+    PlainValidator(parse_spec, json_schema_input_type=ExperimentSpec),
+    Body(openapi_examples=_EXAMPLES),
+]
+
+
+class CellRead(BaseModel):
+    """One cell: its number, and the swept values that make it what it is."""
+
+    cell: int
+    point: dict[str, JsonValue]
+
+
+class Counts(BaseModel):
+    """Executions by state."""
+
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class ExperimentRead(BaseModel):
+    """An experiment and how far it is."""
+
+    id: str
+    name: str
+    state: State
+    dataset: DatasetSummary
+    spec: ExperimentSpec
+    cells: list[CellRead]
+    counts: Counts
+    executions: int = Field(description="Of all cells together.")
+    progress: float = Field(ge=0, le=1, description="Share of all epochs that are done.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    estimated_finish: datetime | None = Field(description="At the pace so far; null until an epoch is done.")
+    error: Problem | None = Field(description="Why the first execution failed that did.")
+
+    @classmethod
+    def of(cls, experiment: Experiment, progress: Progress, error: dict[str, Any] | None) -> "ExperimentRead":
+        return cls(
+            id=experiment.id,
+            name=experiment.name,
+            state=experiment.state,
+            dataset=DatasetSummary.model_validate(experiment.dataset),
+            spec=ExperimentSpec.model_validate(experiment.spec),
+            cells=[CellRead(cell=cell.position, point=cell.point) for cell in experiment.cells],
+            counts=Counts.model_validate({state.value: count for state, count in progress.counts.items()}),
+            executions=sum(progress.counts.values()),
+            progress=progress.share_done,
+            created_at=experiment.created_at,
+            started_at=experiment.started_at,
+            finished_at=experiment.finished_at,
+            estimated_finish=estimated_finish(experiment, progress.share_done, datetime.now(UTC)),
+            error=Problem.model_validate(error) if error else None,
+        )
+
+
+def estimated_finish(experiment: Experiment, share_done: float, now: datetime) -> datetime | None:
+    """When a running experiment ends if it goes on at the pace so far."""
+    if experiment.state is not State.RUNNING or experiment.started_at is None or not 0 < share_done < 1:
+        return None
+    return now + (now - experiment.started_at) * ((1 - share_done) / share_done)
+
+
+class PlannedCell(BaseModel):
+    """What one execution of a cell would process."""
+
+    cell: int
+    point: dict[str, JsonValue]
+    noise_images: int = Field(description="Noise images in each epoch.")
+    training_images: int = Field(description="Training images of one execution, noise included, over all epochs.")
+
+
+class PlanRead(BaseModel):
+    """What an experiment would come to; nothing was created."""
+
+    dataset: DatasetSummary
+    cells: list[PlannedCell]
+    cell_count: int
+    executions: int
+    training_images: int = Field(description="Of all executions of all cells, over all epochs.")
+
+    @classmethod
+    def of(cls, plan: Plan) -> "PlanRead":
+        class_size = mean_class_size(plan.dataset)
+        cells = [
+            PlannedCell(
+                cell=number,
+                point=point.point,
+                noise_images=point.spec.noise_images(class_size),
+                training_images=plan.training_images(point),
+            )
+            for number, point in enumerate(plan.cells)
+        ]
+        return cls(
+            dataset=DatasetSummary.model_validate(plan.dataset),
+            cells=cells,
+            cell_count=len(cells),
+            executions=plan.executions,
+            training_images=plan.total_training_images,
+        )
+
+
+class ExecutionRead(BaseModel):
+    """One training run."""
+
+    id: str
+    cell: int
+    execution: int = Field(description="Its number within the cell.")
+    point: dict[str, JsonValue]
+    seed: int
+    state: State
+    attempt: int = Field(description="How often a worker has started it.")
+    epochs: int
+    epochs_done: int
+    images_per_second: float | None
+    metrics: Metrics | None
+    holdout_accuracy: float | None
+    losses_by_epoch: list[float] | None
+    train_seconds: float | None
+    precision: str | None
+    device: str | None
+    versions: dict[str, str] | None
+    worker: str | None
+    error: Problem | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, execution: Execution) -> "ExecutionRead":
+        return cls(
+            id=execution.id,
+            cell=execution.cell.position,
+            execution=execution.position,
+            point=execution.cell.point,
+            seed=execution.seed,
+            state=execution.state,
+            attempt=execution.attempt,
+            epochs=execution.epochs,
+            epochs_done=execution.epochs_done,
+            images_per_second=execution.images_per_second,
+            metrics=Metrics.model_validate(execution.metrics) if execution.metrics else None,
+            holdout_accuracy=execution.holdout_accuracy,
+            losses_by_epoch=execution.losses_by_epoch,
+            train_seconds=execution.train_seconds,
+            precision=execution.precision,
+            device=execution.device,
+            versions=execution.versions,
+            worker=execution.owner,
+            error=Problem.model_validate(execution.error) if execution.error else None,
+            started_at=execution.started_at,
+            finished_at=execution.finished_at,
+        )

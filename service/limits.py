@@ -1,0 +1,68 @@
+"""How long a request body may be. FastAPI's own `max_body_size` answers in plain text; this answers with a problem."""
+
+from collections.abc import Callable
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from noisegate.store.settings import Settings
+from service.bodies import MULTIPART, declared_bytes, essence
+from service.errors import problem_of, problem_response
+
+# Boundaries, part headers and JSON punctuation around the bytes that the settings limit.
+ENVELOPE_BYTES = 64 * 1024
+# Base64 makes four bytes of three, and may be wrapped in lines.
+BASE64_GROWTH = 1.4
+
+
+def limit_of_body(settings: Settings) -> Callable[[Scope], int]:
+    """A function from a request's scope to the most bytes its body may have."""
+
+    def limit(scope: Scope) -> int:
+        content_type = essence(Headers(scope=scope).get("content-type", ""))
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        match scope["method"], path:
+            case "POST", "/classify":
+                return int(settings.max_image_bytes * BASE64_GROWTH) + ENVELOPE_BYTES
+            case "POST", "/datasets" if content_type == MULTIPART:
+                return settings.max_upload_bytes + ENVELOPE_BYTES
+            case "POST", "/datasets" if content_type != "application/json":
+                return settings.max_upload_bytes
+            case _:
+                return settings.max_json_bytes
+
+    return limit
+
+
+class BodyLimit:
+    """ASGI middleware: refuses a body that is over its limit, by Content-Length at once, else when it gets there."""
+
+    def __init__(self, app: ASGIApp, limit: Callable[[Scope], int]) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.limit(scope)
+        if declared_bytes(Headers(scope=scope)) > limit:
+            await problem_response(problem_of(_over(limit)))(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                # Not TooLarge: FastAPI lets only its own exceptions pass when it reads a body.
+                raise _over(limit)
+            return message
+
+        await self.app(scope, counted, send)
+
+
+def _over(limit: int) -> HTTPException:
+    return HTTPException(413, f"the body is over this server's limit of {limit:,} bytes here")

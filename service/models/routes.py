@@ -1,0 +1,77 @@
+"""The registry: models, their files, and the aliases that point at them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path
+from starlette.responses import FileResponse
+
+from noisegate.errors import InvalidInput
+from noisegate.store import models
+from noisegate.store.pages import Page
+from noisegate.store.tables import Model
+from service.bodies import JSON, require_json
+from service.deps import ArtefactsDep, PagingDep, SessionsDep
+from service.errors import problems
+from service.models.schemas import AliasList, AliasRead, AliasTarget, FileName, ModelRead
+from service.schemas import Collection
+
+_BINARY = "application/octet-stream"
+_FILE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+
+router = APIRouter(tags=["models"])
+
+AliasName = Annotated[
+    str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="Not of the form mod_…, which is how ids look.")
+]
+
+
+@router.get("/models", responses=problems(422))
+def list_models(sessions: SessionsDep, paging: PagingDep, experiment: str | None = None) -> Collection[ModelRead]:
+    """Models, newest first; with `experiment` only those it trained."""
+    with sessions.reading() as session:
+        page: Page[Model] = models.page(session, experiment_id=experiment, cursor=paging.cursor, limit=paging.limit)
+        aliases = models.aliases(session, [model.id for model in page.items])
+        return Collection(items=[ModelRead.of(model, aliases) for model in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/models/{reference}", responses=problems(404, 422))
+def get_model(reference: str, sessions: SessionsDep) -> ModelRead:
+    """One model, by id or alias."""
+    with sessions.reading() as session:
+        model = models.get(session, reference)
+        return ModelRead.of(model, models.aliases(session, [model.id]))
+
+
+@router.get(
+    "/models/{reference}/files/{name}",
+    response_class=FileResponse,
+    responses={200: {"description": "The file", "content": {_BINARY: _FILE, JSON: {}}}, **problems(404, 422)},
+)
+def get_model_file(reference: str, name: FileName, sessions: SessionsDep, artefacts: ArtefactsDep) -> FileResponse:
+    """A file of a model. None of them is a pickle: opening one runs no code."""
+    with sessions.reading() as session:
+        model = models.get(session, reference)
+    digests = {
+        "model.safetensors": model.weights_digest,
+        "model.json": model.manifest_digest,
+        "model.onnx": model.onnx_digest,
+    }
+    media_type = JSON if name == "model.json" else _BINARY
+    return FileResponse(artefacts.path(digests[name]), media_type=media_type, filename=name)
+
+
+@router.get("/aliases")
+def list_aliases(sessions: SessionsDep) -> AliasList:
+    """All aliases by name."""
+    with sessions.reading() as session:
+        return AliasList(items=[AliasRead.of(alias) for alias in models.aliases(session)])
+
+
+@router.put("/aliases/{name}", dependencies=[Depends(require_json)], responses=problems(400, 404, 409, 413, 415, 422))
+def put_alias(name: AliasName, target: AliasTarget, sessions: SessionsDep) -> AliasRead:
+    """Make a name point at a model; `default` is what /classify uses. /classify follows within a second."""
+    if name.startswith("mod_"):
+        remedy = "Choose a name that does not begin with mod_."
+        raise InvalidInput("looks like a model's id", field="name", remedy=remedy)
+    with sessions.begin() as session:
+        return AliasRead.of(models.point_alias(session, name, target.model))

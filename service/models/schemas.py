@@ -1,0 +1,109 @@
+"""What /models and /aliases read and answer."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from noisegate.inference.decision import DEFAULT_MAX_FALSE_REJECT, threshold_for
+from noisegate.manifest import Metrics, ModelManifest
+from noisegate.store.tables import Alias, Model
+
+FileName = Literal["model.safetensors", "model.json", "model.onnx"]
+
+
+class FileRead(BaseModel):
+    """A file of a model, to be checked after the download."""
+
+    sha256: str
+
+
+class FilesRead(BaseModel):
+    """The files of a model: model.safetensors, model.json and model.onnx."""
+
+    weights: FileRead
+    manifest: FileRead
+    onnx: FileRead
+
+
+class ModelRead(BaseModel):
+    """A trained model that can be served."""
+
+    id: str
+    experiment: str
+    cell: int
+    execution: int
+    aliases: list[str]
+    network: str
+    image_size: int
+    classes: list[str]
+    has_noise_class: bool
+    calibrated: bool = Field(description="Whether it has a threshold; without one it can reject on noise only.")
+    default_threshold: float | None = Field(description=f"Its reject score at {DEFAULT_MAX_FALSE_REJECT:.0%} rejected.")
+    holdout_accuracy: float | None
+    metrics: Metrics
+    dataset_hash: str
+    seed: int
+    precision: str
+    versions: dict[str, str]
+    onnx_largest_difference: float
+    files: FilesRead
+    created_at: datetime
+
+    @classmethod
+    def of(cls, model: Model, aliases: Sequence[Alias]) -> "ModelRead":
+        manifest = ModelManifest.model_validate(model.manifest)
+        calibration = manifest.calibration
+        return cls(
+            id=model.id,
+            experiment=model.experiment_id,
+            cell=manifest.cell,
+            execution=manifest.execution,
+            aliases=[alias.name for alias in aliases if alias.model_id == model.id],
+            network=manifest.network,
+            image_size=manifest.image_size,
+            classes=manifest.classes,
+            has_noise_class=manifest.has_noise_class,
+            calibrated=calibration is not None,
+            default_threshold=threshold_for(calibration, DEFAULT_MAX_FALSE_REJECT) if calibration else None,
+            holdout_accuracy=manifest.holdout_accuracy,
+            metrics=manifest.metrics,
+            dataset_hash=manifest.dataset_hash,
+            seed=manifest.seed,
+            precision=manifest.precision,
+            versions=manifest.versions,
+            onnx_largest_difference=manifest.onnx_largest_difference,
+            files=FilesRead(
+                weights=FileRead(sha256=model.weights_digest),
+                manifest=FileRead(sha256=model.manifest_digest),
+                onnx=FileRead(sha256=model.onnx_digest),
+            ),
+            created_at=model.created_at,
+        )
+
+
+class AliasTarget(BaseModel):
+    """Where an alias shall point."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(min_length=1, max_length=200, description="Id of a model, or another alias.")
+
+
+class AliasRead(BaseModel):
+    """A movable name for a model."""
+
+    name: str
+    model: str
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, alias: Alias) -> "AliasRead":
+        return cls(name=alias.name, model=alias.model_id, updated_at=alias.updated_at)
+
+
+class AliasList(BaseModel):
+    """All aliases by name."""
+
+    items: list[AliasRead]

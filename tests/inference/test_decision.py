@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import entr, logsumexp, softmax
+
+from noisegate.errors import InvalidInput
+from noisegate.inference.decision import DEFAULT_MAX_FALSE_REJECT, NOTE_NEVER, NOTE_NOISE_ONLY, decide, decide_many
+from noisegate.inference.decision import threshold_for as threshold
+from noisegate.manifest import Calibration, ModelManifest
+
+from .manifests import manifest
+
+LEVELS = [float(level) for level in range(1001)]
+# Rejects above 0.5 at the default share of 5 %.
+HALF = [0.0] * 20 + [1.0]
+HALF[19] = 0.5
+
+# logits of cat, dog, noise → label, rejected, reason, at a threshold of 0.5
+TABLE = [
+    ([4.0, 0.0, 0.0], "cat", False, None),
+    ([0.0, 4.0, 0.0], "dog", False, None),
+    ([0.0, 0.0, 4.0], "noise", True, "noise"),
+    ([0.3, 0.0, 0.2], "cat", True, "low_confidence"),
+    ([1.0, 1.0, 0.9], "cat", True, "low_confidence"),
+    ([1.0, 0.0, 1.0], "cat", True, "low_confidence"),
+    ([1000.0, 0.0, -1000.0], "cat", False, None),
+    ([-1000.0, -1000.5, -1000.5], "cat", True, "low_confidence"),
+]
+
+
+@pytest.mark.parametrize(("logits", "label", "rejected", "reason"), TABLE)
+def test_table_of_decisions(logits: list[float], label: str, rejected: bool, reason: str | None) -> None:
+    decision = decide(np.array(logits), manifest(quantiles=HALF))
+    assert (decision.label, decision.rejected, decision.reason) == (label, rejected, reason)
+    assert decision.threshold == 0.5
+    assert decision.calibrated
+    assert decision.note is None
+    assert decision.max_false_reject == DEFAULT_MAX_FALSE_REJECT == 0.05
+
+
+@pytest.mark.parametrize("has_noise_class", [True, False])
+def test_numbers_match_scipy(has_noise_class: bool) -> None:
+    model = manifest(["a", "b", "c", "d"], has_noise_class=has_noise_class)
+    rows = np.random.default_rng(0).normal(0, 5, (50, len(model.outputs)))
+    for row, decision in zip(rows, decide_many(rows, model), strict=True):
+        p, known = softmax(row), row[:4]
+        assert list(decision.probabilities) == ["a", "b", "c", "d"]
+        np.testing.assert_allclose(list(decision.probabilities.values()), p[:4], rtol=1e-12)
+        assert decision.noise_probability == (pytest.approx(p[4], rel=1e-12) if has_noise_class else None)
+        assert decision.reject_score == pytest.approx(1 - p[:4].max(), rel=1e-9)
+        assert decision.known_label == "abcd"[int(known.argmax())]
+        assert decision.scores.msp == pytest.approx(softmax(known).max(), rel=1e-12)
+        assert decision.scores.max_logit == known.max()
+        assert decision.scores.energy == pytest.approx(logsumexp(known), rel=1e-12)
+        assert decision.scores.entropy == pytest.approx(entr(softmax(known)).sum(), rel=1e-9, abs=1e-12)
+
+
+def test_rows_are_decided_alone_and_float32_is_widened() -> None:
+    model = manifest(quantiles=HALF)
+    rows = np.random.default_rng(1).normal(0, 3, (9, 3)).astype(np.float32)
+    assert decide_many(rows, model) == [decide(row, model) for row in rows.astype(np.float64)]
+    assert decide_many(rows[:0], model) == []
+
+
+def test_a_score_at_the_threshold_is_accepted() -> None:
+    # Two equal logits: the reject score is exactly a half, and rejected means above.
+    decision = decide(np.array([2.0, 2.0]), manifest(has_noise_class=False, quantiles=HALF))
+    assert decision.reject_score == decision.threshold == 0.5
+    assert not decision.rejected
+
+
+def test_without_a_calibration_noise_alone_rejects() -> None:
+    doubtful, noise = decide_many(np.array([[0.1, 0.0, 0.0], [0.0, 0.0, 9.0]]), manifest())
+    assert (doubtful.rejected, doubtful.reason) == (False, None)
+    assert (noise.rejected, noise.reason, noise.known_label) == (True, "noise", "cat")
+    assert doubtful.threshold is None
+    assert not doubtful.calibrated
+    assert doubtful.note == NOTE_NOISE_ONLY
+
+
+def test_without_calibration_and_noise_class_nothing_rejects() -> None:
+    decision = decide(np.array([0.0, 0.0]), manifest(has_noise_class=False))
+    assert not decision.rejected
+    assert decision.note == NOTE_NEVER
+
+
+@pytest.mark.parametrize(
+    ("share", "level"),
+    [(0.05, 950), (0, 1000), (1, 0), (0.1, 900), (0.3, 700), (0.07, 930), (0.29, 710), (0.57, 430), (1e-5, 1000)],
+)
+def test_threshold_at_stored_levels(share: float, level: int) -> None:
+    assert threshold(Calibration(samples=9, quantiles=LEVELS), share) == level
+
+
+def test_threshold_at_every_thousandth() -> None:
+    calibration = Calibration(samples=9, quantiles=LEVELS)
+    assert [threshold(calibration, step / 1000) for step in range(1001)] == LEVELS[::-1]
+
+
+@given(st.floats(0, 1), st.integers(2, 60))
+def test_threshold_never_rejects_more_than_asked(share: float, levels: int) -> None:
+    calibration = Calibration(samples=9, quantiles=[float(level) for level in range(levels)])
+    level = threshold(calibration, share) / (levels - 1)
+    assert 1 - level <= share + 1e-12
+    assert 1 - level > share - 1 / (levels - 1) - 1e-12
+
+
+@pytest.mark.parametrize("share", [-0.001, 1.001, float("nan"), float("inf")])
+@pytest.mark.parametrize("model", [manifest(quantiles=HALF), manifest()])
+def test_a_share_outside_0_to_1_is_refused(share: float, model: ModelManifest) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decide(np.zeros(3), model, share)
+    assert caught.value.field == "max_false_reject"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("logits", [np.zeros((1, 2)), np.zeros(3), np.full((1, 3), np.nan), np.full((1, 3), np.inf)])
+def test_logits_that_cannot_be_decided_on(logits: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="logits"):
+        decide_many(logits, manifest())
+
+
+def test_json_has_null_where_there_is_nothing() -> None:
+    document = decide(np.zeros(3), manifest()).model_dump(mode="json")
+    assert document["threshold"] is None
+    assert document["noise_probability"] == pytest.approx(1 / 3)
+    assert set(document["scores"]) == {"msp", "max_logit", "energy", "entropy"}

@@ -1,0 +1,299 @@
+import contextlib
+import io
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from noisegate.errors import InvalidImage, NoisegateError, TooLarge
+from noisegate.inference.decoding import ImageLimits, decode_image, resize_pixels
+
+Pixels = npt.NDArray[np.uint8]
+LIMITS = ImageLimits()
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+NOISE = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def decode(data: bytes, size: int = 4) -> Pixels:
+    return decode_image(data, size, LIMITS)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
+    """A PNG written by hand: `rows` hold a filter byte (0) each."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + body + chunk(b"IEND", b"")
+
+
+def gray16(*levels: int) -> bytes:
+    """A square of 16-bit gray levels, row by row."""
+    side = int(len(levels) ** 0.5)
+    rows = [levels[start : start + side] for start in range(0, len(levels), side)]
+    return b"".join(b"\x00" + struct.pack(f">{side}H", *row) for row in rows)
+
+
+def refused(data: bytes, words: str, error: type[NoisegateError] = InvalidImage) -> None:
+    with pytest.raises(error, match=words) as caught:
+        decode(data)
+    assert caught.value.field == "image"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("options", [{"kind": "PNG"}, {"kind": "WEBP", "lossless": True}])
+def test_lossless_pixels_come_back_exactly(options: dict[str, object]) -> None:
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(NOISE), **options)), NOISE)  # type: ignore[arg-type]
+
+
+def test_jpeg_is_what_pillow_reads() -> None:
+    data = encoded(Image.fromarray(NOISE), "JPEG", quality=95)
+    np.testing.assert_array_equal(decode(data), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_result_is_writable_uint8_rgb() -> None:
+    pixels = decode(encoded(Image.fromarray(NOISE)))
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (4, 4, 3)
+    pixels[:] = 0
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (3, 3), (40, 41), (4, 7), (1, 1)])
+def test_resized_as_pillow_resizes(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    expected = np.asarray(image.resize((4, 4), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(decode(encoded(image)), expected)
+    np.testing.assert_array_equal(resize_pixels(pixels, 4), expected)
+
+
+def test_shrinking_averages() -> None:
+    # One white pixel of 32×32 would vanish, or fill a whole pixel, without antialiasing.
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2] = 255
+    inner = decode(encoded(Image.fromarray(stripes)))[:, 1:3]
+    assert ((inner > 100) & (inner < 155)).all()
+
+
+def test_gray() -> None:
+    levels = np.array([[0, 80], [160, 255]], np.uint8)
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(levels)), 2), np.stack([levels] * 3, axis=2))
+
+
+def test_black_and_white() -> None:
+    data = png(2, 2, 1, 0, b"\x00\x80\x00\x40")
+    np.testing.assert_array_equal(decode(data, 2)[:, :, 0], [[255, 0], [0, 255]])
+
+
+def test_16_bit_gray_is_scaled_and_not_clipped() -> None:
+    data = png(2, 2, 16, 0, gray16(0, 65535, 257 * 100, 257 * 100 + 129))
+    np.testing.assert_array_equal(decode(data, 2), [[[0] * 3, [255] * 3], [[100] * 3, [101] * 3]])
+
+
+def test_16_bit_gray_with_a_transparent_level() -> None:
+    data = png(2, 2, 16, 0, gray16(1000, 2570, 2571, 0), chunk(b"tRNS", struct.pack(">H", 2570)))
+    np.testing.assert_array_equal(decode(data, 2)[:, :, 1], [[4, 255], [10, 0]])
+
+
+def test_16_bit_colour_keeps_its_high_byte() -> None:
+    data = png(1, 1, 16, 2, b"\x00" + struct.pack(">3H", 0x12FF, 0x8000, 0xFFFF))
+    assert decode(data, 1).tolist() == [[[0x12, 0x80, 0xFF]]]
+
+
+def test_palette() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putdata([0, 1])
+    assert decode_row(image) == [(255, 0, 0), (0, 0, 255)]
+
+
+def test_palette_with_transparency_per_entry() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putdata([0, 1])
+    assert decode_row(image, transparency=b"\x00\xff") == [WHITE, (0, 0, 255)]
+
+
+def test_transparent_colour_of_an_rgb_image() -> None:
+    image = Image.new("RGB", (2, 1), RED)
+    image.putpixel((1, 0), (1, 2, 3))
+    assert decode_row(image, transparency=RED) == [WHITE, (1, 2, 3)]
+
+
+def test_alpha_is_composited_over_white() -> None:
+    image = Image.new("RGBA", (3, 1))
+    image.putdata([(*RED, 255), (*RED, 0), (100, 0, 200, 51)])
+    # 51/255 is a fifth of the colour and four fifths of white.
+    assert decode_row(image) == [RED, WHITE, (224, 204, 244)]
+
+
+def test_gray_with_alpha() -> None:
+    image = Image.new("LA", (2, 1))
+    image.putdata([(40, 255), (40, 0)])
+    assert decode_row(image) == [(40, 40, 40), WHITE]
+
+
+def decode_row(image: Image.Image, **options: object) -> list[tuple[int, ...]]:
+    """The colours of a one-row image, each pixel enlarged to a column so that nothing is resized."""
+    side = image.width
+    enlarged = image.resize((side, side), Image.Resampling.NEAREST)
+    return [tuple(colour) for colour in decode(encoded(enlarged, **options), side)[0].tolist()]  # type: ignore[arg-type]
+
+
+def test_cmyk() -> None:
+    image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    assert np.abs(decode(encoded(image, "JPEG", quality=100)).astype(int) - RED).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_honoured(kind: str, orientation: int) -> None:
+    image = Image.fromarray(np.kron(NOISE[:2, :3], np.ones((8, 8, 1), np.uint8)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, kind, exif=exif, quality=100)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    expected = np.asarray(upright.resize((12, 12), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(decode(data, 12), expected)
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"junk"]
+)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_damaged_exif_is_no_obstacle_and_no_warning(kind: str, exif: bytes) -> None:
+    plain = encoded(Image.fromarray(NOISE), kind, quality=100)
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(NOISE), kind, exif=exif, quality=100)), decode(plain))
+
+
+def test_orientation_out_of_range_counts_as_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(NOISE), exif=exif)), NOISE)
+
+
+def frames() -> list[Image.Image]:
+    return [Image.fromarray(NOISE), Image.fromarray(255 - NOISE)]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_animated_images_are_refused(kind: str) -> None:
+    first, *others = frames()
+    refused(encoded(first, kind, save_all=True, append_images=others), "animated")
+
+
+def test_a_second_picture_behind_a_jpeg_is_left_out() -> None:
+    first, *others = frames()
+    data = encoded(first, "MPO", save_all=True, append_images=others, quality=90)
+    np.testing.assert_array_equal(decode(data), decode(encoded(first, "JPEG", quality=90)))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG", b"just some words", b"GIF89a" + bytes(50), b"BM" + bytes(90)])
+def test_other_files_are_refused(data: bytes) -> None:
+    refused(data, "not a PNG, JPEG or WEBP")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
+def test_other_image_formats_are_refused(kind: str) -> None:
+    refused(encoded(Image.fromarray(NOISE), kind), "not a PNG, JPEG or WEBP")
+
+
+def png_file() -> bytes:
+    return encoded(Image.fromarray(NOISE))
+
+
+def jpeg_file() -> bytes:
+    return encoded(Image.fromarray(NOISE), "JPEG", exif=b"Exif\0\0")
+
+
+def webp_file() -> bytes:
+    return encoded(Image.fromarray(NOISE), "WEBP")
+
+
+@pytest.mark.parametrize("make", [png_file, jpeg_file, webp_file])
+def test_truncated_anywhere_is_refused(make: Callable[[], bytes]) -> None:
+    whole = make()
+    decode(whole)
+    for length in range(len(whole)):
+        with pytest.raises(InvalidImage):
+            decode(whole[:length])
+
+
+def test_a_flipped_bit_in_png_pixels_is_noticed() -> None:
+    data = bytearray(png_file())
+    data[data.index(b"IDAT") + 20] ^= 1
+    refused(bytes(data), "checksum")
+
+
+def test_byte_limit() -> None:
+    data = png_file()
+    decode_image(data, 4, ImageLimits(max_bytes=len(data)))
+    with pytest.raises(TooLarge, match="bytes") as caught:
+        decode_image(data, 4, ImageLimits(max_bytes=len(data) - 1))
+    assert (caught.value.field, bool(caught.value.remedy)) == ("image", True)
+
+
+def test_pixel_limit() -> None:
+    decode_image(png_file(), 4, ImageLimits(max_pixels=16))
+    with pytest.raises(TooLarge, match="4 × 4"):
+        decode_image(png_file(), 4, ImageLimits(max_pixels=15))
+
+
+@pytest.mark.parametrize("side", [8_000, 12_000, 50_000])
+def test_huge_pngs_are_refused_by_their_header(side: int) -> None:
+    # Below, between and above the sizes at which Pillow itself warns and fails.
+    start = time.process_time()
+    refused(png(side, side, 8, 2, b""), f"{side:,} × {side:,}", TooLarge)
+    assert time.process_time() - start < 1
+
+
+def test_huge_webp_is_refused() -> None:
+    canvas = (16_000 - 1).to_bytes(3, "little") * 2
+    data = b"WEBP" + b"VP8X" + struct.pack("<I", 10) + bytes(4) + canvas + webp_file()[12:]
+    refused(b"RIFF" + struct.pack("<I", len(data)) + data, "pixels", TooLarge)
+
+
+def test_huge_jpeg_is_refused() -> None:
+    data = bytearray(jpeg_file())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
+    refused(bytes(data), "60,000 × 60,000", TooLarge)
+
+
+def test_compressed_text_is_never_unpacked() -> None:
+    bomb = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 * 2**20)))
+    np.testing.assert_array_equal(decode(png(1, 1, 8, 2, b"\0\x01\x02\x03", bomb), 1), [[[1, 2, 3]]])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([png_file, jpeg_file, webp_file]), st.data())
+def test_damage_never_gives_anything_but_our_errors(make: Callable[[], bytes], data: st.DataObject) -> None:
+    file = bytearray(make())
+    for _ in range(data.draw(st.integers(1, 8))):
+        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(InvalidImage, TooLarge):
+        assert decode(bytes(file)).shape == (4, 4, 3)
+
+
+def test_threads_decode_beside_each_other() -> None:
+    files = [encoded(Image.fromarray(np.roll(NOISE, step)), kind) for step in range(40) for kind in ("PNG", "JPEG")]
+    alone = [decode(file) for file in files]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(decode, files))
+    np.testing.assert_array_equal(alone, together)

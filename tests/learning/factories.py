@@ -1,0 +1,58 @@
+"""Small data that a network can learn in a second, and specs to train on it."""
+
+from typing import Any
+
+import numpy as np
+
+from noisegate.learning.executions import CellData
+from noisegate.learning.training import Progress
+from noisegate.spec import ExperimentSpec, TrainingSpec
+
+CLASSES = ("red", "green", "blue")
+
+
+def tinted_images(count: int, seed: int, image_size: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Dim random images with one channel brighter than the others: which one is the class."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, len(CLASSES), count)
+    images = generator.integers(0, 120, (count, image_size, image_size, 3), dtype=np.uint8)
+    images[np.arange(count), :, :, labels] += 60
+    return images, labels
+
+
+def cell_data(train: int = 300, test: int = 100, image_size: int = 8) -> CellData:
+    train_images, train_labels = tinted_images(train, 1, image_size)
+    test_images, test_labels = tinted_images(test, 2, image_size)
+    for array in (train_images, train_labels, test_images, test_labels):
+        array.flags.writeable = False  # as memory maps are
+    return CellData(CLASSES, train_images, train_labels, test_images, test_labels, dataset_hash="0" * 64)
+
+
+def training_spec(**changes: Any) -> TrainingSpec:
+    defaults: dict[str, Any] = {
+        "epochs": 4,
+        "batch_size": 16,
+        "learning_rate": 0.003,
+        "first_layer_std": 0.1,
+        "learning_rate_drop": None,
+        "precision": "float32",
+    }
+    return TrainingSpec(**(defaults | changes))
+
+
+def experiment_spec(**changes: Any) -> ExperimentSpec:
+    defaults: dict[str, Any] = {
+        "dataset": "tints",
+        "image_size": 8,
+        "training": training_spec(),
+        "noise": {"family": "uniform", "quantity": 1},
+    }
+    return ExperimentSpec(**(defaults | changes))
+
+
+def nothing() -> None:
+    """As `between_batches`: never stops."""
+
+
+def ignore(progress: Progress) -> None:
+    """As `on_epoch`: tells nobody."""

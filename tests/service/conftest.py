@@ -1,0 +1,92 @@
+"""The real application on a migrated SQLite database, in process or on a socket."""
+
+import contextlib
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from migrations.run import upgrade
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.settings import Settings
+from service.app import create_app
+from tests.conftest import wait_until
+from tests.service.factories import ready_dataset, served_model
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file, to be copied: migrating takes longer than most tests."""
+    file = tmp_path_factory.mktemp("migrated") / "noisegate.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def settings(tmp_path: Path, migrated_database: Path, broker_url: str) -> Settings:
+    return settings_in(tmp_path / "data", migrated_database, broker_url)
+
+
+def settings_in(data_dir: Path, migrated_database: Path, broker_url: str) -> Settings:
+    data_dir.mkdir()
+    shutil.copy(migrated_database, data_dir / "noisegate.db")
+    return Settings(data_dir=data_dir, broker_url=broker_url)
+
+
+@pytest.fixture
+def artefacts(settings: Settings) -> Artefacts:
+    return Artefacts(settings.artefact_root)
+
+
+@contextlib.contextmanager
+def run_client(settings: Settings) -> Iterator[TestClient]:
+    """The application in this process. Unforeseen errors come as answers, as they would over a socket."""
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with run_client(settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def shared_client(
+    tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, broker_url: str
+) -> Iterator[TestClient]:
+    """One application, with the dataset `pets` and a model that is `default`, for all tests whose requests are refused."""
+    settings = settings_in(tmp_path_factory.mktemp("shared") / "data", migrated_database, broker_url)
+    artefacts = Artefacts(settings.artefact_root)
+    with run_client(settings) as client:
+        sessions = client.app_state["resources"].sessions
+        with sessions.begin() as session:
+            ready_dataset(session, artefacts)
+        served_model(sessions, artefacts)
+        yield client
+
+
+@contextlib.contextmanager
+def run_server(settings: Settings) -> Iterator[tuple[str, int]]:
+    """The application behind uvicorn on a socket of its own; answers host and port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="critical"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            wait_until(lambda: server.started, seconds=30, what="uvicorn has started")
+            yield listening.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join(timeout=30)
+
+
+@pytest.fixture
+def stored_files(settings: Settings) -> Callable[[], list[Path]]:
+    """All files below the artefact root, scratch included."""
+    return lambda: [path for path in settings.artefact_root.rglob("*") if path.is_file()]

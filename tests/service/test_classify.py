@@ -1,0 +1,130 @@
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import Sessions
+from noisegate.store.settings import Settings
+from tests.conftest import wait_until
+from tests.service.conftest import run_client
+from tests.service.factories import png_bytes, ready_dataset, served_model
+
+PNG = {"Content-Type": "image/png"}
+
+
+@pytest.fixture
+def model(sessions: Sessions, artefacts: Artefacts, client: TestClient) -> str:
+    """The id of a model that calls everything a dog, which is also `default`."""
+    with sessions.begin() as session:
+        ready_dataset(session, artefacts)
+    return served_model(sessions, artefacts)
+
+
+def test_every_way_in_gives_the_same_decision(client: TestClient, model: str) -> None:
+    image = png_bytes()
+    answers = [
+        client.post("/classify", content=image, headers=PNG),
+        client.post("/classify", content=image, headers={"Content-Type": "Application/Octet-Stream; charset=binary"}),
+        client.post("/classify", content=iter([image[:10], image[10:]]), headers={"Content-Type": "image/webp"}),
+        client.post("/classify", files={"image": ("a.txt", image)}),
+        client.post("/classify", json={"image": base64.b64encode(image).decode()}),
+    ]
+    assert {answer.status_code for answer in answers} == {200}
+    first = answers[0].json()
+    assert all(answer.json() == first for answer in answers)
+    # e⁵ / (1 + e⁵) = 0.993307, so the reject score is 0.0067, below the threshold of 0.9.
+    assert first["label"] == "dog"
+    assert first["probabilities"]["dog"] == pytest.approx(0.993307, abs=1e-6)
+    assert (first["rejected"], first["threshold"], first["max_false_reject"]) == (False, 0.9, 0.05)
+    assert first["model"] == {"id": model, "alias": "default"}
+
+
+def test_the_model_by_id_and_the_threshold_by_request(client: TestClient, model: str) -> None:
+    answer = client.post(f"/classify?model={model}&max_false_reject=1", content=png_bytes(), headers=PNG).json()
+    assert answer["model"] == {"id": model, "alias": None}
+    # The lowest quantile, 0, rejects all that is not certain.
+    assert (answer["threshold"], answer["rejected"], answer["reason"]) == (0.0, True, "low_confidence")
+
+
+def test_a_moved_alias_is_followed(client: TestClient, model: str, sessions: Sessions, artefacts: Artefacts) -> None:
+    noisy = served_model(sessions, artefacts, logits=[0, 0, 9])
+    assert client.post("/classify", content=png_bytes(), headers=PNG).json()["model"]["id"] == model
+    client.put("/aliases/default", json={"model": noisy})
+
+    def follows() -> bool:
+        answer = client.post("/classify", content=png_bytes(), headers=PNG).json()
+        return bool(answer["model"]["id"] == noisy and answer["reason"] == "noise")
+
+    wait_until(follows, seconds=3, what="/classify uses the new model")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code", "words"),
+    [
+        ({"content": b"hello", "headers": PNG}, 422, "invalid-image", "is not a PNG, JPEG or WEBP image"),
+        ({"files": {"image": ("a.png", b"hello")}}, 422, "invalid-image", "is not a PNG"),
+        ({"content": b"", "headers": PNG}, 422, "invalid-image", "is empty"),
+        ({"json": {"image": ""}}, 422, "invalid-image", "is empty"),
+        ({"json": {"image": "data:image/png;base64,AAAA"}}, 422, "invalid-image", "is not base64"),
+        ({"json": {"image": "AAA"}}, 422, "invalid-image", "is not base64"),
+        ({"json": {"image": "äöü="}}, 422, "invalid-image", "is not base64"),
+        ({"json": {"image": 5}}, 422, "invalid-input", "valid string"),
+        ({"json": {}}, 422, "invalid-input", "image"),
+        ({"json": {"image": "AAAA", "colour": 1}}, 422, "invalid-input", "colour"),
+        ({"files": {"picture": ("a.png", png_bytes())}}, 422, "invalid-input", "has no file"),
+        ({"files": {"image": ("a", b"x"), "other": ("b", b"x")}}, 400, "malformed", "Too many files"),
+        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "malformed", "not valid JSON"),
+        ({"content": b"GIF89a", "headers": {"Content-Type": "image/gif"}}, 415, "unsupported-media-type", "image/webp"),
+        ({"content": png_bytes()}, 415, "unsupported-media-type", "without a Content-Type"),
+    ],
+)
+def test_wrong_bodies(shared_client: TestClient, request_: dict[str, Any], status: int, code: str, words: str) -> None:
+    answer = shared_client.post("/classify", **request_)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("share", ["-0.01", "1.01", "nan", "inf", "half"])
+def test_wrong_shares(shared_client: TestClient, share: str) -> None:
+    answer = shared_client.post(f"/classify?max_false_reject={share}", content=png_bytes(), headers=PNG)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["max_false_reject"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "detail"),
+    [("default", "there is no default model yet"), ("mod_nothing", "there is no model or alias 'mod_nothing'")],
+)
+def test_without_the_model(client: TestClient, reference: str, detail: str) -> None:
+    answer = client.post(f"/classify?model={reference}", content=png_bytes(), headers=PNG)
+    assert (answer.status_code, answer.json()["detail"]) == (404, detail)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies_over_the_limit(settings: Settings, chunked: bool) -> None:
+    tight = settings.model_copy(update={"max_image_bytes": 100_000})
+    # 1.4 times the image for base64, and 64 KiB around it.
+    body = bytes(100_000 * 14 // 10 + 64 * 1024 + 1)
+
+    def sent() -> bytes | Iterator[bytes]:
+        return iter([body[:50_000], body[50_000:]]) if chunked else body
+
+    with run_client(tight) as client:
+        for content_type in ("image/png", "application/json", "multipart/form-data; boundary=x"):
+            answer = client.post("/classify", content=sent(), headers={"Content-Type": content_type})
+            assert (answer.status_code, answer.json()["code"]) == (413, "too-large"), content_type
+            assert "205,536 bytes" in answer.json()["detail"]
+
+
+def test_an_image_over_its_own_limit(settings: Settings, model: str) -> None:
+    tight = settings.model_copy(update={"max_image_bytes": 100, "max_image_pixels": 1000})
+    with run_client(tight) as client:
+        long = client.post("/classify", content=bytes(101), headers=PNG)
+        assert (long.status_code, long.json()["errors"][0]["field"]) == (413, "image")
+    with run_client(tight.model_copy(update={"max_image_bytes": 10_000})) as client:
+        wide = client.post("/classify", content=png_bytes(64), headers=PNG)
+        assert (wide.status_code, "1,000" in wide.json()["detail"]) == (413, True)

@@ -1,0 +1,110 @@
+import csv
+import io
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from noisegate.store import executions
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import Sessions
+from tests.factories import claim_one, outcome
+from tests.service.factories import ready_dataset
+
+SPEC: dict[str, Any] = {
+    "dataset": "pets",
+    "training": {"epochs": 2},
+    "noise": {"family": "uniform"},
+    "executions": 3,
+    "sweep": {"noise.quantity": [5, 0]},
+}
+# By cell, and within it by execution, which is the order in which they are claimed in turn.
+ACCURACIES = {0: [0.80, 0.81, 0.82], 1: [0.70, 0.71, 0.72]}
+
+
+@pytest.fixture
+def experiment(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> str:
+    """Three executions with noise, three without, the latter about ten points worse."""
+    with sessions.begin() as session:
+        ready_dataset(session, artefacts)
+    id: str = client.post("/experiments", json=SPEC).json()["id"]
+    return id
+
+
+def finish(sessions: Sessions, count: int) -> None:
+    for _ in range(count):
+        with sessions.begin() as session:
+            execution, lease = claim_one(session)
+            accuracy = ACCURACIES[execution.cell.position][execution.position]
+            executions.record_success(session, lease, outcome(accuracy))
+
+
+def test_rows_without_any_result(client: TestClient, experiment: str) -> None:
+    found = client.get(f"/results/{experiment}").json()
+    assert found["baseline_cell"] == 1
+    assert [row["label"] for row in found["rows"]] == ["noise.quantity=5", "noise.quantity=0"]
+    assert [row["has_noise_class"] for row in found["rows"]] == [True, False]
+    for row in found["rows"]:
+        assert (row["executions"], row["n"], row["failed"]) == (3, 0, 0)
+        assert row["accuracy"] is row["difference"] is row["best_model"] is None
+
+
+def test_rows_while_running_say_what_cannot_be_tested(client: TestClient, experiment: str, sessions: Sessions) -> None:
+    finish(sessions, 2)
+    noisy, plain = client.get(f"/results/{experiment}").json()["rows"]
+    assert noisy["accuracy"] == {"mean": 0.8, "std": None, "standard_error": None, "n": 1}
+    assert noisy["difference"]["accuracy"] == pytest.approx(0.1)
+    assert noisy["difference"]["p_value"] is None
+    assert "two executions" in noisy["difference"]["sentence"]
+    assert plain["difference"] is None
+
+
+def test_rows_of_a_finished_experiment(client: TestClient, experiment: str, sessions: Sessions) -> None:
+    finish(sessions, 6)
+    found = client.get(f"/results/{experiment}").json()
+    noisy, plain = found["rows"]
+    assert found["experiment"]["state"] == "succeeded"
+    assert found["dataset"]["name"] == "pets"
+    assert found["confidence_level"] == 0.95
+    assert noisy["n"] == plain["n"] == 3
+    # By hand: mean 0.81, standard deviation 0.01, standard error 0.01 / √3.
+    assert noisy["accuracy"] == pytest.approx(
+        {"mean": 0.81, "std": 0.01, "standard_error": 0.0057735, "n": 3}, rel=1e-5
+    )
+    assert noisy["difference"]["low"] == pytest.approx(0.0773, abs=1e-4)
+    assert noisy["difference"]["high"] == pytest.approx(0.1227, abs=1e-4)
+    assert noisy["difference"]["sentence"].startswith("accuracy is 10.00 points higher than the baseline")
+    assert noisy["train_seconds"]["mean"] == 2.0
+    assert noisy["true_class_probability"]["mean"] == pytest.approx(0.2)
+
+
+def test_csv(client: TestClient, experiment: str, sessions: Sessions) -> None:
+    finish(sessions, 6)
+    answer = client.get(f"/results/{experiment}", headers={"Accept": "text/csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    noisy, plain = csv.DictReader(io.StringIO(answer.text))
+    assert list(noisy)[:6] == [
+        "cell",
+        "noise.quantity",
+        "n",
+        "accuracy_pct",
+        "accuracy_std_pct",
+        "accuracy_standard_error_pct",
+    ]
+    assert (noisy["cell"], noisy["noise.quantity"], noisy["n"], noisy["accuracy_pct"]) == ("0", "5", "3", "81.0")
+    assert (noisy["confidence_pct"], noisy["ground_truth_probability_pct"], noisy["noise_count"]) == (
+        "80.0",
+        "20.0",
+        "0.0",
+    )
+    assert float(noisy["difference_pct"]) == pytest.approx(10)
+    assert 0 < float(noisy["p_value"]) < 0.001
+    assert (plain["difference_pct"], plain["p_value"], plain["best_model"]) == ("", "", "")
+
+
+def test_csv_without_a_sweep_has_no_swept_columns(client: TestClient, experiment: str, sessions: Sessions) -> None:
+    id = client.post("/experiments", json=SPEC | {"sweep": {}, "noise": None}).json()["id"]
+    text = client.get(f"/results/{id}", headers={"Accept": "text/csv"}).text
+    assert text.splitlines()[0].startswith("cell,n,accuracy_pct,")
+    row = client.get(f"/results/{id}").json()["rows"][0]
+    assert row["label"] == "all"
