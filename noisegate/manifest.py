@@ -1,10 +1,15 @@
 """`model.json`: everything about a model but its weights. Written by learning, read by inference, listed by the store."""
 
+import math
+from fractions import Fraction
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from noisegate.errors import InvalidInput
 from noisegate.spec import NOISE_CLASS, ExperimentSpec
+
+DEFAULT_MAX_FALSE_REJECT = 0.05
 
 
 class Document(BaseModel):
@@ -20,6 +25,25 @@ class Calibration(Document):
 
     samples: int = Field(ge=1, description="Images in the holdout.")
     quantiles: list[float] = Field(min_length=2, description="Rising; from level 0 to level 1 in equal steps.")
+
+    def threshold(self, max_false_reject: float) -> float:
+        """The smallest stored threshold that rejects at most this share of the holdout; reject what scores above it.
+
+        Between two stored levels it is the upper one, which rejects less.
+
+        Raises:
+            InvalidInput: `max_false_reject` lies outside 0 … 1.
+        """
+        if not 0 <= max_false_reject <= 1:
+            raise InvalidInput(
+                f"max_false_reject is {max_false_reject:g}, which is no share",
+                field="max_false_reject",
+                remedy="Give a number from 0 (reject no known image) to 1.",
+            )
+        # The share as it was written, 0.05 being 1/20: in binary, (1 − 0.05) · 1000 may come out as 950.0000000000001,
+        # whose ceiling is one level too high.
+        share = Fraction(repr(float(max_false_reject)))
+        return self.quantiles[math.ceil((1 - share) * (len(self.quantiles) - 1))]
 
 
 class Metrics(Document):

@@ -17,6 +17,13 @@ from noisegate.errors import FieldError, InvalidSpec
 
 NOISE_CLASS = "noise"
 Probability = Annotated[float, Field(ge=0, lt=1)]
+# Far beyond every cap, and small enough to be printed: the caps of the settings say what is really allowed.
+_MOST = 1_000_000
+Quantity = Annotated[
+    float, Field(ge=0, le=_MOST, description="In units of the dataset's mean number of training images a class.")
+]
+# PostgreSQL stores no NUL character.
+Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 PixelLevel = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -30,20 +37,23 @@ class LearningRateDrop(Strict):
     """The learning rate is multiplied by `factor` after every `every_epochs` epochs."""
 
     factor: float = Field(0.1, gt=0, le=1)
-    every_epochs: int = Field(8, ge=1)
+    every_epochs: int = Field(8, ge=1, le=_MOST)
 
 
 class TrainingSpec(Strict):
     """Stochastic gradient descent with momentum; the defaults are the paper's recipe."""
 
-    epochs: int = Field(40, ge=1)
+    epochs: int = Field(40, ge=1, le=_MOST)
     batch_size: int = Field(128, ge=1, le=8192)
-    learning_rate: float = Field(0.001, gt=0)
+    learning_rate: float = Field(0.001, gt=0, le=_MOST)
     learning_rate_drop: LearningRateDrop | None = LearningRateDrop(factor=0.1, every_epochs=8)
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.004, ge=0, description="L2 on weights, not on biases.")
+    weight_decay: float = Field(0.004, ge=0, le=_MOST, description="L2 on weights, not on biases.")
     first_layer_std: float = Field(
-        0.0001, gt=0, description="Standard deviation of the first convolution's initial weights; 0.01 in the others."
+        0.0001,
+        gt=0,
+        le=_MOST,
+        description="Standard deviation of the first convolution's initial weights; 0.01 in the others.",
     )
     equal_updates: bool = Field(
         False,
@@ -67,7 +77,7 @@ class GaussianNoise(Strict):
     family: Literal["gaussian"]
     mean: float = Field(127, ge=-1000, le=1000)
     std: float = Field(70, ge=0, le=1000)
-    quantity: float = Field(1, ge=0, description="In units of the dataset's mean number of training images a class.")
+    quantity: Quantity = 1
     filter: NoiseFilter | None = None
 
 
@@ -77,7 +87,7 @@ class UniformNoise(Strict):
     family: Literal["uniform"]
     low: PixelLevel = 0
     high: PixelLevel = 255
-    quantity: float = Field(1, ge=0, description="In units of the dataset's mean number of training images a class.")
+    quantity: Quantity = 1
     filter: NoiseFilter | None = None
 
     @model_validator(mode="after")
@@ -105,23 +115,24 @@ class ExperimentSpec(Strict):
     """An experiment: what to train on, how, with which noise class, how often, and what to vary."""
 
     kind: Literal["training"] = "training"
-    name: str = Field("", max_length=200)
-    dataset: str = Field(min_length=1, max_length=200, description="Id or name of a dataset.")
+    name: Line = ""
+    dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
     network: Literal["paper"] = "paper"
-    image_size: int = Field(32, ge=8)
+    image_size: int = Field(32, ge=8, le=4096)
     training: TrainingSpec = TrainingSpec()
     noise: NoiseSpec | None = Field(None, description="The noise class; null or quantity 0 trains without one.")
     holdout: Probability = Field(
         0.1,
         description="Share of the training images kept out of training to calibrate the threshold; 0 in the paper's presets.",
     )
-    executions: int = Field(3, ge=1, description="Independent training runs of each cell.")
+    executions: int = Field(3, ge=1, le=_MOST, description="Independent training runs of each cell.")
     seed: int = Field(0, ge=0, lt=2**63)
     keep_models: Literal["best", "all", "none"] = Field(
         "best", description="Which trained models a cell keeps: the best by holdout accuracy, all of them, or none."
     )
     sweep: dict[str, list[JsonValue]] = Field(
         default_factory=dict,
+        max_length=8,
         description="Any scalar or sub-object of the spec by its path, with the values it takes; cells are the product.",
     )
 
@@ -131,7 +142,7 @@ class ExperimentSpec(Strict):
 
     def noise_images(self, mean_class_size: float) -> int:
         """How many noise images the cell trains on, given the dataset's mean number of training images a class."""
-        return round(self.noise.quantity * mean_class_size) if self.noise is not None else 0
+        return max(1, round(self.noise.quantity * mean_class_size)) if self.noise and self.noise.quantity else 0
 
     def count_cells(self) -> int:
         """The number of cells, without building them: a sweep can name astronomically many."""
@@ -290,5 +301,5 @@ def _remedy(error: ErrorDetails) -> str | None:
         case _:
             context = error.get("ctx", {})
             bounds = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-            limits = [f"{word} {context[name]}" for name, word in bounds.items() if name in context]
+            limits = [f"{word} {context[name]:g}" for name, word in bounds.items() if name in context]
             return f"Give a value {' and '.join(limits)}." if limits else None

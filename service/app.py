@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from noisegate import __version__
+from noisegate.logs import configure_logs
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings, load_settings
@@ -28,7 +28,7 @@ from service.results import routes as results
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without `settings`, those of the environment."""
     settings = settings or load_settings()
-    _configure_log()
+    configure_logs()
     app = FastAPI(
         title="Noisegate",
         summary="Trains image classifiers that can answer 'none of these', and serves them.",
@@ -61,10 +61,3 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             sessions.close()
 
     return lifespan
-
-
-def _configure_log() -> None:
-    # The default prints every local variable beside a traceback, secrets included, and takes seconds over it.
-    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    stamps = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    structlog.configure([structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, stamps, renderer])

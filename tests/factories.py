@@ -39,7 +39,9 @@ def packed(number: int = 1, train_count: int = 100) -> datasets.Packed:
 
 def ready_dataset(session: Session, name: str = "pets", *, number: int = 1, train_count: int = 100) -> Dataset:
     """A dataset of two classes that is ready; no files lie behind it."""
-    waiting = datasets.register(session, name=name, source="upload", image_size=32, upload_digest=digest(3000 + number))
+    waiting = datasets.register(
+        session, name=name, source="upload", image_size=32, upload_digest=digest(3000 + number)
+    ).dataset
     claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=LEASE_SECONDS)
     assert claimed is not None
     return datasets.record_ready(session, claimed[1], packed(number, train_count))
@@ -57,7 +59,9 @@ def stored_dataset(
         np.save(folder / "images.npy", (base + noise).astype(np.uint8), allow_pickle=False)
         np.save(folder / "labels.npy", labels, allow_pickle=False)
         digests = [artefacts.put_file(folder / "images.npy"), artefacts.put_file(folder / "labels.npy")]
-    waiting = datasets.register(session, name=name, source="upload", image_size=image_size, upload_digest=digests[0])
+    waiting = datasets.register(
+        session, name=name, source="upload", image_size=image_size, upload_digest=digests[0]
+    ).dataset
     claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=LEASE_SECONDS)
     assert claimed is not None
     found = datasets.Packed(

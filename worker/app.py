@@ -3,9 +3,12 @@
 Messages are hints, so they are acknowledged early and nothing depends on their redelivery.
 """
 
+from noisegate.logs import configure_logs
 from noisegate.store.settings import load_settings
 from noisegate.store.wakeups import celery_app
 
+# Here and not in main: the processes that Celery spawns import this module, and nothing of main.
+configure_logs()
 app = celery_app(load_settings())
 app.conf.update(
     include=["worker.tasks"],

@@ -127,7 +127,7 @@ def _discard_upload(resources: Resources, dataset: Dataset) -> None:
     """The archive has served; it goes, unless the same bytes wait to be ingested at another size."""
     if dataset.upload_digest is None:
         return
-    with resources.sessions.reading() as session:
-        in_use = datasets.upload_in_use(session, dataset.upload_digest)
-    if not in_use:
-        resources.artefacts.delete(dataset.upload_digest)
+    with resources.sessions.begin() as session:
+        datasets.lock_upload(session, dataset.upload_digest)
+        if not datasets.upload_in_use(session, dataset.upload_digest):
+            resources.artefacts.delete(dataset.upload_digest)

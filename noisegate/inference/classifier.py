@@ -5,8 +5,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from noisegate.inference.decision import DEFAULT_MAX_FALSE_REJECT, Decision, decide_many
-from noisegate.manifest import ModelManifest
+from noisegate.inference.decision import Decision, decide_many
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest
 
 INPUT = "images"
 LOGITS = "logits"

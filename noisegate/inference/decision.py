@@ -1,17 +1,12 @@
 """From logits to a decision: accept an image as one of the known classes, or reject it. Pure NumPy, float64."""
 
-import math
-from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from noisegate.errors import InvalidInput
-from noisegate.manifest import Calibration, ModelManifest
-
-DEFAULT_MAX_FALSE_REJECT = 0.05
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest
 
 NOTE_NOISE_ONLY = (
     "This model was trained without a holdout, so it has no threshold: "
@@ -66,21 +61,6 @@ class Decision(Answer):
     note: str | None = Field(description="What a model without a threshold can and cannot reject; null with one.")
 
 
-def threshold_for(calibration: Calibration, max_false_reject: float) -> float:
-    """The stored quantile above which at most a share `max_false_reject` of the holdout lies.
-
-    Between two stored levels it is the upper one, which rejects less.
-
-    Raises:
-        InvalidInput: `max_false_reject` lies outside 0 … 1.
-    """
-    share = _checked_share(max_false_reject)
-    last = len(calibration.quantiles) - 1
-    # The share as it was written, 0.05 being 1/20: in binary, (1 − 0.05) × 1000 may come out as 950.0000000000001,
-    # whose ceiling is one level too high.
-    return calibration.quantiles[math.ceil((1 - Fraction(repr(share))) * last)]
-
-
 def decide(logits: Logits, manifest: ModelManifest, max_false_reject: float = DEFAULT_MAX_FALSE_REJECT) -> Decision:
     """The decision on one image, from its logits [outputs]; raises as `decide_many`."""
     (decision,) = decide_many(logits[np.newaxis], manifest, max_false_reject)
@@ -103,23 +83,12 @@ def decide_many(
         raise ValueError(f"logits have the shape {rows.shape}; {len(manifest.outputs)} columns are needed")
     if not np.isfinite(rows).all():
         raise ValueError("logits are not finite")
-    share = _checked_share(max_false_reject)
-    threshold = threshold_for(manifest.calibration, share) if manifest.calibration else None
+    threshold = manifest.calibration.threshold(max_false_reject) if manifest.calibration else None
     scores = _scores(rows[:, : len(manifest.classes)])
     return [
-        _decision(probabilities, row_scores, manifest, threshold, share)
+        _decision(probabilities, row_scores, manifest, threshold, max_false_reject)
         for probabilities, row_scores in zip(_softmax(rows), scores, strict=True)
     ]
-
-
-def _checked_share(max_false_reject: float) -> float:
-    if not 0 <= max_false_reject <= 1:
-        raise InvalidInput(
-            f"max_false_reject is {max_false_reject:g}, which is no share",
-            field="max_false_reject",
-            remedy="Give a number from 0 (reject no known image) to 1.",
-        )
-    return float(max_false_reject)
 
 
 def _decision(

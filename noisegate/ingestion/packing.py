@@ -92,21 +92,6 @@ def pack(
     )
 
 
-def open_images(path: Path) -> npt.NDArray[np.uint8]:
-    """The images of a packed data set, uint8 (N, size, size, 3), read from disk as they are used; read-only.
-
-    Raises:
-        ValueError: the file is not one that `pack` wrote.
-    """
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except EOFError as error:
-        raise ValueError(f"{path} is empty") from error
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (images.shape[1], images.shape[1], 3):
-        raise ValueError(f"{path} holds {images.dtype} {images.shape}, not uint8 images (N, size, size, 3)")
-    return images  # type: ignore[no-any-return]
-
-
 def _decode_all(
     members: Iterable[Member | Skipped],
     image_size: int,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from noisegate.learning.calibration import DEFAULT_MAX_FALSE_REJECT, calibrate, reject_scores, rejections, threshold
+from noisegate.learning.calibration import calibrate, reject_scores, rejections
 from noisegate.learning.metrics import probabilities_of, table1
 from noisegate.learning.noise import noise_chunks
 from noisegate.learning.training import Diverged, Progress, Trained, predict, train
-from noisegate.manifest import Calibration, Metrics
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, Metrics
 from noisegate.seeds import derive_seed
 from noisegate.spec import ExperimentSpec
 
@@ -161,7 +161,7 @@ def _measure(cell: PreparedCell, trained: Trained, device: str) -> ExecutionOutc
         return Diverged(trained.seed, len(trained.losses))
     holdout = probabilities_of(holdout_logits)
     calibration = calibrate(reject_scores(holdout, known))
-    rejected = rejections(test, known, threshold(calibration, DEFAULT_MAX_FALSE_REJECT))
+    rejected = rejections(test, known, calibration.threshold(DEFAULT_MAX_FALSE_REJECT))
     return ExecutionOutcome(
         trained=trained,
         metrics=table1(test, cell.test_labels, known, rejected=rejected),

@@ -56,13 +56,23 @@ class Artefacts:
 
     def put_file(self, file: Path) -> str:
         """Move `file`, which must lie in a scratch folder, into the store; answers its digest."""
+        digest = self.seal(file)
+        self.place(file, digest)
+        return digest
+
+    def seal(self, file: Path) -> str:
+        """The digest of `file`, once its bytes are safely on the disk. Takes as long as reading it does."""
         with storage_errors(), file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
             os.fsync(opened.fileno())
+        return digest
+
+    def place(self, file: Path, digest: str) -> None:
+        """Move a sealed file to where its digest is looked for; done in a moment."""
+        with storage_errors():
             target = self.path(digest)
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
-        return digest
 
     def delete(self, digest: str) -> None:
         """Remove the file, if it is there."""

@@ -33,21 +33,40 @@ class Packed:
     licence: str | None
 
 
-def register(session: Session, *, name: str, source: str, image_size: int, upload_digest: str | None) -> Dataset:
+@dataclass(frozen=True)
+class Registered:
+    """A dataset that was asked for, and whether it is new: then there is something to ingest."""
+
+    dataset: Dataset
+    created: bool
+
+
+def register(session: Session, *, name: str, source: str, image_size: int, upload_digest: str | None) -> Registered:
     """A dataset to be ingested; the one that is there already if the same archive was sent before at the same size.
 
     Raises:
         Conflict: another dataset has this name.
     """
+    if upload_digest is not None:
+        lock_upload(session, upload_digest)
     if (known := _same_source(session, source, image_size, upload_digest)) is not None:
-        return known
+        return Registered(known, created=False)
     if (holder := session.scalar(sa.select(Dataset).where(_alive(), Dataset.name == name))) is not None:
         remedy = "Choose another name, or delete that dataset."
         raise Conflict(f"the name {name!r} belongs to dataset {holder.id}", field="name", remedy=remedy)
     dataset = Dataset(name=name, source=source, image_size=image_size, upload_digest=upload_digest)
     session.add(dataset)
     session.flush()
-    return dataset
+    return Registered(dataset, created=True)
+
+
+def lock_upload(session: Session, upload_digest: str) -> None:
+    """One transaction at a time decides over an archive: whether to bring it in, or to remove it.
+
+    SQLite has one writer at a time anyway; on PostgreSQL this waits for the others.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(int(upload_digest[:15], base=16))))
 
 
 def _same_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
@@ -140,7 +159,7 @@ def release(session: Session, lease: Lease) -> None:
 
 
 def upload_in_use(session: Session, upload_digest: str) -> bool:
-    """Whether a dataset still waits to be ingested from this archive."""
+    """Whether a dataset still waits to be ingested from this archive; for a caller that holds `lock_upload`."""
     query = sa.select(Dataset.id).where(Dataset.upload_digest == upload_digest, Dataset.state == DatasetState.INGESTING)
     return session.scalars(query).first() is not None
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.datastructures import UploadFile
 
 from noisegate.errors import InvalidImage, InvalidInput
-from noisegate.inference.decision import DEFAULT_MAX_FALSE_REJECT
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.store.models import DEFAULT_ALIAS
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
 from service.classify.schemas import Classification, ImageDocument, ModelReference

@@ -1,16 +1,16 @@
 """Entering datasets: requests and starting processes may ask for the same one at the same moment."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict
 from noisegate.store import datasets
+from noisegate.store.datasets import Registered
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import DatasetState
-from noisegate.store.tables import Dataset
 from noisegate.store.wakeups import Wakeups
 
 log = structlog.get_logger(__name__)
@@ -29,37 +29,29 @@ class Wanted:
     upload_digest: str | None = None
 
 
-@dataclass(frozen=True)
-class Registered:
-    """The dataset, and whether it is new."""
-
-    dataset: Dataset
-    created: bool
-
-
-def register(sessions: Sessions, wanted: Wanted) -> Registered:
+def register(sessions: Sessions, wanted: Wanted, bring_in: Callable[[], None] = lambda: None) -> Registered:
     """Enter the dataset, or find the one that is there.
+
+    Args:
+        bring_in: puts the archive among the artefacts; called only for a new dataset, while nobody else may remove it.
 
     Raises:
         Conflict: another dataset has this name.
+        StorageFull: no room for the archive.
     """
     try:
-        return _register(sessions, wanted)
+        return _register(sessions, wanted, bring_in)
     except sa.exc.IntegrityError:
         # PostgreSQL let another transaction in after this one had looked. Its row is there to be found now.
-        return _register(sessions, wanted)
+        return _register(sessions, wanted, bring_in)
 
 
-def _register(sessions: Sessions, wanted: Wanted) -> Registered:
-    inserted: list[object] = []
-
-    def note(_session: Session, row: object) -> None:
-        inserted.append(row)
-
+def _register(sessions: Sessions, wanted: Wanted, bring_in: Callable[[], None]) -> Registered:
     with sessions.begin() as session:
-        sa.event.listen(session, "pending_to_persistent", note)
-        dataset = datasets.register(session, **vars(wanted))
-    return Registered(dataset, dataset in inserted)
+        registered = datasets.register(session, **vars(wanted))
+        if registered.created:
+            bring_in()
+    return registered
 
 
 def register_digits(sessions: Sessions, wakeups: Wakeups) -> None:

@@ -10,14 +10,15 @@ from starlette.concurrency import run_in_threadpool
 
 from noisegate.errors import InvalidInput, NotFound, NotReady
 from noisegate.store import datasets
+from noisegate.store.datasets import Registered
 from noisegate.store.packed import open_packed
 from noisegate.store.pages import Page
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
-from service.datasets.registration import DEFAULT_IMAGE_SIZE, Registered, Wanted, register
+from service.datasets.registration import DEFAULT_IMAGE_SIZE, Wanted, register
 from service.datasets.schemas import DatasetRead, Name, SourceDocument
-from service.datasets.uploads import Upload
+from service.datasets.uploads import Received, Upload
 from service.deps import ArtefactsDep, PagingDep, Resources, ResourcesDep, SessionsDep
 from service.errors import problems
 from service.schemas import POLL_SECONDS, Collection
@@ -69,8 +70,7 @@ async def create_dataset(
 
     Or name a `source` in a JSON body. Ingestion goes on in a worker; GET the `Location` until it is `ready`.
     """
-    wanted = await _wanted(request, resources, name, image_size)
-    found = await run_in_threadpool(_register, resources, wanted)
+    found = await _registered(request, resources, name, image_size)
     dataset = found.dataset
     if dataset.state is DatasetState.INGESTING:
         background.add_task(resources.wakeups.ingest, dataset.id)
@@ -135,22 +135,25 @@ def get_image(
     return Response(png.getvalue(), headers={"X-Label": label}, media_type="image/png")
 
 
-async def _wanted(request: Request, resources: Resources, name: str | None, image_size: int) -> Wanted:
+async def _registered(request: Request, resources: Resources, name: str | None, image_size: int) -> Registered:
     content_type = content_type_of(request)
     largest = resources.settings.caps.image_size
     if content_type == JSON:
         document = parse_json(await request.body(), SourceDocument)
         size = _checked_size(document.image_size or image_size, largest)
-        return Wanted(document.name or name or document.source, document.source, size)
+        wanted = Wanted(document.name or name or document.source, document.source, size)
+        return await run_in_threadpool(register, resources.sessions, wanted)
     size = _checked_size(image_size, largest)
     upload = Upload(resources.artefacts, resources.settings.min_free_bytes)
     if content_type == MULTIPART:
-        digest = await upload.receive_form(request)
+        receiving = upload.form(request)
     elif content_type in ARCHIVES:
-        digest = await upload.receive_raw(request)
+        receiving = upload.raw(request)
     else:
         raise unsupported(content_type, [*ARCHIVES, MULTIPART, JSON])
-    return Wanted(name or f"upload-{digest[:12]}", "upload", size, digest)
+    async with receiving as archive:
+        wanted = Wanted(name or f"upload-{archive.digest[:12]}", "upload", size, archive.digest)
+        return await run_in_threadpool(_register_upload, resources, wanted, archive)
 
 
 def _checked_size(image_size: int, largest: int) -> int:
@@ -160,16 +163,18 @@ def _checked_size(image_size: int, largest: int) -> int:
     return image_size
 
 
-def _register(resources: Resources, wanted: Wanted) -> Registered:
-    """Enter the dataset. Its archive goes if, whatever happened, no dataset waits to be ingested from it."""
+def _register_upload(resources: Resources, wanted: Wanted, archive: Received) -> Registered:
+    """Enter the dataset and, if it is new, keep its archive; after a failure the archive goes, unless others wait for it."""
     try:
-        return register(resources.sessions, wanted)
-    finally:
-        if wanted.upload_digest is not None:
-            with resources.sessions.reading() as session:
-                in_use = datasets.upload_in_use(session, wanted.upload_digest)
-            if not in_use:
-                resources.artefacts.delete(wanted.upload_digest)
+        return register(
+            resources.sessions, wanted, bring_in=lambda: resources.artefacts.place(archive.file, archive.digest)
+        )
+    except Exception:
+        with resources.sessions.begin() as session:
+            datasets.lock_upload(session, archive.digest)
+            if not datasets.upload_in_use(session, archive.digest):
+                resources.artefacts.delete(archive.digest)
+        raise
 
 
 def _polled(answer: DatasetRead, response: Response) -> DatasetRead:

@@ -1,5 +1,8 @@
-"""An archive's way from the socket to the artefacts: never whole in memory, and nothing left behind when it fails."""
+"""An archive's way from the socket to a scratch folder: never whole in memory, and nothing left behind when it fails."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -17,15 +20,24 @@ from service.bodies import declared_bytes
 _BATCH_BYTES = 2**20
 
 
+@dataclass(frozen=True)
+class Received:
+    """An archive on the disk that holds artefacts, in a scratch folder that is about to be removed."""
+
+    file: Path
+    digest: str
+
+
 class Upload:
-    """Brings one archive into the artefacts, leaving `min_free_bytes` of the disk free."""
+    """Receives archives, leaving `min_free_bytes` of the disk free."""
 
     def __init__(self, artefacts: Artefacts, min_free_bytes: int) -> None:
         self._artefacts = artefacts
         self._min_free_bytes = min_free_bytes
 
-    async def receive_raw(self, request: Request) -> str:
-        """Store the request's body; answers its digest.
+    @asynccontextmanager
+    async def raw(self, request: Request) -> AsyncIterator[Received]:
+        """The request's body.
 
         Raises:
             StorageFull: no room for it.
@@ -42,16 +54,17 @@ class Upload:
                         await run_in_threadpool(self._write, file, bytes(batch))
                         batch.clear()
                 await run_in_threadpool(self._write, file, bytes(batch))
-            return await self._keep(archive)
+            yield await self._received(archive)
 
-    async def receive_form(self, request: Request) -> str:
-        """Store the form's file `archive`; answers its digest.
+    @asynccontextmanager
+    async def form(self, request: Request) -> AsyncIterator[Received]:
+        """The form's file `archive`.
 
         The form lies on the disk of the system's temporary folder first: its end has to be found before the file's is known.
 
         Raises:
             InvalidInput: the form has no such file.
-            StorageFull, InvalidArchive: as receive_raw.
+            StorageFull, InvalidArchive: as `raw`.
         """
         self._check_room(declared_bytes(request.headers))
         # Room may run out in the temporary folder as well.
@@ -66,12 +79,12 @@ class Upload:
                     raise InvalidInput("the form has no file", field="archive", remedy=remedy)
                 archive = folder / "archive"
                 await run_in_threadpool(self._copy, sent.file, archive)
-                return await self._keep(archive)
+                yield await self._received(archive)
 
-    async def _keep(self, archive: Path) -> str:
+    async def _received(self, archive: Path) -> Received:
         if archive.stat().st_size == 0:
             raise InvalidArchive("is empty", field="archive", remedy="Send a zip or tar file as the body.")
-        return await run_in_threadpool(self._artefacts.put_file, archive)
+        return Received(archive, await run_in_threadpool(self._artefacts.seal, archive))
 
     def _copy(self, source: IO[bytes], target: Path) -> None:
         with target.open("wb") as file:

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from noisegate.inference.decision import DEFAULT_MAX_FALSE_REJECT, threshold_for
-from noisegate.manifest import Metrics, ModelManifest
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics, ModelManifest
 from noisegate.store.tables import Alias, Model
 
 FileName = Literal["model.safetensors", "model.json", "model.onnx"]
@@ -66,7 +65,7 @@ class ModelRead(BaseModel):
             classes=manifest.classes,
             has_noise_class=manifest.has_noise_class,
             calibrated=calibration is not None,
-            default_threshold=threshold_for(calibration, DEFAULT_MAX_FALSE_REJECT) if calibration else None,
+            default_threshold=calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if calibration else None,
             holdout_accuracy=manifest.holdout_accuracy,
             metrics=manifest.metrics,
             dataset_hash=manifest.dataset_hash,

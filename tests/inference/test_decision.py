@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 from scipy.special import entr, logsumexp, softmax
 
 from noisegate.errors import InvalidInput
-from noisegate.inference.decision import DEFAULT_MAX_FALSE_REJECT, NOTE_NEVER, NOTE_NOISE_ONLY, decide, decide_many
-from noisegate.inference.decision import threshold_for as threshold
-from noisegate.manifest import Calibration, ModelManifest
+from noisegate.inference.decision import NOTE_NEVER, NOTE_NOISE_ONLY, decide, decide_many
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, ModelManifest
 
 from .manifests import manifest
 
@@ -90,18 +89,18 @@ def test_without_calibration_and_noise_class_nothing_rejects() -> None:
     [(0.05, 950), (0, 1000), (1, 0), (0.1, 900), (0.3, 700), (0.07, 930), (0.29, 710), (0.57, 430), (1e-5, 1000)],
 )
 def test_threshold_at_stored_levels(share: float, level: int) -> None:
-    assert threshold(Calibration(samples=9, quantiles=LEVELS), share) == level
+    assert Calibration(samples=9, quantiles=LEVELS).threshold(share) == level
 
 
 def test_threshold_at_every_thousandth() -> None:
     calibration = Calibration(samples=9, quantiles=LEVELS)
-    assert [threshold(calibration, step / 1000) for step in range(1001)] == LEVELS[::-1]
+    assert [calibration.threshold(step / 1000) for step in range(1001)] == LEVELS[::-1]
 
 
 @given(st.floats(0, 1), st.integers(2, 60))
 def test_threshold_never_rejects_more_than_asked(share: float, levels: int) -> None:
     calibration = Calibration(samples=9, quantiles=[float(level) for level in range(levels)])
-    level = threshold(calibration, share) / (levels - 1)
+    level = calibration.threshold(share) / (levels - 1)
     assert 1 - level <= share + 1e-12
     assert 1 - level > share - 1 / (levels - 1) - 1e-12
 

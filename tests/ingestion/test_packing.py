@@ -15,7 +15,7 @@ from noisegate.errors import InvalidArchive, InvalidImage, StorageFull, TooLarge
 from noisegate.inference.decoding import ImageLimits
 from noisegate.ingestion.archives import read_archive
 from noisegate.ingestion.members import ArchiveLimits, Member, Skipped
-from noisegate.ingestion.packing import PackedDataset, open_images, pack
+from noisegate.ingestion.packing import PackedDataset, pack
 
 from .archive_factory import KINDS, dataset, picture, pixels, write_archive
 
@@ -48,7 +48,7 @@ def digests(dataset: PackedDataset) -> tuple[str, str, str]:
 def test_pixels_labels_and_counts(tmp_path: Path) -> None:
     files = dataset(train=30, test=4, classes=("dog", "cat")) | {"train/cat/readme.txt": b"hello"}
     found = from_files(files, tmp_path / "out")
-    images, labels = open_images(found.images_path), np.load(found.labels_path)
+    images, labels = np.load(found.images_path, mmap_mode="r"), np.load(found.labels_path)
     assert found.classes == ("cat", "dog")
     assert (found.image_size, found.train_count, found.test_count, found.skipped) == (8, 60, 8, 1)
     assert found.counts == {"train": {"cat": 30, "dog": 30}, "test": {"cat": 4, "dog": 4}}
@@ -221,37 +221,6 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
 
     # 49,152 bytes an image, of which less than 1,024 may stay in memory.
     assert peak_bytes(1200) - peak_bytes(600) < 600 * 1024
-
-
-def test_open_images_is_a_read_only_map(tmp_path: Path) -> None:
-    images = open_images(packed(in_memory(4), tmp_path).images_path)
-    assert isinstance(images, np.memmap)
-    with pytest.raises(ValueError, match="read-only"):
-        images[0] = 0
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((3, 8, 8, 3), np.float32),
-        np.zeros((3, 8, 9, 3), np.uint8),
-        np.zeros((3, 8, 8, 4), np.uint8),
-        np.zeros((8, 8, 3), np.uint8),
-        np.array([{"pickled": True}], dtype=object),
-    ],
-)
-def test_open_images_refuses_other_arrays(tmp_path: Path, array: np.ndarray) -> None:
-    np.save(tmp_path / "images.npy", array)
-    with pytest.raises(ValueError, match=r"not uint8 images|Python objects"):
-        open_images(tmp_path / "images.npy")
-
-
-@pytest.mark.parametrize("keep", [0, 4, 100, -1])
-def test_open_images_refuses_damaged_files(tmp_path: Path, keep: int) -> None:
-    path = packed(in_memory(4), tmp_path).images_path
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r".+"):
-        open_images(path)
 
 
 def test_files_are_little_endian_npy(tmp_path: Path) -> None:

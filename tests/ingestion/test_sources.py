@@ -17,7 +17,7 @@ from noisegate.errors import SourceUnavailable
 from noisegate.inference.decoding import ImageLimits
 from noisegate.ingestion.cifar10 import cifar10_members
 from noisegate.ingestion.members import Member
-from noisegate.ingestion.packing import open_images, pack
+from noisegate.ingestion.packing import pack
 from noisegate.ingestion.sources import LICENCES, digits_members
 
 
@@ -38,7 +38,7 @@ def test_digits_pack(tmp_path: Path) -> None:
     for digit, total in enumerate(np.bincount(load_digits().target)):
         assert found.counts["test"][str(digit)] == round(total / 5)
         assert found.counts["train"][str(digit)] == total - round(total / 5)
-    images = open_images(found.images_path)
+    images = np.load(found.images_path)
     assert images.shape == (1797, 32, 32, 3)
     assert images.min() == 0
     assert images.max() == 255

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisegate.learning.calibration import calibrate, reject_scores, rejections, threshold
+from noisegate.learning.calibration import calibrate, reject_scores, rejections
 
 # Few distinct values beside many: ties are where quantiles go wrong.
 SCORES = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0])), min_size=1, max_size=120)
@@ -35,22 +35,22 @@ def test_each_quantile_is_the_smallest_score_that_keeps_its_promise(scores: list
 @given(scores=SCORES, thousandths=st.integers(0, 1000))
 def test_a_threshold_rejects_at_most_the_budget(scores: list[float], thousandths: int) -> None:
     calibration = calibrate(np.array(scores))
-    above = threshold(calibration, thousandths / 1000)
+    above = calibration.threshold(thousandths / 1000)
     assert above == calibration.quantiles[1000 - thousandths]
     assert 1 - share_up_to(scores, above) <= Fraction(thousandths, 1000)
 
 
 def test_five_percent_of_a_hundred_are_five() -> None:
     scores = np.arange(100) / 100
-    assert (scores > threshold(calibrate(scores), 0.05)).sum() == 5
-    assert (scores > threshold(calibrate(scores), 0.0599)).sum() == 5
-    assert (scores > threshold(calibrate(scores), 0)).sum() == 0
+    assert (scores > calibrate(scores).threshold(0.05)).sum() == 5
+    assert (scores > calibrate(scores).threshold(0.0599)).sum() == 5
+    assert (scores > calibrate(scores).threshold(0)).sum() == 0
 
 
 @pytest.mark.parametrize("budget", [-0.01, 1.01, float("nan")])
 def test_a_budget_is_a_share(budget: float) -> None:
     with pytest.raises(ValueError, match="max_false_reject"):
-        threshold(calibrate(np.array([0.5])), budget)
+        calibrate(np.array([0.5])).threshold(budget)
 
 
 def test_noise_as_the_top_class_is_rejected_whatever_the_threshold() -> None:

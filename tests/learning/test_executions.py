@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisegate.learning.calibration import threshold
 from noisegate.learning.executions import (
     ExecutionOutcome,
     PreparedCell,
@@ -136,7 +135,7 @@ def test_measurements_are_those_of_the_trained_network() -> None:
     test = probabilities_of(predict(trained.module, trained.mean, cell.test_images)[0])
     holdout = probabilities_of(predict(trained.module, trained.mean, cell.holdout_images)[0])
     assert outcome.calibration is not None
-    above = threshold(outcome.calibration, 0.05)
+    above = outcome.calibration.threshold(0.05)
     rejected = [1 - max(row[:3]) > above or row.argmax() == 3 for row in test]
     assert outcome.metrics.accuracy == (test.argmax(axis=1) == cell.test_labels).mean()
     assert outcome.metrics.false_reject == sum(rejected) / len(rejected)

@@ -54,7 +54,7 @@ def ready_dataset(
         found = dataclasses.replace(found, classes=list(classes))
     waiting = datasets.register(
         session, name=name, source="upload", image_size=IMAGE_SIZE, upload_digest=f"{number:064x}"
-    )
+    ).dataset
     claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=30)
     assert claimed is not None
     return datasets.record_ready(session, claimed[1], found)

@@ -15,7 +15,7 @@ from tests import factories
 def _upload(session: Session, name: str, number: int) -> tuple[Dataset, Lease]:
     dataset = datasets.register(
         session, name=name, source="upload", image_size=32, upload_digest=factories.digest(number)
-    )
+    ).dataset
     claimed = datasets.claim(session, dataset.id, owner="w", lease_seconds=30)
     assert claimed is not None
     return claimed
@@ -26,10 +26,10 @@ def test_the_same_archive_is_registered_once(sessions: Sessions) -> None:
         first = factories.ready_dataset(session, "pets", number=1)
         again = datasets.register(
             session, name="other", source="upload", image_size=32, upload_digest=factories.digest(3001)
-        )
+        ).dataset
         larger = datasets.register(
             session, name="large", source="upload", image_size=64, upload_digest=factories.digest(3001)
-        )
+        ).dataset
     assert again.id == first.id
     assert larger.id != first.id
 
@@ -58,7 +58,7 @@ def test_a_name_belongs_to_one_dataset_until_it_fails(sessions: Sessions) -> Non
         datasets.record_failed(session, lease, {"code": "invalid-archive"})
         heir = datasets.register(
             session, name="pets", source="upload", image_size=32, upload_digest=factories.digest(1)
-        )
+        ).dataset
     with sessions.reading() as session:
         assert heir.id != failing.id
         assert datasets.get(session, "pets").id == heir.id

@@ -154,13 +154,13 @@ def test_wakeups_become_overdue_once(sessions: Sessions) -> None:
         factories.queued_experiment(session)
         assert executions.overdue(session, wakeup_seconds=30, limit=10) == []
         assert len(executions.overdue(session, wakeup_seconds=-1, limit=3)) == 3
-        waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None)
+        waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None).dataset
         assert datasets.overdue(session, wakeup_seconds=-1) == [waiting.id]
 
 
 def test_ingestions_are_leased_alike(sessions: Sessions) -> None:
     with sessions.begin() as session:
-        waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None)
+        waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None).dataset
         claimed = datasets.claim(session, None, owner="w", lease_seconds=EXPIRED)
         assert claimed is not None
         zombie = claimed[1]

@@ -50,7 +50,9 @@ def _pets(extra: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
 def _upload(resources: Resources, archive: bytes, name: str = "pets") -> Dataset:
     upload_digest = resources.artefacts.put_bytes(archive)
     with resources.sessions.begin() as session:
-        dataset = datasets.register(session, name=name, source="upload", image_size=8, upload_digest=upload_digest)
+        dataset = datasets.register(
+            session, name=name, source="upload", image_size=8, upload_digest=upload_digest
+        ).dataset
     ingest_one(resources, dataset.id)
     with resources.sessions.reading() as session:
         return session.get_one(Dataset, dataset.id)
@@ -140,7 +142,7 @@ def test_draining_gives_the_ingestion_back_and_keeps_the_archive(resources: Reso
 
 def test_the_digits_are_always_there(resources: Resources) -> None:
     with resources.sessions.begin() as session:
-        waiting = datasets.register(session, name="digits", source="digits", image_size=32, upload_digest=None)
+        waiting = datasets.register(session, name="digits", source="digits", image_size=32, upload_digest=None).dataset
     ingest_one(resources, waiting.id)
     with resources.sessions.reading() as session:
         digits = datasets.get(session, "digits")
@@ -157,7 +159,9 @@ def test_without_a_network_cifar10_says_what_to_do_instead(
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")  # nothing listens there: a machine without a network
     with resources.sessions.begin() as session:
-        waiting = datasets.register(session, name="cifar10", source="cifar10", image_size=32, upload_digest=None)
+        waiting = datasets.register(
+            session, name="cifar10", source="cifar10", image_size=32, upload_digest=None
+        ).dataset
     ingest_one(resources, waiting.id)
     with resources.sessions.reading() as session:
         failed = session.get_one(Dataset, waiting.id)

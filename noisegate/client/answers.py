@@ -1,0 +1,224 @@
+"""The answers of the HTTP API, as they are: JSON objects with these keys. Shares and probabilities lie in 0 … 1."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Point = dict[str, Any]
+
+
+class FieldProblem(TypedDict):
+    field: str
+    message: str
+    remedy: str | None
+
+
+class Problem(TypedDict):
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem]
+
+
+class Dataset(TypedDict):
+    id: str
+    name: str
+    source: str
+    state: Literal["ingesting", "ready", "failed"]
+    image_size: int
+    images_done: int
+    classes: list[str] | None
+    counts: dict[str, dict[str, int]] | None
+    train_count: int | None
+    test_count: int | None
+    skipped: int | None
+    content_hash: str | None
+    licence: str | None
+    error: Problem | None
+    created_at: str
+    finished_at: str | None
+
+
+class DatasetName(TypedDict):
+    id: str
+    name: str
+    content_hash: str | None
+
+
+class Cell(TypedDict):
+    cell: int
+    point: Point
+
+
+class Counts(TypedDict):
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+ExperimentState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+class Experiment(TypedDict):
+    id: str
+    name: str
+    state: ExperimentState
+    dataset: DatasetName
+    spec: dict[str, Any]
+    cells: list[Cell]
+    counts: Counts
+    executions: int
+    progress: float
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    estimated_finish: str | None
+    error: Problem | None
+
+
+class PlannedCell(Cell):
+    noise_images: int
+    training_images: int
+
+
+class Plan(TypedDict):
+    """The answer to a dry run."""
+
+    dataset: DatasetName
+    cells: list[PlannedCell]
+    cell_count: int
+    executions: int
+    training_images: int
+
+
+class Execution(TypedDict):
+    id: str
+    cell: int
+    execution: int
+    point: Point
+    seed: int
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    attempt: int
+    epochs: int
+    epochs_done: int
+    images_per_second: float | None
+    metrics: dict[str, float | None] | None
+    holdout_accuracy: float | None
+    losses_by_epoch: list[float] | None
+    train_seconds: float | None
+    precision: str | None
+    device: str | None
+    versions: dict[str, str] | None
+    worker: str | None
+    error: Problem | None
+    started_at: str | None
+    finished_at: str | None
+
+
+class Estimate(TypedDict):
+    """Over the succeeded executions of one cell; std and standard error are null for fewer than two."""
+
+    mean: float
+    std: float | None
+    standard_error: float | None
+    n: NotRequired[int]
+
+
+class Difference(TypedDict):
+    """The accuracy of this cell less that of the baseline cell, with its 95 % interval."""
+
+    accuracy: float
+    low: float
+    high: float
+    p_value: float
+    sentence: str
+
+
+class ResultRow(TypedDict):
+    cell: int
+    point: Point
+    label: str
+    has_noise_class: bool
+    executions: int
+    n: int
+    failed: int
+    accuracy: Estimate | None
+    confidence: Estimate | None
+    spuriousness: Estimate | None
+    true_class_probability: Estimate | None
+    noise_per_10000: Estimate | None
+    holdout_accuracy: Estimate | None
+    false_reject: Estimate | None
+    train_seconds: Estimate | None
+    difference: Difference | None
+    best_model: str | None
+
+
+class ExperimentName(TypedDict):
+    id: str
+    name: str
+    state: ExperimentState
+
+
+class Results(TypedDict):
+    experiment: ExperimentName
+    dataset: DatasetName
+    baseline_cell: int | None
+    confidence_level: float
+    rows: list[ResultRow]
+
+
+class Model(TypedDict):
+    id: str
+    experiment: str
+    cell: int
+    execution: int
+    aliases: list[str]
+    network: str
+    image_size: int
+    classes: list[str]
+    has_noise_class: bool
+    calibrated: bool
+    default_threshold: float | None
+    holdout_accuracy: float | None
+    metrics: dict[str, float | None]
+    dataset_hash: str
+    seed: int
+    precision: str
+    versions: dict[str, str]
+    onnx_largest_difference: float
+    created_at: str
+
+
+class Alias(TypedDict):
+    name: str
+    model: str
+    updated_at: str
+
+
+class ModelName(TypedDict):
+    id: str
+    alias: str | None
+
+
+class Decision(TypedDict):
+    label: str
+    known_label: str
+    probabilities: dict[str, float]
+    noise_probability: float | None
+    reject_score: float
+    threshold: float | None
+    max_false_reject: float
+    rejected: bool
+    reason: Literal["noise", "low_confidence"] | None
+    scores: dict[str, float]
+    calibrated: bool
+    note: str | None
+    model: ModelName
+
+
+class Readiness(TypedDict):
+    ready: bool
+    checks: dict[str, str]

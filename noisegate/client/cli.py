@@ -1,0 +1,252 @@
+"""The command `noisegate`."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter, validators
+from rich.console import Console
+
+from noisegate import __version__
+from noisegate.client import local
+from noisegate.client.answers import Experiment
+from noisegate.client.demo import demo as run_demo
+from noisegate.client.errors import ClientError, Interrupted, ProblemError, UnusableFile
+from noisegate.client.files import read_text
+from noisegate.client.http import DEFAULT_URL, Client
+from noisegate.client.progress import ProgressDisplay
+from noisegate.client.show import (
+    console_for,
+    datasets_table,
+    decision_block,
+    experiments_table,
+    models_table,
+    plan_table,
+    results_table,
+)
+
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
+Port = Annotated[
+    int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.", validator=validators.Number(gte=0, lte=65535))
+]
+
+app = App(
+    name="noisegate",
+    version=__version__,
+    help="Trains image classifiers that can answer 'none of these', and serves them.",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `run` gives every exit status
+)
+
+
+def main() -> None:
+    """The entry point: one message and exit status 1 for anything that goes wrong, 130 for Ctrl-C."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit status."""
+    try:
+        status: int | None = app(arguments)
+    except ClientError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return status or 0
+
+
+@app.command
+def up(
+    *,
+    port: Port = 8000,
+    data_dir: Annotated[Path, Parameter(env_var="NOISEGATE_DATA_DIR")] = Path("noisegate-data"),
+    workers: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
+) -> int:
+    """Run broker, service and worker on this machine until Ctrl-C.
+
+    Args:
+        data_dir: Where all state is kept.
+        workers: Training processes; one a core by default.
+    """
+    try:
+        with local.running(data_dir, port, workers) as running:
+            print(
+                f"Noisegate is ready at {running.url} (documentation: {running.url}/docs; data: {running.data_dir}). "
+                "Ctrl-C stops it.",
+                flush=True,
+            )
+            running.supervisor.run_until_interrupted()
+    except Interrupted as interrupted:
+        # To be ended by a service manager is how this command is meant to end.
+        return interrupted.exit_code if interrupted.number == signal.SIGINT else 0
+
+
+@app.command
+def demo(*, port: Port = 0, data_dir: Path | None = None) -> int:
+    """Show everything once, in about a minute: train on digits, compare, classify.
+
+    Args:
+        data_dir: Keep what comes of it here; by default nothing is kept.
+    """
+    return 0 if run_demo(console_for(), data_dir, port) else 1
+
+
+@app.command(name="run")
+def run_experiment(
+    spec: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *,
+    watch: bool = False,
+    dry_run: bool = False,
+    url: Url = DEFAULT_URL,
+) -> int:
+    """Post an experiment.
+
+    Args:
+        spec: A file with the spec as JSON; - reads it from standard input.
+        watch: Stay until it has ended, and show its results.
+        dry_run: Only say what it would come to.
+    """
+    console = console_for()
+    document = _read_json(spec)
+    with Client(url) as client:
+        if dry_run:
+            console.print(plan_table(client.plan_experiment(document)))
+            return 0
+        experiment = client.create_experiment(document)
+        print(experiment["id"], flush=True)
+        return _watch(client, console, experiment["id"]) if watch else 0
+
+
+@app.command
+def watch(experiment: str, *, url: Url = DEFAULT_URL) -> int:
+    """Follow an experiment to its end, and show its results. Ctrl-C stops watching, not the experiment."""
+    with Client(url) as client:
+        return _watch(client, console_for(), experiment)
+
+
+@app.command
+def results(experiment: str, *, csv: bool = False, url: Url = DEFAULT_URL) -> None:
+    """Show the results of an experiment, as far as there are any."""
+    console = console_for()
+    with Client(url) as client:
+        if csv:
+            print(client.results_csv(experiment), end="")
+        else:
+            console.print(results_table(client.results(experiment), console.width))
+
+
+@app.command
+def cancel(experiment: str, *, url: Url = DEFAULT_URL) -> None:
+    """Ask an experiment to end; what has succeeded stays."""
+    with Client(url) as client:
+        print(client.cancel(experiment)["state"])
+
+
+@app.command
+def experiments(*, url: Url = DEFAULT_URL) -> None:
+    """List the experiments."""
+    with Client(url) as client:
+        console_for().print(experiments_table(client.experiments()))
+
+
+@app.command
+def datasets(*, url: Url = DEFAULT_URL) -> None:
+    """List the datasets."""
+    with Client(url) as client:
+        console_for().print(datasets_table(client.datasets()))
+
+
+@app.command
+def upload(archive: Path, *, name: str | None = None, image_size: int = 32, url: Url = DEFAULT_URL) -> None:
+    """Upload an archive of images, and wait until it is a dataset.
+
+    Args:
+        archive: zip, tar, tar.gz or tar.xz of train/CLASS/…, test/CLASS/…, or CLASS/….
+        image_size: Pixels a side that every image is scaled to.
+    """
+    console = console_for()
+    with Client(url) as client:
+        with ProgressDisplay(console, "upload") as progress:
+            dataset = client.upload(archive, name, image_size, progress.show_bytes)
+        with ProgressDisplay(console, "reading") as progress:
+            dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
+    if dataset["error"]:
+        raise ProblemError.from_document(dataset["error"])
+    console.print(datasets_table([dataset]))
+
+
+@app.command
+def classify(
+    *images: Path, model: str = "default", max_false_reject: float | None = None, url: Url = DEFAULT_URL
+) -> None:
+    """Classify images, or reject them.
+
+    Args:
+        images: PNG, JPEG or WebP files.
+        model: Id or alias.
+        max_false_reject: Largest share of known images to be rejected wrongly.
+    """
+    console = console_for()
+    with Client(url) as client:
+        for image in images:
+            console.print(decision_block(str(image), client.classify(image, model, max_false_reject)))
+
+
+@app.command
+def models(*, experiment: str | None = None, url: Url = DEFAULT_URL) -> None:
+    """List the models.
+
+    Args:
+        experiment: Only those of this experiment.
+    """
+    with Client(url) as client:
+        console_for().print(models_table(client.models(experiment)))
+
+
+@app.command
+def alias(name: str, model: str, *, url: Url = DEFAULT_URL) -> None:
+    """Have a name stand for a model; `default` is the one that `classify` uses.
+
+    Args:
+        model: Id or another alias.
+    """
+    with Client(url) as client:
+        answer = client.set_alias(name, model)
+    print(f"{answer['name']} → {answer['model']}")
+
+
+def _watch(client: Client, console: Console, id: str) -> int:
+    with ProgressDisplay(console, "training") as progress:
+        experiment: Experiment = client.wait(id, progress.show_experiment)
+    console.print(results_table(client.results(id), console.width))
+    if experiment["error"]:
+        raise ProblemError.from_document(experiment["error"])
+    return 0 if experiment["state"] == "succeeded" else 1
+
+
+def _read_json(spec: str) -> dict[str, Any]:
+    where = "standard input" if spec == "-" else spec
+    text = sys.stdin.read() if spec == "-" else read_text(Path(spec))
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise UnusableFile(f"{where} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise UnusableFile(f"{where} holds no experiment spec: a spec is a JSON object")
+    return document
+
+
+if __name__ == "__main__":
+    main()

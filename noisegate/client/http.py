@@ -1,0 +1,279 @@
+"""`Client`: the HTTP API as Python calls. Sync, on httpx2; answers are the JSON objects of `answers`."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, unquote
+
+import httpx2
+
+from noisegate.client.answers import (
+    Alias,
+    Dataset,
+    Decision,
+    Execution,
+    Experiment,
+    Model,
+    Plan,
+    Readiness,
+    Results,
+)
+from noisegate.client.errors import ClientError, ProblemError, ServiceUnreachable, UnexpectedAnswer, UnusableFile
+from noisegate.client.files import archive_type, read_file, read_in_chunks
+from noisegate.spec import ExperimentSpec
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+PAGE_SIZE = 100
+
+# The service restarts, or its database is away: worth asking again.
+_PASSING = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+Answer = TypeVar("Answer", Dataset, Experiment)
+
+
+class Client:
+    """One service. Every call raises ProblemError, ServiceUnreachable or UnexpectedAnswer; see `errors`.
+
+    Args:
+        base_url: address of the service.
+        timeout: seconds that connecting, and each read or write, may take.
+        patience_seconds: how long `wait` and `wait_for_dataset` bear a service that does not answer.
+        sleep: waits between two polls; one that raises ends the waiting.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        timeout: float = 30.0,
+        *,
+        patience_seconds: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        try:
+            url = httpx2.URL(base_url)
+        except httpx2.InvalidURL as error:
+            raise ClientError(f"{base_url!r} is no address of a service: {error}. Example: {DEFAULT_URL}") from error
+        self.base_url = base_url.rstrip("/")
+        self._patience_seconds = patience_seconds
+        self._sleep = sleep
+        # A proxy from the environment cannot reach this machine's own loopback address.
+        self._http = httpx2.Client(base_url=url, timeout=timeout, trust_env=url.host not in _LOOPBACK)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._http.close()
+
+    def readiness(self) -> Readiness:
+        """What /readyz says, ready or not."""
+        answer: Readiness = self._json(self._exchange("GET", "/readyz"))
+        return answer
+
+    def datasets(self) -> Iterator[Dataset]:
+        """All datasets, page by page."""
+        return self._pages("/datasets")
+
+    def dataset(self, reference: str) -> Dataset:
+        """One dataset, by id or name."""
+        answer: Dataset = self._json(self._send("GET", _path("datasets", reference)))
+        return answer
+
+    def upload(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        image_size: int = 32,
+        on_bytes: Callable[[int, int], None] | None = None,
+    ) -> Dataset:
+        """Send an archive (zip, tar, tar.gz, tar.xz) as it is read; `on_bytes` hears bytes sent and bytes in all.
+
+        Raises:
+            UnusableFile: the archive cannot be read.
+        """
+        archive = Path(path)
+        query = {"image_size": image_size} | ({} if name is None else {"name": name})
+        try:
+            with archive.open("rb") as file:
+                total = archive.stat().st_size
+                headers = {
+                    "Content-Type": archive_type(archive),
+                    "Content-Length": str(total),
+                }
+                chunks = read_in_chunks(file, total, on_bytes)
+                answer: Dataset = self._json(
+                    self._send("POST", "/datasets", params=query, headers=headers, content=chunks)
+                )
+        except OSError as error:
+            raise UnusableFile(f"{archive} cannot be read: {error.strerror}") from error
+        return answer
+
+    def request_source(self, source: str, name: str | None = None, image_size: int | None = None) -> Dataset:
+        """Have the service fetch a dataset that it knows by itself, such as `cifar10`."""
+        asked = {"source": source, "name": name, "image_size": image_size}
+        body = {key: value for key, value in asked.items() if value is not None}
+        answer: Dataset = self._json(self._send("POST", "/datasets", json=body))
+        return answer
+
+    def wait_for_dataset(self, reference: str, on_progress: Callable[[Dataset], None] | None = None) -> Dataset:
+        """Wait until a dataset is `ready` or `failed`, and give it back."""
+        return self._poll(_path("datasets", reference), lambda dataset: dataset["state"] != "ingesting", on_progress)
+
+    def dataset_image(self, reference: str, split: str, index: int) -> tuple[bytes, str]:
+        """One image of a dataset as PNG, and its class."""
+        response = self._send("GET", _path("datasets", reference, "images", split, f"{index}.png"))
+        # A header holds ASCII only, a class name anything.
+        return response.content, unquote(response.headers["X-Label"])
+
+    def create_experiment(self, spec: ExperimentSpec | Mapping[str, Any]) -> Experiment:
+        """Post an experiment; it starts as soon as a worker is free."""
+        answer: Experiment = self._json(self._send("POST", "/experiments", json=_document(spec)))
+        return answer
+
+    def plan_experiment(self, spec: ExperimentSpec | Mapping[str, Any]) -> Plan:
+        """What an experiment would come to; nothing is created."""
+        answer: Plan = self._json(self._send("POST", "/experiments", params={"dry_run": True}, json=_document(spec)))
+        return answer
+
+    def experiments(self) -> Iterator[Experiment]:
+        """All experiments, page by page."""
+        return self._pages("/experiments")
+
+    def experiment(self, id: str) -> Experiment:
+        """One experiment as it stands."""
+        answer: Experiment = self._json(self._send("GET", _path("experiments", id)))
+        return answer
+
+    def wait(self, id: str, on_progress: Callable[[Experiment], None] | None = None) -> Experiment:
+        """Wait until an experiment has ended, and give it back."""
+        return self._poll(_path("experiments", id), lambda experiment: experiment["state"] in ENDED, on_progress)
+
+    def cancel(self, id: str) -> Experiment:
+        """Ask for an end; running executions stop between two batches."""
+        answer: Experiment = self._json(self._send("POST", _path("experiments", id, "cancel")))
+        return answer
+
+    def executions(self, id: str) -> Iterator[Execution]:
+        """All executions of an experiment, page by page."""
+        return self._pages(_path("experiments", id, "executions"))
+
+    def results(self, id: str) -> Results:
+        """One row a cell, also while the experiment runs."""
+        answer: Results = self._json(self._send("GET", _path("results", id)))
+        return answer
+
+    def results_csv(self, id: str) -> str:
+        """The same rows as CSV."""
+        return self._send("GET", _path("results", id), headers={"Accept": "text/csv"}).text
+
+    def models(self, experiment: str | None = None) -> Iterator[Model]:
+        """All models, or those of one experiment, page by page."""
+        return self._pages("/models", {} if experiment is None else {"experiment": experiment})
+
+    def set_alias(self, name: str, model: str) -> Alias:
+        """Have `name` stand for a model, given by its id or another alias."""
+        answer: Alias = self._json(self._send("PUT", _path("aliases", name), json={"model": model}))
+        return answer
+
+    def classify(
+        self, image: str | Path | bytes, model: str = "default", max_false_reject: float | None = None
+    ) -> Decision:
+        """Classify one image: a file (PNG, JPEG, WebP) or its bytes.
+
+        Raises:
+            UnusableFile: the file cannot be read.
+        """
+        query: dict[str, str | float] = {"model": model}
+        if max_false_reject is not None:
+            query["max_false_reject"] = max_false_reject
+        content = image if isinstance(image, bytes) else read_file(Path(image))
+        # The service tells the kind of image by its first bytes, not by what a sender calls it.
+        headers = {"Content-Type": "application/octet-stream"}
+        answer: Decision = self._json(self._send("POST", "/classify", params=query, headers=headers, content=content))
+        return answer
+
+    def _poll(self, path: str, done: Callable[[Answer], bool], on_progress: Callable[[Answer], None] | None) -> Answer:
+        lost_at: float | None = None
+        while True:
+            try:
+                response = self._send("GET", path)
+            except (ServiceUnreachable, ProblemError) as error:
+                lost_at = time.monotonic() if lost_at is None else lost_at
+                if not _passes(error) or time.monotonic() - lost_at >= self._patience_seconds:
+                    raise
+                self._sleep(min(1.0, self._patience_seconds))
+                continue
+            lost_at = None
+            answer: Answer = self._json(response)
+            if on_progress:
+                on_progress(answer)
+            if done(answer):
+                return answer
+            self._sleep(_retry_after_seconds(response))
+
+    def _pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Any]:
+        cursor: str | None = None
+        while True:
+            params: dict[str, str | int] = {**(query or {}), "limit": PAGE_SIZE}
+            if cursor is not None:
+                params["cursor"] = cursor
+            page = self._json(self._send("GET", path, params=params))
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx2.Response:
+        response = self._exchange(method, path, **content)
+        if not response.is_success:
+            raise self._problem(response)
+        return response
+
+    def _exchange(self, method: str, path: str, **content: Any) -> httpx2.Response:
+        try:
+            return self._http.request(method, path, **content)
+        except httpx2.TransportError as error:
+            raise ServiceUnreachable(self.base_url, _reason(error)) from error
+
+    def _problem(self, response: httpx2.Response) -> ClientError:
+        if "json" not in response.headers.get("Content-Type", ""):
+            return ProblemError.from_document({"status": response.status_code, "detail": response.text[:200]})
+        return ProblemError.from_document({"status": response.status_code, **self._json(response)})
+
+    def _json(self, response: httpx2.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:
+            kind = response.headers.get("Content-Type", "no content type")
+            raise UnexpectedAnswer(self.base_url, f"{kind} where JSON belongs") from error
+
+
+def _path(*parts: str) -> str:
+    # Quoted, so that a name with a slash in it cannot lead elsewhere.
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _document(spec: ExperimentSpec | Mapping[str, Any]) -> Mapping[str, Any]:
+    return spec.model_dump(mode="json") if isinstance(spec, ExperimentSpec) else spec
+
+
+def _retry_after_seconds(response: httpx2.Response) -> float:
+    asked = response.headers.get("Retry-After", "")
+    return float(asked) if asked.isdigit() else 1.0
+
+
+def _reason(error: httpx2.TransportError) -> str:
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+
+
+def _passes(error: ServiceUnreachable | ProblemError) -> bool:
+    return isinstance(error, ServiceUnreachable) or error.status in _PASSING

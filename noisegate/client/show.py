@@ -1,0 +1,230 @@
+"""Answers as text for people: tables, decisions. Everything reads as well in a file as in a terminal."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from noisegate.client.answers import (
+    Dataset,
+    Decision,
+    Difference,
+    Estimate,
+    Experiment,
+    Model,
+    Plan,
+    ResultRow,
+    Results,
+)
+
+# Below this the difference stands under the table, as a sentence.
+WIDE_COLUMNS = 110
+BAR_CELLS = 20
+TOP_CLASSES = 3
+_FILE_COLUMNS = 120
+
+_REASONS = {"noise": "noise", "low_confidence": "too little confidence"}
+
+
+def console_for(stream: TextIO | None = None) -> Console:
+    """A console that prints what it is given as it stands; outside a terminal without control codes."""
+    file = stream or sys.stdout
+    width = None if file.isatty() else int(os.environ.get("COLUMNS", _FILE_COLUMNS))
+    return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+
+
+def results_table(results: Results, columns: int) -> RenderableType:
+    """The results table; in fewer than WIDE_COLUMNS columns the differences follow below it.
+
+    A is the accuracy, Pc, Ps and Pg the mean probabilities of the paper's Table 1, N the test images taken for noise.
+    """
+    wide = columns >= WIDE_COLUMNS
+    table = _table("cell", title=_title(results))
+    _number_columns(table, "A %", "σ_A", "Pc %", "Ps %", "Pg %", "N/10,000", "n")
+    if wide:
+        _number_columns(table, f"A − baseline [{results['confidence_level']:.0%}]", "p")
+    for row in results["rows"]:
+        table.add_row(*_result_cells(row), *(_difference_cells(row, results["baseline_cell"]) if wide else []))
+    sentences = [] if wide else _sentences(results["rows"])
+    failed = [f"{row['label']}: {row['failed']} executions failed" for row in results["rows"] if row["failed"]]
+    return Group(table, *(Text(line) for line in [*sentences, *failed]))
+
+
+def decision_block(title: str, decision: Decision) -> RenderableType:
+    """One decision: what was decided, the largest probabilities as bars, the reject score and its threshold."""
+    verdict = Text(f"  {_verdict(decision)}", style="bold red" if decision["rejected"] else "bold green")
+    bars = Table.grid(padding=(0, 1))
+    for label, probability in _shown_probabilities(decision):
+        bars.add_row(f"  {label}", _bar(probability), f"{probability:6.1%}")
+    lines = [f"  {_score_line(decision)}", *([f"  {decision['note']}"] if decision["note"] else [])]
+    return Group(Text(title, style="bold"), verdict, bars, *(Text(line) for line in lines))
+
+
+def plan_table(plan: Plan) -> RenderableType:
+    """What a dry run found."""
+    table = _table("cell", "point", title=f"{plan['cell_count']} cells on {plan['dataset']['name']}")
+    _number_columns(table, "noise images", "training images")
+    for cell in plan["cells"]:
+        table.add_row(
+            str(cell["cell"]), _point(cell["point"]), f"{cell['noise_images']:,}", f"{cell['training_images']:,}"
+        )
+    total = f"{plan['executions']} executions, {plan['training_images']:,} training images in all. Nothing was created."
+    return Group(table, Text(total))
+
+
+def datasets_table(datasets: Iterable[Dataset]) -> RenderableType:
+    """One line a dataset, with the error of a failed one."""
+    table = _table("id", "name", "state", "size")
+    _number_columns(table, "classes", "train", "test")
+    for dataset in datasets:
+        error = dataset["error"]
+        table.add_row(
+            dataset["id"],
+            dataset["name"],
+            f"{dataset['state']}: {error['detail']}" if error else dataset["state"],
+            f"{dataset['image_size']} px",
+            _count(len(dataset["classes"]) if dataset["classes"] else None),
+            _count(dataset["train_count"]),
+            _count(dataset["test_count"]),
+        )
+    return table
+
+
+def experiments_table(experiments: Iterable[Experiment]) -> RenderableType:
+    """One line an experiment."""
+    table = _table("id", "name", "state", "dataset")
+    _number_columns(table, "cells", "executions", "done")
+    table.add_column("created")
+    for experiment in experiments:
+        table.add_row(
+            experiment["id"],
+            experiment["name"],
+            experiment["state"],
+            experiment["dataset"]["name"],
+            str(len(experiment["cells"])),
+            str(experiment["executions"]),
+            f"{experiment['progress']:.0%}",
+            experiment["created_at"][:16].replace("T", " "),
+        )
+    return table
+
+
+def models_table(models: Iterable[Model]) -> RenderableType:
+    """One line a model."""
+    table = _table("id", "aliases", "experiment", "noise class")
+    _number_columns(table, "classes", "holdout %", "threshold")
+    for model in models:
+        table.add_row(
+            model["id"],
+            ", ".join(model["aliases"]),
+            f"{model['experiment']} cell {model['cell']}",
+            "yes" if model["has_noise_class"] else "no",
+            str(len(model["classes"])),
+            _percent(model["holdout_accuracy"]),
+            "–" if model["default_threshold"] is None else f"{model['default_threshold']:.3f}",
+        )
+    return table
+
+
+def _table(*headings: str, title: str | None = None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _number_columns(table: Table, *headings: str) -> None:
+    # Too long a name is folded before a number is cut.
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+
+
+def _title(results: Results) -> str:
+    experiment = results["experiment"]
+    return f"{experiment['name'] or experiment['id']} on {results['dataset']['name']} ({experiment['state']}); A ± standard error"
+
+
+def _result_cells(row: ResultRow) -> list[str]:
+    return [
+        row["label"],
+        _with_error(row["accuracy"]),
+        _deviation(row["accuracy"]),
+        _mean(row["confidence"], 100),
+        _mean(row["spuriousness"], 100),
+        _mean(row["true_class_probability"], 100),
+        _mean(row["noise_per_10000"], 1),
+        str(row["n"]),
+    ]
+
+
+def _difference_cells(row: ResultRow, baseline: int | None) -> list[str]:
+    difference = row["difference"]
+    if difference is None:
+        return ["baseline" if row["cell"] == baseline else "–", ""]
+    low, high = 100 * difference["low"], 100 * difference["high"]
+    return [f"{100 * difference['accuracy']:+.2f} [{low:+.2f}, {high:+.2f}]", _p_value(difference)]
+
+
+def _p_value(difference: Difference) -> str:
+    return "< 0.001" if difference["p_value"] < 0.001 else f"{difference['p_value']:.3f}"
+
+
+def _sentences(rows: Sequence[ResultRow]) -> list[str]:
+    return [f"{row['label']}: {row['difference']['sentence']}" for row in rows if row["difference"]]
+
+
+def _with_error(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    mean, error = f"{100 * estimate['mean']:.2f}", estimate["standard_error"]
+    return mean if error is None else f"{mean} ± {100 * error:.2f}"
+
+
+def _mean(estimate: Estimate | None, unit: float) -> str:
+    return "–" if estimate is None else f"{unit * estimate['mean']:.1f}"
+
+
+def _deviation(estimate: Estimate | None) -> str:
+    return "–" if estimate is None or estimate["std"] is None else f"{100 * estimate['std']:.2f}"
+
+
+def _verdict(decision: Decision) -> str:
+    if not decision["rejected"]:
+        return f"accepted as {decision['label']}"
+    reason = _REASONS.get(decision["reason"] or "", decision["reason"])
+    return f"rejected: {reason} (nearest class {decision['known_label']})"
+
+
+def _shown_probabilities(decision: Decision) -> list[tuple[str, float]]:
+    ranked = sorted(decision["probabilities"].items(), key=lambda entry: -entry[1])[:TOP_CLASSES]
+    noise = decision["noise_probability"]
+    return ranked if noise is None else [*ranked, ("noise", noise)]
+
+
+def _bar(probability: float) -> str:
+    return ("█" * round(probability * BAR_CELLS)).ljust(BAR_CELLS, "·")
+
+
+def _score_line(decision: Decision) -> str:
+    score = f"reject score {decision['reject_score']:.3f}"
+    if decision["threshold"] is None:
+        return score
+    allowed = f"{decision['max_false_reject']:.0%}"
+    return f"{score}, threshold {decision['threshold']:.3f} (rejects at most {allowed} of the known images)"
+
+
+def _point(point: Mapping[str, object]) -> str:
+    return ", ".join(f"{path}={value}" for path, value in point.items()) or "all"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"

@@ -1,0 +1,120 @@
+"""Answers of the service as its contract describes them."""
+
+from noisegate.client.answers import (
+    Dataset,
+    DatasetName,
+    Decision,
+    Difference,
+    Estimate,
+    Experiment,
+    ResultRow,
+    Results,
+)
+
+DIGITS: DatasetName = {"id": "ds_1", "name": "digits", "content_hash": "abc"}
+
+
+def dataset(**changed: object) -> Dataset:
+    sample: Dataset = {
+        "id": "ds_1",
+        "name": "digits",
+        "source": "digits",
+        "state": "ready",
+        "image_size": 32,
+        "images_done": 1797,
+        "classes": ["0", "1"],
+        "counts": {"train": {"0": 700, "1": 737}, "test": {"0": 180, "1": 180}},
+        "train_count": 1437,
+        "test_count": 360,
+        "skipped": 0,
+        "content_hash": "abc",
+        "licence": None,
+        "error": None,
+        "created_at": "2026-11-22T10:00:00Z",
+        "finished_at": "2026-11-22T10:00:01Z",
+    }
+    return {**sample, **changed}  # type: ignore[typeddict-item]
+
+
+def experiment(**changed: object) -> Experiment:
+    sample: Experiment = {
+        "id": "exp_1",
+        "name": "two cells",
+        "state": "running",
+        "dataset": DIGITS,
+        "spec": {"training": {"epochs": 15}, "executions": 3},
+        "cells": [{"cell": 0, "point": {"noise.quantity": 0}}, {"cell": 1, "point": {"noise.quantity": 1}}],
+        "counts": {"queued": 3, "running": 1, "succeeded": 2, "failed": 0, "cancelled": 0},
+        "executions": 6,
+        "progress": 0.4,
+        "created_at": "2026-11-22T10:00:00Z",
+        "started_at": "2026-11-22T10:00:01Z",
+        "finished_at": None,
+        "estimated_finish": "2026-11-22T10:01:15Z",
+        "error": None,
+    }
+    return {**sample, **changed}  # type: ignore[typeddict-item]
+
+
+def estimate(mean: float) -> Estimate:
+    return {"mean": mean, "std": 0.0123, "standard_error": 0.0071, "n": 3}
+
+
+def row(cell: int, difference: Difference | None = None, **changed: object) -> ResultRow:
+    sample: ResultRow = {
+        "cell": cell,
+        "point": {"noise.quantity": cell},
+        "label": f"noise.quantity={cell}",
+        "has_noise_class": cell > 0,
+        "executions": 3,
+        "n": 3,
+        "failed": 0,
+        "accuracy": estimate(0.9722),
+        "confidence": estimate(0.991),
+        "spuriousness": estimate(0.642),
+        "true_class_probability": estimate(0.213),
+        "noise_per_10000": {"mean": 18.5, "std": 4.0, "standard_error": 2.3, "n": 3},
+        "holdout_accuracy": estimate(0.98),
+        "false_reject": estimate(0.05),
+        "train_seconds": {"mean": 7.0, "std": 0.5, "standard_error": 0.3, "n": 3},
+        "difference": difference,
+        "best_model": f"mod_{cell}",
+    }
+    return {**sample, **changed}  # type: ignore[typeddict-item]
+
+
+def results(**changed: object) -> Results:
+    difference: Difference = {
+        "accuracy": 0.0031,
+        "low": -0.0052,
+        "high": 0.0114,
+        "p_value": 0.3214,
+        "sentence": "0.31 percentage points above the baseline, which chance explains well (p = 0.32).",
+    }
+    sample: Results = {
+        "experiment": {"id": "exp_1", "name": "two cells", "state": "succeeded"},
+        "dataset": DIGITS,
+        "baseline_cell": 0,
+        "confidence_level": 0.95,
+        "rows": [row(0), row(1, difference)],
+    }
+    return {**sample, **changed}  # type: ignore[typeddict-item]
+
+
+def decision(**changed: object) -> Decision:
+    sample: Decision = {
+        "label": "7",
+        "known_label": "7",
+        "probabilities": {"0": 0.001, "1": 0.006, "4": 0.002, "7": 0.981},
+        "noise_probability": 0.01,
+        "reject_score": 0.019,
+        "threshold": 0.412,
+        "max_false_reject": 0.05,
+        "rejected": False,
+        "reason": None,
+        "scores": {"msp": 0.99, "max_logit": 9.1, "energy": 9.2, "entropy": 0.1},
+        "calibrated": True,
+        "note": None,
+        "model": {"id": "mod_1", "alias": "default"},
+    }
+    return {**sample, **changed}  # type: ignore[typeddict-item]

@@ -1,0 +1,193 @@
+"""The command, in this process, against a peer on a real socket."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from noisegate.client import cli
+from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
+from tests.client.samples import dataset, decision, experiment, results
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
+    with peer() as running:
+        monkeypatch.setenv("NOISEGATE_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    path = tmp_path / "spec.json"
+    path.write_text('{"dataset": "digits"}')
+    return str(path)
+
+
+def test_run_prints_the_id_for_the_next_command(server: Peer, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    server.replies("POST", "/experiments", json_reply(experiment(), 202))
+    assert cli.run(["run", spec]) == 0
+    assert capsys.readouterr().out == "exp_1\n"
+    assert json.loads(server.requests[0].body) == {"dataset": "digits"}
+
+
+def test_run_reads_standard_input(
+    server: Peer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"dataset": "mine"}'))
+    server.replies("POST", "/experiments", json_reply(experiment(), 202))
+    assert cli.run(["run", "-"]) == 0
+    assert json.loads(server.requests[0].body) == {"dataset": "mine"}
+
+
+@pytest.mark.parametrize(("state", "status"), [("succeeded", 0), ("cancelled", 1)])
+def test_run_and_watch_ends_with_the_table(
+    server: Peer, spec: str, capsys: pytest.CaptureFixture[str], state: str, status: int
+) -> None:
+    server.replies("POST", "/experiments", json_reply(experiment(), 202))
+    server.replies(
+        "GET",
+        "/experiments/exp_1",
+        json_reply(experiment(), Retry_After="0"),
+        json_reply(experiment(state=state, progress=1)),
+    )
+    server.replies("GET", "/results/exp_1", json_reply(results()))
+    assert cli.run(["run", spec, "--watch"]) == status
+    out = capsys.readouterr().out
+    assert out.startswith("exp_1\ntraining  40%  2 of 6 executions")
+    assert "97.22 ± 0.71" in out
+
+
+def test_a_failed_experiment_tells_its_error(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"status": 500, "code": "worker-lost", "title": "Lost", "detail": "Three workers died on it.", "errors": []}
+    server.replies("GET", "/experiments/exp_1", json_reply(experiment(state="failed", error=error)))
+    server.replies("GET", "/results/exp_1", json_reply(results()))
+    assert cli.run(["watch", "exp_1"]) == 1
+    assert capsys.readouterr().err == "Lost (500 worker-lost)\n  Three workers died on it.\n"
+
+
+def test_a_dry_run_shows_the_cells(server: Peer, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [{"cell": 0, "point": {"seed": 1}, "noise_images": 144, "training_images": 1581}]
+    plan = {"dataset": {"name": "digits"}, "cells": cells, "cell_count": 1, "executions": 3, "training_images": 4743}
+    server.replies("POST", "/experiments", json_reply(plan))
+    assert cli.run(["run", spec, "--dry-run"]) == 0
+    assert "1,581" in capsys.readouterr().out
+
+
+def test_a_problem_is_one_message_with_field_and_remedy(
+    server: Peer, spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = {"field": "dataset", "message": "there is no dataset digits", "remedy": "Known: mine."}
+    server.replies("POST", "/experiments", problem_reply(404, "not-found", title="No such thing", errors=[error]))
+    assert cli.run(["run", spec]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "No such thing (404 not-found)\n  dataset: there is no dataset digits. Known: mine.\n"
+
+
+def test_nobody_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with peer() as gone:
+        url = gone.url
+    assert cli.run(["datasets", "--url", url]) == 1
+    assert capsys.readouterr().err.endswith("Is `noisegate up` running?\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read: No such file"), ("{", "is not JSON: Expecting"), ("[]", "a spec is a JSON object")],
+)
+def test_a_spec_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "spec.json").write_text(content)
+    assert cli.run(["run", str(tmp_path / "spec.json")]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_results_as_table_and_as_csv(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.replies(
+        "GET", "/results/exp_1", json_reply(results()), Reply(200, b"cell,n\n", {"Content-Type": "text/csv"})
+    )
+    assert cli.run(["results", "exp_1"]) == 0
+    assert "N/10,000" in capsys.readouterr().out
+    assert cli.run(["results", "exp_1", "--csv"]) == 0
+    assert capsys.readouterr().out == "cell,n\n"
+
+
+def test_classify_several_images(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    rejected = decision(rejected=True, reason="noise", label="noise")
+    server.replies("POST", "/classify", json_reply(decision()), json_reply(rejected))
+    assert cli.run(["classify", *map(str, files), "--model", "best", "--max-false-reject", "0.01"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("accepted as 7") < out.index("rejected: noise")
+    assert [request.body for request in server.requests] == [b"a.png", b"b.png"]
+    assert server.requests[0].query == {"model": "best", "max_false_reject": "0.01"}
+
+
+def test_upload_waits_for_the_dataset(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cats.zip").write_bytes(b"zip")
+    server.replies("POST", "/datasets", json_reply(dataset(state="ingesting"), 202))
+    server.replies(
+        "GET", "/datasets/ds_1", json_reply(dataset(state="ingesting"), Retry_After="0"), json_reply(dataset())
+    )
+    assert cli.run(["upload", str(tmp_path / "cats.zip"), "--name", "cats", "--image-size", "16"]) == 0
+    assert server.requests[0].query == {"name": "cats", "image_size": "16"}
+    assert "1,437" in capsys.readouterr().out
+
+
+def test_an_upload_that_fails_tells_why(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cats.zip").write_bytes(b"zip")
+    error = {"status": 422, "code": "invalid-archive", "title": "No archive", "detail": "One class only.", "errors": []}
+    server.replies("POST", "/datasets", json_reply(dataset(state="ingesting"), 202))
+    server.replies("GET", "/datasets/ds_1", json_reply(dataset(state="failed", error=error)))
+    assert cli.run(["upload", str(tmp_path / "cats.zip")]) == 1
+    assert "One class only." in capsys.readouterr().err
+
+
+def test_lists_aliases_and_cancelling(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = json_reply({"items": [], "next_cursor": None})
+    for path in ("/datasets", "/experiments", "/models"):
+        server.replies("GET", path, empty)
+        assert cli.run([path.removeprefix("/")]) == 0
+    server.replies("PUT", "/aliases/default", json_reply({"name": "default", "model": "mod_1", "updated_at": ""}))
+    server.replies("POST", "/experiments/exp_1/cancel", json_reply(experiment(state="cancelling"), 202))
+    capsys.readouterr()
+    assert cli.run(["alias", "default", "mod_1"]) == 0
+    assert cli.run(["cancel", "exp_1"]) == 0
+    assert capsys.readouterr().out == "default → mod_1\ncancelling\n"
+
+
+def test_ctrl_c_while_watching_is_no_error(server: Peer) -> None:
+    server.replies("GET", "/experiments/exp_1", json_reply(experiment(), Retry_After="60"))
+    command = [sys.executable, "-m", "noisegate.client.cli", "watch", "exp_1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith("training  40%")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == ""
+
+
+def test_a_reader_that_goes_away_is_no_error(server: Peer) -> None:
+    server.replies("GET", "/results/exp_1", Reply(200, b"x" * 10_000_000, {"Content-Type": "text/csv"}))
+    command = [sys.executable, "-m", "noisegate.client.cli", "results", "exp_1", "--csv"]
+    # Unbuffered, Python would lose what is left of a write that a pipe takes only half of, and say nothing.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

@@ -1,0 +1,153 @@
+"""Tables and progress as a person sees them, in terminals of several widths and in files."""
+
+import io
+import re
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console, RenderableType
+
+from noisegate.client.progress import ProgressDisplay, experiment_words
+from noisegate.client.show import (
+    console_for,
+    datasets_table,
+    decision_block,
+    experiments_table,
+    models_table,
+    plan_table,
+    results_table,
+)
+from tests.client.samples import DIGITS, dataset, decision, experiment, results, row
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+
+
+def printed(shown: RenderableType, columns: int = 120) -> str:
+    file = io.StringIO()
+    console = console_for(file)
+    console.width = columns
+    console.print(shown)
+    return file.getvalue()
+
+
+def test_the_results_table_has_every_number_of_the_paper() -> None:
+    text = printed(results_table(results(), 120))
+    (line,) = [line for line in text.splitlines() if line.strip().startswith("noise.quantity=1")]
+    assert re.sub(r"\s{2,}", " | ", line.strip()) == (
+        "noise.quantity=1 | 97.22 ± 0.71 | 1.23 | 99.1 | 64.2 | 21.3 | 18.5 | 3 | +0.31 [-0.52, +1.14] | 0.321"
+    )
+    assert "baseline" in text
+    assert "two cells on digits (succeeded)" in text
+
+
+def test_in_a_narrow_terminal_the_difference_stands_below() -> None:
+    text = printed(results_table(results(), 80), columns=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "97.22 ± 0.71" in text
+    assert "0.31 percentage points above the baseline" in " ".join(text.split())
+    assert "+0.31 [" not in text
+
+
+def test_a_table_without_values_yet() -> None:
+    empty = row(0, n=0, failed=1, best_model=None)
+    for key in ("accuracy", "confidence", "spuriousness", "true_class_probability", "noise_per_10000"):
+        empty[key] = None
+    single = row(1, accuracy={"mean": 0.5, "std": None, "standard_error": None, "n": 1})
+    text = printed(results_table(results(rows=[empty, single], baseline_cell=None), 120))
+    assert "noise.quantity=0: 1 executions failed" in text
+    assert re.search(r"noise.quantity=0 +– +– +– +– +– +– +0", text)
+    assert re.search(r"noise.quantity=1 +50.00 +–", text)
+
+
+def test_an_accepted_image() -> None:
+    text = printed(decision_block("seven.png", decision()))
+    assert text.splitlines() == [
+        "seven.png",
+        "  accepted as 7",
+        *[line for line in text.splitlines() if "█" in line or "·" in line],
+        "  reject score 0.019, threshold 0.412 (rejects at most 5% of the known images)",
+    ]
+    assert re.search(r"  7 +█{20}  98.1%", text)
+    assert re.search(r"  noise +·{20}   1.0%", text)
+    assert "  0 " not in text  # only the three most probable classes
+
+
+@pytest.mark.parametrize(("reason", "words"), [("noise", "noise"), ("low_confidence", "too little confidence")])
+def test_a_rejected_image(reason: str, words: str) -> None:
+    text = printed(decision_block("x", decision(rejected=True, reason=reason)))
+    assert f"  rejected: {words} (nearest class 7)" in text
+
+
+def test_a_model_without_threshold_and_noise_class_says_so() -> None:
+    text = printed(decision_block("x", decision(threshold=None, noise_probability=None, note="It rejects nothing.")))
+    assert "threshold" not in text
+    assert "noise" not in text
+    assert "  It rejects nothing." in text
+
+
+def test_names_are_never_taken_for_markup() -> None:
+    text = printed(datasets_table([dataset(name="[red]cats[/] :cat:")]))
+    assert "[red]cats[/] :cat:" in text
+
+
+def test_a_failed_dataset_tells_why() -> None:
+    error = {"status": 422, "code": "invalid-archive", "title": "", "detail": "There is one class.", "errors": []}
+    assert "failed: There is one class." in printed(datasets_table([dataset(state="failed", error=error)]))
+
+
+def test_lists() -> None:
+    assert re.search(
+        r"exp_1 +two cells +running +digits +2 +6 +40% +2026-11-22 10:00", printed(experiments_table([experiment()]))
+    )
+    model = {
+        "id": "mod_1", "aliases": ["default", "best"], "experiment": "exp_1", "cell": 1, "has_noise_class": True,
+        "classes": ["0", "1"], "holdout_accuracy": 0.975, "default_threshold": None,
+    }  # fmt: skip
+    text = printed(models_table([model]))  # type: ignore[list-item]
+    assert re.search(r"mod_1 +default, best +exp_1 cell 1 +yes +2 +97.50% +–", text)
+    cells = [{"cell": 0, "point": {}, "noise_images": 0, "training_images": 1437}]
+    plan = {"dataset": DIGITS, "cells": cells, "cell_count": 1, "executions": 3, "training_images": 4311}
+    text = printed(plan_table(plan))  # type: ignore[arg-type]
+    assert re.search(r"0 +all +0 +1,437", text)
+    assert "3 executions, 4,311 training images in all. Nothing was created." in text
+
+
+def test_experiment_words() -> None:
+    now = datetime(2026, 11, 22, 10, 1, 3, tzinfo=UTC)
+    assert experiment_words(experiment(), now) == "2 of 6 executions, 36 of 90 epochs, 0:12 left"
+    counts = {"queued": 0, "running": 0, "succeeded": 5, "failed": 1, "cancelled": 0}
+    ended = experiment(state="failed", counts=counts, progress=1.0, estimated_finish=None)
+    assert experiment_words(ended, now) == "6 of 6 executions, 90 of 90 epochs, 1 failed"
+
+
+def test_swept_epochs_are_counted_cell_by_cell() -> None:
+    cells = [{"cell": 0, "point": {"training.epochs": 2}}, {"cell": 1, "point": {"training": {"epochs": 4}}}]
+    words = experiment_words(experiment(cells=cells, progress=0.5, estimated_finish=None), datetime.now(UTC))
+    assert words == "2 of 6 executions, 9 of 18 epochs"
+
+
+def test_progress_in_a_file_is_a_line_now_and_then() -> None:
+    file, now = io.StringIO(), 0.0
+    with ProgressDisplay(console_for(file), "training", clock=lambda: now) as progress:
+        for percent in range(101):
+            progress.show(percent / 100, f"{percent} of 100")
+        for now in (1.0, 29.0, 31.0):  # noqa: B007  the clock reads it
+            progress.show(1.0, "still at it")
+    lines = file.getvalue().splitlines()
+    assert lines[0] == "training   0%  0 of 100"
+    assert len(lines) == 12
+    assert lines[-2:] == ["training 100%  100 of 100", "training 100%  still at it"]
+    assert not CONTROL.search(file.getvalue())
+
+
+def test_progress_in_a_terminal_is_one_line_that_changes() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=100, markup=False)
+    with ProgressDisplay(console, "training") as progress:
+        progress.show_experiment(experiment())
+        progress.show_experiment(experiment(progress=1.0, state="succeeded"))
+    text = file.getvalue()
+    assert "\x1b[?25l" in text  # the cursor is hidden …
+    assert text.index("\x1b[?25h") > 0  # … and comes back
+    assert "90 of 90 epochs" in text
+    assert text.count("\n") == 1
