@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import psutil
 from PIL import Image
+from record import keep
 from rich.console import Console
 
-from benchmarks.record import keep
 from noisegate.client import local
 from noisegate.client.answers import Dataset, Results
 from noisegate.client.http import Client

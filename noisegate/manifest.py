@@ -12,6 +12,16 @@ from noisegate.spec import NOISE_CLASS, ExperimentSpec
 DEFAULT_MAX_FALSE_REJECT = 0.05
 
 
+def check_budget(max_false_reject: float) -> None:
+    """Raise InvalidInput unless `max_false_reject` is a share, 0 … 1."""
+    if not 0 <= max_false_reject <= 1:
+        raise InvalidInput(
+            f"max_false_reject is {max_false_reject:g}, which is no share",
+            field="max_false_reject",
+            remedy="Give a number from 0 (reject no known image) to 1.",
+        )
+
+
 class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -34,12 +44,7 @@ class Calibration(Document):
         Raises:
             InvalidInput: `max_false_reject` lies outside 0 … 1.
         """
-        if not 0 <= max_false_reject <= 1:
-            raise InvalidInput(
-                f"max_false_reject is {max_false_reject:g}, which is no share",
-                field="max_false_reject",
-                remedy="Give a number from 0 (reject no known image) to 1.",
-            )
+        check_budget(max_false_reject)
         # The share as it was written, 0.05 being 1/20: in binary, (1 − 0.05) · 1000 may come out as 950.0000000000001,
         # whose ceiling is one level too high.
         share = Fraction(repr(float(max_false_reject)))

@@ -45,14 +45,13 @@ class TrainingSpec(Strict):
 
     epochs: int = Field(40, ge=1, le=_MOST)
     batch_size: int = Field(128, ge=1, le=8192)
-    learning_rate: float = Field(0.001, gt=0, le=_MOST)
+    learning_rate: float = Field(0.001, gt=0)
     learning_rate_drop: LearningRateDrop | None = LearningRateDrop(factor=0.1, every_epochs=8)
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.004, ge=0, le=_MOST, description="L2 on weights, not on biases.")
+    weight_decay: float = Field(0.004, ge=0, description="L2 on weights, not on biases.")
     first_layer_std: float = Field(
         0.0001,
         gt=0,
-        le=_MOST,
         description="Standard deviation of the first convolution's initial weights; 0.01 in the others.",
     )
     equal_updates: bool = Field(

@@ -31,11 +31,11 @@ DEMO_SPEC: dict[str, Any] = {
     "name": "demo: digits with and without a noise class",
     "dataset": DATASET,
     "training": {
-        "epochs": 15,
-        "batch_size": 32,
-        "learning_rate": 0.01,
-        "learning_rate_drop": None,
-        "first_layer_std": 0.01,
+        "epochs": 4,
+        "batch_size": 16,
+        "learning_rate": 0.001,
+        "learning_rate_drop": {"factor": 0.1, "every_epochs": 3},
+        "first_layer_std": 0.1,
     },
     "noise": {"family": "uniform", "low": 0, "high": 255, "quantity": 1},
     "holdout": 0.1,
@@ -77,7 +77,7 @@ def ask_three_questions(client: Client, console: Console, model: str) -> bool:
         console.print(decision_block(title, decision))
         return decision
 
-    of_digit = ask(f"Test digit number {TEST_INDEX}, a {label}", digit)
+    of_digit = ask(f'Test digit number {TEST_INDEX}, which is "{label}"', digit)
     of_noise = ask("Uniform noise, drawn just now", noise_image(np.random.default_rng()))
     ask("A photograph of a temple, unlike anything it has seen", photograph())
     return _verdict(console, of_digit, label, of_noise)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest, check_budget
 
 NOTE_NOISE_ONLY = (
     "This model was trained without a holdout, so it has no threshold: "
@@ -83,6 +83,7 @@ def decide_many(
         raise ValueError(f"logits have the shape {rows.shape}; {len(manifest.outputs)} columns are needed")
     if not np.isfinite(rows).all():
         raise ValueError("logits are not finite")
+    check_budget(max_false_reject)
     threshold = manifest.calibration.threshold(max_false_reject) if manifest.calibration else None
     scores = _scores(rows[:, : len(manifest.classes)])
     return [

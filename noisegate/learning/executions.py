@@ -14,7 +14,6 @@ from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, Metrics
 from noisegate.seeds import derive_seed
 from noisegate.spec import ExperimentSpec
 
-Images = UInt8[np.ndarray, "n size size 3"]
 Labels = Int64[np.ndarray, " n"]
 
 
@@ -23,10 +22,10 @@ class CellData:
     """A dataset at the cell's image size. Arrays may be read-only memory maps; labels are 0 … len(classes) − 1."""
 
     classes: tuple[str, ...]
-    train_images: Images
-    train_labels: Labels
-    test_images: Images
-    test_labels: Labels
+    train_images: UInt8[np.ndarray, "train size size 3"]
+    train_labels: Int64[np.ndarray, " train"]
+    test_images: UInt8[np.ndarray, "test size size 3"]
+    test_labels: Int64[np.ndarray, " test"]
     dataset_hash: str
 
 
@@ -38,13 +37,13 @@ class PreparedCell:
     cell: int
     classes: tuple[str, ...]
     dataset_hash: str
-    images: Images
-    labels: Labels
+    images: UInt8[np.ndarray, "n size size 3"]
+    labels: Int64[np.ndarray, " n"]
     known_images: int
-    holdout_images: Images
-    holdout_labels: Labels
-    test_images: Images
-    test_labels: Labels
+    holdout_images: UInt8[np.ndarray, "held size size 3"]
+    holdout_labels: Int64[np.ndarray, " held"]
+    test_images: UInt8[np.ndarray, "test size size 3"]
+    test_labels: Int64[np.ndarray, " test"]
 
     @property
     def outputs(self) -> int:
@@ -170,7 +169,7 @@ def _measure(cell: PreparedCell, trained: Trained, device: str) -> ExecutionOutc
     )
 
 
-def _fill_with_noise(images: Images, spec: ExperimentSpec, seed: int) -> None:
+def _fill_with_noise(images: UInt8[np.ndarray, "n size size 3"], spec: ExperimentSpec, seed: int) -> None:
     if spec.noise is None:
         return
     for place, chunk in noise_chunks(np.random.default_rng(seed), spec.noise, len(images), spec.image_size):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noisegate.errors import InvalidInput
 from noisegate.learning.calibration import calibrate, reject_scores, rejections
 
 # Few distinct values beside many: ties are where quantiles go wrong.
@@ -49,7 +50,7 @@ def test_five_percent_of_a_hundred_are_five() -> None:
 
 @pytest.mark.parametrize("budget", [-0.01, 1.01, float("nan")])
 def test_a_budget_is_a_share(budget: float) -> None:
-    with pytest.raises(ValueError, match="max_false_reject"):
+    with pytest.raises(InvalidInput, match="max_false_reject"):
         calibrate(np.array([0.5])).threshold(budget)
 
 
