@@ -17,6 +17,7 @@ WORKER_LOST = {
     "title": "The worker was lost",
     "detail": "Its lease ran out as often as this server allows: the process was killed, or ran out of memory.",
     "remedy": "Look at the worker's log and memory, ask for less, and post it again.",
+    "errors": [],
 }
 
 # Wake-ups sent at once for rows that may have lost theirs; each finished execution frees a worker to look for more.

@@ -21,7 +21,7 @@ from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.packed import open_packed
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset, Execution
-from worker.lease import Cancelled, Draining, Forfeited, Heartbeat
+from worker.lease import Cancelled, Draining, Forfeited, Heartbeat, draining
 from worker.problems import problem_of
 from worker.resources import Resources
 
@@ -48,6 +48,8 @@ class Claimed:
 def train_oldest(resources: Resources) -> None:
     """Claim the executions that have waited longest, train them, and record what came of each."""
     settings = resources.settings
+    if draining.is_set():
+        return  # the row stays for another worker, whose reaper will find it
     with resources.sessions.begin() as session:
         granted = executions.claim(
             session, owner=resources.owner, lease_seconds=settings.lease_seconds, capacity=settings.claim_capacity
@@ -89,6 +91,7 @@ def _train(resources: Resources, claimed: Claimed) -> None:
         }
 
     with Heartbeat(resources.sessions, claimed.leases, renew, seconds=settings.heartbeat_seconds) as heartbeat:
+        heartbeat.check()
         execution = claimed.executions[0]
         data = _cell_data(resources.artefacts, execution.cell.experiment.dataset)
         cell = prepare_cell(claimed.spec, data, execution.cell.position)
@@ -217,4 +220,5 @@ def _divergence(diverged: Diverged) -> dict[str, Any]:
         "title": "Training diverged",
         "detail": f"the loss stopped being a finite number in epoch {diverged.epoch} (seed {diverged.seed})",
         "remedy": "Lower training.learning_rate or training.first_layer_std.",
+        "errors": [],
     }

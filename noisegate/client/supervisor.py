@@ -159,7 +159,7 @@ class Supervisor:
             log.replace(log.with_suffix(".log.1"))
         try:
             with log.open("wb") as output:
-                process = subprocess.Popen(  # noqa: S603  the commands are our own
+                process = subprocess.Popen(  # noqa: S603  # nosec B603 - the commands are our own
                     program.command,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -178,7 +178,7 @@ class Supervisor:
         return child
 
     def _start_watchdog(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(  # noqa: S603  # nosec B603
             [sys.executable, "-I", "-S", watchdog.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -20,7 +20,7 @@ _EXAMPLES: dict[str, Any] = {
         "value": {
             "name": "how much noise the digits take",
             "dataset": "digits",
-            "training": {"epochs": 12, "batch_size": 32, "learning_rate": 0.01, "first_layer_std": 0.01},
+            "training": {"epochs": 4, "batch_size": 16, "learning_rate": 0.001, "first_layer_std": 0.1},
             "noise": {"family": "uniform", "quantity": 1},
             "executions": 3,
             "sweep": {"noise.quantity": [0, 1, 5]},

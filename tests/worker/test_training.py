@@ -100,13 +100,30 @@ def test_missing_files_fail_the_execution_not_the_worker(resources: Resources) -
     assert "FileNotFoundError" in execution.error["detail"]
 
 
-def test_draining_gives_the_execution_back(resources: Resources) -> None:
+def test_a_draining_worker_claims_nothing(resources: Resources) -> None:
     experiment_id = _post(resources)
     draining.set()
     try:
         train_oldest(resources)
     finally:
         draining.clear()
+    _, (execution,) = _rows(resources.sessions, experiment_id)
+    assert (execution.state, execution.attempt) == (State.QUEUED, 0)
+
+
+def test_draining_gives_the_execution_back(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment_id = _post(resources)
+
+    def drain_then_prepare(*arguments: Any) -> Any:
+        draining.set()
+        return prepare_cell(*arguments)
+
+    monkeypatch.setattr("worker.training.prepare_cell", drain_then_prepare)
+    try:
+        train_oldest(resources)
+    finally:
+        draining.clear()
+        monkeypatch.undo()
     _, (execution,) = _rows(resources.sessions, experiment_id)
     assert (execution.state, execution.losses, execution.owner) == (State.QUEUED, 0, None)
     train_oldest(resources)
