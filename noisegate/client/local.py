@@ -112,7 +112,7 @@ def socket_in(data_dir: Path) -> Iterator[Path]:
         folder.chmod(0o700)
         yield folder / "broker.sock"
     else:
-        with tempfile.TemporaryDirectory(prefix="noisegate-", dir="/tmp") as short:  # nosec B108 - private, and short
+        with tempfile.TemporaryDirectory(prefix="noisegate-") as short:
             yield Path(short) / "broker.sock"
 
 

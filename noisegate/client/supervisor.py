@@ -159,7 +159,7 @@ class Supervisor:
             log.replace(log.with_suffix(".log.1"))
         try:
             with log.open("wb") as output:
-                process = subprocess.Popen(  # noqa: S603  # nosec B603 - the commands are our own
+                process = subprocess.Popen(  # noqa: S603  # nosec B603
                     program.command,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
