@@ -14,9 +14,10 @@ class FieldProblem(TypedDict):
 class Problem(TypedDict):
     type: str
     title: str
-    status: int
+    status: int | None  # of an answer; what is kept with a failed dataset or execution has none
     detail: str
     code: str
+    remedy: str | None
     errors: list[FieldProblem]
 
 

@@ -23,20 +23,29 @@ class ClientError(Exception):
 
 
 class ProblemError(ClientError):
-    """A problem document (RFC 9457) in place of an answer."""
+    """A problem document (RFC 9457): in place of an answer, or kept with what failed later, then without a status."""
 
-    def __init__(self, status: int, code: str, title: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
+    def __init__(
+        self,
+        status: int | None,
+        code: str,
+        title: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        remedy: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.title = title
         self.detail = detail
         self.errors = list(errors)
+        self.remedy = remedy
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "ProblemError":
-        """The error that a problem document describes; of its members only `status` need be there."""
-        status = int(document["status"])
+        """The error that a problem document describes, whichever of its members are there."""
+        status = document.get("status")
         errors = [
             FieldError(entry["field"], entry["message"], entry.get("remedy")) for entry in document.get("errors") or []
         ]
@@ -46,12 +55,15 @@ class ProblemError(ClientError):
             document.get("title", f"HTTP status {status}"),
             document.get("detail", ""),
             errors,
+            document.get("remedy"),
         )
 
     def __str__(self) -> str:
         # The detail of a wrong field repeats its message, so it is read only where no field is named.
-        details = [f"  {_in_words(error)}" for error in self.errors] or [f"  {self.detail}"] * bool(self.detail)
-        return "\n".join([f"{self.title} ({self.status} {self.code})", *details])
+        whole = [text for text in (self.detail, self.remedy) if text]
+        details = [_in_words(error) for error in self.errors] or whole
+        place = self.code if self.status is None else f"{self.status} {self.code}"
+        return "\n  ".join([f"{self.title} ({place})", *details])
 
 
 class ServiceUnreachable(ClientError):

@@ -229,3 +229,9 @@ def test_an_image_of_a_dataset_comes_with_its_class(server: Peer, client: Client
 def test_not_ready_is_an_answer_too(server: Peer, client: Client) -> None:
     server.replies("GET", "/readyz", json_reply({"ready": False, "checks": {"broker": "refused"}}, 503))
     assert client.readiness() == {"ready": False, "checks": {"broker": "refused"}}
+
+
+def test_a_problem_kept_with_what_failed_has_no_status() -> None:
+    kept = {"code": "worker-lost", "title": "The worker was lost", "detail": "Its lease ran out.", "status": None}
+    error = ProblemError.from_document(kept | {"remedy": "Ask for less.", "errors": []})
+    assert str(error) == "The worker was lost (worker-lost)\n  Its lease ran out.\n  Ask for less."

@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +15,6 @@ from noisegate.client.errors import ChildEnded
 from noisegate.client.http import Client
 
 SHADES = {"dark": (20, 100), "bright": (150, 240)}
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Running]:
-    with local.running(tmp_path_factory.mktemp("whole"), 0) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def client(running: local.Running) -> Iterator[Client]:
-    with running.client() as opened:
-        yield opened
 
 
 def _png(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:

@@ -1,0 +1,212 @@
+"""Bad input against the running system: a problem that names the field and the remedy, and nothing left behind."""
+
+import io
+import os
+import struct
+import subprocess
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from noisegate.client import local
+from noisegate.client.errors import ProblemError
+from noisegate.client.http import Client
+from tests.ingestion.archive_factory import dataset, picture, write_archive
+
+GIB = 2**30
+
+
+def _files(running: local.Running) -> set[Path]:
+    return {path for path in (running.data_dir / "artefacts").rglob("*") if path.is_file()}
+
+
+def _refused_spec(client: Client, changes: dict[str, Any]) -> tuple[str, str | None]:
+    client.wait_for_dataset("digits", lambda _: None)
+    before = [experiment["id"] for experiment in client.experiments()]
+    with pytest.raises(ProblemError) as caught:
+        client.create_experiment({"dataset": "digits", **changes})
+    assert [experiment["id"] for experiment in client.experiments()] == before
+    (error,) = caught.value.errors
+    return error.field, error.remedy
+
+
+NOISE = {"family": "uniform"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"dataset": "nobody"}, "dataset", id="unknown dataset"),
+        pytest.param({"colour": "red"}, "colour", id="unknown field"),
+        pytest.param({"noise": NOISE, "sweep": {"noise.quantity": []}}, "sweep.noise.quantity", id="empty sweep"),
+        pytest.param({"noise": NOISE, "sweep": {"noise.quantity": [-1]}}, "sweep.noise.quantity", id="negative sweep"),
+        pytest.param({"noise": NOISE, "sweep": {"noise.quantity": list(range(101))}}, "sweep", id="too many cells"),
+        pytest.param({"noise": {**NOISE, "quantity": 1e6}}, "noise.quantity", id="too much noise"),
+        pytest.param({"holdout": 1}, "holdout", id="holdout 1"),
+    ],
+)
+def test_a_bad_spec(client: Client, changes: dict[str, Any], field: str) -> None:
+    named, remedy = _refused_spec(client, changes)
+    assert named == field
+    assert remedy
+
+
+def _archive_of(folder: Path, case: str) -> Path:
+    pets, path = dataset(), folder / f"{case}.zip"
+    match case:
+        case "one class":
+            return write_archive(path, {name: data for name, data in pets.items() if "cat" in name})
+        case "no images":
+            return write_archive(path, {"cat/readme.txt": b"none here"})
+        case "truncated":
+            whole = write_archive(path.with_suffix(".tar.xz"), pets, "tar.xz")
+            whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+            return whole
+        case "text as png":
+            return write_archive(path, {**pets, "train/cat/9.png": b"not a picture"})
+        case "parent path":
+            return write_archive(path.with_suffix(".tar"), {**pets, "../../etc/cat.png": picture(1)}, "tar")
+        case "link":
+            linked = write_archive(path.with_suffix(".tar"), pets, "tar")
+            with tarfile.open(linked, "a") as tar:
+                entry = tarfile.TarInfo("train/cat/link.png")
+                entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                tar.addfile(entry)
+            return linked
+        case _:
+            assert case == "zip bomb"
+            return _zip_bomb(path, pets)
+
+
+def _zip_bomb(path: Path, pets: dict[str, bytes]) -> Path:
+    """Two GiB of zeros in some two MB, as one image among honest ones."""
+    write_archive(path, pets)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("train/cat/x.png", "w") as member:
+        for _ in range(2 * GIB // 2**24):
+            member.write(bytes(2**24))
+    assert path.stat().st_size < 4 * 2**20
+    return path
+
+
+@pytest.mark.parametrize(
+    "case", ["one class", "no images", "truncated", "text as png", "parent path", "link", "zip bomb"]
+)
+def test_a_bad_archive(client: Client, running: local.Running, tmp_path: Path, case: str) -> None:
+    client.wait_for_dataset("digits", lambda _: None)
+    before = _files(running)
+    uploaded = client.upload(_archive_of(tmp_path, case), name="bad", image_size=8)
+    failed = client.wait_for_dataset(uploaded["id"], lambda _: None)
+    assert failed["state"] == "failed"
+    assert failed["error"] is not None
+    (error,) = failed["error"]["errors"]
+    assert error["field"] == "archive"
+    assert error["remedy"]
+    assert _files(running) == before
+    with pytest.raises(ProblemError, match="bad"):
+        client.dataset("bad")
+
+
+@pytest.fixture(scope="session")
+def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Any model will do to look at images."""
+    archive = write_archive(tmp_path_factory.mktemp("pets") / "pets.zip", dataset(train=12, test=4))
+    client.wait_for_dataset(client.upload(archive, name="pets", image_size=8)["id"], lambda _: None)
+    spec = {"dataset": "pets", "image_size": 8, "executions": 1, "training": {"epochs": 1}}
+    experiment = client.wait(client.create_experiment(spec)["id"], lambda _: None)
+    (row,) = client.results(experiment["id"])["rows"]
+    assert row["best_model"] is not None
+    return row["best_model"]
+
+
+def _encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _huge_png(side: int) -> bytes:
+    """A PNG whose header promises side × side pixels, and little else."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+GRAY = Image.new("L", (20, 20), 90)
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        pytest.param(_huge_png(50_000), "too-large", id="50,000 by 50,000 pixels"),
+        pytest.param(
+            _encoded(GRAY, save_all=True, append_images=[Image.new("L", (20, 20))]), "invalid-image", id="APNG"
+        ),
+        pytest.param(b"only text", "invalid-image", id="text"),
+        pytest.param(_encoded(GRAY)[:-20], "invalid-image", id="truncated"),
+        pytest.param(b"", "invalid-image", id="empty"),
+        pytest.param(bytes(15 * 2**20), "too-large", id="over the limit"),
+    ],
+)
+def test_an_image_that_is_refused(client: Client, model: str, image: bytes, code: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        client.classify(image, model=model)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(_encoded(Image.fromarray(np.full((20, 20), 90 * 257, np.uint16))), id="16 bit"),
+        pytest.param(_encoded(GRAY.convert("P")), id="palette"),
+        pytest.param(_encoded(GRAY), id="gray"),
+        pytest.param(_encoded(Image.new("CMYK", (20, 20), (0, 0, 0, 165)), "JPEG", quality=100), id="CMYK"),
+        pytest.param(_encoded(Image.new("RGB", (300, 200), (90, 90, 90))), id="another size"),
+    ],
+)
+def test_an_image_of_another_kind_is_seen_as_the_same_gray(client: Client, model: str, image: bytes) -> None:
+    reference = client.classify(_encoded(Image.new("RGB", (8, 8), (90, 90, 90))), model=model)
+    decision = client.classify(image, model=model)
+    assert decision["probabilities"] == pytest.approx(reference["probabilities"], abs=0.01)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root; tests/worker and tests/store show a full disk otherwise")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(folder)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this machine lets nobody mount; tests/worker and tests/store show a full disk otherwise")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_fails_the_ingestion_and_nothing_else(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOISEGATE_MIN_FREE_BYTES", "0")  # no warning before the disk is really full
+    flat = {f"{name}/{number}.png": picture(number) for name in ("cat", "dog") for number in range(40)}
+    archive = write_archive(tmp_path / "pets.zip", flat)
+    with local.running(small_disk / "data", 0, workers=1) as up, up.client() as client:
+        client.wait_for_dataset("digits", lambda _: None)
+        before = _files(up)
+        # 80 images of 224 × 224 × 3 bytes: 12 MB, which are needed twice.
+        large = client.wait_for_dataset(client.upload(archive, name="large", image_size=224)["id"], lambda _: None)
+        assert large["error"] is not None
+        assert (large["state"], large["error"]["code"]) == ("failed", "storage-full")
+        assert large["error"]["remedy"]
+        assert _files(up) == before
+        small = client.wait_for_dataset(client.upload(archive, name="small", image_size=8)["id"], lambda _: None)
+        assert small["state"] == "ready"
