@@ -18,10 +18,10 @@ check: .venv/installed-test
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml noisegate service worker migrations
 
-# The archive: train/<class>/*, test/<class>/* as tar.xz.
+# make bench ARCHIVE=cifar10.tar.xz, of train/<class>/* and test/<class>/*.
 bench: .venv/installed-local
 	$(BIN)/python benchmarks/kill_recovery.py
-	$(BIN)/python benchmarks/cifar10_end_to_end.py --archive $(or $(ARCHIVE),../shared/cifar10.tar.xz)
+	$(BIN)/python benchmarks/cifar10_end_to_end.py --archive $(ARCHIVE)
 
 .venv/installed-%: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Noisegate needs Python 3.11 or newer; try: make PYTHON=python3.12 …")'

@@ -43,7 +43,7 @@ def main() -> int:
     console = console_for()
     with (
         tempfile.TemporaryDirectory(prefix="noisegate-bench-") as folder,
-        local.running(Path(folder), 0) as up,
+        local.running(Path(folder), 0, isolated=True) as up,
         up.client() as client,
     ):
         figures = _measure(client, console, arguments)
@@ -58,7 +58,8 @@ def _measure(client: Client, console: Console, arguments: argparse.Namespace) ->
     dataset = _ingest(client, console, arguments.archive)
     ingestion_seconds = time.monotonic() - started
     ingestion_memory = peak_memory()
-    console.print(f"60,000 images ready after {ingestion_seconds:.1f} s")
+    images = (dataset["train_count"] or 0) + (dataset["test_count"] or 0)
+    console.print(f"{images:,} images ready after {ingestion_seconds:.1f} s")
 
     started = time.monotonic()
     results = _train(client, console, dataset, arguments)
@@ -140,8 +141,11 @@ def peak_memory() -> dict[str, int]:
     """Peak resident bytes (VmHWM) of this process's children and theirs, by what they run."""
     peaks: dict[str, int] = {}
     for process in psutil.Process().children(recursive=True):
-        name = _role(process.cmdline())
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        try:
+            name = _role(process.cmdline())
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except (psutil.NoSuchProcess, FileNotFoundError):
+            continue  # it ended between the two looks
         peak = next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
         peaks[name if name not in peaks else f"{name} ({process.pid})"] = peak
     return peaks

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from noisegate.client import local
 from noisegate.client.answers import Execution
-from noisegate.client.http import Client
+from noisegate.client.http import ENDED, Client
 from noisegate.client.show import console_for
 
 TARGET_SECONDS = 60
@@ -40,7 +40,7 @@ def main() -> int:
     console = console_for()
     with (
         tempfile.TemporaryDirectory(prefix="noisegate-bench-") as folder,
-        local.running(Path(folder), 0) as up,
+        local.running(Path(folder), 0, isolated=True) as up,
         up.client() as client,
     ):
         client.wait_for_dataset("digits", lambda _: None)
@@ -79,6 +79,8 @@ def _training_process(client: Client, id: str) -> int:
     """The process that trains it, once it is in the middle of its epochs."""
     while True:
         (row,) = client.executions(id)
+        if row["state"] in ENDED:
+            sys.exit("it ended before it could be killed: raise the epochs in SPEC")
         if row["worker"] and 3 <= row["epochs_done"] < row["epochs"]:
             return int(row["worker"].split(":")[1])
         time.sleep(0.2)

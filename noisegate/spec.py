@@ -139,7 +139,7 @@ class ExperimentSpec(Strict):
     def has_noise_class(self) -> bool:
         return self.noise is not None and self.noise.quantity > 0
 
-    def noise_images(self, mean_class_size: float) -> int:
+    def count_noise_images(self, mean_class_size: float) -> int:
         """How many noise images the cell trains on, given the dataset's mean number of training images a class."""
         return max(1, round(self.noise.quantity * mean_class_size)) if self.noise and self.noise.quantity else 0
 
@@ -208,7 +208,7 @@ def check_training_bytes(spec: ExperimentSpec, caps: Caps, *, training_images: i
         InvalidSpec: naming `noise.quantity`, with the largest quantity that fits.
     """
     bytes_an_image = 3 * spec.image_size**2
-    wanted = (training_images + spec.noise_images(mean_class_size)) * bytes_an_image
+    wanted = (training_images + spec.count_noise_images(mean_class_size)) * bytes_an_image
     if wanted <= caps.training_bytes:
         return
     room = (caps.training_bytes / bytes_an_image - training_images) / mean_class_size

@@ -171,8 +171,8 @@ def _domain_problem(error: NoisegateError) -> Problem:
 
 def _validation_problem(error: RequestValidationError) -> Problem:
     found = error.errors()
-    if any(entry["type"] == "json_invalid" for entry in found):
-        detail = f"the body is not valid JSON: {found[0].get('ctx', {}).get('error', found[0]['msg'])}"
+    if broken := [entry for entry in found if entry["type"] == "json_invalid"]:
+        detail = f"the body is not valid JSON: {broken[0].get('ctx', {}).get('error', broken[0]['msg'])}"
         return _problem(HTTPStatus.BAD_REQUEST, Malformed.code, Malformed.title, detail)
     fields = field_errors([entry | {"loc": _within(entry["loc"])} for entry in found])
     detail = "; ".join(f"{field.field}: {field.message}" for field in fields)

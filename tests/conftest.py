@@ -1,6 +1,7 @@
 """Real parts for every test that wants them: PostgreSQL and a broker from wheels, migrated databases, settings."""
 
 import contextlib
+import os
 import secrets
 import signal
 import subprocess
@@ -19,6 +20,10 @@ from migrations.run import upgrade
 from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups, celery_app
+
+# Settings of whoever runs the tests are not theirs to use: a database URL above all.
+for name in [name for name in os.environ if name.startswith("NOISEGATE_")]:
+    del os.environ[name]
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:

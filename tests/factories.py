@@ -86,6 +86,7 @@ def shades_spec(**changes: Any) -> ExperimentSpec:
         "learning_rate": 0.003,
         "learning_rate_drop": None,
         "first_layer_std": 0.1,
+        "precision": "float32",
     }
     document = {"dataset": "shades", "image_size": 8, "executions": 1, "holdout": 0.2, "noise": {"family": "uniform"}}
     return parse_spec(document | {"training": training | changes.pop("training", {})} | changes)

@@ -1,6 +1,6 @@
 """Errors as the problem objects that rows keep; the service shows them as they are."""
 
-import traceback
+from traceback import format_exception_only
 from typing import Any
 
 from noisegate.errors import NoisegateError
@@ -12,7 +12,11 @@ def problem_of(error: Exception) -> dict[str, Any]:
         fields = [vars(entry) for entry in error.errors]
         known = {"code": error.code, "title": error.title, "detail": error.detail, "remedy": error.remedy}
         return known | {"errors": fields}
-    last_line = traceback.format_exception_only(error)[-1].strip()
+    # An OSError would name a path on this machine.
+    if isinstance(error, OSError) and error.strerror:
+        last_line = f"{type(error).__name__}: {error.strerror}"
+    else:
+        last_line = format_exception_only(error)[-1].strip()
     return {
         "code": "unexpected",
         "title": "Something went wrong",

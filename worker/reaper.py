@@ -62,6 +62,8 @@ def look(resources: Resources) -> None:
     for id in ingestions:
         wakeups.ingest(id)
     _wake_overdue(resources)
+    if left := resources.artefacts.sweep_scratch(settings.scratch_seconds):
+        log.warning("scratch_swept", folders=left)
 
 
 def _wake_overdue(resources: Resources) -> None:

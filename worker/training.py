@@ -94,7 +94,7 @@ def _train(resources: Resources, claimed: Claimed) -> None:
         heartbeat.check()
         execution = claimed.executions[0]
         data = _cell_data(resources.artefacts, execution.cell.experiment.dataset)
-        cell = prepare_cell(claimed.spec, data, execution.cell.position)
+        cell = prepare_cell(claimed.spec, data, execution.cell.position, heartbeat.check)
         device = choose_device(settings)
         results = run_executions(cell, claimed.seeds, between_batches=heartbeat.check, on_epoch=note, device=device)
         for execution, lease, result in zip(claimed.executions, claimed.leases, results, strict=True):

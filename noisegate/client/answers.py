@@ -71,6 +71,8 @@ class Experiment(TypedDict):
     cells: list[Cell]
     counts: Counts
     executions: int
+    epochs: int
+    epochs_done: int
     progress: float
     created_at: str
     started_at: str | None
@@ -128,12 +130,12 @@ class Estimate(TypedDict):
 
 
 class Difference(TypedDict):
-    """The accuracy of this cell less that of the baseline cell, with its 95 % interval."""
+    """The accuracy of this cell less that of the baseline cell, with its 95 % interval; null where nothing can be tested."""
 
     accuracy: float
-    low: float
-    high: float
-    p_value: float
+    low: float | None
+    high: float | None
+    p_value: float | None
     sentence: str
 
 

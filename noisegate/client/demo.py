@@ -59,7 +59,7 @@ def demo(console: Console, data_dir: Path | None, port: int) -> bool:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="noisegate-demo-") as temporary:
         console.print("Starting broker, service and worker …")
-        with local.running(data_dir or Path(temporary), port) as up, up.client() as client:
+        with local.running(data_dir or Path(temporary), port, isolated=True) as up, up.client() as client:
             console.print(f"Ready at {up.url} after {time.monotonic() - started:.0f} s.")
             model = _train(client, console)
             good = ask_three_questions(client, console, model)

@@ -41,13 +41,16 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(data_dir: Path, port: int = 8000, workers: int | None = None) -> Iterator[Running]:
+def running(
+    data_dir: Path, port: int = 8000, workers: int | None = None, *, isolated: bool = False
+) -> Iterator[Running]:
     """Everything up and ready inside the block, everything ended after it.
 
     Args:
         data_dir: where all state is kept; made if missing.
         port: on the loopback interface; 0 takes a free one.
         workers: training processes; one a core by default.
+        isolated: take no setting from the environment; a data directory that is thrown away must not share a database.
 
     Raises:
         CannotStart: the data directory is in use, the port is taken, or a process does not become ready.
@@ -57,7 +60,7 @@ def running(data_dir: Path, port: int = 8000, workers: int | None = None) -> Ite
     with _locked(data_dir) as lock, socket_in(data_dir) as socket_path:
         data_dir = data_dir.resolve()
         port = _free_port(port)
-        environment = _environment(data_dir, socket_path, workers)
+        environment = _environment(data_dir, socket_path, workers, isolated)
         with Supervisor(data_dir / "logs", data_dir, environment, held=[lock]) as supervisor:
             try:
                 _start(supervisor, data_dir, socket_path, port)
@@ -184,7 +187,7 @@ def _free_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _environment(data_dir: Path, socket_path: Path, workers: int | None) -> dict[str, str]:
+def _environment(data_dir: Path, socket_path: Path, workers: int | None, isolated: bool) -> dict[str, str]:
     ours = {
         "NOISEGATE_DATA_DIR": str(data_dir),
         "NOISEGATE_BROKER_URL": broker_url(socket_path),
@@ -192,7 +195,8 @@ def _environment(data_dir: Path, socket_path: Path, workers: int | None) -> dict
     }
     if workers is not None:
         ours["NOISEGATE_WORKER_PROCESSES"] = str(workers)
-    return {**os.environ, **ours}
+    theirs = {name: value for name, value in os.environ.items() if not (isolated and name.startswith("NOISEGATE_"))}
+    return theirs | ours
 
 
 def _service(port: int) -> Program:

@@ -82,10 +82,9 @@ def experiment_words(experiment: Experiment, now: datetime) -> str:
     """`3 of 6 executions, 41 of 90 epochs, 0:12 left`."""
     counts = experiment["counts"]
     ended = counts["succeeded"] + counts["failed"] + counts["cancelled"]
-    epochs = _epochs(experiment)
     words = [
         f"{ended} of {experiment['executions']} executions",
-        f"{round(experiment['progress'] * epochs):,} of {epochs:,} epochs",
+        f"{experiment['epochs_done']:,} of {experiment['epochs']:,} epochs",
     ]
     if counts["failed"]:
         words.append(f"{counts['failed']} failed")
@@ -93,15 +92,6 @@ def experiment_words(experiment: Experiment, now: datetime) -> str:
         left = datetime.fromisoformat(experiment["estimated_finish"]) - now
         words.append(f"{_duration(left.total_seconds())} left")
     return ", ".join(words)
-
-
-def _epochs(experiment: Experiment) -> int:
-    """Epochs of all executions together; a sweep may give each cell its own number."""
-    default = experiment["spec"]["training"]
-    points = [cell["point"] for cell in experiment["cells"]]
-    of_cells: list[int] = [point.get("training.epochs", point.get("training", default)["epochs"]) for point in points]
-    executions: int = experiment["spec"]["executions"]
-    return sum(of_cells) * executions
 
 
 def _duration(seconds: float) -> str:

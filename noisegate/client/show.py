@@ -1,5 +1,6 @@
 """Answers as text for people: tables, decisions. Everything reads as well in a file as in a terminal."""
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,6 @@ from rich.text import Text
 from noisegate.client.answers import (
     Dataset,
     Decision,
-    Difference,
     Estimate,
     Experiment,
     Model,
@@ -34,7 +34,7 @@ _REASONS = {"noise": "noise", "low_confidence": "too little confidence"}
 def console_for(stream: TextIO | None = None) -> Console:
     """A console that prints what it is given as it stands; outside a terminal without control codes."""
     file = stream or sys.stdout
-    width = None if file.isatty() else int(os.environ.get("COLUMNS", _FILE_COLUMNS))
+    width = None if file.isatty() else int(os.environ.get("COLUMNS") or _FILE_COLUMNS)
     return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
 
 
@@ -166,12 +166,11 @@ def _difference_cells(row: ResultRow, baseline: int | None) -> list[str]:
     difference = row["difference"]
     if difference is None:
         return ["baseline" if row["cell"] == baseline else "–", ""]
-    low, high = 100 * difference["low"], 100 * difference["high"]
-    return [f"{100 * difference['accuracy']:+.2f} [{low:+.2f}, {high:+.2f}]", _p_value(difference)]
-
-
-def _p_value(difference: Difference) -> str:
-    return "< 0.001" if difference["p_value"] < 0.001 else f"{difference['p_value']:.3f}"
+    shown = f"{100 * difference['accuracy']:+.2f}"
+    low, high, p_value = difference["low"], difference["high"], difference["p_value"]
+    if low is None or high is None or p_value is None:
+        return [shown, "–"]
+    return [f"{shown} [{100 * low:+.2f}, {100 * high:+.2f}]", "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"]
 
 
 def _sentences(rows: Sequence[ResultRow]) -> list[str]:
@@ -219,7 +218,9 @@ def _score_line(decision: Decision) -> str:
 
 
 def _point(point: Mapping[str, object]) -> str:
-    return ", ".join(f"{path}={value}" for path, value in point.items()) or "all"
+    # As the service labels cells.
+    words = {path: value if isinstance(value, str) else json.dumps(value) for path, value in point.items()}
+    return ", ".join(f"{path}={word}" for path, word in words.items()) or "all"
 
 
 def _percent(share: float | None) -> str:

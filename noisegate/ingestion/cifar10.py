@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torchvision.datasets import CIFAR10
 
+from noisegate.disk import is_full
 from noisegate.errors import SourceUnavailable, StorageFull
-from noisegate.ingestion.disk import is_full
 from noisegate.ingestion.members import Member
 
 # URLError, timeouts and lost connections are OSErrors; RuntimeError is torchvision's word for a wrong checksum.

@@ -18,9 +18,9 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from noisegate.disk import storage_errors
 from noisegate.errors import InvalidImage, TooLarge
 from noisegate.inference.decoding import ImageLimits, decode_image, resize_pixels
-from noisegate.ingestion.disk import storage_errors
 from noisegate.ingestion.layouts import SPLITS, Layout, Split, resolve_layout
 from noisegate.ingestion.members import Member, Skipped
 
@@ -65,7 +65,7 @@ def pack(
         InvalidArchive: the paths make no data set, or what `members` raises.
         StorageFull: no room left in `folder`.
     """
-    with storage_errors(folder), tempfile.TemporaryFile(dir=folder) as scratch:
+    with storage_errors(), tempfile.TemporaryFile(dir=folder) as scratch:
         paths, skipped = _decode_all(members, image_size, scratch, progress, image_limits)
         layout = resolve_layout(paths)
         labels = _labels(layout)

@@ -61,7 +61,9 @@ class ExecutionOutcome:
     holdout_accuracy: float | None
 
 
-def prepare_cell(spec: ExperimentSpec, data: CellData, cell: int) -> PreparedCell:
+def prepare_cell(
+    spec: ExperimentSpec, data: CellData, cell: int, between_chunks: Callable[[], None] = lambda: None
+) -> PreparedCell:
     """Set the holdout aside and draw the noise, both fixed over the cell's executions; copies each image at most once.
 
     The holdout depends on the experiment's seed alone, so all cells with the same share set the same images aside.
@@ -70,16 +72,17 @@ def prepare_cell(spec: ExperimentSpec, data: CellData, cell: int) -> PreparedCel
     Args:
         spec: one cell's spec, with an empty sweep.
         cell: its number in the experiment.
+        between_chunks: called every second or so while noise is drawn. Whatever it raises passes through.
     """
     assert not spec.sweep
     assert data.train_images.shape[1:] == (spec.image_size, spec.image_size, 3)
     held = holdout_mask(data.train_labels, spec.holdout, derive_seed(spec.seed, "holdout"))
     kept = np.flatnonzero(~held)
-    noise = spec.noise_images(len(data.train_labels) / len(data.classes))
+    noise = spec.count_noise_images(len(data.train_labels) / len(data.classes))
     images = np.empty((len(kept) + noise, *data.train_images.shape[1:]), dtype=np.uint8)
     # With mode="raise" NumPy would gather into a second buffer first; these indices are in range by construction.
     np.take(data.train_images, kept, axis=0, out=images[: len(kept)], mode="clip")
-    _fill_with_noise(images[len(kept) :], spec, derive_seed(spec.seed, "noise", cell))
+    _fill_with_noise(images[len(kept) :], spec, derive_seed(spec.seed, "noise", cell), between_chunks)
     labels = np.full(len(images), len(data.classes), dtype=np.int64)
     labels[: len(kept)] = data.train_labels[kept]
     return PreparedCell(
@@ -100,7 +103,8 @@ def prepare_cell(spec: ExperimentSpec, data: CellData, cell: int) -> PreparedCel
 def holdout_mask(labels: Labels, share: float, seed: int) -> Bool[np.ndarray, " n"]:
     """Which images are held out: round(share · n) of them, each class within one of its share.
 
-    A class keeps at least one image to train on. A share above 0 holds out at least one image.
+    A class keeps at least one image to train on, so classes too small to give their share give less. A share above 0 holds
+    out at least one image.
 
     Args:
         share: 0 … 1, 1 excluded.
@@ -169,8 +173,11 @@ def _measure(cell: PreparedCell, trained: Trained, device: str) -> ExecutionOutc
     )
 
 
-def _fill_with_noise(images: UInt8[np.ndarray, "n size size 3"], spec: ExperimentSpec, seed: int) -> None:
+def _fill_with_noise(
+    images: UInt8[np.ndarray, "n size size 3"], spec: ExperimentSpec, seed: int, between_chunks: Callable[[], None]
+) -> None:
     if spec.noise is None:
         return
     for place, chunk in noise_chunks(np.random.default_rng(seed), spec.noise, len(images), spec.image_size):
         images[place] = chunk
+        between_chunks()

@@ -115,7 +115,7 @@ def train(
         updates_per_epoch=updates_per_epoch(spec, known_images if spec.equal_updates else len(images)),
         precision=choose_precision(spec.precision, place),
     )
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    with _exact():
         return [_execute(task, seed, between_batches, on_epoch) for seed in seeds]
 
 
@@ -143,13 +143,7 @@ def _execute(
         total = torch.zeros((), device=device)
         for batch in itertools.islice(batches, task.updates_per_epoch):
             between_batches()
-            with _autocast(device, task.precision):
-                logits, _ = module(_normalised(task.images.index_select(0, batch), task.mean))
-            loss = functional.cross_entropy(logits.float(), task.labels.index_select(0, batch))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.detach()  # stays on the device: reading it here would stop a GPU after every batch
+            total += _update(task, module, optimizer, batch)  # reading it here would stop a GPU after every batch
             seen += len(batch)
         losses.append(total.item() / task.updates_per_epoch)
         if not math.isfinite(losses[-1]):
@@ -170,6 +164,24 @@ def _execute(
     )
 
 
+def _update(
+    task: _Task, module: nn.Module, optimizer: torch.optim.Optimizer, batch: Int64[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """One step of gradient descent; the batch's mean loss, still on the device."""
+    with _autocast(batch.device, task.precision):
+        logits, _ = module(_normalised(task.images.index_select(0, batch), task.mean))
+    loss = functional.cross_entropy(logits.float(), task.labels.index_select(0, batch))
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
+
+
+def _exact() -> contextlib.AbstractContextManager[None]:
+    """float32 as it stands, in the same order each time: no TF32, no trying out of algorithms."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
 @torch.inference_mode()
 def predict(
     module: nn.Module,
@@ -183,10 +195,11 @@ def predict(
     there = copy.deepcopy(module).to(device).eval()
     mean_there = torch.from_numpy(mean).to(device)
     parts = []
-    for start in range(0, len(images), batch_size):
-        batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)
-        logits, features = there(_normalised(batch, mean_there))
-        parts.append((logits.cpu().numpy(), features.cpu().numpy()))
+    with _exact():
+        for start in range(0, len(images), batch_size):
+            batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)
+            logits, features = there(_normalised(batch, mean_there))
+            parts.append((logits.cpu().numpy(), features.cpu().numpy()))
     return np.concatenate([logits for logits, _ in parts]), np.concatenate([features for _, features in parts])
 
 

@@ -3,20 +3,19 @@
 Paths are built from digests that this module computed or checked, never from a caller's words.
 """
 
-import errno
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from noisegate.errors import StorageFull
+from noisegate.disk import storage_errors
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Artefacts:
@@ -83,6 +82,15 @@ class Artefacts:
         self.root.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self.root).free
 
+    def sweep_scratch(self, older_than_seconds: float) -> list[str]:
+        """Remove scratch folders whose process was killed before it could: those untouched for so long. Answers their names."""
+        deadline = time.time() - older_than_seconds
+        parent = self.root / "scratch"
+        folders = [folder for folder in parent.iterdir() if _touched(folder) < deadline] if parent.exists() else []
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)  # another sweep, or its own end, may have come first
+        return [folder.name for folder in folders]
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder on the same file system, removed with all that is in it when the block ends."""
@@ -96,15 +104,9 @@ class Artefacts:
             shutil.rmtree(folder)
 
 
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """Turns the operating system's ways of saying "full" into StorageFull; every other error passes."""
+def _touched(folder: Path) -> float:
+    """When anything in the folder was last written to."""
     try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise StorageFull(
-                f"the disk that holds artefacts is full ({error.strerror})",
-                remedy="Free some space or delete datasets, then try again.",
-            ) from error
-        raise
+        return max(path.stat().st_mtime for path in [folder, *folder.iterdir()])
+    except FileNotFoundError:
+        return time.time()  # it is being removed or renamed this moment: no leftover

@@ -15,8 +15,6 @@ from noisegate.store.pages import Page, page_of
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset, Experiment, utc_now
 
-BUILT_IN = ("digits", "cifar10")
-
 
 @dataclass(frozen=True)
 class Packed:

@@ -33,7 +33,7 @@ class Plan:
         """Training images that one execution of this cell processes, noise included, over all its epochs; rounded."""
         spec = point.spec
         kept = round(_train_count(self.dataset) * (1 - spec.holdout))
-        noise = 0 if spec.training.equal_updates else spec.noise_images(mean_class_size(self.dataset))
+        noise = 0 if spec.training.equal_updates else spec.count_noise_images(mean_class_size(self.dataset))
         return spec.training.epochs * (kept + noise)
 
     @property

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     )
     max_losses: int = Field(3, ge=1, description="After this many lost leases an execution or ingestion fails.")
 
+    scratch_seconds: float = Field(
+        86_400, gt=0, description="Half-written files of a killed process go after this long."
+    )
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     worker_processes: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Training processes; one a core."

@@ -36,7 +36,7 @@ EXPERIMENT_MOVES = {
 }
 
 EXECUTION_MOVES = {
-    State.QUEUED: {State.RUNNING, State.CANCELLED, State.FAILED},
+    State.QUEUED: {State.RUNNING, State.CANCELLED},
     # Back to queued: the lease was lost, or the worker gave it back because it is shutting down.
     State.RUNNING: {State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED},
     State.SUCCEEDED: set[State](),

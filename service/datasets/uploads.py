@@ -12,8 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from noisegate.disk import storage_errors
 from noisegate.errors import InvalidArchive, InvalidInput, StorageFull
-from noisegate.store.artefacts import Artefacts, storage_errors
+from noisegate.store.artefacts import Artefacts
 from service.bodies import declared_bytes
 
 # Chunks from the socket are gathered to this size, so that a large upload takes few turns in the thread pool.

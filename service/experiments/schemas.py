@@ -84,6 +84,8 @@ class ExperimentRead(BaseModel):
     cells: list[CellRead]
     counts: Counts
     executions: int = Field(description="Of all cells together.")
+    epochs: int = Field(description="Of all executions together.")
+    epochs_done: int = Field(description="Those of executions that failed or were cancelled count as done.")
     progress: float = Field(ge=0, le=1, description="Share of all epochs that are done.")
     created_at: datetime
     started_at: datetime | None
@@ -102,6 +104,8 @@ class ExperimentRead(BaseModel):
             cells=[CellRead(cell=cell.position, point=cell.point) for cell in experiment.cells],
             counts=Counts.model_validate({state.value: count for state, count in progress.counts.items()}),
             executions=sum(progress.counts.values()),
+            epochs=progress.epochs,
+            epochs_done=progress.epochs_done,
             progress=progress.share_done,
             created_at=experiment.created_at,
             started_at=experiment.started_at,
@@ -143,7 +147,7 @@ class PlanRead(BaseModel):
             PlannedCell(
                 cell=number,
                 point=point.point,
-                noise_images=point.spec.noise_images(class_size),
+                noise_images=point.spec.count_noise_images(class_size),
                 training_images=plan.training_images(point),
             )
             for number, point in enumerate(plan.cells)

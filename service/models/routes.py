@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import FileResponse
 
-from noisegate.errors import InvalidInput
+from noisegate.errors import InvalidInput, NotFound
 from noisegate.store import models
 from noisegate.store.pages import Page
 from noisegate.store.tables import Model
@@ -56,6 +56,9 @@ def get_model_file(reference: str, name: FileName, sessions: SessionsDep, artefa
         "model.json": model.manifest_digest,
         "model.onnx": model.onnx_digest,
     }
+    if not artefacts.path(digests[name]).exists():
+        # A better model of its cell took its place since the row was read, or somebody removed the file.
+        raise NotFound(f"the files of model {model.id} are gone", field="model", remedy="GET /models lists models.")
     media_type = JSON if name == "model.json" else _BINARY
     return FileResponse(artefacts.path(digests[name]), media_type=media_type, filename=name)
 

@@ -46,6 +46,8 @@ def experiment(**changed: object) -> Experiment:
         "cells": [{"cell": 0, "point": {"noise.quantity": 0}}, {"cell": 1, "point": {"noise.quantity": 1}}],
         "counts": {"queued": 3, "running": 1, "succeeded": 2, "failed": 0, "cancelled": 0},
         "executions": 6,
+        "epochs": 90,
+        "epochs_done": 36,
         "progress": 0.4,
         "created_at": "2026-11-22T10:00:00Z",
         "started_at": "2026-11-22T10:00:01Z",

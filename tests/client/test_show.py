@@ -59,6 +59,18 @@ def test_a_table_without_values_yet() -> None:
     assert re.search(r"noise.quantity=1 +50.00 +–", text)
 
 
+def test_a_difference_that_cannot_be_tested_is_still_shown() -> None:
+    untested = {
+        "accuracy": -0.0012,
+        "low": None,
+        "high": None,
+        "p_value": None,
+        "sentence": "cannot be tested at n = 1",
+    }
+    text = printed(results_table(results(rows=[row(0), row(1, difference=untested)]), 120))  # type: ignore[arg-type]
+    assert re.search(r"3 +-0.12 +–", text)
+
+
 def test_an_accepted_image() -> None:
     text = printed(decision_block("seven.png", decision()))
     assert text.splitlines() == [
@@ -116,14 +128,8 @@ def test_experiment_words() -> None:
     now = datetime(2026, 11, 22, 10, 1, 3, tzinfo=UTC)
     assert experiment_words(experiment(), now) == "2 of 6 executions, 36 of 90 epochs, 0:12 left"
     counts = {"queued": 0, "running": 0, "succeeded": 5, "failed": 1, "cancelled": 0}
-    ended = experiment(state="failed", counts=counts, progress=1.0, estimated_finish=None)
+    ended = experiment(state="failed", counts=counts, epochs_done=90, estimated_finish=None)
     assert experiment_words(ended, now) == "6 of 6 executions, 90 of 90 epochs, 1 failed"
-
-
-def test_swept_epochs_are_counted_cell_by_cell() -> None:
-    cells = [{"cell": 0, "point": {"training.epochs": 2}}, {"cell": 1, "point": {"training": {"epochs": 4}}}]
-    words = experiment_words(experiment(cells=cells, progress=0.5, estimated_finish=None), datetime.now(UTC))
-    assert words == "2 of 6 executions, 9 of 18 epochs"
 
 
 def test_progress_in_a_file_is_a_line_now_and_then() -> None:
@@ -145,7 +151,7 @@ def test_progress_in_a_terminal_is_one_line_that_changes() -> None:
     console = Console(file=file, force_terminal=True, width=100, markup=False)
     with ProgressDisplay(console, "training") as progress:
         progress.show_experiment(experiment())
-        progress.show_experiment(experiment(progress=1.0, state="succeeded"))
+        progress.show_experiment(experiment(progress=1.0, epochs_done=90, state="succeeded"))
     text = file.getvalue()
     assert "\x1b[?25l" in text  # the cursor is hidden …
     assert text.index("\x1b[?25h") > 0  # … and comes back

@@ -115,10 +115,10 @@ def test_a_bad_archive(client: Client, running: local.Running, tmp_path: Path, c
 
 @pytest.fixture(scope="session")
 def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Any model will do to look at images."""
+    """Any model will do to look at images; without a holdout it never becomes `default`."""
     archive = write_archive(tmp_path_factory.mktemp("pets") / "pets.zip", dataset(train=12, test=4))
     client.wait_for_dataset(client.upload(archive, name="pets", image_size=8)["id"], lambda _: None)
-    spec = {"dataset": "pets", "image_size": 8, "executions": 1, "training": {"epochs": 1}}
+    spec = {"dataset": "pets", "image_size": 8, "executions": 1, "holdout": 0, "training": {"epochs": 1}}
     experiment = client.wait(client.create_experiment(spec)["id"], lambda _: None)
     (row,) = client.results(experiment["id"])["rows"]
     assert row["best_model"] is not None

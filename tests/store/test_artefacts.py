@@ -1,6 +1,7 @@
 """Files by their digests: nothing half-written, no path from a caller's words."""
 
 import hashlib
+import os
 import resource
 import subprocess
 import sys
@@ -39,6 +40,20 @@ def test_a_scratch_folder_leaves_nothing_even_after_an_error(tmp_path: Path) -> 
         (folder / "half").write_bytes(b"half")
         raise RuntimeError
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_only_what_was_left_long_ago_is_swept(tmp_path: Path) -> None:
+    artefacts = Artefacts(tmp_path)
+    assert artefacts.sweep_scratch(60) == []
+    left = tmp_path / "scratch" / "left"
+    with artefacts.scratch() as alive:
+        left.mkdir()
+        (left / "half").write_bytes(b"half")
+        for path in (left / "half", left):
+            os.utime(path, (1e9, 1e9))
+        assert artefacts.sweep_scratch(60) == ["left"]
+        assert alive.exists()
+    assert not left.exists()
 
 
 def test_a_full_disk_is_said_clearly_and_leaves_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from noisegate.store.wakeups import Wakeups
 from tests.conftest import wait_until
 from worker.resources import Resources
 
-QUICK = {"lease_seconds": 4.0, "heartbeat_seconds": 0.5, "reaper_seconds": 0.5, "wakeup_seconds": 2.0}
+QUICK = {"device": "cpu", "lease_seconds": 4.0, "heartbeat_seconds": 0.5, "reaper_seconds": 0.5, "wakeup_seconds": 2.0}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from worker.resources import Resources
 StartWorker = Callable[[], WorkerProcess]
 
 # Long enough to be met in the middle, short enough to be done twice.
-LONG = {"epochs": 120}
+LONG = {"epochs": 300}
 
 
 def _post(resources: Resources, *, wake: bool = True, **changes: Any) -> str:
@@ -40,12 +40,14 @@ def _executions(resources: Resources, id: str) -> list[Execution]:
 
 def _wait_for_the_middle(resources: Resources, id: str) -> Execution:
     """Until an execution has done some epochs but not all."""
+    met: list[Execution] = []
 
     def in_the_middle() -> bool:
-        return any(0 < row.epochs_done < row.epochs for row in _executions(resources, id))
+        met.extend(row for row in _executions(resources, id) if 0 < row.epochs_done < row.epochs)
+        return bool(met)
 
     wait_until(in_the_middle, seconds=60, what="an execution is in the middle of its epochs")
-    return next(row for row in _executions(resources, id) if row.state is State.RUNNING)
+    return met[0]
 
 
 def _wait_for_the_end(resources: Resources, id: str, seconds: float = 90) -> Experiment:

@@ -3,7 +3,6 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from noisegate.errors import StorageFull
 
@@ -16,12 +15,15 @@ def is_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def storage_errors(folder: Path) -> Iterator[None]:
-    """Turns a full disk into StorageFull; other errors pass."""
+def storage_errors() -> Iterator[None]:
+    """Turns a full disk into StorageFull; every other error passes."""
     try:
         yield
     except OSError as error:
         if not is_full(error):
             raise
-        remedy = "Make room, or raise the quota; then send the data set again."
-        raise StorageFull(f"no room left in {folder} ({error.strerror})", remedy=remedy) from error
+        # Without the path: what lies where on this machine is nobody else's business.
+        raise StorageFull(
+            f"the disk that holds artefacts is full ({error.strerror})",
+            remedy="Free some space or delete datasets, then try again.",
+        ) from error
