@@ -107,6 +107,7 @@ class Caps(Strict):
     cells: int = Field(100, ge=1)
     image_size: int = Field(224, ge=8)
     quantity: float = Field(100, ge=0)
+    batch_pixels: int = Field(2**24, ge=1, description="Pixels of one batch: training.batch_size × image_size².")
     training_bytes: int = Field(4 * 2**30, ge=1, description="Training images of one cell, noise included, as uint8.")
 
 
@@ -156,7 +157,12 @@ class ExperimentSpec(Strict):
         _check_sweep_paths(self)
         plain = self.model_dump(mode="json") | {"sweep": {}}
         points = _product(self.sweep)
-        return [CellPoint(point=point, spec=_resolve(plain, point, index)) for index, point in enumerate(points)]
+        cells = [CellPoint(point=point, spec=_resolve(plain, point, index)) for index, point in enumerate(points)]
+        if len({cell.spec.model_dump_json() for cell in cells}) < len(cells):
+            raise InvalidSpec(
+                [FieldError("sweep", "gives the same cell twice", "Give each value once: 1 and 1.0 are one.")]
+            )
+        return cells
 
 
 class CellPoint(Strict):
@@ -211,6 +217,9 @@ def check_training_bytes(spec: ExperimentSpec, caps: Caps, *, training_images: i
     wanted = (training_images + spec.count_noise_images(mean_class_size)) * bytes_an_image
     if wanted <= caps.training_bytes:
         return
+    if training_images * bytes_an_image > caps.training_bytes:
+        message = f"needs {training_images * bytes_an_image:,} bytes without any noise; this server allows {caps.training_bytes:,}"
+        raise InvalidSpec([FieldError("dataset", message, "Use fewer images, or pack them at a smaller image_size.")])
     room = (caps.training_bytes / bytes_an_image - training_images) / mean_class_size
     largest = math.floor(max(0.0, room) * 100) / 100
     message = f"makes {wanted:,} bytes of training images a cell; this server allows {caps.training_bytes:,}"
@@ -224,6 +233,7 @@ def _over_caps(spec: ExperimentSpec, caps: Caps) -> Iterator[FieldError]:
         ("executions", spec.executions, caps.executions),
         ("image_size", spec.image_size, caps.image_size),
         ("noise.quantity", quantity, caps.quantity),
+        ("training.batch_size", spec.training.batch_size, caps.batch_pixels // spec.image_size**2),
     ]
     for field, value, cap in asked:
         if value > cap:

@@ -93,7 +93,7 @@ def _broker(wakeups: Wakeups) -> str:
     try:
         wakeups.waiting(TRAIN)
     except BrokerAway:
-        return "does not answer; work still starts, but up to half a minute late"
+        return "does not answer; what waits starts within half a minute of its return"
     return OK
 
 

@@ -11,7 +11,7 @@ from noisegate.store import datasets, executions, experiments
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import Outcome
 from noisegate.store.leases import Lease
-from noisegate.store.models import ModelFiles
+from noisegate.store.models import ModelDigests
 from noisegate.store.tables import Dataset, Execution, Experiment
 
 LEASE_SECONDS = 30.0
@@ -166,6 +166,6 @@ def manifest(execution: Execution, holdout_accuracy: float | None = 0.7) -> Mode
     )
 
 
-def model_files(number: int) -> ModelFiles:
+def model_files(number: int) -> ModelDigests:
     """Three digests that no other number gives; no files lie behind them."""
-    return ModelFiles(digest(10 * number), digest(10 * number + 1), digest(10 * number + 2))
+    return ModelDigests(digest(10 * number), digest(10 * number + 1), digest(10 * number + 2))

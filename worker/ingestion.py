@@ -1,6 +1,7 @@
 """One ingestion from claim to rows: read the source, pack it, put the arrays, record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,7 +18,7 @@ from noisegate.store.datasets import Packed
 from noisegate.store.leases import Lease, LeaseLost, renew
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset
-from worker.lease import Draining, Forfeited, Heartbeat
+from worker.lease import DATABASE_AWAY, Draining, Forfeited, Heartbeat, draining
 from worker.problems import problem_of
 from worker.resources import Resources
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 def ingest_one(resources: Resources, dataset_id: str) -> None:
     """Claim this dataset, or if it is taken the one that has waited longest, and bring it to its end: ready or failed."""
     settings = resources.settings
+    if draining.is_set():
+        return  # the row stays for another worker, whose reaper will find it
     with resources.sessions.begin() as session:
         claimed = None
         for wanted in (dataset_id, None):
@@ -45,12 +48,14 @@ def ingest_one(resources: Resources, dataset_id: str) -> None:
         resources.wakeups.ingest(dataset.id)
     except (Forfeited, LeaseLost):
         log.warning("ingestion_forfeited", dataset=dataset.id)
+    except DATABASE_AWAY:
+        log.exception("ingestion_left_to_the_reaper", dataset=dataset.id)
     except Exception as error:
         # Bad archives and full disks end here, and so does what nobody foresaw: the dataset fails and says why.
         log.warning("ingestion_failed", dataset=dataset.id, exc_info=not isinstance(error, NoisegateError))
         with resources.sessions.begin() as session:
             datasets.record_failed(session, lease, problem_of(error))
-        _discard_upload(resources, dataset)
+        _discard_upload_of(resources, dataset)
 
 
 def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
@@ -73,10 +78,13 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
         artefacts.scratch() as folder,
         Heartbeat(resources.sessions, [lease], beat, seconds=settings.heartbeat_seconds) as heartbeat,
     ):
+        heartbeat.check()
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         packed = pack(_members(resources, dataset, folder), dataset.image_size, folder, note, limits)
         heartbeat.check()
-        _record(resources, dataset, lease, packed)
+        digests = [artefacts.seal(file) for file in (packed.images_path, packed.labels_path)]
+        heartbeat.persist(partial(_record, resources, dataset, lease, packed, digests))
+    _discard_upload_of(resources, dataset)
 
 
 def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Skipped]:
@@ -103,9 +111,11 @@ def archive_limits(settings: Settings) -> ArchiveLimits:
     )
 
 
-def _record(resources: Resources, dataset: Dataset, lease: Lease, packed: PackedDataset) -> None:
-    images_digest = resources.artefacts.put_file(packed.images_path)
-    labels_digest = resources.artefacts.put_file(packed.labels_path)
+def _record(
+    resources: Resources, dataset: Dataset, lease: Lease, packed: PackedDataset, digests: Sequence[str]
+) -> None:
+    """Put the arrays where their digests are looked for and enter them, while nobody else may remove them."""
+    images_digest, labels_digest = digests
     found = Packed(
         classes=list(packed.classes),
         counts={split: dict(counts) for split, counts in packed.counts.items()},
@@ -117,17 +127,30 @@ def _record(resources: Resources, dataset: Dataset, lease: Lease, packed: Packed
         labels_digest=labels_digest,
         licence=LICENCES.get(dataset.source),
     )
-    with resources.sessions.begin() as session:
-        ready = datasets.record_ready(session, lease, found)
-    log.info("ingestion_ready", dataset=dataset.id, same_as=ready.id, images=packed.train_count + packed.test_count)
-    _discard_upload(resources, dataset)
+    try:
+        with resources.sessions.begin() as session:
+            datasets.lock_digest(session, packed.content_hash)
+            for file, digest in ((packed.images_path, images_digest), (packed.labels_path, labels_digest)):
+                if file.exists():  # not so when the database went away after an earlier try
+                    resources.artefacts.place(file, digest)
+            ready = datasets.record_ready(session, lease, found)
+    except LeaseLost:
+        with resources.sessions.begin() as session:
+            datasets.lock_digest(session, packed.content_hash)
+            for digest in datasets.unreferenced(session, digests):
+                resources.artefacts.delete(digest)
+        raise
+    log.info("ingestion_ready", dataset=dataset.id, answers_as=ready.id, images=packed.train_count + packed.test_count)
 
 
-def _discard_upload(resources: Resources, dataset: Dataset) -> None:
+def _discard_upload_of(resources: Resources, dataset: Dataset) -> None:
+    if dataset.upload_digest is not None:
+        discard_upload(resources, dataset.upload_digest)
+
+
+def discard_upload(resources: Resources, upload_digest: str) -> None:
     """The archive has served; it goes, unless the same bytes wait to be ingested at another size."""
-    if dataset.upload_digest is None:
-        return
     with resources.sessions.begin() as session:
-        datasets.lock_upload(session, dataset.upload_digest)
-        if not datasets.upload_in_use(session, dataset.upload_digest):
-            resources.artefacts.delete(dataset.upload_digest)
+        datasets.lock_digest(session, upload_digest)
+        if not datasets.upload_in_use(session, upload_digest):
+            resources.artefacts.delete(upload_digest)

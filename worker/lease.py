@@ -14,6 +14,9 @@ from noisegate.store.sessions import Sessions
 
 log = structlog.get_logger(__name__)
 
+# The database is away, restarting, or read-only after a failover: worth trying again.
+DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
+
 # Set in a child process when the worker is asked to end; see worker.draining.
 draining = threading.Event()
 
@@ -77,6 +80,20 @@ class Heartbeat:
         if not self._held:
             raise Forfeited
 
+    def persist(self, write: Callable[[], None]) -> None:
+        """Do a write, and if the database is away again with every beat, for as long as the claims may hold.
+
+        Raises:
+            Draining, Cancelled, Forfeited: before the database came back.
+        """
+        while True:
+            try:
+                return write()
+            except DATABASE_AWAY as error:
+                log.warning("write_postponed", error=str(error.orig))
+            draining.wait(self._seconds)
+            self.check()
+
     def _beat(self) -> None:
         while not self._ended.wait(self._seconds):
             for lease in list(self._held):
@@ -86,5 +103,8 @@ class Heartbeat:
                 except LeaseLost:
                     log.warning("lease_lost", id=lease.id, attempt=lease.attempt)
                     self._held.remove(lease)
-                except sa.exc.OperationalError as error:
+                except DATABASE_AWAY as error:
                     log.warning("renewal_postponed", id=lease.id, error=str(error.orig))
+                except Exception:
+                    # A thread that ended here would lose the lease in silence; the next beat may do better.
+                    log.exception("renewal_failed", id=lease.id)

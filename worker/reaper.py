@@ -2,12 +2,13 @@
 
 import threading
 
-import sqlalchemy as sa
 import structlog
 from kombu.exceptions import OperationalError
 
 from noisegate.store import datasets, executions
 from noisegate.store.wakeups import INGEST, TRAIN
+from worker.ingestion import discard_upload
+from worker.lease import DATABASE_AWAY
 from worker.resources import Resources
 
 log = structlog.get_logger(__name__)
@@ -40,27 +41,32 @@ class Reaper(threading.Thread):
         while not self._stopped.wait(self._resources.settings.reaper_seconds):
             try:
                 look(self._resources)
-            except (sa.exc.OperationalError, OperationalError) as error:
+            except (*DATABASE_AWAY, OperationalError) as error:
                 log.warning("reaper_postponed", error=str(error))
+            except Exception:
+                # Whatever it is: without a reaper lost work would stay lost, so the next look comes all the same.
+                log.exception("reaper_failed")
 
 
 def look(resources: Resources) -> None:
     """One look at everything.
 
     Raises:
-        sqlalchemy.exc.OperationalError: the database is away.
+        sqlalchemy.exc.DBAPIError: the database is away.
         kombu.exceptions.OperationalError: the broker is away.
     """
     settings, wakeups = resources.settings, resources.wakeups
     with resources.sessions.begin() as session:
         reaped = executions.reap(session, max_losses=settings.max_losses, error=WORKER_LOST)
         ingestions = datasets.reap(session, max_losses=settings.max_losses, error=WORKER_LOST)
-    if any(vars(reaped).values()) or ingestions:
-        log.warning("leases_reaped", **vars(reaped), ingestions=ingestions)
+    if any(vars(reaped).values()) or any(vars(ingestions).values()):
+        log.warning("leases_reaped", **vars(reaped), ingestions=vars(ingestions))
     for id in reaped.requeued:
         wakeups.train(id)
-    for id in ingestions:
+    for id in ingestions.waiting:
         wakeups.ingest(id)
+    for digest in ingestions.uploads_of_failed:
+        discard_upload(resources, digest)
     _wake_overdue(resources)
     if left := resources.artefacts.sweep_scratch(settings.scratch_seconds):
         log.warning("scratch_swept", folders=left)

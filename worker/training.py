@@ -1,8 +1,8 @@
 """One claim from rows to rows: load, train, export, record. No transaction is open while training."""
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -10,6 +10,7 @@ import torch
 from billiard.process import current_process
 from sqlalchemy.orm import Session
 
+from noisegate.errors import StorageFull
 from noisegate.learning.executions import CellData, ExecutionOutcome, PreparedCell, prepare_cell, run_executions
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.training import Diverged, Progress
@@ -21,7 +22,7 @@ from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.packed import open_packed
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset, Execution
-from worker.lease import Cancelled, Draining, Forfeited, Heartbeat, draining
+from worker.lease import DATABASE_AWAY, Cancelled, Draining, Heartbeat, Stop, draining
 from worker.problems import problem_of
 from worker.resources import Resources
 
@@ -41,39 +42,65 @@ class Claimed:
         return ExperimentSpec.model_validate(self.executions[0].cell.spec)
 
     @property
+    def ids(self) -> list[str]:
+        return [lease.id for lease in self.leases]
+
+    @property
     def seeds(self) -> list[int]:
         return [execution.seed for execution in self.executions]
 
 
+class NoDevice(Exception):
+    """A GPU is asked for and this process finds none."""
+
+
+# Trouble of this machine rather than of the work: another worker may not have it.
+_ENVIRONMENT = (OSError, StorageFull, MemoryError, NoDevice, torch.AcceleratorError)
+
+
 def train_oldest(resources: Resources) -> None:
     """Claim the executions that have waited longest, train them, and record what came of each."""
-    settings = resources.settings
-    if draining.is_set():
-        return  # the row stays for another worker, whose reaper will find it
-    with resources.sessions.begin() as session:
-        granted = executions.claim(
-            session, owner=resources.owner, lease_seconds=settings.lease_seconds, capacity=settings.claim_capacity
-        )
-    if not granted:
-        return
-    claimed = Claimed([execution for execution, _ in granted], [lease for _, lease in granted], {})
-    log.info("claimed", executions=[lease.id for lease in claimed.leases], attempt=claimed.leases[0].attempt)
+    claimed = None if draining.is_set() else _claim(resources)
+    if claimed is None:
+        return  # whatever waits stays for another worker, whose reaper will find it
+    log.info("claimed", executions=claimed.ids, attempt=claimed.leases[0].attempt)
     try:
         _train(resources, claimed)
-    except Draining:
-        for lease in claimed.leases:
-            _write(resources, lease, executions.release)
-        resources.wakeups.train(claimed.leases[0].id, count=len(claimed.leases))
-    except Cancelled:
-        for lease in claimed.leases:
-            _write(resources, lease, executions.record_cancelled)
-    except Forfeited:
-        log.warning("forfeited", executions=[lease.id for lease in claimed.leases])
+    except Stop as stop:
+        _stop(resources, claimed, stop)
+    except DATABASE_AWAY:
+        log.exception("left_to_the_reaper", executions=claimed.ids)
     except Exception as error:
-        # Whatever it is, the same input would meet it again: the execution fails and says why, the worker goes on.
-        log.exception("execution_failed", executions=[lease.id for lease in claimed.leases])
         for lease in claimed.leases:
-            _fail(resources, lease, problem_of(error))
+            _give_up(resources, lease, error)
+    with resources.sessions.reading() as session:
+        waiting = executions.any_waiting(session)
+    if waiting:
+        # One message in, one message out: as many stay under way as were sent at first.
+        resources.wakeups.train(claimed.ids[0])
+
+
+def _claim(resources: Resources) -> Claimed | None:
+    settings = resources.settings
+    granted = None
+    while granted is None:
+        with resources.sessions.begin() as session:
+            granted = executions.claim(
+                session,
+                owner=resources.owner,
+                lease_seconds=settings.lease_seconds,
+                capacity=settings.claim_capacity,
+            )
+    return Claimed([execution for execution, _ in granted], [lease for _, lease in granted], {}) if granted else None
+
+
+def _stop(resources: Resources, claimed: Claimed, stop: Stop) -> None:
+    """The work was asked to end: the rows are given back or cancelled; a lost one is somebody else's."""
+    log.info("stopped", executions=claimed.ids, reason=type(stop).__name__)
+    changes = {Draining: executions.release, Cancelled: executions.record_cancelled}
+    for lease in claimed.leases:
+        if (change := changes.get(type(stop))) is not None:
+            _write(resources, lease, change)
 
 
 def _train(resources: Resources, claimed: Claimed) -> None:
@@ -98,22 +125,48 @@ def _train(resources: Resources, claimed: Claimed) -> None:
         device = choose_device(settings)
         results = run_executions(cell, claimed.seeds, between_batches=heartbeat.check, on_epoch=note, device=device)
         for execution, lease, result in zip(claimed.executions, claimed.leases, results, strict=True):
-            if isinstance(result, Diverged):
-                _fail(resources, lease, _divergence(result))
-            else:
-                _record(resources, execution, lease, cell, result)
+            _end(resources, heartbeat, execution, lease, cell, result)
+
+
+def _end(
+    resources: Resources,
+    heartbeat: Heartbeat,
+    execution: Execution,
+    lease: Lease,
+    cell: PreparedCell,
+    result: ExecutionOutcome | Diverged,
+) -> None:
+    """Bring one execution to its end; what goes wrong with it is no concern of those that were trained beside it."""
+    if isinstance(result, Diverged):
+        heartbeat.persist(partial(_fail, resources, lease, _divergence(result)))
+        return
+    try:
+        heartbeat.persist(partial(_record, resources, execution, lease, cell, result))
+    except (Stop, *DATABASE_AWAY):
+        raise
+    except Exception as error:
+        _give_up(resources, lease, error)
+
+
+def _give_up(resources: Resources, lease: Lease, error: Exception) -> None:
+    """Trouble of this machine: note it and let the lease run out, so that another may try. Any other: it would come again."""
+    log.error("execution_failed", execution=lease.id, exc_info=error)
+    if isinstance(error, _ENVIRONMENT):
+        _write(resources, lease, partial(executions.note_trouble, error=problem_of(error)))
+    else:
+        _fail(resources, lease, problem_of(error))
 
 
 def choose_device(settings: Settings) -> str:
     """ "cpu", or the GPU that belongs to this process of the pool.
 
     Raises:
-        RuntimeError: a GPU is asked for and there is none.
+        NoDevice: a GPU is asked for and there is none.
     """
     if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if not torch.cuda.is_available():
-        raise RuntimeError("NOISEGATE_DEVICE is cuda, but PyTorch finds no CUDA device")
+        raise NoDevice("NOISEGATE_DEVICE is cuda, but PyTorch finds no CUDA device")
     number = getattr(current_process(), "index", 0)
     return f"cuda:{number % torch.cuda.device_count()}"
 
@@ -136,30 +189,31 @@ def _record(
 ) -> None:
     """The result and, if its cell keeps it, the model, in one transaction; no file stays that no row names.
 
-    Files are put and removed under the experiment's lock: a worker whose lease was lost may hold the very bytes that its
-    successor is about to register.
+    Files are put and removed under one lock: a worker whose lease was lost, or another experiment with the same spec, may
+    hold the very bytes that this one is about to register.
     """
     exported = _export(resources, execution, cell, outcome)
     doubtful: list[str] = []
     try:
         with resources.sessions.begin() as session:
             experiments.lock(session, execution.experiment_id)
+            models.lock_files(session)
             if exported:
                 parts = (exported.weights, _json(exported.manifest), exported.onnx)
                 doubtful.extend(resources.artefacts.put_bytes(part) for part in parts)
-                keep, files = cell.spec.keep_models, models.ModelFiles(*doubtful)
+                keep, files = cell.spec.keep_models, models.ModelDigests(*doubtful)
                 doubtful += models.register(session, execution.id, files, exported.manifest, keep=keep)
             executions.record_success(session, lease, _outcome(outcome))
     except LeaseLost:
         log.warning("result_refused", execution=lease.id, attempt=lease.attempt)
     finally:
-        _discard_unnamed(resources, execution.experiment_id, doubtful)
+        _discard_unnamed(resources, doubtful)
 
 
-def _discard_unnamed(resources: Resources, experiment_id: str, digests: Sequence[str]) -> None:
+def _discard_unnamed(resources: Resources, digests: Sequence[str]) -> None:
     if digests:
         with resources.sessions.begin() as session:
-            experiments.lock(session, experiment_id)
+            models.lock_files(session)
             for digest in models.unreferenced(session, digests):
                 resources.artefacts.delete(digest)
 
@@ -197,13 +251,13 @@ def _outcome(outcome: ExecutionOutcome) -> executions.Outcome:
     )
 
 
-@functools.lru_cache(maxsize=8)
+@lru_cache(maxsize=8)
 def _device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
 
 
 def _fail(resources: Resources, lease: Lease, problem: dict[str, Any]) -> None:
-    _write(resources, lease, functools.partial(executions.record_failure, error=problem))
+    _write(resources, lease, partial(executions.record_failure, error=problem))
 
 
 def _write(resources: Resources, lease: Lease, change: Callable[[Session, Lease], object]) -> None:

@@ -188,13 +188,14 @@ def predict(
     mean: Float32[np.ndarray, "size size 3"],
     images: UInt8[np.ndarray, "n size size 3"],
     device: str = "cpu",
-    batch_size: int = 500,
+    batch_pixels: int = 500 * 32**2,
 ) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
-    """Logits and features of `images` (0 … 255), in float32, `batch_size` at a time. `module` stays where it is."""
+    """Logits and features of `images` (0 … 255), in float32, a batch of so many pixels at a time. `module` stays."""
     assert len(images) > 0
     there = copy.deepcopy(module).to(device).eval()
     mean_there = torch.from_numpy(mean).to(device)
     parts = []
+    batch_size = max(1, batch_pixels // images.shape[1] ** 2)
     with _exact():
         for start in range(0, len(images), batch_size):
             batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)

@@ -72,6 +72,7 @@ class Artefacts:
             target = self.path(digest)
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
+            _sync_folder(target.parent)
 
     def delete(self, digest: str) -> None:
         """Remove the file, if it is there."""
@@ -102,6 +103,15 @@ class Artefacts:
             yield folder
         finally:
             shutil.rmtree(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a new name in the folder survive a power cut: a database elsewhere may be about to name it."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _touched(folder: Path) -> float:

@@ -46,8 +46,9 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
         Conflict: another dataset has this name.
     """
     if upload_digest is not None:
-        lock_upload(session, upload_digest)
+        lock_digest(session, upload_digest)
     if (known := _same_source(session, source, image_size, upload_digest)) is not None:
+        _also_called(session, known, name)
         return Registered(known, created=False)
     if (holder := session.scalar(sa.select(Dataset).where(_alive(), Dataset.name == name))) is not None:
         remedy = "Choose another name, or delete that dataset."
@@ -58,13 +59,23 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
     return Registered(dataset, created=True)
 
 
-def lock_upload(session: Session, upload_digest: str) -> None:
-    """One transaction at a time decides over an archive: whether to bring it in, or to remove it.
+def lock_digest(session: Session, digest: str) -> None:
+    """One transaction at a time decides over an archive's or a content's files: whether to bring them in, or remove them.
 
     SQLite has one writer at a time anyway; on PostgreSQL this waits for the others.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(sa.select(sa.func.pg_advisory_xact_lock(int(upload_digest[:15], base=16))))
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(int(digest[:15], base=16))))
+
+
+def _also_called(session: Session, known: Dataset, name: str) -> None:
+    """Give a ready dataset another name, if it is free: the same archive was sent again under it."""
+    taken = session.scalars(sa.select(Dataset.id).where(_alive(), Dataset.name == name)).first()
+    if known.state is DatasetState.READY and taken is None:
+        other = Dataset(name=name, source=known.source, image_size=known.image_size, state=DatasetState.READY)
+        other.same_as, other.finished_at = known.id, utc_now()
+        session.add(other)
+        session.flush()
 
 
 def _same_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
@@ -157,30 +168,41 @@ def release(session: Session, lease: Lease) -> None:
 
 
 def upload_in_use(session: Session, upload_digest: str) -> bool:
-    """Whether a dataset still waits to be ingested from this archive; for a caller that holds `lock_upload`."""
+    """Whether a dataset still waits to be ingested from this archive; for a caller that holds its lock."""
     query = sa.select(Dataset.id).where(Dataset.upload_digest == upload_digest, Dataset.state == DatasetState.INGESTING)
     return session.scalars(query).first() is not None
 
 
-def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> list[str]:
-    """Take lost leases away: ingestions lost too often fail with `error`, the others wait again. Answers the latter's ids."""
-    lost = session.execute(
-        sa.select(Dataset.id, Dataset.losses)
+@dataclass(frozen=True)
+class Reaped:
+    """What a look for lost leases found: ids that wait again, and the archives of ingestions given up."""
+
+    waiting: list[str]
+    uploads_of_failed: list[str]
+
+
+def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> Reaped:
+    """Take lost leases away: ingestions lost too often fail with `error`, the others wait again."""
+    lost = session.scalars(
+        sa.select(Dataset)
         .where(Dataset.state == DatasetState.INGESTING, leases.expired(Dataset))
+        .order_by(Dataset.id)
         .with_for_update(skip_locked=True)
     ).all()
-    waiting = []
-    for id, losses in lost:
-        failing = losses + 1 >= max_losses
-        changes = {"state": DatasetState.FAILED, "error": error, "finished_at": utc_now()} if failing else {}
-        session.execute(
-            sa.update(Dataset)
-            .where(Dataset.id == id)
-            .values(owner=None, lease_until=None, losses=losses + 1, woken_at=seconds_now(), **changes)
-        )
-        if not failing:
-            waiting.append(id)
-    return waiting
+    for dataset in lost:
+        dataset.lease_until = None
+        dataset.losses += 1
+        if dataset.losses >= max_losses:
+            dataset.state, dataset.error, dataset.finished_at = DatasetState.FAILED, error, utc_now()
+        else:
+            dataset.owner = None
+            session.execute(sa.update(Dataset).where(Dataset.id == dataset.id).values(woken_at=seconds_now()))
+    session.flush()
+    failed = [dataset for dataset in lost if dataset.state is DatasetState.FAILED]
+    return Reaped(
+        waiting=[dataset.id for dataset in lost if dataset not in failed],
+        uploads_of_failed=[dataset.upload_digest for dataset in failed if dataset.upload_digest],
+    )
 
 
 def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
@@ -194,8 +216,16 @@ def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
     return session.scalars(statement).all()
 
 
-def delete(session: Session, dataset_id: str) -> list[str]:
-    """Remove the dataset, and the other names of it. Answers the digests of files that no row needs any more.
+@dataclass(frozen=True)
+class Deleted:
+    """What a deleted dataset leaves: files that may go once `unreferenced` says so, under the content's lock."""
+
+    content_hash: str | None
+    digests: list[str]
+
+
+def delete(session: Session, dataset_id: str) -> Deleted:
+    """Remove the dataset, and the other names of it.
 
     Raises:
         NotFound: no such dataset.
@@ -207,12 +237,19 @@ def delete(session: Session, dataset_id: str) -> list[str]:
         raise Conflict(f"experiments use dataset {dataset.id}", field="dataset", remedy=remedy)
     if dataset.state is DatasetState.INGESTING:
         raise Conflict(f"dataset {dataset.id} is being ingested", remedy="Wait until it is ready or has failed.")
-    digests = [digest for digest in (dataset.images_digest, dataset.labels_digest) if digest]
     session.execute(sa.delete(Dataset).where(Dataset.same_as == dataset.id))
     session.delete(dataset)
     session.flush()
-    in_use = sa.select(Dataset.id).where(sa.or_(Dataset.images_digest.in_(digests), Dataset.labels_digest.in_(digests)))
-    return [] if session.scalars(in_use).first() else digests
+    return Deleted(
+        dataset.content_hash, [digest for digest in (dataset.images_digest, dataset.labels_digest) if digest]
+    )
+
+
+def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
+    """Those of `digests` that no dataset has; for a caller that holds the content's lock."""
+    columns = (Dataset.images_digest, Dataset.labels_digest)
+    used = {digest for column in columns for digest in session.scalars(sa.select(column).where(column.in_(digests)))}
+    return [digest for digest in digests if digest not in used]
 
 
 def _alive() -> sa.ColumnElement[bool]:

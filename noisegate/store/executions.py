@@ -14,7 +14,7 @@ from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
-from noisegate.store.states import State
+from noisegate.store.states import EXECUTION_MOVES, State
 from noisegate.store.tables import Cell, Execution, Experiment, utc_now
 
 
@@ -41,27 +41,35 @@ class Reaped:
     cancelled: list[str]
 
 
-def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) -> list[tuple[Execution, Lease]]:
-    """Claim what has waited longest: up to `capacity` executions, all of one cell.
+def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) -> list[tuple[Execution, Lease]] | None:
+    """Claim what has waited longest: up to `capacity` executions, all of one cell. Nothing waits: an empty list.
+
+    None means that other workers were faster: ask again, in a transaction of its own. (This one holds the lock of an
+    experiment, and nobody takes a second.)
 
     Within an experiment every cell gets its first execution before any gets its second, so that a table fills evenly.
     """
-    while (oldest := _oldest_waiting(session)) is not None:
-        cell_id, experiment_id = oldest
-        experiments.lock(session, experiment_id)
-        candidates = session.scalars(
-            sa.select(Execution.id)
-            .where(Execution.cell_id == cell_id, leases.waiting(Execution))
-            .order_by(Execution.position)
-            .limit(capacity)
-        ).all()
-        changes = {"state": State.RUNNING, "started_at": utc_now(), "epochs_done": 0, "error": None}
-        granted = leases.claim(session, Execution, candidates, owner=owner, lease_seconds=lease_seconds, **changes)
-        if granted:
-            experiments.settle(session, experiment_id)
-            return _with_rows(session, granted)
-        # Another worker took them while this one waited for the lock: look again.
-    return []
+    if (oldest := _oldest_waiting(session)) is None:
+        return []
+    cell_id, experiment_id = oldest
+    experiments.lock(session, experiment_id)
+    candidates = session.scalars(
+        sa.select(Execution.id)
+        .where(Execution.cell_id == cell_id, leases.waiting(Execution))
+        .order_by(Execution.position)
+        .limit(capacity)
+    ).all()
+    changes = {"state": State.RUNNING, "started_at": utc_now(), "epochs_done": 0, "error": None}
+    granted = leases.claim(session, Execution, candidates, owner=owner, lease_seconds=lease_seconds, **changes)
+    if not granted:
+        return None
+    experiments.settle(session, experiment_id)
+    return _with_rows(session, granted)
+
+
+def any_waiting(session: Session) -> bool:
+    """Whether there is anything to claim."""
+    return _oldest_waiting(session) is not None
 
 
 def _oldest_waiting(session: Session) -> tuple[str, str] | None:
@@ -110,45 +118,61 @@ def record_cancelled(session: Session, lease: Lease) -> Experiment:
     return _end(session, lease, state=State.CANCELLED)
 
 
+def note_trouble(session: Session, lease: Lease, error: dict[str, Any]) -> None:
+    """Say why a lease is about to run out: trouble of the worker's machine, which another worker may not have.
+
+    Raises:
+        LeaseLost: another worker has taken over.
+    """
+    leases.write(session, Execution, lease, error=error)
+
+
 def release(session: Session, lease: Lease) -> None:
     """Give the execution back, to be started again by anyone; not counted as a loss."""
     experiment = experiments.lock(session, session.get_one(Execution, lease.id).experiment_id)
     state = State.CANCELLED if experiment.state is State.CANCELLING else State.QUEUED
-    changes = {"owner": None, "lease_until": None, "epochs_done": 0, "started_at": None}
+    ended = utc_now() if state.terminal else None
+    changes = {"owner": None, "lease_until": None, "epochs_done": 0, "started_at": None, "finished_at": ended}
     leases.write(session, Execution, lease, state=state, woken_at=seconds_now(), **changes)
     experiments.settle(session, experiment.id)
 
 
 def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> Reaped:
-    """Take lost leases away: executions of cancelled experiments end, those lost too often fail with `error`, others wait again."""
+    """Take lost leases away: executions of cancelled experiments end, those lost too often fail, others wait again.
+
+    One that fails keeps the trouble that its last worker noted (`note_trouble`); without any, `error` is its reason.
+    """
     lost = session.execute(
-        sa.select(Execution.id, Execution.experiment_id, Execution.losses)
+        sa.select(Execution.id, Execution.experiment_id, Execution.losses, Execution.error)
         .where(Execution.state == State.RUNNING, leases.expired(Execution))
         .order_by(Execution.experiment_id)
     )
     found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
-    for id, experiment_id, losses in lost.all():
+    for id, experiment_id, losses, known_error in lost.all():
         experiment = experiments.lock(session, experiment_id)
         target = _after_loss(experiment.state, losses + 1, max_losses)
-        if _take_away(session, id, losses + 1, target, error):
+        if _take_away(session, id, losses + 1, target, known_error, error):
             found[target].append(id)
             experiments.settle(session, experiment_id)
     return Reaped(found[State.QUEUED], found[State.FAILED], found[State.CANCELLED])
 
 
-def _take_away(session: Session, id: str, losses: int, target: State, error: dict[str, Any]) -> bool:
+def _take_away(
+    session: Session, id: str, losses: int, target: State, known_error: dict[str, Any] | None, error: dict[str, Any]
+) -> bool:
     """Answers whether the lease was still lost when the row was touched: its holder may have come back."""
     statement = (
         sa.update(Execution)
         .where(Execution.id == id, Execution.state == State.RUNNING, leases.expired(Execution))
         .values(
             state=target,
-            owner=None,
+            # One that fails keeps its worker's name: the reason stands in that worker's log.
+            owner=Execution.owner if target is State.FAILED else None,
             lease_until=None,
             losses=losses,
             woken_at=seconds_now(),
             epochs_done=0,
-            error=error if target is State.FAILED else None,
+            **({"error": known_error or error} if target is State.FAILED else {}),
             finished_at=utc_now() if target.terminal else None,
         )
         .returning(Execution.id)
@@ -163,6 +187,7 @@ def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[
         .where(leases.overdue(Execution, wakeup_seconds))
         .order_by(Execution.experiment_id, Execution.position)
         .limit(limit)
+        .with_for_update(skip_locked=True)
     )
     statement = sa.update(Execution).where(Execution.id.in_(chosen)).values(woken_at=seconds_now())
     return session.scalars(statement.returning(Execution.id)).all()
@@ -186,6 +211,7 @@ def of_experiment(session: Session, experiment_id: str) -> Sequence[Execution]:
 
 def _end(session: Session, lease: Lease, **changes: object) -> Experiment:
     experiment = experiments.lock(session, session.get_one(Execution, lease.id).experiment_id)
+    assert changes["state"] in EXECUTION_MOVES[State.RUNNING]
     leases.write(session, Execution, lease, lease_until=None, finished_at=utc_now(), **changes)
     return experiments.settle(session, experiment.id)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from noisegate.errors import Conflict, FieldError, InvalidSpec, NotFound, NotReady
 from noisegate.seeds import derive_seed
@@ -61,7 +61,7 @@ def create(session: Session, planned: Plan) -> Experiment:
     """The experiment's row and, queued, those of all its cells and executions."""
     spec = planned.spec
     experiment = Experiment(
-        name=spec.name or f"{planned.dataset.name}: {len(planned.cells)} cells",
+        name=spec.name or f"{planned.dataset.name[:150]}: {len(planned.cells)} cells",
         spec=spec.model_dump(mode="json"),
         dataset_id=planned.dataset.id,
     )
@@ -100,7 +100,8 @@ def get(session: Session, experiment_id: str) -> Experiment:
 
 def page(session: Session, *, state: State | None, cursor: str | None, limit: int) -> Page[Experiment]:
     """Newest first."""
-    query = sa.select(Experiment).options(selectinload(Experiment.cells))
+    cells = selectinload(Experiment.cells).load_only(Cell.position, Cell.point, Cell.experiment_id)
+    query = sa.select(Experiment).options(cells, joinedload(Experiment.dataset))
     if state is not None:
         query = query.where(Experiment.state == state)
     return page_of(session, query, Experiment.id, cursor=cursor, limit=limit)

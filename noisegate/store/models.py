@@ -12,10 +12,12 @@ from noisegate.store.pages import Page, page_of
 from noisegate.store.tables import Alias, Cell, Execution, Model
 
 DEFAULT_ALIAS = "default"
+# Any number that no other lock of ours has: those on digests are far larger, but for one in 2⁴⁰.
+_FILES_LOCK = 6_075_311
 
 
 @dataclass(frozen=True)
-class ModelFiles:
+class ModelDigests:
     """The digests of a model's three files."""
 
     weights_digest: str
@@ -24,6 +26,16 @@ class ModelFiles:
 
     def digests(self) -> list[str]:
         return list(vars(self).values())
+
+
+def lock_files(session: Session) -> None:
+    """One transaction at a time decides over models, their files and what aliases point at.
+
+    The same spec posted twice gives the same bytes: without this, one experiment's clean-up could remove the file that
+    another is about to name. SQLite has one writer at a time anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(_FILES_LOCK)))
 
 
 def worth_keeping(session: Session, cell_id: str, *, keep: str, holdout_accuracy: float | None, position: int) -> bool:
@@ -35,12 +47,12 @@ def worth_keeping(session: Session, cell_id: str, *, keep: str, holdout_accuracy
 
 
 def register(
-    session: Session, execution_id: str, files: ModelFiles, manifest: ModelManifest, *, keep: str
+    session: Session, execution_id: str, files: ModelDigests, manifest: ModelManifest, *, keep: str
 ) -> list[str]:
     """Enter a model, if its cell keeps it, and drop the one it replaces unless an alias points there.
 
-    Answers the digests that rows named until now; after the commit, those `unreferenced` may be deleted. The caller holds
-    the experiment's lock: two executions of one cell may come here together.
+    Answers the digests that rows named until now; those `unreferenced` after the commit may be deleted. The caller holds
+    `lock_files`, as two executions of one cell may come here together.
     """
     execution = session.get_one(Execution, execution_id)
     accuracy = manifest.holdout_accuracy
@@ -96,7 +108,7 @@ def publish_default(session: Session, experiment_id: str) -> None:
     """Point `default` at the experiment's best model by holdout accuracy, if nothing is `default` yet.
 
     Cells without a holdout are passed over: their models have no threshold, and choosing among them by the test set would
-    spoil it.
+    spoil it. The caller holds `lock_files`, as two experiments may succeed together.
     """
     if session.get(Alias, DEFAULT_ALIAS) is not None:
         return
@@ -118,6 +130,7 @@ def point_alias(session: Session, name: str, model_reference: str) -> Alias:
     Raises:
         NotFound: no such model.
     """
+    lock_files(session)
     model = get(session, model_reference)
     alias = session.get(Alias, name, with_for_update=True)
     if alias is None:

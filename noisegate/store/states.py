@@ -1,4 +1,4 @@
-"""The states, and every move between them. Nothing else in the project decides whether a move is legal."""
+"""The states, and every move between them. Whoever moves a row checks the move here."""
 
 from enum import StrEnum
 

@@ -64,6 +64,9 @@ class Wakeups:
                 return int(connection.default_channel.queue_declare(queue=QUEUES[task], passive=True).message_count)
             except ChannelError:
                 return 0  # Redis has no empty lists: a queue without messages does not exist.
+            except connection.recoverable_connection_errors as error:
+                # kombu translates what goes wrong while connecting, not what goes wrong afterwards.
+                raise OperationalError(str(error)) from error
 
     def _send(self, task: str, id: str, count: int) -> None:
         try:

@@ -99,9 +99,14 @@ def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> Da
 def delete_dataset(dataset_id: str, sessions: SessionsDep, artefacts: ArtefactsDep) -> None:
     """Delete a dataset that no experiment uses, and its files."""
     with sessions.begin() as session:
-        digests = datasets.delete(session, dataset_id)
-    for digest in digests:
-        artefacts.delete(digest)
+        deleted = datasets.delete(session, dataset_id)
+    if deleted.content_hash is None:
+        return
+    # An ingestion of the same content may be about to name these files: whoever holds the lock decides.
+    with sessions.begin() as session:
+        datasets.lock_digest(session, deleted.content_hash)
+        for digest in datasets.unreferenced(session, deleted.digests):
+            artefacts.delete(digest)
 
 
 @router.get(
@@ -140,7 +145,7 @@ async def _registered(request: Request, resources: Resources, name: str | None, 
     largest = resources.settings.caps.image_size
     if content_type == JSON:
         document = parse_json(await request.body(), SourceDocument)
-        size = _checked_size(document.image_size or image_size, largest)
+        size = _checked_size(image_size if document.image_size is None else document.image_size, largest)
         wanted = Wanted(document.name or name or document.source, document.source, size)
         return await run_in_threadpool(register, resources.sessions, wanted)
     size = _checked_size(image_size, largest)
@@ -171,7 +176,7 @@ def _register_upload(resources: Resources, wanted: Wanted, archive: Received) ->
         )
     except Exception:
         with resources.sessions.begin() as session:
-            datasets.lock_upload(session, archive.digest)
+            datasets.lock_digest(session, archive.digest)
             if not datasets.upload_in_use(session, archive.digest):
                 resources.artefacts.delete(archive.digest)
         raise

@@ -17,6 +17,9 @@ from service.errors import problems
 from service.experiments.schemas import ExecutionRead, ExperimentRead, PlanRead, SpecBody
 from service.schemas import POLL_SECONDS, Collection
 
+# More than a worker has processes. Whoever ends an execution wakes another as long as something waits.
+WAKEUPS = 64
+
 router = APIRouter(prefix="/experiments", tags=["experiments"])
 
 
@@ -45,7 +48,7 @@ def create_experiment(
         experiment = experiments.create(session, experiments.plan(session, spec, settings.caps))
         (answer,) = _read(session, [experiment])
     # After the answer: a broker that is away must not keep anyone waiting for what is safe in the database already.
-    background.add_task(wakeups.train, answer.id, count=answer.executions)
+    background.add_task(wakeups.train, answer.id, count=min(answer.executions, WAKEUPS))
     response.headers["Location"] = f"/experiments/{answer.id}"
     response.headers["Retry-After"] = POLL_SECONDS
     return answer

@@ -119,7 +119,10 @@ def estimated_finish(experiment: Experiment, share_done: float, now: datetime) -
     """When a running experiment ends if it goes on at the pace so far."""
     if experiment.state is not State.RUNNING or experiment.started_at is None or not 0 < share_done < 1:
         return None
-    return now + (now - experiment.started_at) * ((1 - share_done) / share_done)
+    try:
+        return now + (now - experiment.started_at) * ((1 - share_done) / share_done)
+    except OverflowError:
+        return None  # after the year 9999
 
 
 class PlannedCell(BaseModel):

@@ -254,7 +254,7 @@ def test_predictions_do_not_depend_on_batches_and_leave_the_module_alone() -> No
     original = copy.deepcopy(module.state_dict())
     images, _ = tinted_images(11, seed=3)
     mean = mean_image(images)
-    logits, features = predict(module, mean, images, batch_size=4)
+    logits, features = predict(module, mean, images, batch_pixels=4 * images.shape[1] ** 2)
     whole_logits, whole_features = predict(module, mean, images)
     assert logits.shape == (11, 3)
     assert features.shape == (11, 64)

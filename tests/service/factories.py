@@ -15,7 +15,7 @@ from noisegate.manifest import ModelManifest
 from noisegate.store import datasets, executions, experiments, models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.experiments import plan
-from noisegate.store.models import ModelFiles
+from noisegate.store.models import ModelDigests
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset
@@ -104,7 +104,7 @@ def served_model(
     with sessions.begin() as session:
         execution, lease = claim_one(session)
         described: ModelManifest = manifest(execution, holdout_accuracy)
-        files = ModelFiles(
+        files = ModelDigests(
             artefacts.put_bytes(f"weights of {execution.id}".encode()),
             artefacts.put_bytes(described.model_dump_json().encode()),
             artefacts.put_bytes(onnx_bytes(logits)),

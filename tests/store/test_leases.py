@@ -29,6 +29,7 @@ def test_a_claim_of_several_stays_within_one_cell(sessions: Sessions) -> None:
         factories.ready_dataset(session)
         factories.queued_experiment(session, factories.spec(executions=5))
         claimed = executions.claim(session, owner="gpu", lease_seconds=30, capacity=3)
+    assert claimed is not None
     assert [execution.position for execution, _ in claimed] == [0, 1, 2]
     assert len({execution.cell_id for execution, _ in claimed}) == 1
     assert {execution.state for execution, _ in claimed} == {State.RUNNING}
@@ -49,6 +50,8 @@ def test_threads_claim_each_execution_exactly_once(sessions: Sessions) -> None:
         while True:
             with sessions.begin() as session:
                 claimed = executions.claim(session, owner=owner, lease_seconds=30, capacity=2)
+            if claimed is None:
+                continue
             if not claimed:
                 return
             found.extend(lease.id for _, lease in claimed)
@@ -165,13 +168,13 @@ def test_ingestions_are_leased_alike(sessions: Sessions) -> None:
         assert claimed is not None
         zombie = claimed[1]
         assert datasets.claim(session, waiting.id, owner="other", lease_seconds=30) is None
-        assert datasets.reap(session, max_losses=2, error=PROBLEM) == [waiting.id]
+        assert datasets.reap(session, max_losses=2, error=PROBLEM).waiting == [waiting.id]
         again = datasets.claim(session, waiting.id, owner="w", lease_seconds=EXPIRED)
         assert again is not None
     with pytest.raises(LeaseLost), sessions.begin() as session:
         datasets.record_ready(session, zombie, factories.packed())
     with sessions.begin() as session:
-        assert datasets.reap(session, max_losses=2, error=PROBLEM) == []
+        assert datasets.reap(session, max_losses=2, error=PROBLEM).waiting == []
     with sessions.reading() as session:
         assert datasets.page(session, cursor=None, limit=9).items[0].error == PROBLEM
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import sqlalchemy as sa
 
 from noisegate.learning.executions import prepare_cell
 from noisegate.learning.export import export_model
@@ -89,15 +90,60 @@ def test_a_diverging_execution_fails_with_the_reason(resources: Resources) -> No
     assert "learning_rate" in execution.error["remedy"]
 
 
-def test_missing_files_fail_the_execution_not_the_worker(resources: Resources) -> None:
+def test_trouble_of_this_machine_is_noted_and_another_may_try(resources: Resources) -> None:
     experiment_id = _post(resources)
     for digest in _files(resources):
         resources.artefacts.delete(digest)
     train_oldest(resources)
     _, (execution,) = _rows(resources.sessions, experiment_id)
-    assert execution.state is State.FAILED
+    assert (execution.state, execution.owner) == (State.RUNNING, "test")
     assert execution.error is not None
-    assert "FileNotFoundError" in execution.error["detail"]
+    assert execution.error["detail"] == "FileNotFoundError: No such file or directory", "no path is told"
+    with resources.sessions.begin() as session:
+        lease = leases.Lease(execution.id, "test", execution.attempt)
+        leases.renew(session, Execution, lease, lease_seconds=-1)
+        assert executions.reap(session, max_losses=1, error={"code": "worker-lost"}).failed == [execution.id]
+    _, (execution,) = _rows(resources.sessions, experiment_id)
+    assert (execution.state, execution.owner) == (State.FAILED, "test")
+    assert execution.error is not None
+    assert execution.error["code"] == "unexpected", "the trouble noted, not merely that the lease ran out"
+
+
+def test_what_would_come_again_fails_the_execution_at_once(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_id = _post(resources)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ValueError("a line\nand another")
+
+    monkeypatch.setattr("worker.training.export_model", refuse)
+    train_oldest(resources)
+    _, (execution,) = _rows(resources.sessions, experiment_id)
+    assert execution.error is not None
+    assert (execution.state, execution.error["detail"]) == (State.FAILED, "ValueError: a line")
+
+
+def test_a_database_that_is_away_while_recording_loses_nothing(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_id = _post(resources)
+    record_success = executions.record_success
+    refusals: list[int] = []
+
+    def away_at_first(*arguments: Any) -> Any:
+        if len(refusals) < 2:
+            refusals.append(1)
+            raise sa.exc.OperationalError("UPDATE", {}, Exception("the database is restarting"))
+        return record_success(*arguments)
+
+    monkeypatch.setattr("worker.training.executions.record_success", away_at_first)
+    train_oldest(resources)
+    experiment, (execution,) = _rows(resources.sessions, experiment_id)
+    assert (experiment.state, execution.attempt, execution.losses) == (State.SUCCEEDED, 1, 0)
+    with resources.sessions.reading() as session:
+        default = models.get(session, "default")
+    assert resources.artefacts.path(default.onnx_digest).exists()
 
 
 def test_a_draining_worker_claims_nothing(resources: Resources) -> None:
