@@ -102,5 +102,7 @@ def test_noise_images_are_counted_in_mean_class_sizes() -> None:
     spec = parse_spec({"dataset": "d", "noise": NOISE | {"quantity": 5}})
     assert spec.count_noise_images(5000.0) == 25_000
     assert parse_spec({"dataset": "d"}).count_noise_images(5000.0) == 0
-    with pytest.raises(InvalidSpec, match="training images"):
+    with pytest.raises(InvalidSpec, match="without any noise"):
         check_training_bytes(spec, Caps(training_bytes=10**6), training_images=50_000, mean_class_size=5000.0)
+    with pytest.raises(InvalidSpec, match="training images"):
+        check_training_bytes(spec, Caps(training_bytes=160_000_000), training_images=50_000, mean_class_size=5000.0)

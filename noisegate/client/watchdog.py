@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 
 GRACE_SECONDS = 8.0
+KILL_SECONDS = 2.0
 POLL_SECONDS = 0.05
 
 
@@ -25,11 +26,17 @@ def main() -> None:
     for group in reversed(groups):
         _signal(os.kill, group, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
+    _wait_for_the_end(groups, deadline)
+    for group in groups:
+        _signal(os.killpg, group, signal.SIGKILL)
+    # Killed is not yet gone; and what we hold on to is to be held until they are.
+    _wait_for_the_end(groups, time.monotonic() + KILL_SECONDS)
+
+
+def _wait_for_the_end(groups: Iterable[int], deadline: float) -> None:
     # These are no children of ours, so their end cannot be awaited.
     while time.monotonic() < deadline and any(_exists(group) for group in groups):
         time.sleep(POLL_SECONDS)
-    for group in groups:
-        _signal(os.killpg, group, signal.SIGKILL)
 
 
 def _groups_at_the_end(lines: Iterable[str]) -> list[int]:

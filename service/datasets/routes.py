@@ -157,7 +157,7 @@ async def _registered(request: Request, resources: Resources, name: str | None, 
     else:
         raise unsupported(content_type, [*ARCHIVES, MULTIPART, JSON])
     async with receiving as archive:
-        wanted = Wanted(name or f"upload-{archive.digest[:12]}", "upload", size, archive.digest)
+        wanted = Wanted(name or f"upload-{archive.digest[:12]}-{size}", "upload", size, archive.digest)
         return await run_in_threadpool(_register_upload, resources, wanted, archive)
 
 

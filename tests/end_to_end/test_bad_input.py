@@ -88,7 +88,10 @@ def _archive_of(folder: Path, case: str) -> Path:
 def _zip_bomb(path: Path, pets: dict[str, bytes]) -> Path:
     """Two GiB of zeros in some two MB, as one image among honest ones."""
     write_archive(path, pets)
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("train/cat/x.png", "w") as member:
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("train/cat/x.png", "w", force_zip64=True) as member,
+    ):
         for _ in range(2 * GIB // 2**24):
             member.write(bytes(2**24))
     assert path.stat().st_size < 4 * 2**20

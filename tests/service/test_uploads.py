@@ -29,7 +29,7 @@ def test_an_upload_is_stored_registered_and_announced(
     found = answer.json()
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/datasets/{found['id']}"
-    assert (found["name"], found["source"], found["image_size"]) == (f"upload-{digest[:12]}", "upload", 16)
+    assert (found["name"], found["source"], found["image_size"]) == (f"upload-{digest[:12]}-16", "upload", 16)
     assert artefacts.read(digest) == body
     assert stored_files() == [artefacts.path(digest)]
     assert wakeups.waiting(INGEST) == 2  # the digits, and this
