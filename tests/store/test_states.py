@@ -21,6 +21,8 @@ def test_settling_makes_legal_moves_only(current: State, counts: dict[State, int
     present = {state for state, count in counts.items() if count}
     if not present:
         return
+    if State.CANCELLED in present and current in (State.QUEUED, State.RUNNING):
+        return  # executions are cancelled only once their experiment is cancelling
     target = settled_state(current, counts)
     if current is State.QUEUED and target.terminal:
         return  # an experiment whose executions have all ended has been running, or cancelling
