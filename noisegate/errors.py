@@ -103,10 +103,8 @@ class NotReady(Conflict):
     code = "not-ready"
     title = "Not ready yet"
 
-    def __init__(
-        self, detail: str, *, retry_after_seconds: int, field: str | None = None, remedy: str | None = None
-    ) -> None:
-        super().__init__(detail, field=field, remedy=remedy)
+    def __init__(self, detail: str, *, retry_after_seconds: int, field: str | None = None) -> None:
+        super().__init__(detail, field=field, remedy=f"Ask again in {retry_after_seconds} s.")
         self.retry_after_seconds = retry_after_seconds
 
 

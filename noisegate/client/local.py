@@ -59,12 +59,16 @@ def running(
     """
     with _locked(data_dir) as lock, socket_in(data_dir) as socket_path:
         data_dir = data_dir.resolve()
+        first_start = not (data_dir / "artefacts").exists()
         port = _free_port(port)
         environment = _environment(data_dir, socket_path, workers, isolated)
         with Supervisor(data_dir / "logs", data_dir, environment, held=[lock]) as supervisor:
             try:
                 _start(supervisor, data_dir, socket_path, port)
-                yield Running(_url(port), data_dir, supervisor)
+                up = Running(_url(port), data_dir, supervisor)
+                if first_start:
+                    _wait_for_digits(up)
+                yield up
             except Interrupted:
                 print("Stopping. Another Ctrl-C hurries it.", file=sys.stderr)
                 raise
@@ -211,6 +215,12 @@ def _url(port: int) -> str:
 
 def _python(module: str) -> list[str]:
     return [sys.executable, "-m", module]
+
+
+def _wait_for_digits(up: Running) -> None:
+    """On the first start the bundled digits are unpacked: seconds, after which everything in the README works at once."""
+    with up.client() as client:
+        client.wait_for_dataset("digits", lambda _: None)
 
 
 def _is_ready(client: Client) -> bool:

@@ -1,0 +1,17 @@
+"""`make demo`, as a stranger would see it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_the_demo_ends_well_and_shows_what_it_promises() -> None:
+    command = [str(Path(sys.executable).parent / "noisegate"), "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout
+    assert "6 of 6 executions, 24 of 24 epochs" in said
+    assert said.index("noise.quantity=0") < said.index("noise.quantity=1") < said.index("Test digit number 0")
+    assert "accepted as 8" in said
+    assert "rejected: noise" in said
+    assert "A photograph of a temple" in said
