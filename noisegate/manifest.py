@@ -72,26 +72,37 @@ class Metrics(Document):
     )
 
 
+class Source(Document):
+    """The file that somebody else's weights come from."""
+
+    name: str = Field(description="Its URL where it was fetched from there, else its name.")
+    sha256: str
+
+
 class ModelManifest(Document):
-    """The whole of `model.json`."""
+    """The whole of `model.json`. A model that was not trained here knows nothing of its training: those fields are null."""
 
     format: Literal["noisegate-model-1"] = "noisegate-model-1"
     network: str
-    image_size: int
+    image_size: int = Field(
+        description="Pixels a side. Every image is resized straight to this square, also where those who trained the "
+        "model resized and then cut out the centre, so that the accuracy they publish is not quite what is served here."
+    )
     classes: list[str] = Field(
         min_length=2, description="Known classes in the order of the logits; without the noise class."
     )
     has_noise_class: bool = Field(description="If so, the noise logit is the last one.")
     calibration: Calibration | None = Field(description="Null when the experiment kept no holdout.")
     holdout_accuracy: float | None
-    metrics: Metrics
-    dataset_hash: str
+    metrics: Metrics | None = Field(description="On the dataset's test set.")
+    dataset_hash: str | None
     spec: ExperimentSpec = Field(description="The cell's spec, without a sweep.")
     cell: int = Field(ge=0)
     execution: int = Field(ge=0)
     seed: int
-    precision: Literal["bfloat16", "float32"]
-    device: str
+    precision: Literal["bfloat16", "float32"] | None = Field(description="Of the training; weights are float32.")
+    device: str | None
+    source: Source | None = Field(None, description="Where the weights come from; null for a model trained here.")
     versions: dict[str, str]
     onnx_largest_difference: float = Field(
         ge=0, description="Largest |logit| difference between ONNX Runtime and PyTorch at export."

@@ -1,49 +1,37 @@
 """What may be asked for. One type is request body, JSON column and trainer input. Imports pydantic and
 our errors, nothing else.
 
-A spec with a `sweep` stands for several cells; `ExperimentSpec.cells()` resolves it into one spec each.
+`ExperimentSpec` is a union over `kind`; without one, `training` is meant. A spec with a `sweep` stands for several
+cells; `cells_of` (noisegate.sweeps) resolves it into one spec each.
 """
 
-import copy
-import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from noisegate.errors import FieldError, InvalidSpec
+from noisegate.noise_spec import MOST, NOISE_TAGS, NoiseSpec, OneOrSeveralNoises, Strict
 
 NOISE_CLASS = "noise"
 Probability = Annotated[float, Field(ge=0, lt=1)]
-# Far beyond every cap, and small enough to be printed: the caps of the settings say what is really allowed.
-_MOST = 1_000_000
-Quantity = Annotated[
-    float, Field(ge=0, le=_MOST, description="In units of the dataset's mean number of training images a class.")
-]
 # PostgreSQL stores no NUL character.
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-PixelLevel = Annotated[int, Field(ge=0, le=255)]
-
-
-class Strict(BaseModel):
-    """Unknown fields are errors, values never change, and NaN is no number."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LearningRateDrop(Strict):
     """The learning rate is multiplied by `factor` after every `every_epochs` epochs."""
 
     factor: float = Field(0.1, gt=0, le=1)
-    every_epochs: int = Field(8, ge=1, le=_MOST)
+    every_epochs: int = Field(8, ge=1, le=MOST)
 
 
 class TrainingSpec(Strict):
     """Stochastic gradient descent with momentum; the defaults are the paper's recipe."""
 
-    epochs: int = Field(40, ge=1, le=_MOST)
+    epochs: int = Field(40, ge=1, le=MOST)
     batch_size: int = Field(128, ge=1, le=8192)
     learning_rate: float = Field(0.001, gt=0)
     learning_rate_drop: LearningRateDrop | None = LearningRateDrop(factor=0.1, every_epochs=8)
@@ -63,117 +51,182 @@ class TrainingSpec(Strict):
     )
 
 
-class NoiseFilter(Strict):
-    """Smooths each channel of each noise image; size 1 leaves it as it is."""
+class SubgroupSpec(Strict):
+    """Retraining on the union of one part of the correctly classified training images and one of the misclassified.
 
-    kind: Literal["mean", "median"]
-    size: Literal[1, 3, 5, 7]
+    Both are chosen by what a base execution, trained without noise on all of them, says of each image.
+    """
 
-
-class GaussianNoise(Strict):
-    """Independent normal values for every pixel and channel, rounded and saturated to 0 … 255."""
-
-    family: Literal["gaussian"]
-    mean: float = Field(127, ge=-1000, le=1000)
-    std: float = Field(70, ge=0, le=1000)
-    quantity: Quantity = 1
-    filter: NoiseFilter | None = None
-
-
-class UniformNoise(Strict):
-    """Independent whole numbers from `low` to `high`, both included, for every pixel and channel."""
-
-    family: Literal["uniform"]
-    low: PixelLevel = 0
-    high: PixelLevel = 255
-    quantity: Quantity = 1
-    filter: NoiseFilter | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "UniformNoise":
-        if self.low > self.high:
-            raise ValueError(f"low ({self.low}) must not be above high ({self.high})")
-        return self
+    correct: Literal["lc", "hc"] = Field(description="Of the correctly classified: low or high confidence.")
+    wrong: Literal["ls", "hs"] = Field(description="Of the misclassified: low or high spuriousness.")
+    fraction: float = Field(gt=0, le=1, description="The share of each that is taken.")
+    selection: Literal["definition", "as_published"] = Field(
+        "definition",
+        description="definition: the lowest and highest, as the paper defines them. as_published: what the authors' script "
+        "did, where lc is all misclassified images followed by correct ones of rising confidence, cut at the size of the "
+        "correct part; ls the first correct ones in file order; and duplicates stay.",
+    )
+    control: Literal["random", "stratified"] | None = Field(
+        None,
+        description="Instead of the subgroup, as many images at random (random), or as many at random of each class as the "
+        "subgroup has (stratified): what its size alone, or its size and class balance, would do.",
+    )
 
 
-NoiseSpec = Annotated[GaussianNoise | UniformNoise, Field(discriminator="family")]
+class BaseReference(Strict):
+    """An execution of an earlier experiment on the same dataset."""
+
+    experiment: Line = Field(min_length=1)
+    cell: int = Field(0, ge=0, le=MOST)
+    execution: int = Field(0, ge=0, le=MOST)
 
 
-class Caps(Strict):
-    """The most that one experiment may ask for; a server's settings override the defaults."""
+class _Experiment(Strict):
+    """What every kind of experiment has."""
 
-    epochs: int = Field(500, ge=1)
-    executions: int = Field(100, ge=1)
-    cells: int = Field(100, ge=1)
-    image_size: int = Field(224, ge=8)
-    quantity: float = Field(100, ge=0)
-    batch_pixels: int = Field(2**24, ge=1, description="Pixels of one batch: training.batch_size × image_size².")
-    training_bytes: int = Field(4 * 2**30, ge=1, description="Training images of one cell, noise included, as uint8.")
+    # The experiment's identity, and what must be alike in all of its cells for them to be compared.
+    not_swept: ClassVar[frozenset[str]] = frozenset({"kind", "name", "executions", "seed", "sweep"})
 
-
-class ExperimentSpec(Strict):
-    """An experiment: what to train on, how, with which noise class, how often, and what to vary."""
-
-    kind: Literal["training"] = "training"
     name: Line = ""
-    dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
-    network: Literal["paper"] = "paper"
-    image_size: int = Field(32, ge=8, le=4096)
-    training: TrainingSpec = TrainingSpec()
-    noise: NoiseSpec | None = Field(None, description="The noise class; null or quantity 0 trains without one.")
-    holdout: Probability = Field(
-        0.1,
-        description="Share of the training images kept out of training to calibrate the threshold; 0 in the paper's presets.",
-    )
-    executions: int = Field(3, ge=1, le=_MOST, description="Independent training runs of each cell.")
+    executions: int = Field(3, ge=1, le=MOST, description="Independent runs of each cell.")
     seed: int = Field(0, ge=0, lt=2**63)
-    keep_models: Literal["best", "all", "none"] = Field(
-        "best", description="Which trained models a cell keeps: the best by holdout accuracy, all of them, or none."
-    )
     sweep: dict[str, list[JsonValue]] = Field(
         default_factory=dict,
         max_length=8,
         description="Any scalar or sub-object of the spec by its path, with the values it takes; cells are the product.",
     )
 
-    @property
-    def has_noise_class(self) -> bool:
-        return self.noise is not None and self.noise.quantity > 0
-
-    def count_noise_images(self, mean_class_size: float) -> int:
-        """How many noise images the cell trains on, given the dataset's mean number of training images a class."""
-        return max(1, round(self.noise.quantity * mean_class_size)) if self.noise and self.noise.quantity else 0
-
     def count_cells(self) -> int:
         """The number of cells, without building them: a sweep can name astronomically many."""
         return math.prod(len(values) for values in self.sweep.values())
 
-    def cells(self) -> list["CellPoint"]:
-        """Every point of the sweep, in the order the sweep is written, the last path varying fastest.
 
-        Raises:
-            InvalidSpec: a path that does not exist, an empty list, or a value that its field refuses.
-        """
-        _check_sweep_paths(self)
-        plain = self.model_dump(mode="json") | {"sweep": {}}
-        points = _product(self.sweep)
-        cells = [CellPoint(point=point, spec=_resolve(plain, point, index)) for index, point in enumerate(points)]
-        if len({cell.spec.model_dump_json() for cell in cells}) < len(cells):
-            raise InvalidSpec(
-                [FieldError("sweep", "gives the same cell twice", "Give each value once: 1 and 1.0 are one.")]
-            )
-        return cells
+class ClassifierExperiment(_Experiment):
+    """What experiments that train image classifiers have in common: on what, how, with which noise class or subgroup."""
+
+    not_swept: ClassVar[frozenset[str]] = _Experiment.not_swept | {"dataset", "keep_models", "base"}
+
+    dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
+    network: Literal["paper"] = "paper"
+    image_size: int = Field(32, ge=8, le=4096)
+    training: TrainingSpec = TrainingSpec()
+    noise: OneOrSeveralNoises | None = Field(
+        None,
+        description="The noise class; several kinds may fill it together. null or quantity 0 trains without one.",
+    )
+    subgroup: SubgroupSpec | None = Field(None, description="Which training images to use; null for all of them.")
+    base: BaseReference | None = Field(
+        None,
+        description="The execution whose answers decide over the subgroups; null trains one for this experiment.",
+    )
+    holdout: Probability = Field(
+        0.1,
+        description="Share of the training images kept out of training to calibrate the threshold; 0 in the paper's presets.",
+    )
+    keep_models: Literal["best", "all", "none"] = Field(
+        "best", description="Which trained models a cell keeps: the best by holdout accuracy, all of them, or none."
+    )
+
+    @property
+    def noises(self) -> list[NoiseSpec]:
+        """The kinds of noise that fill the noise class; none without one."""
+        several = self.noise if isinstance(self.noise, list) else [self.noise] if self.noise else []
+        return [noise for noise in several if noise.quantity > 0]
+
+    @property
+    def has_noise_class(self) -> bool:
+        return bool(self.noises)
+
+    def noise_counts(self, mean_class_size: float) -> list[tuple[NoiseSpec, int]]:
+        """How many images of each kind of noise the cell trains on, given the mean number of training images a class."""
+        return [(noise, max(1, round(noise.quantity * mean_class_size))) for noise in self.noises]
+
+    def count_noise_images(self, mean_class_size: float) -> int:
+        """How many noise images that is in all."""
+        return sum(count for _, count in self.noise_counts(mean_class_size))
 
 
-class CellPoint(Strict):
-    """One cell: the swept values that make it what it is, and the whole spec they give (with an empty sweep)."""
+class TrainingExperiment(ClassifierExperiment):
+    """Train classifiers and measure them on the test set."""
 
-    point: dict[str, JsonValue]
-    spec: ExperimentSpec
+    kind: Literal["training"] = "training"
 
 
-# The experiment's identity, and what must be alike in all of its cells for them to be compared.
-_NOT_SWEPT = {"kind", "name", "dataset", "executions", "seed", "sweep", "keep_models"}
+class HybridPairs(Strict):
+    """Hybrids of test images of two classes: low frequencies of one, high frequencies of the other."""
+
+    classes: tuple[Line, Line] | None = Field(
+        None, description="The classes that give the low and the high frequencies; null takes the dataset's first two."
+    )
+    pairs: int = Field(500, ge=1, le=100_000, description="Drawn with replacement where a class has fewer images.")
+    low_cutoff: float = Field(
+        4, gt=0, le=4096, description="Cycles an image at which the low-pass filter halves a frequency's amplitude."
+    )
+    high_cutoff: float = Field(
+        4, gt=0, le=4096, description="Cycles an image at which the high-pass filter halves a frequency's amplitude."
+    )
+
+
+class HybridsExperiment(ClassifierExperiment):
+    """Train classifiers, then ask them for hybrids of test images: how often is one accepted, and as what? (Figure 6)"""
+
+    kind: Literal["hybrids"] = "hybrids"
+    hybrids: HybridPairs = HybridPairs()
+
+
+class CurveFittingExperiment(_Experiment):
+    """Fit a network with one hidden layer to a step at 0.5, knowing it only in part of [0, 1]. (Figure 5)"""
+
+    kind: Literal["curve_fitting"] = "curve_fitting"
+    training_set: Literal["middle", "ends"] = Field(
+        "middle", description="middle: x from [0.4, 0.6]; ends: half of x from [0, 0.1) and half from (0.9, 1]."
+    )
+    samples: int = Field(40_000, ge=10, le=MOST, description="Points to fit; those of `ends` are shared equally.")
+    hidden_units: int = Field(10, ge=1, le=100)
+    iterations: int = Field(50, ge=1, le=10_000, description="At most so many steps of the least-squares solver.")
+
+
+class DecisionMapExperiment(_Experiment):
+    """Classify clusters of points in the plane, and see which part of it goes to which class. (Figure 13)"""
+
+    kind: Literal["decision_map"] = "decision_map"
+    clusters: int = Field(4, ge=2, le=10)
+    points_per_cluster: int = Field(200, ge=10, le=10_000)
+    cluster_std: float = Field(
+        0.05, gt=0, le=1, description="Of each cluster; the plane is the unit square, points outside are redrawn."
+    )
+    noise_quantity: float = Field(
+        0, ge=0, le=100, description="Noise points, spread evenly over the plane, in units of points_per_cluster."
+    )
+    hidden_units: int = Field(64, ge=1, le=1024, description="In each of the two hidden layers.")
+    epochs: int = Field(100, ge=1, le=10_000)
+
+
+class PretrainedExperiment(_Experiment):
+    """Register a network that somebody else has trained: torchvision's AlexNet with its ImageNet weights."""
+
+    not_swept: ClassVar[frozenset[str]] = _Experiment.not_swept | {"network"}
+
+    kind: Literal["pretrained"] = "pretrained"
+    network: Literal["alexnet"] = "alexnet"
+    executions: int = Field(1, ge=1, le=1)
+
+
+def _kind_of(value: Any) -> str | None:
+    return value.get("kind", "training") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+ExperimentSpec = Annotated[
+    Annotated[TrainingExperiment, Tag("training")]
+    | Annotated[HybridsExperiment, Tag("hybrids")]
+    | Annotated[CurveFittingExperiment, Tag("curve_fitting")]
+    | Annotated[DecisionMapExperiment, Tag("decision_map")]
+    | Annotated[PretrainedExperiment, Tag("pretrained")],
+    Discriminator(_kind_of),
+]
+KINDS = ("training", "hybrids", "curve_fitting", "decision_map", "pretrained")
+
+_ADAPTER: TypeAdapter[ExperimentSpec] = TypeAdapter(ExperimentSpec)
 
 
 def parse_spec(document: object) -> ExperimentSpec:
@@ -183,9 +236,19 @@ def parse_spec(document: object) -> ExperimentSpec:
         InvalidSpec: with one entry a wrong field.
     """
     try:
-        return ExperimentSpec.model_validate(document)
+        return _ADAPTER.validate_python(document)
     except ValidationError as error:
-        raise InvalidSpec(field_errors(error.errors())) from error
+        raise InvalidSpec(spec_errors(error)) from error
+
+
+def spec_errors(error: ValidationError) -> list[FieldError]:
+    """What pydantic found wrong in a spec, by the paths of the spec."""
+    return field_errors([entry | {"loc": _within_kind(entry)} for entry in error.errors()])
+
+
+def _within_kind(error: ErrorDetails) -> tuple[int | str, ...]:
+    # The union over `kind` puts the kind in front of every location, or nothing when the kind itself is wrong.
+    return error["loc"][1:] if error["type"] != "union_tag_invalid" or error["loc"] else ("kind",)
 
 
 def field_errors(errors: Iterable[ErrorDetails], prefix: str = "") -> list[FieldError]:
@@ -193,111 +256,8 @@ def field_errors(errors: Iterable[ErrorDetails], prefix: str = "") -> list[Field
     return [FieldError(_path(error, prefix), error["msg"], _remedy(error)) for error in errors]
 
 
-def check_caps(spec: ExperimentSpec, caps: Caps) -> None:
-    """Refuse a spec that asks for more than `caps`. The sweep is counted before it is built.
-
-    Raises:
-        InvalidSpec: with one entry a field over its cap.
-    """
-    errors = list(_over_caps(spec, caps))
-    if spec.count_cells() > caps.cells:
-        message = f"stands for {spec.count_cells()} cells; this server allows {caps.cells}"
-        errors.append(FieldError("sweep", message, "Sweep fewer values, or post several experiments."))
-    if errors:
-        raise InvalidSpec(errors)
-
-
-def check_training_bytes(spec: ExperimentSpec, caps: Caps, *, training_images: int, mean_class_size: float) -> None:
-    """Refuse a cell whose training images would not fit.
-
-    Raises:
-        InvalidSpec: naming `noise.quantity`, with the largest quantity that fits.
-    """
-    bytes_an_image = 3 * spec.image_size**2
-    wanted = (training_images + spec.count_noise_images(mean_class_size)) * bytes_an_image
-    if wanted <= caps.training_bytes:
-        return
-    if training_images * bytes_an_image > caps.training_bytes:
-        message = f"needs {training_images * bytes_an_image:,} bytes without any noise; this server allows {caps.training_bytes:,}"
-        raise InvalidSpec([FieldError("dataset", message, "Use fewer images, or pack them at a smaller image_size.")])
-    room = (caps.training_bytes / bytes_an_image - training_images) / mean_class_size
-    largest = math.floor(max(0.0, room) * 100) / 100
-    message = f"makes {wanted:,} bytes of training images a cell; this server allows {caps.training_bytes:,}"
-    raise InvalidSpec([FieldError("noise.quantity", message, f"At most {largest:g} fits with this dataset.")])
-
-
-def _over_caps(spec: ExperimentSpec, caps: Caps) -> Iterator[FieldError]:
-    quantity = spec.noise.quantity if spec.noise else 0
-    asked: list[tuple[str, float, float]] = [
-        ("training.epochs", spec.training.epochs, caps.epochs),
-        ("executions", spec.executions, caps.executions),
-        ("image_size", spec.image_size, caps.image_size),
-        ("noise.quantity", quantity, caps.quantity),
-        ("training.batch_size", spec.training.batch_size, caps.batch_pixels // spec.image_size**2),
-    ]
-    for field, value, cap in asked:
-        if value > cap:
-            yield FieldError(field, f"is {value:g}; this server allows {cap:g}", f"Ask for at most {cap:g}.")
-
-
-def _check_sweep_paths(spec: ExperimentSpec) -> None:
-    errors = []
-    for path, values in spec.sweep.items():
-        if path.split(".")[0] in _NOT_SWEPT:
-            errors.append(FieldError(f"sweep.{path}", "cannot be swept", "Post one experiment for each value instead."))
-        if not values:
-            errors.append(
-                FieldError(f"sweep.{path}", "has no values", "Give at least one value, or leave the path out.")
-            )
-        if len({repr(value) for value in values}) < len(values):
-            errors.append(FieldError(f"sweep.{path}", "names a value twice", "Give each value once."))
-    paths = list(spec.sweep)
-    errors += [
-        FieldError(f"sweep.{inner}", f"lies within {outer}, which is swept too", "Sweep one of the two.")
-        for outer, inner in itertools.permutations(paths, 2)
-        if inner.startswith(outer + ".")
-    ]
-    if errors:
-        raise InvalidSpec(errors)
-
-
-def _product(sweep: Mapping[str, list[JsonValue]]) -> list[dict[str, JsonValue]]:
-    return [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
-
-
-def _resolve(plain: dict[str, Any], point: Mapping[str, JsonValue], index: int) -> ExperimentSpec:
-    document = copy.deepcopy(plain)
-    for path, value in point.items():
-        _put(document, path, value)
-    try:
-        return ExperimentSpec.model_validate(document)
-    except ValidationError as error:
-        found = field_errors(error.errors())
-        described = ", ".join(f"{path}={value}" for path, value in point.items())
-        raise InvalidSpec(
-            [FieldError(f"sweep.{e.field}", f"{e.message} (cell {index}: {described})", e.remedy) for e in found]
-        ) from error
-
-
-def _put(document: dict[str, Any], path: str, value: JsonValue) -> None:
-    *parents, last = path.split(".")
-    place: Any = document
-    for depth, key in enumerate(parents):
-        place = place.get(key) if isinstance(place, dict) else None
-        if not isinstance(place, dict):
-            stem = ".".join(parents[: depth + 1])
-            remedy = f"Set {stem} to an object in the spec, or sweep {stem} itself."
-            raise InvalidSpec([FieldError(f"sweep.{path}", f"{stem} holds no fields in this spec", remedy)])
-    if last not in place:
-        known = ", ".join(sorted(place))
-        raise InvalidSpec([FieldError(f"sweep.{path}", "names no field of the spec", f"Fields there: {known}.")])
-    place[last] = value
-
-
 def _path(error: ErrorDetails, prefix: str) -> str:
-    # The tag that pydantic puts in for a discriminated union is a family's name, never a field of ours.
-    tags = {"gaussian", "uniform"}
-    parts = [str(part) for part in error["loc"] if part not in tags]
+    parts = [str(part) for part in error["loc"] if part not in NOISE_TAGS]
     return prefix + (".".join(parts) or "body")
 
 

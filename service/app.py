@@ -20,8 +20,12 @@ from service.datasets.registration import register_digits
 from service.deps import Resources
 from service.errors import install_handlers, problems
 from service.experiments import routes as experiments
+from service.hybrids import routes as hybrids
 from service.limits import BodyLimit, limit_of_body
 from service.models import routes as models
+from service.noise import routes as noise
+from service.presets import routes as presets
+from service.results import figure_routes as figures
 from service.results import routes as results
 
 
@@ -40,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, limit=limit_of_body(settings))
     install_handlers(app)
-    for room in (health, datasets, experiments, results, models, classify):
+    for room in (health, presets, datasets, experiments, results, figures, models, classify, hybrids, noise):
         app.include_router(room.router)
     return app
 

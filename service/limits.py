@@ -25,6 +25,8 @@ def limit_of_body(settings: Settings) -> Callable[[Scope], int]:
         match scope["method"], path:
             case "POST", "/classify":
                 return int(settings.max_image_bytes * BASE64_GROWTH) + ENVELOPE_BYTES
+            case "POST", "/hybrids":
+                return int(2 * settings.max_image_bytes * BASE64_GROWTH) + ENVELOPE_BYTES
             case "POST", "/datasets" if content_type == MULTIPART:
                 return settings.max_upload_bytes + ENVELOPE_BYTES
             case "POST", "/datasets" if content_type != "application/json":

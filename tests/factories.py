@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
+from noisegate.caps import Caps
+from noisegate.details import Details
 from noisegate.manifest import Calibration, Metrics, ModelManifest
-from noisegate.spec import Caps, ExperimentSpec, parse_spec
-from noisegate.store import datasets, executions, experiments
+from noisegate.spec import ClassifierExperiment, ExperimentSpec, TrainingExperiment, parse_spec
+from noisegate.store import datasets, executions, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import Outcome
 from noisegate.store.leases import Lease
@@ -78,7 +80,7 @@ def stored_dataset(
     return datasets.record_ready(session, claimed[1], found)
 
 
-def shades_spec(**changes: Any) -> ExperimentSpec:
+def shades_spec(**changes: Any) -> TrainingExperiment:
     """One cell of one execution on `stored_dataset`, with noise and a holdout; a second or so of training."""
     training = {
         "epochs": 20,
@@ -89,7 +91,7 @@ def shades_spec(**changes: Any) -> ExperimentSpec:
         "precision": "float32",
     }
     document = {"dataset": "shades", "image_size": 8, "executions": 1, "holdout": 0.2, "noise": {"family": "uniform"}}
-    return parse_spec(document | {"training": training | changes.pop("training", {})} | changes)
+    return TrainingExperiment.model_validate(document | {"training": training | changes.pop("training", {})} | changes)
 
 
 def spec(dataset: str = "pets", **changes: Any) -> ExperimentSpec:
@@ -106,8 +108,8 @@ def spec(dataset: str = "pets", **changes: Any) -> ExperimentSpec:
 
 def queued_experiment(session: Session, wanted: ExperimentSpec | None = None, caps: Caps | None = None) -> Experiment:
     """An experiment of which nothing has started."""
-    planned = experiments.plan(session, wanted or spec(), caps or Caps())
-    return experiments.create(session, planned)
+    planned = planning.plan(session, wanted or spec(), caps or Caps())
+    return planning.create(session, planned)
 
 
 def claim_one(session: Session, owner: str = "w1", lease_seconds: float = LEASE_SECONDS) -> tuple[Execution, Lease]:
@@ -121,6 +123,7 @@ def outcome(accuracy: float = 0.75, holdout_accuracy: float | None = 0.7) -> Out
     """A result."""
     return Outcome(
         metrics=metrics(accuracy).model_dump(mode="json"),
+        details=Details().model_dump(mode="json"),
         holdout_accuracy=holdout_accuracy,
         losses_by_epoch=[1.0, 0.5],
         train_seconds=2.0,
@@ -145,7 +148,8 @@ def metrics(accuracy: float = 0.75) -> Metrics:
 
 def manifest(execution: Execution, holdout_accuracy: float | None = 0.7) -> ModelManifest:
     """The manifest of this execution's model."""
-    cell = ExperimentSpec.model_validate(execution.cell.spec)
+    cell = parse_spec(execution.cell.spec)
+    assert isinstance(cell, ClassifierExperiment)
     return ModelManifest(
         network="paper",
         image_size=32,

@@ -1,20 +1,29 @@
 """The spec: what it refuses, how a sweep becomes cells, and that one type survives every journey."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noisegate.caps import Caps, check_caps, check_training_bytes
 from noisegate.errors import InvalidSpec
-from noisegate.spec import Caps, ExperimentSpec, check_caps, check_training_bytes, parse_spec
+from noisegate.spec import TrainingExperiment, parse_spec
+from noisegate.sweeps import CellPoint, cells_of, value_at
 
 NOISE = {"family": "uniform"}
 
 
+def _training(document: dict[str, Any]) -> TrainingExperiment:
+    spec = parse_spec({"dataset": "d", **document})
+    assert isinstance(spec, TrainingExperiment)
+    return spec
+
+
 def _fields(document: dict[str, Any]) -> dict[str, str | None]:
     with pytest.raises(InvalidSpec) as caught:
-        parse_spec({"dataset": "d", **document}).cells()
+        cells_of(parse_spec({"dataset": "d", **document}))
     return {error.field: error.remedy for error in caught.value.errors}
 
 
@@ -27,6 +36,15 @@ def _fields(document: dict[str, Any]) -> dict[str, str | None]:
         ({"noise": {"family": "plaid"}}, "noise"),
         ({"noise": {"family": "gaussian", "filter": {"kind": "mean", "size": 4}}}, "noise.filter.size"),
         ({"noise": {"family": "gaussian", "mean": float("nan")}}, "noise.mean"),
+        ({"noise": {"family": "gaussian", "std": -1}}, "noise.std"),
+        ({"noise": []}, "noise"),
+        ({"noise": [NOISE, {"family": "uniform", "high": 300}]}, "noise.1.high"),
+        ({"noise": {"family": "mixture", "means": [1], "stds": [1], "filter_sizes": [2]}}, "noise.filter_sizes.0"),
+        ({"noise": {"family": "structured", "kinds": ["solid", "solid"]}}, "noise"),
+        ({"subgroup": {"correct": "hs", "wrong": "hs", "fraction": 0.5}}, "subgroup.correct"),
+        ({"subgroup": {"correct": "hc", "wrong": "hs", "fraction": 0}}, "subgroup.fraction"),
+        ({"subgroup": {"correct": "hc", "wrong": "hs", "fraction": 1.1}}, "subgroup.fraction"),
+        ({"sweep": {"base": [None]}}, "sweep.base"),
         ({"holdout": 1}, "holdout"),
         ({"holdout": -0.1}, "holdout"),
         ({"training": {"epochs": 0}}, "training.epochs"),
@@ -48,6 +66,11 @@ def test_each_wrong_field_is_named(document: dict[str, Any], field: str) -> None
     assert field in _fields(document)
 
 
+def _cell(cell: CellPoint) -> TrainingExperiment:
+    assert isinstance(cell.spec, TrainingExperiment)
+    return cell.spec
+
+
 def test_missing_fields_and_non_objects_are_named() -> None:
     documents: list[object] = [{}, [], None, "text", 3]
     for document in documents:
@@ -58,28 +81,71 @@ def test_missing_fields_and_non_objects_are_named() -> None:
 
 def test_cells_are_the_product_in_the_order_written() -> None:
     spec = parse_spec({"dataset": "d", "noise": NOISE, "sweep": {"noise.quantity": [0, 5], "holdout": [0, 0.1]}})
-    points = [(cell.point["noise.quantity"], cell.point["holdout"]) for cell in spec.cells()]
+    points = [(cell.point["noise.quantity"], cell.point["holdout"]) for cell in cells_of(spec)]
     assert points == [(0, 0), (0, 0.1), (5, 0), (5, 0.1)]
-    assert [cell.spec.has_noise_class for cell in spec.cells()] == [False, False, True, True]
-    assert all(not cell.spec.sweep for cell in spec.cells())
+    assert [_cell(cell).has_noise_class for cell in cells_of(spec)] == [False, False, True, True]
+    assert all(not cell.spec.sweep for cell in cells_of(spec))
     assert spec.count_cells() == 4
 
 
 def test_without_a_sweep_there_is_one_cell() -> None:
     spec = parse_spec({"dataset": "d"})
-    assert [(cell.point, cell.spec) for cell in spec.cells()] == [({}, spec)]
+    assert [(cell.point, cell.spec) for cell in cells_of(spec)] == [({}, spec)]
 
 
 def test_sub_objects_can_be_swept() -> None:
     families = [None, NOISE, {"family": "gaussian", "std": 10}]
-    cells = parse_spec({"dataset": "d", "sweep": {"noise": families}}).cells()
-    assert [cell.spec.noise and cell.spec.noise.family for cell in cells] == [None, "uniform", "gaussian"]
+    cells = cells_of(parse_spec({"dataset": "d", "sweep": {"noise": families}}))
+    assert [[noise.family for noise in _cell(cell).noises] for cell in cells] == [[], ["uniform"], ["gaussian"]]
+
+
+def test_an_entry_of_a_list_can_be_swept() -> None:
+    document = {"noise": [NOISE, {"family": "solid"}], "sweep": {"noise.1.quantity": [1, 0]}}
+    cells = [_cell(cell) for cell in cells_of(_training(document))]
+    assert [[noise.family for noise in cell.noises] for cell in cells] == [["uniform", "solid"], ["uniform"]]
+    assert [cell.count_noise_images(10.0) for cell in cells] == [20, 10]
+
+
+def test_the_value_at_a_path_is_found_wherever_it_lies() -> None:
+    document = {"noise": [{"family": "solid"}], "training": {"epochs": 3}, "subgroup": None}
+    assert value_at(document, "training.epochs") == 3
+    assert value_at(document, "noise.0.family") == "solid"
+    assert [value_at(document, path) for path in ("noise.1.family", "subgroup.correct", "nowhere.at.all")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"dataset": "d"}, "training"),
+        ({"kind": "training", "dataset": "d"}, "training"),
+        ({"kind": "hybrids", "dataset": "d"}, "hybrids"),
+        ({"kind": "curve_fitting"}, "curve_fitting"),
+        ({"kind": "decision_map"}, "decision_map"),
+        ({"kind": "pretrained"}, "pretrained"),
+    ],
+)
+def test_the_kind_decides_what_else_there_is(document: dict[str, Any], kind: str) -> None:
+    spec = parse_spec(document)
+    assert spec.kind == kind
+    assert parse_spec(json.loads(spec.model_dump_json())) == spec
+    assert [cell.spec for cell in cells_of(spec)] == [spec]
+
+
+def test_an_unknown_kind_is_named_with_those_there_are() -> None:
+    with pytest.raises(InvalidSpec, match="curve_fitting") as caught:
+        parse_spec({"kind": "knitting"})
+    assert [error.field for error in caught.value.errors] == ["kind"]
+
+
+def test_a_standard_deviation_of_0_is_allowed() -> None:
+    (noise,) = _training({"noise": {"family": "gaussian", "std": 0}}).noises
+    assert noise.family == "gaussian"
 
 
 def test_a_spec_does_not_change_when_it_is_resolved() -> None:
     spec = parse_spec({"dataset": "d", "noise": NOISE, "sweep": {"noise.quantity": [1, 2]}})
     before = spec.model_dump_json()
-    spec.cells()
+    cells_of(spec)
     assert spec.model_dump_json() == before
 
 
@@ -88,7 +154,7 @@ def test_a_spec_survives_json(quantity: float, seed: int, epochs: int) -> None:
     spec = parse_spec(
         {"dataset": "d", "seed": seed, "training": {"epochs": epochs}, "noise": NOISE | {"quantity": quantity}}
     )
-    assert ExperimentSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert parse_spec(json.loads(spec.model_dump_json())) == spec
 
 
 def test_astronomical_sweeps_are_counted_not_built() -> None:
@@ -99,9 +165,9 @@ def test_astronomical_sweeps_are_counted_not_built() -> None:
 
 
 def test_noise_images_are_counted_in_mean_class_sizes() -> None:
-    spec = parse_spec({"dataset": "d", "noise": NOISE | {"quantity": 5}})
+    spec = _training({"noise": NOISE | {"quantity": 5}})
     assert spec.count_noise_images(5000.0) == 25_000
-    assert parse_spec({"dataset": "d"}).count_noise_images(5000.0) == 0
+    assert _training({}).count_noise_images(5000.0) == 0
     with pytest.raises(InvalidSpec, match="without any noise"):
         check_training_bytes(spec, Caps(training_bytes=10**6), training_images=50_000, mean_class_size=5000.0)
     with pytest.raises(InvalidSpec, match="training images"):

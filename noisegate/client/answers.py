@@ -49,6 +49,7 @@ class DatasetName(TypedDict):
 class Cell(TypedDict):
     cell: int
     point: Point
+    label: str
 
 
 class Counts(TypedDict):
@@ -59,6 +60,21 @@ class Counts(TypedDict):
     cancelled: int
 
 
+class PresetScale(TypedDict):
+    dataset: str | None
+    cells: int
+    executions: int
+    epochs: int | None
+
+
+class Preset(TypedDict):
+    name: str
+    title: str
+    source: str
+    description: str
+    scales: dict[str, PresetScale]
+
+
 ExperimentState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
@@ -66,7 +82,7 @@ class Experiment(TypedDict):
     id: str
     name: str
     state: ExperimentState
-    dataset: DatasetName
+    dataset: DatasetName | None  # null for kinds that need none
     spec: dict[str, Any]
     cells: list[Cell]
     counts: Counts
@@ -89,8 +105,9 @@ class PlannedCell(Cell):
 class Plan(TypedDict):
     """The answer to a dry run."""
 
-    dataset: DatasetName
+    dataset: DatasetName | None
     cells: list[PlannedCell]
+    base: bool
     cell_count: int
     executions: int
     training_images: int
@@ -139,6 +156,58 @@ class Difference(TypedDict):
     sentence: str
 
 
+class SubgroupUsed(TypedDict):
+    """The training images of a cell with a subgroup, duplicates counted; null fields where a control chose at random."""
+
+    size: int
+    duplicates: int
+    correct: int | None
+    wrong: int | None
+    classes: dict[str, int]
+
+
+class Published(TypedDict):
+    """What the paper prints for a cell."""
+
+    accuracy: float | None
+    accuracy_std: float | None
+    confidence: float | None
+    spuriousness: float | None
+    true_class_probability: float | None
+    noise_per_10000: float | None
+    n: int | None
+    note: str | None
+
+
+class Provenance(TypedDict):
+    precisions: list[str]
+    devices: list[str]
+    versions: list[dict[str, str]]
+    images_per_second: Estimate | None
+
+
+class ScoredCounts(TypedDict):
+    correct: int
+    wrong: int
+
+
+class Base(TypedDict):
+    """The execution that decided over the subgroups."""
+
+    experiment: str
+    cell: int
+    execution: int
+    state: ExperimentState
+    scored: ScoredCounts | None
+
+
+class PresetName(TypedDict):
+    name: str
+    scale: str
+    source: str
+    published_note: str
+
+
 class ResultRow(TypedDict):
     cell: int
     point: Point
@@ -157,6 +226,11 @@ class ResultRow(TypedDict):
     train_seconds: Estimate | None
     difference: Difference | None
     best_model: str | None
+    seeds: list[int]
+    measures: dict[str, Estimate]
+    subgroup: SubgroupUsed | None
+    published: Published | None
+    provenance: Provenance
 
 
 class ExperimentName(TypedDict):
@@ -167,13 +241,26 @@ class ExperimentName(TypedDict):
 
 class Results(TypedDict):
     experiment: ExperimentName
-    dataset: DatasetName
+    kind: str
+    preset: PresetName | None
+    seed: int
+    base: Base | None
+    dataset: DatasetName | None
     baseline_cell: int | None
     confidence_level: float
     rows: list[ResultRow]
 
 
+class Source(TypedDict):
+    """The file that somebody else's weights come from: its URL or name."""
+
+    name: str
+    sha256: str
+
+
 class Model(TypedDict):
+    """What it would know of its training is null where it was not trained here."""
+
     id: str
     experiment: str
     cell: int
@@ -186,10 +273,11 @@ class Model(TypedDict):
     calibrated: bool
     default_threshold: float | None
     holdout_accuracy: float | None
-    metrics: dict[str, float | None]
-    dataset_hash: str
+    metrics: dict[str, float | None] | None
+    dataset_hash: str | None
     seed: int
-    precision: str
+    precision: str | None
+    source: Source | None
     versions: dict[str, str]
     onnx_largest_difference: float
     created_at: str

@@ -1,11 +1,10 @@
 """The command `noisegate`."""
 
-import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 from rich.console import Console
@@ -14,8 +13,7 @@ from noisegate import __version__
 from noisegate.client import local
 from noisegate.client.answers import Experiment
 from noisegate.client.demo import demo as run_demo
-from noisegate.client.errors import ClientError, Interrupted, ProblemError, UnusableFile
-from noisegate.client.files import read_text
+from noisegate.client.errors import ClientError, Interrupted, ProblemError
 from noisegate.client.http import DEFAULT_URL, Client
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import (
@@ -25,9 +23,12 @@ from noisegate.client.show import (
     experiments_table,
     models_table,
     plan_table,
+    presets_table,
     results_table,
 )
+from noisegate.client.specs import document_for
 
+_TORCHVISION_NAMES = {"alexnet": "torchvision AlexNet"}
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
@@ -42,6 +43,8 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # `run` gives every exit status
 )
+models_app = App(name="models", help="List the models, or add one that others have trained.")
+app.command(models_app)
 
 
 def main() -> None:
@@ -107,6 +110,10 @@ def demo(*, port: Port = 0, data_dir: Path | None = None) -> int:
 def run_experiment(
     spec: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
+    scale: Literal["paper", "quick", "smoke"] | None = None,
+    dataset: str | None = None,
+    executions: int | None = None,
+    seed: int | None = None,
     watch: bool = False,
     dry_run: bool = False,
     url: Url = DEFAULT_URL,
@@ -114,13 +121,19 @@ def run_experiment(
     """Post an experiment.
 
     Args:
-        spec: A file with the spec as JSON; - reads it from standard input.
+        spec: A preset, such as table-3 (see `noisegate presets`), or a file with a spec as JSON or YAML; - reads JSON from
+            standard input.
+        scale: Of a preset: as the paper did it, 12 epochs (quick, the default), or seconds on digits.
+        dataset: Its id or name, in place of the spec's.
+        executions: Of each cell, in place of the spec's.
+        seed: In place of the spec's.
         watch: Stay until it has ended, and show its results.
         dry_run: Only say what it would come to.
     """
     console = console_for()
-    document = _read_json(spec)
+    fields = {"scale": scale, "dataset": dataset, "executions": executions, "seed": seed}
     with Client(url) as client:
+        document = document_for(client, spec, fields)
         if dry_run:
             console.print(plan_table(client.plan_experiment(document)))
             return 0
@@ -159,6 +172,13 @@ def experiments(*, url: Url = DEFAULT_URL) -> None:
     """List the experiments."""
     with Client(url) as client:
         console_for().print(experiments_table(client.experiments()))
+
+
+@app.command
+def presets(*, url: Url = DEFAULT_URL) -> None:
+    """List the paper's tables and figures, which `run` takes by name."""
+    with Client(url) as client:
+        console_for().print(presets_table(client.presets()))
 
 
 @app.command
@@ -204,7 +224,7 @@ def classify(
             console.print(decision_block(str(image), client.classify(image, model, max_false_reject)))
 
 
-@app.command
+@models_app.default
 def models(*, experiment: str | None = None, url: Url = DEFAULT_URL) -> None:
     """List the models.
 
@@ -213,6 +233,26 @@ def models(*, experiment: str | None = None, url: Url = DEFAULT_URL) -> None:
     """
     with Client(url) as client:
         console_for().print(models_table(client.models(experiment)))
+
+
+@models_app.command
+def add_torchvision(network: Literal["alexnet"], *, url: Url = DEFAULT_URL) -> None:
+    """Have a worker fetch one of torchvision's networks with its ImageNet weights, and wait until it is a model.
+
+    Args:
+        network: Which one.
+    """
+    spec = {"kind": "pretrained", "network": network, "name": _TORCHVISION_NAMES[network]}
+    with Client(url) as client:
+        id = client.create_experiment(spec)["id"]
+        with ProgressDisplay(console_for(), id) as progress:
+            experiment: Experiment = client.wait(id, lambda now: progress.show(now["progress"], now["state"]))
+        if experiment["error"]:
+            raise ProblemError.from_document(experiment["error"])
+        if experiment["state"] != "succeeded":
+            raise ClientError(f"Experiment {id} was {experiment['state']}: there is no model.")
+        (model,) = client.models(id)
+    print(f"{model['id']}\n`noisegate alias default {model['id']}` has classify use it.")
 
 
 @app.command
@@ -234,18 +274,6 @@ def _watch(client: Client, console: Console, id: str) -> int:
     if experiment["error"]:
         raise ProblemError.from_document(experiment["error"])
     return 0 if experiment["state"] == "succeeded" else 1
-
-
-def _read_json(spec: str) -> dict[str, Any]:
-    where = "standard input" if spec == "-" else spec
-    text = sys.stdin.read() if spec == "-" else read_text(Path(spec))
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise UnusableFile(f"{where} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise UnusableFile(f"{where} holds no experiment spec: a spec is a JSON object")
-    return document
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote, unquote
 
 import httpx2
+from pydantic import BaseModel
 
 from noisegate.client.answers import (
     Alias,
@@ -18,6 +19,7 @@ from noisegate.client.answers import (
     Experiment,
     Model,
     Plan,
+    Preset,
     Readiness,
     Results,
 )
@@ -134,6 +136,11 @@ class Client:
         # A header holds ASCII only, a class name anything.
         return response.content, unquote(response.headers["X-Label"])
 
+    def presets(self) -> list[Preset]:
+        """The paper's tables and figures, in the paper's order."""
+        answer: list[Preset] = self._json(self._send("GET", "/presets"))["items"]
+        return answer
+
     def create_experiment(self, spec: ExperimentSpec | Mapping[str, Any]) -> Experiment:
         """Post an experiment; it starts as soon as a worker is free."""
         answer: Experiment = self._json(self._send("POST", "/experiments", json=_document(spec)))
@@ -178,6 +185,10 @@ class Client:
     def models(self, experiment: str | None = None) -> Iterator[Model]:
         """All models, or those of one experiment, page by page."""
         return self._pages("/models", {} if experiment is None else {"experiment": experiment})
+
+    def model_file(self, reference: str, name: str) -> bytes:
+        """A file of a model: model.safetensors, model.json or model.onnx."""
+        return self._send("GET", _path("models", reference, "files", name)).content
 
     def set_alias(self, name: str, model: str) -> Alias:
         """Have `name` stand for a model, given by its id or another alias."""
@@ -263,7 +274,7 @@ def _path(*parts: str) -> str:
 
 
 def _document(spec: ExperimentSpec | Mapping[str, Any]) -> Mapping[str, Any]:
-    return spec.model_dump(mode="json") if isinstance(spec, ExperimentSpec) else spec
+    return spec.model_dump(mode="json") if isinstance(spec, BaseModel) else spec
 
 
 def _retry_after_seconds(response: httpx2.Response) -> float:

@@ -1,9 +1,8 @@
 """Answers as text for people: tables, decisions. Everything reads as well in a file as in a terminal."""
 
-import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich import box
@@ -18,6 +17,7 @@ from noisegate.client.answers import (
     Experiment,
     Model,
     Plan,
+    Preset,
     ResultRow,
     Results,
 )
@@ -42,17 +42,67 @@ def results_table(results: Results, columns: int) -> RenderableType:
     """The results table; in fewer than WIDE_COLUMNS columns the differences follow below it.
 
     A is the accuracy, Pc, Ps and Pg the mean probabilities of the paper's Table 1, N the test images taken for noise.
+    What a kind of experiment measures besides has a table of its own.
     """
+    rows = results["rows"]
+    tables = [_table_1(results, columns)] if any(row["accuracy"] for row in rows) or not _measured(rows) else []
+    tables += [_measures_table(results)] if _measured(rows) else []
+    sentences = _sentences(rows) if columns < WIDE_COLUMNS else []
+    failed = [f"{row['label']}: {row['failed']} executions failed" for row in rows if row["failed"]]
+    notes = [*sentences, *_published_notes(results), *failed]
+    return Group(*tables, *(Text(line) for line in notes))
+
+
+def _table_1(results: Results, columns: int) -> Table:
     wide = columns >= WIDE_COLUMNS
+    published = any(row["published"] for row in results["rows"])
     table = _table("cell", title=_title(results))
-    _number_columns(table, "A %", "σ_A", "Pc %", "Ps %", "Pg %", "N/10,000", "n")
+    _number_columns(
+        table, "A %", *(["paper's A %"] if published else []), "σ_A", "Pc %", "Ps %", "Pg %", "N/10,000", "n"
+    )
     if wide:
         _number_columns(table, f"A − baseline [{results['confidence_level']:.0%}]", "p")
     for row in results["rows"]:
-        table.add_row(*_result_cells(row), *(_difference_cells(row, results["baseline_cell"]) if wide else []))
-    sentences = [] if wide else _sentences(results["rows"])
-    failed = [f"{row['label']}: {row['failed']} executions failed" for row in results["rows"] if row["failed"]]
-    return Group(table, *(Text(line) for line in [*sentences, *failed]))
+        cells = _result_cells(row)
+        cells[2:2] = [_published_accuracy(row)] if published else []
+        table.add_row(*cells, *(_difference_cells(row, results["baseline_cell"]) if wide else []))
+    return table
+
+
+def _measures_table(results: Results) -> Table:
+    names = _measured(results["rows"])
+    table = _table("cell", title=_title(results, what="mean ± standard error"))
+    _number_columns(table, *(name.replace("_", " ") for name in names), "n")
+    for row in results["rows"]:
+        shown = [_measure(row["measures"].get(name)) for name in names]
+        table.add_row(row["label"], *shown, str(row["n"]))
+    return table
+
+
+def _measured(rows: Sequence[ResultRow]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row["measures"]))
+
+
+def _measure(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    error = estimate["standard_error"]
+    return f"{estimate['mean']:.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
+def _published_accuracy(row: ResultRow) -> str:
+    published = row["published"]
+    if published is None or published["accuracy"] is None:
+        return "–"
+    return f"{100 * published['accuracy']:.2f}" + ("*" if published["note"] else "")
+
+
+def _published_notes(results: Results) -> list[str]:
+    rows = [row for row in results["rows"] if row["published"]]
+    notes = [
+        f"* {row['label']}: {row['published']['note']}" for row in rows if row["published"] and row["published"]["note"]
+    ]
+    return [*notes, results["preset"]["published_note"]] if rows and results["preset"] else notes
 
 
 def decision_block(title: str, decision: Decision) -> RenderableType:
@@ -67,14 +117,26 @@ def decision_block(title: str, decision: Decision) -> RenderableType:
 
 def plan_table(plan: Plan) -> RenderableType:
     """What a dry run found."""
-    table = _table("cell", "point", title=f"{plan['cell_count']} cells on {plan['dataset']['name']}")
+    table = _table(
+        "cell",
+        "point",
+        title=f"{plan['cell_count']} cells" + (f" on {plan['dataset']['name']}" if plan["dataset"] else ""),
+    )
     _number_columns(table, "noise images", "training images")
     for cell in plan["cells"]:
-        table.add_row(
-            str(cell["cell"]), _point(cell["point"]), f"{cell['noise_images']:,}", f"{cell['training_images']:,}"
-        )
-    total = f"{plan['executions']} executions, {plan['training_images']:,} training images in all. Nothing was created."
+        table.add_row(str(cell["cell"]), cell["label"], f"{cell['noise_images']:,}", f"{cell['training_images']:,}")
+    base = " (one of them the base of the subgroups)" if plan["base"] else ""
+    total = f"{plan['executions']} executions{base}, {plan['training_images']:,} training images in all. Nothing was created."
     return Group(table, Text(total))
+
+
+def presets_table(presets: Iterable[Preset]) -> RenderableType:
+    """One line a preset; its cells are the same at every scale, what differs is how often and how long each is trained."""
+    table = _table("preset", "title", "source")
+    _number_columns(table, "cells")
+    for preset in presets:
+        table.add_row(preset["name"], preset["title"], preset["source"], str(preset["scales"]["paper"]["cells"]))
+    return table
 
 
 def datasets_table(datasets: Iterable[Dataset]) -> RenderableType:
@@ -105,7 +167,7 @@ def experiments_table(experiments: Iterable[Experiment]) -> RenderableType:
             experiment["id"],
             experiment["name"],
             experiment["state"],
-            experiment["dataset"]["name"],
+            experiment["dataset"]["name"] if experiment["dataset"] else "–",
             str(len(experiment["cells"])),
             str(experiment["executions"]),
             f"{experiment['progress']:.0%}",
@@ -144,9 +206,10 @@ def _number_columns(table: Table, *headings: str) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
 
 
-def _title(results: Results) -> str:
-    experiment = results["experiment"]
-    return f"{experiment['name'] or experiment['id']} on {results['dataset']['name']} ({experiment['state']}); A ± standard error"
+def _title(results: Results, what: str = "A ± standard error") -> str:
+    experiment, dataset = results["experiment"], results["dataset"]
+    where = f" on {dataset['name']}" if dataset else ""
+    return f"{experiment['name'] or experiment['id']}{where} ({experiment['state']}); {what}"
 
 
 def _result_cells(row: ResultRow) -> list[str]:
@@ -215,12 +278,6 @@ def _score_line(decision: Decision) -> str:
         return score
     allowed = f"{decision['max_false_reject']:.0%}"
     return f"{score}, threshold {decision['threshold']:.3f} (rejects at most {allowed} of the known images)"
-
-
-def _point(point: Mapping[str, object]) -> str:
-    # As the service labels cells.
-    words = {path: value if isinstance(value, str) else json.dumps(value) for path, value in point.items()}
-    return ", ".join(f"{path}={word}" for path, word in words.items()) or "all"
 
 
 def _percent(share: float | None) -> str:

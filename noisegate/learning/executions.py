@@ -1,18 +1,21 @@
 """One cell from its data to its results: what is trained on, and what is measured afterwards."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from noisegate.errors import FieldError, InvalidSpec
 from noisegate.learning.calibration import calibrate, reject_scores, rejections
 from noisegate.learning.metrics import probabilities_of, table1
 from noisegate.learning.noise import noise_chunks
+from noisegate.learning.subgroups import ScoredImages, Subgroup, choose_subgroup
 from noisegate.learning.training import Diverged, Progress, Trained, predict, train
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, Metrics
 from noisegate.seeds import derive_seed
-from noisegate.spec import ExperimentSpec
+from noisegate.spec import ClassifierExperiment
 
 Labels = Int64[np.ndarray, " n"]
 
@@ -33,13 +36,14 @@ class CellData:
 class PreparedCell:
     """A cell ready to train: fixed over all of its executions. The noise class's label is len(classes)."""
 
-    spec: ExperimentSpec
+    spec: ClassifierExperiment
     cell: int
     classes: tuple[str, ...]
     dataset_hash: str
     images: UInt8[np.ndarray, "n size size 3"]
     labels: Int64[np.ndarray, " n"]
     known_images: int
+    subgroup: Subgroup | None
     holdout_images: UInt8[np.ndarray, "held size size 3"]
     holdout_labels: Int64[np.ndarray, " held"]
     test_images: UInt8[np.ndarray, "test size size 3"]
@@ -62,27 +66,38 @@ class ExecutionOutcome:
 
 
 def prepare_cell(
-    spec: ExperimentSpec, data: CellData, cell: int, between_chunks: Callable[[], None] = lambda: None
+    spec: ClassifierExperiment,
+    data: CellData,
+    cell: int,
+    between_chunks: Callable[[], None] = lambda: None,
+    scored: ScoredImages | None = None,
 ) -> PreparedCell:
-    """Set the holdout aside and draw the noise, both fixed over the cell's executions; copies each image at most once.
+    """Set the holdout aside, choose the subgroup and draw the noise, all fixed over the cell's executions.
 
     The holdout depends on the experiment's seed alone, so all cells with the same share set the same images aside.
-    1× noise is the mean class size of the whole training set, holdout included.
+    1× noise is the mean class size of the whole training set, holdout included. Each image is copied at most once.
 
     Args:
         spec: one cell's spec, with an empty sweep.
         cell: its number in the experiment.
         between_chunks: called every second or so while noise is drawn. Whatever it raises passes through.
+        scored: what the base execution says of every training image, holdout included; only a subgroup needs it.
+
+    Raises:
+        InvalidSpec: the subgroup has nothing to choose from, or is smaller than a batch.
     """
     assert not spec.sweep
     assert data.train_images.shape[1:] == (spec.image_size, spec.image_size, 3)
     held = holdout_mask(data.train_labels, spec.holdout, derive_seed(spec.seed, "holdout"))
     kept = np.flatnonzero(~held)
-    noise = spec.count_noise_images(len(data.train_labels) / len(data.classes))
+    subgroup = _subgroup(spec, kept, scored, derive_seed(spec.seed, "control", cell)) if spec.subgroup else None
+    kept = subgroup.indices if subgroup else kept
+    class_size = len(data.train_labels) / len(data.classes)
+    noise = spec.count_noise_images(class_size)
     images = np.empty((len(kept) + noise, *data.train_images.shape[1:]), dtype=np.uint8)
     # With mode="raise" NumPy would gather into a second buffer first; these indices are in range by construction.
     np.take(data.train_images, kept, axis=0, out=images[: len(kept)], mode="clip")
-    _fill_with_noise(images[len(kept) :], spec, derive_seed(spec.seed, "noise", cell), between_chunks)
+    _fill_with_noise(images, len(kept), spec, class_size, derive_seed(spec.seed, "noise", cell), between_chunks)
     labels = np.full(len(images), len(data.classes), dtype=np.int64)
     labels[: len(kept)] = data.train_labels[kept]
     return PreparedCell(
@@ -93,6 +108,7 @@ def prepare_cell(
         images=images,
         labels=labels,
         known_images=len(kept),
+        subgroup=subgroup,
         holdout_images=data.train_images[held],
         holdout_labels=data.train_labels[held],
         test_images=data.test_images,
@@ -173,11 +189,35 @@ def _measure(cell: PreparedCell, trained: Trained, device: str) -> ExecutionOutc
     )
 
 
+def _subgroup(
+    spec: ClassifierExperiment, kept: Int64[np.ndarray, " kept"], scored: ScoredImages | None, seed: int
+) -> Subgroup:
+    """The cell's subgroup, as indices into the dataset's training images."""
+    assert spec.subgroup, "the cell has a subgroup"
+    assert scored, "a subgroup is chosen by scores"
+    chosen = choose_subgroup(spec.subgroup, scored.of(kept), seed)
+    size, batch_size = len(chosen.indices), spec.training.batch_size
+    if size < batch_size:
+        message = f"leaves {size} training images, fewer than a batch of {batch_size}"
+        raise InvalidSpec([FieldError("subgroup.fraction", message, "Take a larger share, or smaller batches.")])
+    return dataclasses.replace(chosen, indices=kept[chosen.indices])
+
+
 def _fill_with_noise(
-    images: UInt8[np.ndarray, "n size size 3"], spec: ExperimentSpec, seed: int, between_chunks: Callable[[], None]
+    images: UInt8[np.ndarray, "n size size 3"],
+    known: int,
+    spec: ClassifierExperiment,
+    class_size: float,
+    seed: int,
+    between_chunks: Callable[[], None],
 ) -> None:
-    if spec.noise is None:
-        return
-    for place, chunk in noise_chunks(np.random.default_rng(seed), spec.noise, len(images), spec.image_size):
-        images[place] = chunk
-        between_chunks()
+    """Overwrite everything behind the first `known` images with the cell's kinds of noise, one after another."""
+    generator = np.random.default_rng(seed)
+    start = known
+    for noise, count in spec.noise_counts(class_size):
+        # Noise made of training images takes those of the cell: the holdout must stay unseen.
+        for place, chunk in noise_chunks(generator, noise, count, spec.image_size, images[:known]):
+            images[start + place.start : start + place.stop] = chunk
+            between_chunks()
+        start += count
+    assert start == len(images)

@@ -29,7 +29,10 @@ class ExportMismatch(Exception):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What a model is stored as. `weights` is safetensors: `network.*` and the mean image as `mean` (0 … 255, HWC).
+    """What a model is stored as.
+
+    `weights` is safetensors: `network.*`, and what is subtracted from an image and what the rest is divided by as `mean`
+    and `std` (HWC or C, in units of 0 … 255; a network of ours has no `std`).
 
     `onnx` takes uint8 `images` [batch, size, size, 3] and gives float32 `logits` [batch, outputs] and `features`
     [batch, width], preprocessing included.
@@ -40,20 +43,26 @@ class ModelFiles:
     onnx: bytes
 
 
-class _Served(nn.Module):
+class Served(nn.Module):
     """A network with its preprocessing: bytes of an image in, logits and features out."""
 
     mean: Tensor
+    std: Tensor | None
 
-    def __init__(self, network: nn.Module, mean: Float32[Tensor, "size size 3"]) -> None:
+    def __init__(
+        self, network: nn.Module, mean: Float32[Tensor, "*image 3"], std: Float32[Tensor, "3"] | None = None
+    ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
 
     def forward(
         self, images: UInt8[Tensor, "batch size size 3"]
     ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch width"]]:
-        answer: tuple[Tensor, Tensor] = self.network((images.to(torch.float32) - self.mean).permute(0, 3, 1, 2))
+        centred = images.to(torch.float32) - self.mean
+        scaled = centred if self.std is None else centred / self.std
+        answer: tuple[Tensor, Tensor] = self.network(scaled.permute(0, 3, 1, 2))
         return answer
 
 
@@ -67,7 +76,7 @@ def export_model(cell: PreparedCell, outcome: ExecutionOutcome, *, execution: in
         ExportMismatch: ONNX Runtime's logits differ from PyTorch's by more than 1e-4 of the largest.
     """
     trained = outcome.trained
-    tensors = _Served(trained.module, torch.from_numpy(trained.mean)).state_dict()
+    tensors = Served(trained.module, torch.from_numpy(trained.mean)).state_dict()
     graph = _with_weights(_graph(cell.spec.network, cell.spec.image_size, cell.outputs), tensors)
     return ModelFiles(
         weights=save(tensors),
@@ -80,13 +89,24 @@ def largest_difference(graph: bytes, trained: Trained, images: UInt8[np.ndarray,
     """The largest |logit| difference between ONNX Runtime and PyTorch over `images`.
 
     Raises:
+        ExportMismatch: as `difference_from`.
+    """
+    logits, _ = predict(trained.module, trained.mean, images)
+    return difference_from(graph, images, logits)
+
+
+def difference_from(
+    graph: bytes, images: UInt8[np.ndarray, "n size size 3"], logits: Float32[np.ndarray, "n outputs"]
+) -> float:
+    """The largest |difference| between the logits that ONNX Runtime gives for `images` and PyTorch's `logits`.
+
+    Raises:
         ExportMismatch: it is more than 1e-4 of the largest |logit| (or than 1e-4, where all logits are below 1).
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     (served,) = session.run(["logits"], {"images": images})
-    logits, _ = predict(trained.module, trained.mean, images)
     difference = float(np.abs(served - logits).max())
     allowed = _RELATIVE_TOLERANCE * max(1.0, float(np.abs(logits).max()))
     if not difference <= allowed:  # written so that NaN fails
@@ -94,6 +114,31 @@ def largest_difference(graph: bytes, trained: Trained, images: UInt8[np.ndarray,
             f"logits differ by {difference:.3g} between ONNX Runtime and PyTorch; {allowed:.3g} allowed"
         )
     return difference
+
+
+def random_images(count: int, image_size: int) -> UInt8[np.ndarray, "count size size 3"]:
+    """Images to compare on: the same ones each time, 0 … 255."""
+    return np.random.default_rng(0).integers(0, 256, (count, image_size, image_size, 3), dtype=np.uint8)
+
+
+def trace(served: Served, image_size: int) -> bytes:
+    """The ONNX graph of a model with its weights; they keep their names unless two are equal, which are merged."""
+    program = torch.onnx.export(
+        served.eval(),
+        (torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8),),
+        input_names=["images"],
+        output_names=["logits", "features"],
+        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    # The exporter's notes hold stack traces, and with them this machine's paths: nothing a model should carry.
+    for noted in (model.graph, *model.graph.input, *model.graph.output, *model.graph.node, *model.graph.value_info):
+        noted.ClearField("metadata_props")
+    graph: bytes = model.SerializeToString()
+    return graph
 
 
 def versions() -> dict[str, str]:
@@ -116,23 +161,7 @@ def _graph(network: str, image_size: int, outputs: int) -> bytes:
     module = build_network(network, image_size=image_size, outputs=outputs, first_layer_std=1, generator=generator)
     for parameter in module.parameters():
         nn.init.normal_(parameter, generator=generator)
-    served = _Served(module, torch.randn(image_size, image_size, 3, generator=generator)).eval()
-    program = torch.onnx.export(
-        served,
-        (torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8),),
-        input_names=["images"],
-        output_names=["logits", "features"],
-        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    model = program.model_proto
-    # The exporter's notes hold stack traces, and with them this machine's paths: nothing a model should carry.
-    for noted in (model.graph, *model.graph.input, *model.graph.output, *model.graph.node, *model.graph.value_info):
-        noted.ClearField("metadata_props")
-    graph: bytes = model.SerializeToString()
-    return graph
+    return trace(Served(module, torch.randn(image_size, image_size, 3, generator=generator)), image_size)
 
 
 def _with_weights(graph: bytes, tensors: dict[str, Tensor]) -> bytes:
@@ -153,8 +182,7 @@ def _with_weights(graph: bytes, tensors: dict[str, Tensor]) -> bytes:
 
 def _checked_images(cell: PreparedCell) -> UInt8[np.ndarray, "n size size 3"]:
     real = np.asarray(cell.test_images[:_CHECKED_IMAGES])
-    random = np.random.default_rng(0).integers(0, 256, (_CHECKED_IMAGES, *real.shape[1:]), dtype=np.uint8)
-    return np.concatenate([real, random])
+    return np.concatenate([real, random_images(_CHECKED_IMAGES, cell.spec.image_size)])
 
 
 def _manifest(cell: PreparedCell, outcome: ExecutionOutcome, execution: int, difference: float) -> ModelManifest:

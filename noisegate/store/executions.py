@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, defer, selectinload
 
 from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
@@ -20,16 +20,21 @@ from noisegate.store.tables import Cell, Execution, Experiment, utc_now
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a succeeded execution yields; `metrics` is a manifest.Metrics as JSON."""
+    """What a succeeded execution yields; `metrics` is a manifest.Metrics as JSON, `details` a details.Details.
 
-    metrics: dict[str, Any]
+    What a kind of experiment does not have is None. `scores_digest` names the scored training set of a base execution.
+    """
+
+    metrics: dict[str, Any] | None
+    details: dict[str, Any]
     holdout_accuracy: float | None
-    losses_by_epoch: list[float]
+    losses_by_epoch: list[float] | None
     train_seconds: float
-    images_per_second: float
-    precision: str
+    images_per_second: float | None
+    precision: str | None
     device: str
     versions: dict[str, str]
+    scores_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,26 @@ def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) 
     return _with_rows(session, granted)
 
 
-def any_waiting(session: Session) -> bool:
-    """Whether there is anything to claim."""
-    return _oldest_waiting(session) is not None
+def count_waiting(session: Session, *, most: int) -> int:
+    """How many executions could be claimed now; counts no further than `most`."""
+    query = sa.select(Execution.id).where(leases.waiting(Execution)).limit(most)
+    return session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+
+
+def get(session: Session, execution_id: str) -> Execution:
+    """The execution, which must exist."""
+    return session.get_one(Execution, execution_id)
+
+
+def is_base(session: Session, execution_id: str) -> bool:
+    """Whether others depend on this execution's scores of the training set."""
+    return bool(session.scalar(sa.select(sa.exists().where(Execution.depends_on == execution_id))))
+
+
+def note_scores(session: Session, execution_id: str, digest: str, details: dict[str, Any]) -> None:
+    """Say where the scores of a succeeded execution are. Whoever computes them gets the same bytes, so the last one wins."""
+    changes = {"scores_digest": digest, "details": details}
+    session.execute(sa.update(Execution).where(Execution.id == execution_id).values(**changes))
 
 
 def _oldest_waiting(session: Session) -> tuple[str, str] | None:
@@ -203,10 +225,18 @@ def page(
     return page_of(session, query, Execution.id, cursor=cursor, limit=limit)
 
 
-def of_experiment(session: Session, experiment_id: str) -> Sequence[Execution]:
-    """All executions of an experiment, by cell and number."""
+def of_experiment(session: Session, experiment_id: str, *, losses: bool = True) -> Sequence[Execution]:
+    """All executions of an experiment, by cell and number; the losses of each epoch would be most of the bytes."""
     query = sa.select(Execution).join(Execution.cell).where(Execution.experiment_id == experiment_id)
+    if not losses:
+        query = query.options(defer(Execution.losses_by_epoch, raiseload=True))
     return session.scalars(query.order_by(Cell.position, Execution.position)).all()
+
+
+def find(session: Session, experiment_id: str, cell: int, execution: int) -> Execution | None:
+    """The execution with this number in the cell with that number."""
+    query = sa.select(Execution).join(Execution.cell).where(Cell.experiment_id == experiment_id)
+    return session.scalar(query.where(Cell.position == cell, Execution.position == execution))
 
 
 def _end(session: Session, lease: Lease, **changes: object) -> Experiment:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from noisegate.store.clock import seconds_now
 from noisegate.store.states import DatasetState, State
@@ -55,8 +55,15 @@ def claim(
 
 
 def waiting(table: LeasedTable) -> sa.ColumnElement[bool]:
-    """True for rows that a worker may claim."""
-    return sa.and_(table.state == _WAITING[table], table.lease_until.is_(None))
+    """True for rows that a worker may claim: an execution that depends on another only once that one has succeeded."""
+    free = sa.and_(table.state == _WAITING[table], table.lease_until.is_(None))
+    return sa.and_(free, _ready()) if table is Execution else free
+
+
+def _ready() -> sa.ColumnElement[bool]:
+    other = aliased(Execution)
+    succeeded = sa.exists().where(other.id == Execution.depends_on, other.state == State.SUCCEEDED)
+    return sa.or_(Execution.depends_on.is_(None), succeeded)
 
 
 def overdue(table: LeasedTable, wakeup_seconds: float) -> sa.ColumnElement[bool]:

@@ -89,6 +89,11 @@ def get(session: Session, reference: str) -> Model:
     return model
 
 
+def of_execution(session: Session, execution_id: str) -> Model | None:
+    """The model that was kept of this execution."""
+    return session.scalar(sa.select(Model).where(Model.execution_id == execution_id))
+
+
 def page(session: Session, *, experiment_id: str | None, cursor: str | None, limit: int) -> Page[Model]:
     """Newest first."""
     query = sa.select(Model)
@@ -148,8 +153,8 @@ def aliases(session: Session, model_ids: Sequence[str] | None = None) -> Sequenc
 
 
 def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
-    """Those of `digests` that no model has."""
-    columns = (Model.weights_digest, Model.manifest_digest, Model.onnx_digest)
+    """Those of `digests` that no model has, and no scored training set."""
+    columns = (Model.weights_digest, Model.manifest_digest, Model.onnx_digest, Execution.scores_digest)
     used = {digest for column in columns for digest in session.scalars(sa.select(column).where(column.in_(digests)))}
     return [digest for digest in digests if digest not in used]
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from noisegate.spec import Caps
+from noisegate.caps import Caps
 
 MIB = 2**20
 GIB = 2**30

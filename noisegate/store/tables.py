@@ -115,19 +115,26 @@ class Experiment(Base):
     id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("exp"))
     name: Mapped[str] = mapped_column(sa.String(200))
     spec: Mapped[dict[str, Any]] = mapped_column(Json)
-    dataset_id: Mapped[str] = mapped_column(sa.ForeignKey("datasets.id"), index=True)
+    preset: Mapped[str | None] = mapped_column(sa.String(100), doc="Name of the preset it was posted from.")
+    scale: Mapped[str | None] = mapped_column(sa.String(20), doc="The preset's scale.")
+    dataset_id: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("datasets.id"), index=True, doc="Null for kinds that make their own data."
+    )
     state: Mapped[State] = mapped_column(_named(State), default=State.QUEUED, index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    dataset: Mapped[Dataset] = relationship()
+    dataset: Mapped[Dataset | None] = relationship()
     cells: Mapped[list["Cell"]] = relationship(back_populates="experiment", order_by="Cell.position")
 
 
 class Cell(Base):
-    """One point of the sweep. `spec` is the ExperimentSpec that the point gives, without a sweep."""
+    """One point of the sweep. `spec` is the ExperimentSpec that the point gives, without a sweep.
+
+    A base cell is no point: it trains the execution whose answers decide over the subgroups of the others.
+    """
 
     __tablename__ = "cells"
 
@@ -136,6 +143,7 @@ class Cell(Base):
     position: Mapped[int]
     point: Mapped[dict[str, Any]] = mapped_column(Json)
     spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    is_base: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 
     experiment: Mapped[Experiment] = relationship(back_populates="cells")
     executions: Mapped[list["Execution"]] = relationship(back_populates="cell", order_by="Execution.position")
@@ -153,11 +161,16 @@ class Execution(Leased, Base):
     cell_id: Mapped[str] = mapped_column(sa.ForeignKey("cells.id"))
     position: Mapped[int] = mapped_column(doc="Its number within the cell.")
     seed: Mapped[int] = mapped_column(sa.BigInteger)
+    depends_on: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("executions.id"), index=True, doc="The execution that must have succeeded before this one starts."
+    )
     state: Mapped[State] = mapped_column(_named(State), default=State.QUEUED)
     epochs: Mapped[int] = mapped_column(doc="Epochs to train.")
     epochs_done: Mapped[int] = mapped_column(default=0)
     images_per_second: Mapped[float | None] = mapped_column(sa.Double)
-    metrics: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="manifest.Metrics")
+    metrics: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="manifest.Metrics, of kinds that have a test set.")
+    details: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="details.Details")
+    scores_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="The scored training set.")
     holdout_accuracy: Mapped[float | None] = mapped_column(sa.Double)
     losses_by_epoch: Mapped[list[float] | None] = mapped_column(Json)
     train_seconds: Mapped[float | None] = mapped_column(sa.Double)

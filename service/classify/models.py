@@ -4,8 +4,10 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
@@ -21,6 +23,8 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.errors import ModelUnusable
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Classifiers:
         self._artefacts = artefacts
         self._capacity = settings.model_cache
         self._refresh_seconds = settings.alias_refresh_seconds
-        self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        self.limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         self._loads: OrderedDict[str, asyncio.Task[Classifier]] = OrderedDict()
         # Only what the database knows gets in here, so it grows no larger than the registry.
         self._resolved: dict[str, tuple[str, float]] = {}
@@ -59,13 +63,17 @@ class Classifiers:
     async def classify(self, model: Loaded, image: bytes, max_false_reject: float) -> Decision:
         """The decision on one encoded image.
 
-        Always in a thread, though it costs some 50 µs: a file of 50 kB can hold 50 million pixels, and no look at its
-        size tells.
-
         Raises:
             InvalidImage, TooLarge: as decode_image.
         """
-        work = partial(_decide, model.classifier, image, max_false_reject, self._limits)
+        return await self.compute(partial(_decide, model.classifier, image, max_false_reject, self.limits))
+
+    async def compute(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns or raises, from a thread; as many at once as there are cores.
+
+        Always in a thread, though a decision costs some 50 µs: a file of 50 kB can hold 50 million pixels, and no look at
+        its size tells.
+        """
         return await to_thread.run_sync(work, limiter=self._threads)
 
     async def _resolve(self, reference: str) -> str:

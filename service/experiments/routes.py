@@ -7,14 +7,14 @@ import sqlalchemy as sa
 from fastapi import APIRouter, BackgroundTasks, Depends, Response
 from sqlalchemy.orm import Session
 
-from noisegate.store import executions, experiments
+from noisegate.store import executions, experiments, planning
 from noisegate.store.pages import Page
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment
 from service.bodies import JSON, require_json
 from service.deps import PagingDep, SessionsDep, SettingsDep, WakeupsDep
 from service.errors import problems
-from service.experiments.schemas import ExecutionRead, ExperimentRead, PlanRead, SpecBody
+from service.experiments.schemas import ExecutionRead, ExperimentRead, PlanRead, PostedBody
 from service.schemas import POLL_SECONDS, Collection
 
 # More than a worker has processes. Whoever ends an execution wakes another as long as something waits.
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/experiments", tags=["experiments"])
     responses={200: {"model": PlanRead, "description": "The plan (dry_run)"}, **problems(400, 409, 413, 415, 422)},
 )
 def create_experiment(
-    spec: SpecBody,
+    posted: PostedBody,
     sessions: SessionsDep,
     settings: SettingsDep,
     wakeups: WakeupsDep,
@@ -39,13 +39,14 @@ def create_experiment(
     response: Response,
     dry_run: bool = False,
 ) -> ExperimentRead | Response:
-    """Train what the spec asks for, in every cell of its sweep. With `dry_run`, only say what that would come to."""
+    """Run what the spec, or the preset, asks for in every cell of its sweep. With `dry_run`, only say what that comes to."""
     if dry_run:
         with sessions.reading() as session:
-            plan = PlanRead.of(experiments.plan(session, spec, settings.caps))
+            plan = PlanRead.of(posted, planning.plan(session, posted.spec, settings.caps))
         return Response(plan.model_dump_json(), media_type=JSON)
     with sessions.begin() as session:
-        experiment = experiments.create(session, experiments.plan(session, spec, settings.caps))
+        planned = planning.plan(session, posted.spec, settings.caps)
+        experiment = planning.create(session, planned, preset=posted.preset, scale=posted.scale)
         (answer,) = _read(session, [experiment])
     # After the answer: a broker that is away must not keep anyone waiting for what is safe in the database already.
     background.add_task(wakeups.train, answer.id, count=min(answer.executions, WAKEUPS))

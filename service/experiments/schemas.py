@@ -1,20 +1,33 @@
-"""What /experiments answers. What it reads is noisegate.spec.ExperimentSpec itself."""
+"""What /experiments answers. What it reads is noisegate.spec.ExperimentSpec itself, or a preset's name."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Body
-from pydantic import BaseModel, Field, JsonValue, PlainValidator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator
 
+from noisegate.details import Details
+from noisegate.labels import label
 from noisegate.manifest import Metrics
-from noisegate.spec import ExperimentSpec, parse_spec
-from noisegate.store.experiments import Plan, Progress, mean_class_size
+from noisegate.presets import catalogue
+from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
+from noisegate.store.classifier_plans import mean_class_size
+from noisegate.store.experiments import Progress
+from noisegate.store.planning import Plan
 from noisegate.store.states import State
-from noisegate.store.tables import Execution, Experiment
+from noisegate.store.tables import Cell, Execution, Experiment
 from service.errors import Problem
 from service.schemas import DatasetSummary
 
 _EXAMPLES: dict[str, Any] = {
+    "preset": {
+        "summary": "A table of the paper, by its preset's name: seconds on the bundled digits",
+        "value": {"preset": "table-3", "scale": "smoke"},
+    },
+    "recommended": {
+        "summary": "What to use in production: structured noise and a threshold",
+        "value": {"preset": "recommended", "scale": "quick", "dataset": "digits"},
+    },
     "digits": {
         "summary": "A sweep on the bundled digits: minutes on a laptop",
         "value": {
@@ -48,10 +61,35 @@ _EXAMPLES: dict[str, Any] = {
     },
 }
 
+
+class PresetBody(BaseModel):
+    """A preset by name. Any field of the spec may stand beside it, and wins."""
+
+    model_config = ConfigDict(extra="allow")
+
+    preset: str = Field(description="GET /presets lists them.")
+    scale: catalogue.Scale = catalogue.DEFAULT_SCALE
+
+
+class Posted(BaseModel):
+    """What was posted: the spec, and the preset it came from."""
+
+    spec: ExperimentSpec
+    preset: str | None = None
+    scale: str | None = None
+
+
+def _parse_posted(document: object) -> Posted:
+    if isinstance(document, dict) and "preset" in document:
+        expanded = catalogue.expand(document)
+        return Posted(spec=expanded.spec, preset=expanded.preset, scale=expanded.scale)
+    return Posted(spec=parse_spec(document))
+
+
 # parse_spec rather than pydantic alone: its errors carry paths as they stand in the spec, and remedies.
-SpecBody = Annotated[
-    ExperimentSpec,
-    PlainValidator(parse_spec, json_schema_input_type=ExperimentSpec),
+PostedBody = Annotated[
+    Posted,
+    PlainValidator(_parse_posted, json_schema_input_type=ExperimentSpec | PresetBody),
     Body(openapi_examples=_EXAMPLES),
 ]
 
@@ -61,6 +99,13 @@ class CellRead(BaseModel):
 
     cell: int
     point: dict[str, JsonValue]
+    label: str = Field(description="The swept values in words.")
+    is_base: bool = Field(description="It only trains the execution whose answers decide over the others' subgroups.")
+
+    @classmethod
+    def of(cls, cell: Cell) -> "CellRead":
+        words = "base" if cell.is_base else label(cell.point)
+        return cls(cell=cell.position, point=cell.point, label=words, is_base=cell.is_base)
 
 
 class Counts(BaseModel):
@@ -79,7 +124,9 @@ class ExperimentRead(BaseModel):
     id: str
     name: str
     state: State
-    dataset: DatasetSummary
+    preset: str | None = Field(description="The preset that it was posted from.")
+    scale: str | None
+    dataset: DatasetSummary | None = Field(description="Null for kinds that make their own data.")
     spec: ExperimentSpec
     cells: list[CellRead]
     counts: Counts
@@ -99,9 +146,11 @@ class ExperimentRead(BaseModel):
             id=experiment.id,
             name=experiment.name,
             state=experiment.state,
-            dataset=DatasetSummary.model_validate(experiment.dataset),
-            spec=ExperimentSpec.model_validate(experiment.spec),
-            cells=[CellRead(cell=cell.position, point=cell.point) for cell in experiment.cells],
+            preset=experiment.preset,
+            scale=experiment.scale,
+            dataset=DatasetSummary.model_validate(experiment.dataset) if experiment.dataset else None,
+            spec=parse_spec(experiment.spec),
+            cells=[CellRead.of(cell) for cell in experiment.cells],
             counts=Counts.model_validate({state.value: count for state, count in progress.counts.items()}),
             executions=sum(progress.counts.values()),
             epochs=progress.epochs,
@@ -130,38 +179,53 @@ class PlannedCell(BaseModel):
 
     cell: int
     point: dict[str, JsonValue]
+    label: str
     noise_images: int = Field(description="Noise images in each epoch.")
-    training_images: int = Field(description="Training images of one execution, noise included, over all epochs.")
+    training_images: int = Field(
+        description="Training images, or points, of one execution, noise included, over all epochs."
+    )
 
 
 class PlanRead(BaseModel):
     """What an experiment would come to; nothing was created."""
 
-    dataset: DatasetSummary
+    preset: str | None
+    scale: str | None
+    dataset: DatasetSummary | None
     cells: list[PlannedCell]
     cell_count: int
-    executions: int
+    base: bool = Field(description="Whether one more execution is trained first, to decide over the subgroups.")
+    executions: int = Field(description="Of all cells together, that of the base included.")
     training_images: int = Field(description="Of all executions of all cells, over all epochs.")
 
     @classmethod
-    def of(cls, plan: Plan) -> "PlanRead":
-        class_size = mean_class_size(plan.dataset)
+    def of(cls, posted: Posted, plan: Plan) -> "PlanRead":
         cells = [
             PlannedCell(
                 cell=number,
                 point=point.point,
-                noise_images=point.spec.count_noise_images(class_size),
-                training_images=plan.training_images(point),
+                label=label(point.point),
+                noise_images=_noise_images(plan, point.spec),
+                training_images=plan.training_images(point.spec),
             )
             for number, point in enumerate(plan.cells)
         ]
         return cls(
-            dataset=DatasetSummary.model_validate(plan.dataset),
+            preset=posted.preset,
+            scale=posted.scale,
+            dataset=DatasetSummary.model_validate(plan.dataset) if plan.dataset else None,
             cells=cells,
             cell_count=len(cells),
+            base=plan.base_cell is not None,
             executions=plan.executions,
             training_images=plan.total_training_images,
         )
+
+
+def _noise_images(plan: Plan, spec: ExperimentSpec) -> int:
+    if plan.dataset is None or not isinstance(spec, ClassifierExperiment):
+        return 0
+    return spec.count_noise_images(mean_class_size(plan.dataset))
 
 
 class ExecutionRead(BaseModel):
@@ -173,11 +237,13 @@ class ExecutionRead(BaseModel):
     point: dict[str, JsonValue]
     seed: int
     state: State
+    depends_on: str | None = Field(description="The execution that must succeed before this one starts.")
     attempt: int = Field(description="How often a worker has started it.")
     epochs: int
     epochs_done: int
     images_per_second: float | None
-    metrics: Metrics | None
+    metrics: Metrics | None = Field(description="Table 1; null for kinds without a test set.")
+    details: Details | None = Field(description="What its kind yields besides.")
     holdout_accuracy: float | None
     losses_by_epoch: list[float] | None
     train_seconds: float | None
@@ -198,11 +264,13 @@ class ExecutionRead(BaseModel):
             point=execution.cell.point,
             seed=execution.seed,
             state=execution.state,
+            depends_on=execution.depends_on,
             attempt=execution.attempt,
             epochs=execution.epochs,
             epochs_done=execution.epochs_done,
             images_per_second=execution.images_per_second,
             metrics=Metrics.model_validate(execution.metrics) if execution.metrics else None,
+            details=Details.model_validate(execution.details) if execution.details else None,
             holdout_accuracy=execution.holdout_accuracy,
             losses_by_epoch=execution.losses_by_epoch,
             train_seconds=execution.train_seconds,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics, ModelManifest
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics, ModelManifest, Source
 from noisegate.store.tables import Alias, Model
 
 FileName = Literal["model.safetensors", "model.json", "model.onnx"]
@@ -27,7 +27,7 @@ class FilesRead(BaseModel):
 
 
 class ModelRead(BaseModel):
-    """A trained model that can be served."""
+    """A model that can be served. What it would know of its training is null where it was not trained here."""
 
     id: str
     experiment: str
@@ -41,10 +41,11 @@ class ModelRead(BaseModel):
     calibrated: bool = Field(description="Whether it has a threshold; without one it can reject on noise only.")
     default_threshold: float | None = Field(description=f"Its reject score at {DEFAULT_MAX_FALSE_REJECT:.0%} rejected.")
     holdout_accuracy: float | None
-    metrics: Metrics
-    dataset_hash: str
+    metrics: Metrics | None
+    dataset_hash: str | None
     seed: int
-    precision: str
+    precision: str | None
+    source: Source | None = Field(description="Where the weights come from; null for a model trained here.")
     versions: dict[str, str]
     onnx_largest_difference: float
     files: FilesRead
@@ -71,6 +72,7 @@ class ModelRead(BaseModel):
             dataset_hash=manifest.dataset_hash,
             seed=manifest.seed,
             precision=manifest.precision,
+            source=manifest.source,
             versions=manifest.versions,
             onnx_largest_difference=manifest.onnx_largest_difference,
             files=FilesRead(

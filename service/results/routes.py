@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from noisegate.store import executions, experiments, models
 from service.deps import SessionsDep
 from service.errors import problems
+from service.results.reading import read_results
 from service.results.schemas import Results
-from service.results.tables import tabulate, to_csv
+from service.results.tables import to_csv
 
 CSV = "text/csv"
 
@@ -24,9 +24,7 @@ def get_results(experiment_id: str, sessions: SessionsDep, request: Request, res
     JSON, or CSV if `Accept` names text/csv.
     """
     with sessions.reading() as session:
-        experiment = experiments.get(session, experiment_id)
-        found = executions.of_experiment(session, experiment_id)
-        results = tabulate(experiment, found, models.best_by_cell(session, experiment_id))
+        results = read_results(session, experiment_id)
     vary = {"Vary": "Accept"}
     if CSV in request.headers.get("accept", "").lower():
         return Response(to_csv(results), headers=vary, media_type=CSV)

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field, JsonValue
 
+from noisegate.details import ScoredCounts, SubgroupUsed
+from noisegate.presets.published import PublishedValues
 from noisegate.store.states import State
 from service.results.statistics import CONFIDENCE_LEVEL, Difference, Summary
 from service.schemas import Answer, DatasetSummary
@@ -15,12 +17,22 @@ class ExperimentSummary(Answer):
     state: State
 
 
+class Provenance(BaseModel):
+    """Where a cell's numbers come from; more than one entry means that its executions ran on different machines."""
+
+    precisions: list[str]
+    devices: list[str]
+    versions: list[dict[str, str]]
+    images_per_second: Summary | None
+
+
 class Row(BaseModel):
     """One cell. Shares and probabilities lie in 0 … 1; a measure is null until an execution yields it."""
 
     cell: int
     point: dict[str, JsonValue]
     label: str = Field(description="The swept values in words, or `all` without a sweep.")
+    seeds: list[int] = Field(description="Of the executions that succeeded, in their order.")
     has_noise_class: bool
     executions: int
     n: int = Field(description="Executions that succeeded: the sample.")
@@ -37,13 +49,42 @@ class Row(BaseModel):
         description="Accuracy against the baseline cell; null in the baseline itself."
     )
     best_model: str | None
+    measures: dict[str, Summary] = Field(
+        description="What this kind of experiment measures besides; empty for `training`."
+    )
+    subgroup: SubgroupUsed | None
+    published: PublishedValues | None
+    provenance: Provenance
+
+
+class PresetRead(BaseModel):
+    """The preset that an experiment was posted from."""
+
+    name: str
+    scale: str
+    source: str = Field(description="The table or figure of the paper.")
+    published_note: str = Field(description="What separates the published values from what is measured here.")
+
+
+class BaseRead(BaseModel):
+    """The execution whose answers decided over the subgroups."""
+
+    experiment: str
+    cell: int
+    execution: int
+    state: State
+    scored: ScoredCounts | None = Field(description="Null until it has succeeded.")
 
 
 class Results(BaseModel):
     """A table of the experiment, one row a cell, as far as it has got."""
 
     experiment: ExperimentSummary
-    dataset: DatasetSummary
+    kind: str
+    preset: PresetRead | None
+    dataset: DatasetSummary | None = Field(description="Null for kinds that make their own data.")
+    seed: int
+    base: BaseRead | None = Field(description="Null without subgroups.")
     baseline_cell: int | None = Field(description="Null with a single cell.")
     confidence_level: float = CONFIDENCE_LEVEL
     rows: list[Row]

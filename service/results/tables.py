@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
+from noisegate.details import Details
+from noisegate.labels import label
 from noisegate.manifest import Metrics
-from noisegate.spec import ExperimentSpec
+from noisegate.presets import catalogue
+from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment, Model
-from service.results.schemas import ExperimentSummary, Results, Row
+from service.results.schemas import BaseRead, ExperimentSummary, PresetRead, Provenance, Results, Row
 from service.results.statistics import Summary, choose_baseline, compare, summarise
 from service.schemas import DatasetSummary
 
@@ -24,28 +27,36 @@ _MEASURES: dict[str, tuple[str, float, str]] = {
 }
 
 
-def tabulate(experiment: Experiment, executions: Sequence[Execution], best: Mapping[str, Model]) -> Results:
-    """The results table. `best` holds the best model of each cell that has any, by the cell's id."""
+def tabulate(
+    experiment: Experiment, executions: Sequence[Execution], best: Mapping[str, Model], base: Execution | None
+) -> Results:
+    """The results table.
+
+    Args:
+        best: the best model of each cell that has any, by the cell's id.
+        base: the execution that decided over the subgroups, of this experiment or an earlier one.
+    """
     by_cell: dict[str, list[Execution]] = {cell.id: [] for cell in experiment.cells}
     for execution in executions:
         by_cell[execution.cell_id].append(execution)
-    cells = [(cell, by_cell[cell.id]) for cell in experiment.cells]
-    baseline = choose_baseline([_has_noise_class(cell) for cell in experiment.cells])
-    reference = _accuracies(cells[baseline][1]) if baseline is not None else []
+    cells = [(cell, parse_spec(cell.spec), by_cell[cell.id]) for cell in experiment.cells if not cell.is_base]
+    baseline = choose_baseline([_has_noise_class(spec) for _, spec, _ in cells])
+    reference = _accuracies(cells[baseline][2]) if baseline is not None else []
     return Results(
         experiment=ExperimentSummary.model_validate(experiment),
-        dataset=DatasetSummary.model_validate(experiment.dataset),
+        kind=cells[0][1].kind,
+        preset=_preset(experiment),
+        dataset=DatasetSummary.model_validate(experiment.dataset) if experiment.dataset else None,
+        seed=cells[0][1].seed,
+        base=_base(base) if base else None,
         baseline_cell=baseline,
         rows=[
-            _row(cell, found, [] if cell.position == baseline else reference, best.get(cell.id))
-            for cell, found in cells
+            _row(
+                cell, spec, found, [] if cell.position == baseline else reference, experiment.preset, best.get(cell.id)
+            )
+            for cell, spec, found in cells
         ],
     )
-
-
-def label(point: Mapping[str, JsonValue]) -> str:
-    """The swept values in words."""
-    return ", ".join(f"{path}={_plain(value)}" for path, value in point.items()) or "all"
 
 
 def to_csv(results: Results) -> str:
@@ -53,20 +64,31 @@ def to_csv(results: Results) -> str:
     paths = list(results.rows[0].point)
     records = [dict(_record(row, paths)) for row in results.rows]
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(records[0]))
+    # Cells without a result, and those without a published value, have fewer columns than the others.
+    columns = dict.fromkeys(column for record in records for column in record)
+    writer = csv.DictWriter(text, fieldnames=list(columns))
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue()
 
 
-def _row(cell: Cell, executions: Sequence[Execution], baseline: Sequence[float], best: Model | None) -> Row:
+def _row(
+    cell: Cell,
+    spec: ExperimentSpec,
+    executions: Sequence[Execution],
+    baseline: Sequence[float],
+    preset: str | None,
+    best: Model | None,
+) -> Row:
     succeeded = _succeeded(executions)
     metrics = _metrics(executions)
+    details = [Details.model_validate(execution.details or {}) for execution in succeeded]
     return Row(
         cell=cell.position,
         point=cell.point,
         label=label(cell.point),
-        has_noise_class=_has_noise_class(cell),
+        seeds=[execution.seed for execution in succeeded],
+        has_noise_class=_has_noise_class(spec),
         executions=len(executions),
         n=len(succeeded),
         failed=sum(execution.state is State.FAILED for execution in executions),
@@ -80,6 +102,43 @@ def _row(cell: Cell, executions: Sequence[Execution], baseline: Sequence[float],
         train_seconds=_summarise_known([execution.train_seconds for execution in succeeded]),
         difference=compare([m.accuracy for m in metrics], baseline),
         best_model=best.id if best else None,
+        measures=_measures(details),
+        subgroup=next((found.subgroup for found in details), None),
+        published=catalogue.published_for(preset, cell.spec) if preset else None,
+        provenance=_provenance(succeeded),
+    )
+
+
+def _measures(details: Sequence[Details]) -> dict[str, Summary]:
+    names = dict.fromkeys(name for found in details for name in found.measures)
+    summaries = {name: _summarise_known([found.measures.get(name) for found in details]) for name in names}
+    return {name: summary for name, summary in summaries.items() if summary is not None}
+
+
+def _provenance(executions: Sequence[Execution]) -> Provenance:
+    versions = {json.dumps(found.versions, sort_keys=True): found.versions for found in executions if found.versions}
+    return Provenance(
+        precisions=sorted({found.precision for found in executions if found.precision}),
+        devices=sorted({found.device for found in executions if found.device}),
+        versions=list(versions.values()),
+        images_per_second=_summarise_known([found.images_per_second for found in executions]),
+    )
+
+
+def _preset(experiment: Experiment) -> PresetRead | None:
+    if experiment.preset is None or experiment.scale is None:
+        return None
+    known = catalogue.get(experiment.preset)
+    return PresetRead(name=known.name, scale=experiment.scale, source=known.source, published_note=known.published_note)
+
+
+def _base(base: Execution) -> BaseRead:
+    return BaseRead(
+        experiment=base.experiment_id,
+        cell=base.cell.position,
+        execution=base.position,
+        state=base.state,
+        scored=Details.model_validate(base.details or {}).scored,
     )
 
 
@@ -88,7 +147,8 @@ def _succeeded(executions: Sequence[Execution]) -> list[Execution]:
 
 
 def _metrics(executions: Sequence[Execution]) -> list[Metrics]:
-    return [Metrics.model_validate(execution.metrics) for execution in _succeeded(executions)]
+    found = (execution.metrics for execution in _succeeded(executions))
+    return [Metrics.model_validate(metrics) for metrics in found if metrics is not None]
 
 
 def _accuracies(executions: Sequence[Execution]) -> list[float]:
@@ -99,8 +159,8 @@ def _summarise_known(values: Sequence[float | None]) -> Summary | None:
     return summarise([value for value in values if value is not None])
 
 
-def _has_noise_class(cell: Cell) -> bool:
-    return ExperimentSpec.model_validate(cell.spec).has_noise_class
+def _has_noise_class(spec: ExperimentSpec) -> bool:
+    return isinstance(spec, ClassifierExperiment) and spec.has_noise_class
 
 
 def _plain(value: JsonValue) -> str:
@@ -121,6 +181,16 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
         yield f"{column}_standard_error{suffix}", _scaled(summary.standard_error if summary else None, factor)
     yield "difference_pct", _scaled(row.difference.accuracy if row.difference else None, 100)
     yield "p_value", row.difference.p_value if row.difference else None
+    for name, summary in row.measures.items():
+        yield name, summary.mean
+        yield f"{name}_standard_error", summary.standard_error
+    if row.subgroup:
+        yield "subgroup_size", row.subgroup.size
+        yield "subgroup_duplicates", row.subgroup.duplicates
+    if row.published:
+        yield "published_accuracy_pct", _scaled(row.published.accuracy, 100)
+        yield "published_accuracy_std_pct", _scaled(row.published.accuracy_std, 100)
+        yield "published_n", row.published.n
     yield "best_model", row.best_model
 
 

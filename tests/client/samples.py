@@ -43,7 +43,10 @@ def experiment(**changed: object) -> Experiment:
         "state": "running",
         "dataset": DIGITS,
         "spec": {"training": {"epochs": 15}, "executions": 3},
-        "cells": [{"cell": 0, "point": {"noise.quantity": 0}}, {"cell": 1, "point": {"noise.quantity": 1}}],
+        "cells": [
+            {"cell": 0, "point": {"noise.quantity": 0}, "label": "noise.quantity=0"},
+            {"cell": 1, "point": {"noise.quantity": 1}, "label": "noise.quantity=1"},
+        ],
         "counts": {"queued": 3, "running": 1, "succeeded": 2, "failed": 0, "cancelled": 0},
         "executions": 6,
         "epochs": 90,
@@ -81,6 +84,16 @@ def row(cell: int, difference: Difference | None = None, **changed: object) -> R
         "train_seconds": {"mean": 7.0, "std": 0.5, "standard_error": 0.3, "n": 3},
         "difference": difference,
         "best_model": f"mod_{cell}",
+        "seeds": [1, 2, 3],
+        "measures": {},
+        "subgroup": None,
+        "published": None,
+        "provenance": {
+            "precisions": ["float32"],
+            "devices": ["cpu"],
+            "versions": [{"torch": "2.15.0"}],
+            "images_per_second": estimate(700),
+        },
     }
     return {**sample, **changed}  # type: ignore[typeddict-item]
 
@@ -95,6 +108,10 @@ def results(**changed: object) -> Results:
     }
     sample: Results = {
         "experiment": {"id": "exp_1", "name": "two cells", "state": "succeeded"},
+        "kind": "training",
+        "preset": None,
+        "seed": 0,
+        "base": None,
         "dataset": DIGITS,
         "baseline_cell": 0,
         "confidence_level": 0.95,

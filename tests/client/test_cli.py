@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from noisegate.client import cli
+from noisegate.spec import PretrainedExperiment, parse_spec
 from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
 from tests.client.samples import dataset, decision, experiment, results
 
@@ -73,8 +74,9 @@ def test_a_failed_experiment_tells_its_error(server: Peer, capsys: pytest.Captur
 
 
 def test_a_dry_run_shows_the_cells(server: Peer, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
-    cells = [{"cell": 0, "point": {"seed": 1}, "noise_images": 144, "training_images": 1581}]
-    plan = {"dataset": {"name": "digits"}, "cells": cells, "cell_count": 1, "executions": 3, "training_images": 4743}
+    cells = [{"cell": 0, "point": {}, "label": "all", "noise_images": 144, "training_images": 1581}]
+    plan = {"dataset": {"name": "digits"}, "cells": cells, "cell_count": 1, "base": True, "executions": 4}
+    plan["training_images"] = 4743
     server.replies("POST", "/experiments", json_reply(plan))
     assert cli.run(["run", spec, "--dry-run"]) == 0
     assert "1,581" in capsys.readouterr().out
@@ -154,10 +156,41 @@ def test_an_upload_that_fails_tells_why(server: Peer, tmp_path: Path, capsys: py
     assert "One class only." in capsys.readouterr().err
 
 
+def test_torchvisions_alexnet_becomes_a_model(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.replies("POST", "/experiments", json_reply(experiment(dataset=None), 202))
+    states = [experiment(state="running", progress=0), experiment(state="succeeded", progress=1)]
+    server.replies("GET", "/experiments/exp_1", *(json_reply(state, Retry_After="0") for state in states))
+    server.replies("GET", "/models", json_reply({"items": [{"id": "mod_9"}], "next_cursor": None}))
+    assert cli.run(["models", "add-torchvision", "alexnet"]) == 0
+    spec = {"kind": "pretrained", "network": "alexnet", "name": "torchvision AlexNet"}
+    assert json.loads(server.requests[0].body) == spec
+    assert parse_spec(spec) == PretrainedExperiment(name="torchvision AlexNet")
+    assert server.requests[-1].query["experiment"] == "exp_1"
+    *progress, model, hint = capsys.readouterr().out.splitlines()
+    assert progress == ["exp_1   0%  running", "exp_1 100%  succeeded"]
+    assert model == "mod_9"
+    assert "noisegate alias default mod_9" in hint
+
+
+def test_torchvisions_alexnet_that_cannot_be_had(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"code": "source-unavailable", "title": "No source", "detail": "No route.", "remedy": "Put it there."}
+    server.replies("POST", "/experiments", json_reply(experiment(), 202))
+    server.replies("GET", "/experiments/exp_1", json_reply(experiment(state="failed", error=error)))
+    assert cli.run(["models", "add-torchvision", "alexnet"]) == 1
+    assert capsys.readouterr().err == "No source (source-unavailable)\n  No route.\n  Put it there.\n"
+
+
+def test_torchvisions_alexnet_that_somebody_cancelled(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.replies("POST", "/experiments", json_reply(experiment(), 202))
+    server.replies("GET", "/experiments/exp_1", json_reply(experiment(state="cancelled")))
+    assert cli.run(["models", "add-torchvision", "alexnet"]) == 1
+    assert capsys.readouterr().err == "Experiment exp_1 was cancelled: there is no model.\n"
+
+
 def test_lists_aliases_and_cancelling(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
-    empty = json_reply({"items": [], "next_cursor": None})
-    for path in ("/datasets", "/experiments", "/models"):
-        server.replies("GET", path, empty)
+    lists = {"/datasets": [], "/experiments": [experiment(dataset=None)], "/models": []}
+    for path, items in lists.items():
+        server.replies("GET", path, json_reply({"items": items, "next_cursor": None}))
         assert cli.run([path.removeprefix("/")]) == 0
     server.replies("PUT", "/aliases/default", json_reply({"name": "default", "model": "mod_1", "updated_at": ""}))
     server.replies("POST", "/experiments/exp_1/cancel", json_reply(experiment(state="cancelling"), 202))

@@ -11,7 +11,8 @@ from noisegate.client import demo
 from noisegate.client.answers import Decision
 from noisegate.client.http import Client
 from noisegate.client.show import console_for
-from noisegate.spec import parse_spec
+from noisegate.spec import TrainingExperiment, parse_spec
+from noisegate.sweeps import cells_of
 from tests.client.peer import Peer, Reply, json_reply, peer
 from tests.client.samples import decision
 
@@ -71,5 +72,5 @@ def test_the_photograph_is_one() -> None:
 
 
 def test_the_demo_asks_for_a_cell_with_and_one_without_noise() -> None:
-    cells = parse_spec(demo.DEMO_SPEC).cells()
-    assert [cell.spec.has_noise_class for cell in cells] == [False, True]
+    cells = cells_of(parse_spec(demo.DEMO_SPEC))
+    assert [isinstance(cell.spec, TrainingExperiment) and cell.spec.has_noise_class for cell in cells] == [False, True]

@@ -9,7 +9,8 @@ import pytest
 
 from noisegate.client.errors import ClientError, ProblemError, ServiceUnreachable, UnexpectedAnswer, UnusableFile
 from noisegate.client.http import Client
-from noisegate.spec import ExperimentSpec, UniformNoise
+from noisegate.noise_spec import UniformNoise
+from noisegate.spec import TrainingExperiment
 from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
 from tests.client.samples import dataset, decision, experiment
 
@@ -131,9 +132,9 @@ def test_a_source_is_asked_for_without_what_was_not_said(server: Peer, client: C
 
 def test_a_spec_travels_whole(server: Peer, client: Client) -> None:
     server.replies("POST", "/experiments", json_reply(experiment(), 202))
-    spec = ExperimentSpec(dataset="digits", noise=UniformNoise(family="uniform"))
+    spec = TrainingExperiment(dataset="digits", noise=UniformNoise(family="uniform"))
     client.create_experiment(spec)
-    assert ExperimentSpec.model_validate_json(server.requests[0].body) == spec
+    assert TrainingExperiment.model_validate_json(server.requests[0].body) == spec
 
 
 def test_a_dry_run_says_so(server: Peer, client: Client) -> None:

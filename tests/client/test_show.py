@@ -48,6 +48,37 @@ def test_in_a_narrow_terminal_the_difference_stands_below() -> None:
     assert "+0.31 [" not in text
 
 
+def test_published_values_stand_beside_the_measured_ones() -> None:
+    printed_value = {
+        "accuracy": 0.6048,
+        "accuracy_std": 0.0067,
+        "confidence": None,
+        "spuriousness": None,
+        "true_class_probability": None,
+        "noise_per_10000": None,
+        "n": 50,
+        "note": "most likely a misprint",
+    }
+    preset = {"name": "table-2", "scale": "quick", "source": "Table 2", "published_note": "From CIFAR-10 itself."}
+    text = printed(results_table(results(rows=[row(0), row(1, published=printed_value)], preset=preset), 130), 130)
+    assert "paper's A %" in text
+    assert re.search(r"noise.quantity=0 +97.22 ± 0.71 +– ", text)
+    assert re.search(r"noise.quantity=1 +97.22 ± 0.71 +60.48\*", text)
+    assert "* noise.quantity=1: most likely a misprint" in text
+    assert "From CIFAR-10 itself." in text
+
+
+def test_a_kind_without_accuracies_shows_what_it_measures() -> None:
+    nothing = {"accuracy": None, "confidence": None, "spuriousness": None, "true_class_probability": None}
+    crossing = {"crossing": {"mean": 0.4999, "std": 0.01, "standard_error": 0.0042, "n": 3}}
+    shown = row(0, measures=crossing, **nothing)
+    text = printed(results_table(results(rows=[shown, row(1, **nothing)], dataset=None, kind="curve_fitting"), 120))
+    assert "crossing" in text
+    assert re.search(r"noise.quantity=0 +0.500 ± 0.004 +3", text)
+    assert re.search(r"noise.quantity=1 +– +3", text)
+    assert "A %" not in text
+
+
 def test_a_table_without_values_yet() -> None:
     empty = row(0, n=0, failed=1, best_model=None)
     for key in ("accuracy", "confidence", "spuriousness", "true_class_probability", "noise_per_10000"):
@@ -117,8 +148,8 @@ def test_lists() -> None:
     }  # fmt: skip
     text = printed(models_table([model]))  # type: ignore[list-item]
     assert re.search(r"mod_1 +default, best +exp_1 cell 1 +yes +2 +97.50% +–", text)
-    cells = [{"cell": 0, "point": {}, "noise_images": 0, "training_images": 1437}]
-    plan = {"dataset": DIGITS, "cells": cells, "cell_count": 1, "executions": 3, "training_images": 4311}
+    cells = [{"cell": 0, "point": {}, "label": "all", "noise_images": 0, "training_images": 1437}]
+    plan = {"dataset": DIGITS, "cells": cells, "cell_count": 1, "base": False, "executions": 3, "training_images": 4311}
     text = printed(plan_table(plan))  # type: ignore[arg-type]
     assert re.search(r"0 +all +0 +1,437", text)
     assert "3 executions, 4,311 training images in all. Nothing was created." in text

@@ -1,7 +1,7 @@
 """Manifests of models that were never trained."""
 
 from noisegate.manifest import Calibration, Metrics, ModelManifest
-from noisegate.spec import ExperimentSpec
+from noisegate.spec import TrainingExperiment
 
 
 def manifest(
@@ -28,7 +28,7 @@ def manifest(
             false_reject=None,
         ),
         dataset_hash="0" * 64,
-        spec=ExperimentSpec(dataset="digits"),
+        spec=TrainingExperiment(dataset="digits"),
         cell=0,
         execution=0,
         seed=0,

@@ -6,7 +6,7 @@ import numpy as np
 
 from noisegate.learning.executions import CellData
 from noisegate.learning.training import Progress
-from noisegate.spec import ExperimentSpec, TrainingSpec
+from noisegate.spec import TrainingExperiment, TrainingSpec
 
 CLASSES = ("red", "green", "blue")
 
@@ -40,14 +40,14 @@ def training_spec(**changes: Any) -> TrainingSpec:
     return TrainingSpec(**(defaults | changes))
 
 
-def experiment_spec(**changes: Any) -> ExperimentSpec:
+def experiment_spec(**changes: Any) -> TrainingExperiment:
     defaults: dict[str, Any] = {
         "dataset": "tints",
         "image_size": 8,
         "training": training_spec(),
         "noise": {"family": "uniform", "quantity": 1},
     }
-    return ExperimentSpec(**(defaults | changes))
+    return TrainingExperiment(**(defaults | changes))
 
 
 def nothing() -> None:

@@ -14,7 +14,7 @@ from noisegate.learning.metrics import probabilities_of
 from noisegate.learning.noise import noise_images
 from noisegate.learning.training import Diverged, predict
 from noisegate.seeds import derive_seed
-from noisegate.spec import ExperimentSpec
+from noisegate.spec import TrainingExperiment
 
 from .factories import CLASSES, cell_data, experiment_spec, ignore, nothing, training_spec
 
@@ -57,9 +57,8 @@ def test_noise_is_last_counted_from_the_whole_training_set_and_drawn_once_a_cell
     assert len(cell.images) == len(cell.labels) == 160 + count
     assert (cell.labels[cell.known_images :] == len(CLASSES)).all()
     assert (cell.labels[: cell.known_images] < len(CLASSES)).all()
-    assert spec.noise is not None
     generator = np.random.default_rng(derive_seed(3, "noise", 4))
-    assert np.array_equal(cell.images[cell.known_images :], noise_images(generator, spec.noise, count, 8))
+    assert np.array_equal(cell.images[cell.known_images :], noise_images(generator, spec.noises[0], count, 8))
 
 
 def test_cells_share_the_holdout_but_not_the_noise() -> None:
@@ -121,8 +120,7 @@ def test_an_execution_learns_classes_rejects_noise_and_is_calibrated() -> None:
     assert outcome.holdout_accuracy > 0.9
     assert outcome.calibration is not None
     assert outcome.calibration.samples == len(cell.holdout_images)
-    assert cell.spec.noise is not None
-    fresh = noise_images(np.random.default_rng(99), cell.spec.noise, 100, 8)
+    fresh = noise_images(np.random.default_rng(99), cell.spec.noises[0], 100, 8)
     logits, _ = predict(outcome.trained.module, outcome.trained.mean, fresh)
     assert (logits.argmax(axis=1) == len(CLASSES)).mean() > 0.95
 
@@ -169,6 +167,6 @@ def test_one_that_diverges_fails_alone() -> None:
     assert seeds == list(range(12))
 
 
-def unstable() -> ExperimentSpec:
+def unstable() -> TrainingExperiment:
     """At the edge: about half of the seeds run away, the others end with their ReLUs dead and a finite loss."""
     return experiment_spec(training=training_spec(epochs=2, learning_rate=3.0, first_layer_std=0.1))

@@ -12,9 +12,8 @@ from PIL import Image
 from sqlalchemy.orm import Session
 
 from noisegate.manifest import ModelManifest
-from noisegate.store import datasets, executions, experiments, models
+from noisegate.store import datasets, executions, models, planning
 from noisegate.store.artefacts import Artefacts
-from noisegate.store.experiments import plan
 from noisegate.store.models import ModelDigests
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -100,7 +99,7 @@ def served_model(
     noise = {"family": "uniform"} if len(logits) == 3 else None
     wanted = spec(dataset, executions=1, sweep={}, noise=noise)
     with sessions.begin() as session:
-        experiments.create(session, plan(session, wanted, Settings().caps))
+        planning.create(session, planning.plan(session, wanted, Settings().caps))
     with sessions.begin() as session:
         execution, lease = claim_one(session)
         described: ModelManifest = manifest(execution, holdout_accuracy)

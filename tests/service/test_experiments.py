@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from noisegate.spec import Caps
+from noisegate.caps import Caps
 from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
@@ -46,7 +46,10 @@ def test_post_answers_with_the_queued_experiment_and_wakes_a_worker_an_execution
     assert answer.headers["retry-after"] == "1"
     assert found["state"] == "queued"
     assert found["dataset"]["name"] == "pets"
-    assert found["cells"] == [{"cell": n, "point": {"noise.quantity": q}} for n, q in enumerate([0, 1, 5])]
+    assert [(cell["cell"], cell["point"]) for cell in found["cells"]] == [
+        (n, {"noise.quantity": q}) for n, q in enumerate([0, 1, 5])
+    ]
+    assert [cell["label"] for cell in found["cells"]] == ["noise.quantity=0", "noise.quantity=1", "noise.quantity=5"]
     assert found["counts"] == {"queued": 6, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0}
     assert (found["executions"], found["progress"], found["error"]) == (6, 0, None)
     assert found["spec"]["training"]["batch_size"] == 128

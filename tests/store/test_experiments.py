@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from noisegate.caps import Caps
 from noisegate.errors import Conflict, InvalidSpec, NotFound, NotReady
 from noisegate.seeds import derive_seed
-from noisegate.spec import Caps
-from noisegate.store import datasets, executions, experiments
+from noisegate.store import datasets, executions, experiments, planning
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from tests import factories
@@ -80,7 +80,7 @@ def test_a_dataset_still_being_ingested_is_worth_waiting_for(sessions: Sessions)
 def test_a_plan_counts_the_training_images(sessions: Sessions) -> None:
     with sessions.begin() as session:
         factories.ready_dataset(session)
-        planned = experiments.plan(session, factories.spec(holdout=0.1), Caps())
+        planned = planning.plan(session, factories.spec(holdout=0.1), Caps())
     # 2 executions × 2 epochs × (90 + 0 and 90 + 50)
     assert (planned.executions, planned.total_training_images) == (4, 2 * 2 * (90 + 140))
 

@@ -117,7 +117,7 @@ def test_what_would_come_again_fails_the_execution_at_once(
     def refuse(*_: Any, **__: Any) -> Any:
         raise ValueError("a line\nand another")
 
-    monkeypatch.setattr("worker.training.export_model", refuse)
+    monkeypatch.setattr("worker.classifiers.export_model", refuse)
     train_oldest(resources)
     _, (execution,) = _rows(resources.sessions, experiment_id)
     assert execution.error is not None
@@ -209,7 +209,7 @@ def test_a_zombies_result_is_refused_and_its_heirs_files_stay(
             train_oldest(resources)  # the heir trains the same execution to its end, with the very same bytes
         return export_model(*arguments, **named)
 
-    monkeypatch.setattr("worker.training.export_model", lose_the_lease_meanwhile)
+    monkeypatch.setattr("worker.classifiers.export_model", lose_the_lease_meanwhile)
     train_oldest(resources)
     experiment, (execution,) = _rows(resources.sessions, experiment_id)
     assert (experiment.state, execution.attempt, execution.losses) == (State.SUCCEEDED, 2, 1)

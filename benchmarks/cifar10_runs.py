@@ -1,0 +1,69 @@
+"""What the long CIFAR-10 benchmarks share: a Noisegate on a directory that keeps what was done, so that they can go on."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from noisegate.client import local
+from noisegate.client.answers import Experiment, Results
+from noisegate.client.http import Client
+from noisegate.client.progress import ProgressDisplay
+from noisegate.client.show import console_for, results_table
+
+DATASET = "cifar10"
+
+
+def arguments(description: str | None, *, epochs: int) -> argparse.Namespace:
+    """The options of a long benchmark."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--archive", type=Path, required=True, help="train/<class>/*, test/<class>/* as tar.xz")
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, help="kept: what an earlier run finished is not repeated"
+    )
+    parser.add_argument("--url", help="a running Noisegate on that directory; without it, one is started")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--executions", type=int, default=1)
+    return parser.parse_args()
+
+
+@contextmanager
+def noisegate_with_cifar10(asked: argparse.Namespace) -> Iterator[tuple[Client, Console]]:
+    """A client of a Noisegate that has the archive as its dataset `cifar10`."""
+    console = console_for()
+    if asked.url:
+        with Client(asked.url) as client:
+            _ensure_dataset(client, console, asked.archive)
+            yield client, console
+        return
+    with local.running(asked.data_dir, 0, isolated=True) as up, up.client() as client:
+        _ensure_dataset(client, console, asked.archive)
+        yield client, console
+
+
+def run_or_resume(client: Client, console: Console, spec: Mapping[str, Any]) -> Results:
+    """The results of the experiment of this name, which is posted if there is none; waits for its end."""
+    known = next((found for found in client.experiments() if found["name"] == spec["name"]), None)
+    experiment: Experiment = known or client.create_experiment(spec)
+    with ProgressDisplay(console, "training") as progress:
+        experiment = client.wait(experiment["id"], progress.show_experiment)
+    if experiment["state"] == "failed":
+        sys.exit(f"{experiment['name']} failed: {experiment['error']}")
+    results = client.results(experiment["id"])
+    console.print(results_table(results, console.width))
+    return results
+
+
+def _ensure_dataset(client: Client, console: Console, archive: Path) -> None:
+    if any(dataset["name"] == DATASET and dataset["state"] == "ready" for dataset in client.datasets()):
+        return
+    with ProgressDisplay(console, "upload") as progress:
+        dataset = client.upload(archive, name=DATASET, on_bytes=progress.show_bytes)
+    with ProgressDisplay(console, "ingestion") as progress:
+        dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
+    if dataset["state"] != "ready":
+        sys.exit(f"ingestion failed: {dataset['error']}")

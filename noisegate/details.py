@@ -1,0 +1,33 @@
+"""What an execution yields besides Table 1's metrics: the JSON of `executions.details`. Written by workers, read by results."""
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SubgroupUsed(_Document):
+    """The training images that a cell with a subgroup used; null where a control chose at random."""
+
+    size: int = Field(ge=1, description="Training images, duplicates counted as often as they occur.")
+    duplicates: int = Field(ge=0, description="How many of them repeat another.")
+    correct: int | None = Field(description="Taken as the correctly classified part (lc or hc).")
+    wrong: int | None = Field(description="Taken as the misclassified part (ls or hs).")
+    classes: dict[str, int] = Field(description="Images of each class, duplicates counted.")
+
+
+class ScoredCounts(_Document):
+    """What a base execution makes of the whole training set."""
+
+    correct: int = Field(ge=0, description="Training images that it classifies correctly.")
+    wrong: int = Field(ge=0, description="Training images that it misclassifies.")
+
+
+class Details(_Document):
+    """Everything but the metrics; empty for a plain training run."""
+
+    subgroup: SubgroupUsed | None = None
+    scored: ScoredCounts | None = None
+    measures: dict[str, float | None] = Field({}, description="Numbers of the kind, averaged over executions.")
+    figure: dict[str, JsonValue] = Field({}, description="What the kind's figure is drawn from.")

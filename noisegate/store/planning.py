@@ -1,0 +1,145 @@
+"""What an experiment would come to, checked against datasets and caps; and its rows, created all at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from noisegate.caps import Caps, check_caps
+from noisegate.seeds import derive_seed
+from noisegate.spec import ClassifierExperiment, DecisionMapExperiment, ExperimentSpec
+from noisegate.store.classifier_plans import base_execution, base_spec, check_cell, mean_class_size, usable_dataset
+from noisegate.store.tables import Cell, Dataset, Execution, Experiment
+from noisegate.sweeps import CellPoint, cells_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment would come to.
+
+    Subgroups are chosen by a base: an execution of an earlier experiment (`earlier_base`), the first one of a cell of this
+    experiment (`base_position`), or the only one of an additional cell (`base_cell`, whose position is len(cells)).
+    """
+
+    spec: ExperimentSpec
+    dataset: Dataset | None
+    cells: list[CellPoint]
+    base_cell: ExperimentSpec | None = None
+    base_position: int | None = None
+    earlier_base: Execution | None = None
+
+    @property
+    def executions(self) -> int:
+        return len(self.cells) * self.spec.executions + (self.base_cell is not None)
+
+    def training_images(self, spec: ExperimentSpec) -> int:
+        """Training images, or points, that one execution processes, noise included, over all its epochs; rounded.
+
+        A subgroup counts as `fraction` of the images.
+        """
+        match spec:
+            case ClassifierExperiment():
+                assert self.dataset is not None, "classifiers are trained on a dataset"
+                kept = round((self.dataset.train_count or 0) * (1 - spec.holdout))
+                kept = round(kept * spec.subgroup.fraction) if spec.subgroup else kept
+                noise = 0 if spec.training.equal_updates else spec.count_noise_images(mean_class_size(self.dataset))
+                return spec.training.epochs * (kept + noise)
+            case DecisionMapExperiment():
+                return spec.epochs * round(spec.points_per_cluster * (spec.clusters + spec.noise_quantity))
+            case _:
+                return getattr(spec, "samples", 0)
+
+    @property
+    def total_training_images(self) -> int:
+        cells = self.spec.executions * sum(self.training_images(point.spec) for point in self.cells)
+        return cells + (self.training_images(self.base_cell) if self.base_cell else 0)
+
+
+def plan(session: Session, spec: ExperimentSpec, caps: Caps) -> Plan:
+    """Resolve a spec against the datasets that are there and the caps.
+
+    Raises:
+        InvalidSpec: a field is wrong, over a cap, or names a dataset or base that does not exist or does not fit.
+        NotReady: the dataset is still being ingested, or the base has not ended.
+    """
+    check_caps(spec, caps)
+    points = cells_of(spec)
+    for point in points:
+        check_caps(point.spec, caps)
+    if not isinstance(spec, ClassifierExperiment):
+        return Plan(spec, None, points)
+    dataset = usable_dataset(session, spec.dataset)
+    cells = [point.spec for point in points if isinstance(point.spec, ClassifierExperiment)]
+    earlier = base_execution(session, spec.base, dataset, cells) if spec.base else None
+    for cell in cells:
+        check_cell(dataset, cell, caps, earlier)
+    if spec.base or not any(cell.subgroup for cell in cells):
+        return Plan(spec, dataset, points, earlier_base=earlier)
+    return _with_own_base(Plan(spec, dataset, points), spec, cells)
+
+
+def create(session: Session, planned: Plan, *, preset: str | None = None, scale: str | None = None) -> Experiment:
+    """The experiment's row and, queued, those of all its cells and executions."""
+    spec = planned.spec
+    experiment = Experiment(
+        name=spec.name or _default_name(planned, preset),
+        spec=spec.model_dump(mode="json"),
+        dataset_id=planned.dataset.id if planned.dataset else None,
+        preset=preset,
+        scale=scale,
+    )
+    for number, point in enumerate(planned.cells):
+        experiment.cells.append(Cell(position=number, point=point.point, spec=point.spec.model_dump(mode="json")))
+    if planned.base_cell is not None:
+        document = planned.base_cell.model_dump(mode="json")
+        experiment.cells.append(Cell(position=len(planned.cells), point={}, spec=document, is_base=True))
+    session.add(experiment)
+    session.flush()
+    _create_executions(session, experiment, planned)
+    return experiment
+
+
+def _with_own_base(planned: Plan, spec: ClassifierExperiment, cells: Sequence[ClassifierExperiment]) -> Plan:
+    wanted = base_spec(spec)
+    alike = [number for number, cell in enumerate(cells) if cell == wanted]
+    if alike:
+        return Plan(planned.spec, planned.dataset, planned.cells, base_position=alike[0])
+    return Plan(planned.spec, planned.dataset, planned.cells, base_cell=wanted)
+
+
+def _create_executions(session: Session, experiment: Experiment, planned: Plan) -> None:
+    base_at = len(planned.cells) if planned.base_cell else planned.base_position
+    base_id = planned.earlier_base.id if planned.earlier_base else None
+    if base_at is not None:
+        # First, as the others name it.
+        base = _execution(experiment.cells[base_at], planned.spec, 0, None)
+        session.add(base)
+        session.flush()
+        base_id = base.id
+    session.add_all(
+        _execution(cell, planned.spec, index, base_id if _has_subgroup(cell) else None)
+        for cell in experiment.cells
+        for index in range(0 if cell.position != base_at else 1, 1 if cell.is_base else planned.spec.executions)
+    )
+    session.flush()
+
+
+def _execution(cell: Cell, spec: ExperimentSpec, index: int, depends_on: str | None) -> Execution:
+    training = cell.spec.get("training", cell.spec)
+    return Execution(
+        experiment_id=cell.experiment_id,
+        cell=cell,
+        position=index,
+        seed=derive_seed(spec.seed, "execution", cell.position, index),
+        epochs=training.get("epochs", 1),
+        depends_on=depends_on,
+    )
+
+
+def _has_subgroup(cell: Cell) -> bool:
+    return cell.spec.get("subgroup") is not None
+
+
+def _default_name(planned: Plan, preset: str | None) -> str:
+    what = preset or (planned.dataset.name[:150] if planned.dataset else planned.spec.kind.replace("_", " "))
+    return f"{what}: {len(planned.cells)} cell{'s' if len(planned.cells) != 1 else ''}"

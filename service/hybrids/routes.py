@@ -1,0 +1,68 @@
+"""POST /hybrids: two images in, their hybrid and three decisions out. Async, as /classify is."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData
+
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
+from noisegate.store.models import DEFAULT_ALIAS
+from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
+from service.classify.images import from_base64, from_form
+from service.classify.schemas import MaxFalseReject, ModelName, ModelReference
+from service.deps import ClassifiersDep
+from service.errors import problems
+from service.hybrids.mixing import Pair, mix
+from service.hybrids.schemas import Cutoffs, HybridDocument, HybridRead
+
+_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+_FORM: dict[str, Any] = {
+    "type": "object",
+    "required": ["low", "high"],
+    "properties": {"low": _BINARY, "high": _BINARY, **Cutoffs.model_json_schema()["properties"]},
+}
+_REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {MULTIPART: {"schema": _FORM}, JSON: {"schema": HybridDocument.model_json_schema()}},
+}
+
+router = APIRouter(tags=["hybrids"])
+
+
+@router.post("/hybrids", responses=problems(400, 404, 413, 415, 422), openapi_extra={"requestBody": _REQUEST_BODY})
+async def mix_hybrid(
+    request: Request,
+    classifiers: ClassifiersDep,
+    model: ModelName = DEFAULT_ALIAS,
+    max_false_reject: MaxFalseReject = DEFAULT_MAX_FALSE_REJECT,
+) -> HybridRead:
+    """The low frequencies of one image with the high frequencies of another, and the decisions on all three.
+
+    From nearby the image `high` is seen, from afar or with half-closed eyes the image `low`.
+    """
+    pair = await _pair(request)
+    loaded = await classifiers.find(model)
+    mixed = await classifiers.compute(partial(mix, loaded.classifier, pair, max_false_reject, classifiers.limits))
+    return HybridRead(model=ModelReference.found(loaded.id, model), **dict(mixed))
+
+
+async def _pair(request: Request) -> Pair:
+    content_type = content_type_of(request)
+    if content_type == MULTIPART:
+        # One field more than there are, so that an image sent as text is told by its name.
+        async with request.form(max_files=2, max_fields=4) as form:
+            return Pair(await from_form(form, "low"), await from_form(form, "high"), _cutoffs(form))
+    if content_type == JSON:
+        document = parse_json(await request.body(), HybridDocument)
+        return Pair(from_base64(document.low, "low"), from_base64(document.high, "high"), document)
+    raise unsupported(content_type, [MULTIPART, JSON])
+
+
+def _cutoffs(form: FormData) -> Cutoffs:
+    try:
+        return Cutoffs.model_validate({name: value for name, value in form.items() if name not in ("low", "high")})
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error

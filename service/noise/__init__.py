@@ -1,0 +1,1 @@
+"""Routes and schemas of noise: a sheet of noise images, to look at."""

@@ -1,0 +1,205 @@
+"""A sheet of noise images: one labelled row a group, enlarged so that single pixels can be seen. Pillow only."""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from noisegate.learning.noise import noise_groups, noise_images
+from noisegate.noise_spec import GaussianNoise, NoiseFilter, NoiseSpec, StructuredKind, StructuredNoise, UniformNoise
+
+# What a sheet may have at most; further rows are left out. MAX_WORK is in values drawn, where one under a median filter
+# counts once for each pixel of its window: a few seconds of a processor.
+MAX_PIXELS = 8_000_000
+MAX_ROWS = 64
+MAX_WORK = 50_000_000
+
+MARGIN = 20
+LABEL_WIDTH = 200
+GAP = 6
+ROW_GAP = 14
+LINE_HEIGHT = 19
+TILE = 96  # about what an image is enlarged to
+
+INK, GRAY, FRAME = "#1a1a1a", "#666666", "#c8c8c8"
+
+# Pillow's own font has the letters of English and a few signs; × is not among them.
+KIND_DETAILS: dict[StructuredKind, str] = {
+    "uniform": "all levels alike",
+    "gaussian": "any mean and width",
+    "smooth": "any scale and contrast",
+    "two_colour": "smooth fields, thresholded",
+    "grating": "any angle and period",
+    "patches": "training images, shuffled",
+    "solid": "one colour an image",
+}
+FAMILY_DETAILS = {"solid": "one colour an image", "gray": "one gray level an image"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One group of a noise spec, and what to call it."""
+
+    title: str
+    details: list[str]
+    noise: NoiseSpec
+
+    @property
+    def needs_training_images(self) -> bool:
+        return isinstance(self.noise, StructuredNoise) and "patches" in self.noise.kinds
+
+    @property
+    def work(self) -> int:
+        """Of each value, in units of a plain one."""
+        noise_filter = self.noise.filter if isinstance(self.noise, GaussianNoise | UniformNoise) else None
+        return noise_filter.size**2 if noise_filter is not None and noise_filter.kind == "median" else 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are on a sheet whose rows have `columns` images of `image_size` pixels; lengths in pixels."""
+
+    image_size: int
+    columns: int
+
+    @property
+    def enlargement(self) -> int:
+        return max(1, round(TILE / self.image_size))
+
+    @property
+    def tile(self) -> int:
+        return self.image_size * self.enlargement
+
+    @property
+    def width(self) -> int:
+        return 2 * MARGIN + LABEL_WIDTH + self.columns * (self.tile + GAP) - GAP
+
+    @property
+    def row_height(self) -> int:
+        return self.tile + ROW_GAP
+
+    @property
+    def most_rows(self) -> int:
+        return min(MAX_ROWS, MAX_PIXELS // (self.width * self.row_height))
+
+    @property
+    def values_a_row(self) -> int:
+        return self.columns * self.image_size**2 * 3
+
+    def top(self, row: int) -> int:
+        """Of a row of images, below the heading and the rows before."""
+        return MARGIN + LINE_HEIGHT + ROW_GAP + row * self.row_height
+
+    def left(self, column: int) -> int:
+        """Of an image, right of the label and the images before."""
+        return MARGIN + LABEL_WIDTH + column * (self.tile + GAP)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Rows that fit, and whether there would have been more."""
+
+    layout: Layout
+    rows: Sequence[Row]
+    complete: bool
+
+    @property
+    def needs_training_images(self) -> bool:
+        return any(row.needs_training_images for row in self.rows)
+
+
+def plan_sheet(noises: Iterable[NoiseSpec], layout: Layout) -> Sheet:
+    """A row for each group of each spec, as many as a sheet may have."""
+    fitting: list[Row] = []
+    work = 0
+    for row in _rows(noises):
+        work += layout.values_a_row * row.work
+        if len(fitting) == layout.most_rows or work > MAX_WORK:
+            return Sheet(layout, fitting, complete=False)
+        fitting.append(row)
+    return Sheet(layout, fitting, complete=True)
+
+
+def draw_sheet(sheet: Sheet, seed: int, training_images: npt.NDArray[np.uint8] | None) -> bytes:
+    """The sheet as a PNG file; the same arguments give the same bytes.
+
+    Args:
+        training_images: (n, image_size, image_size, 3); needed if `sheet.needs_training_images`.
+    """
+    layout = sheet.layout
+    height = layout.top(len(sheet.rows)) - ROW_GAP + MARGIN + (0 if sheet.complete else ROW_GAP + LINE_HEIGHT)
+    picture = Image.new("RGB", (layout.width, height), "white")
+    draw = ImageDraw.Draw(picture)
+    title_font, font = ImageFont.load_default(size=16), ImageFont.load_default(size=13)
+    draw.text((MARGIN, MARGIN), _heading(layout, seed), fill=GRAY, font=font)
+    for number, row in enumerate(sheet.rows):
+        top = layout.top(number)
+        draw.text((MARGIN, top), row.title, fill=INK, font=title_font)
+        for line, detail in enumerate(row.details, start=1):
+            draw.text((MARGIN, top + line * LINE_HEIGHT + 3), detail, fill=GRAY, font=font)
+        images = noise_images(
+            np.random.default_rng([seed, number]), row.noise, layout.columns, layout.image_size, training_images
+        )
+        for column, pixels in enumerate(images):
+            _place(picture, draw, (layout.left(column), top), layout.tile, pixels)
+    if not sheet.complete:
+        draw.text((MARGIN, layout.top(len(sheet.rows))), "Further rows are left out.", fill=GRAY, font=font)
+    return _png(picture)
+
+
+def _rows(noises: Iterable[NoiseSpec]) -> Iterator[Row]:
+    for noise in noises:
+        groups = noise_groups(noise)
+        for number, group in enumerate(groups, start=1):
+            yield Row(_title(noise, group, f"{number} of {len(groups)}"), list(_details(group)), group)
+
+
+def _title(noise: NoiseSpec, group: NoiseSpec, place: str) -> str:
+    match group:
+        case StructuredNoise(kinds=[kind]):
+            return f"structured: {kind}"
+        case _:
+            return group.family if group.family == noise.family else f"{noise.family}, {place}"
+
+
+def _details(group: NoiseSpec) -> Iterator[str]:
+    match group:
+        case GaussianNoise():
+            yield f"mean {group.mean:g}, std {group.std:g}"
+            yield from _filter_details(group.filter)
+        case UniformNoise():
+            yield f"levels {group.low} … {group.high}"
+            yield from _filter_details(group.filter)
+        case StructuredNoise(kinds=[kind]):
+            yield KIND_DETAILS[kind]
+        case _:
+            yield FAMILY_DETAILS[group.family]
+
+
+def _filter_details(noise_filter: NoiseFilter | None) -> Iterator[str]:
+    if noise_filter is not None and noise_filter.size > 1:
+        yield f"{noise_filter.kind} filter, {noise_filter.size} by {noise_filter.size}"
+
+
+def _heading(layout: Layout, seed: int) -> str:
+    enlarged = "" if layout.enlargement == 1 else f", enlarged {layout.enlargement} times"
+    return f"{layout.image_size} by {layout.image_size} pixels{enlarged} · seed {seed}"
+
+
+def _place(
+    picture: Image.Image, draw: ImageDraw.ImageDraw, corner: tuple[int, int], tile: int, pixels: npt.NDArray[np.uint8]
+) -> None:
+    left, top = corner
+    # A frame outside of the image: white noise images end somewhere, too.
+    draw.rectangle((left - 1, top - 1, left + tile, top + tile), outline=FRAME)
+    picture.paste(Image.fromarray(pixels).resize((tile, tile), Image.Resampling.NEAREST), corner)
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    # Noise hardly compresses; trying harder costs seconds.
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()

@@ -1,0 +1,80 @@
+"""What /presets answers."""
+
+from pydantic import BaseModel, Field
+
+from noisegate.presets.catalogue import SCALES, Preset, Scale
+from noisegate.presets.published import PublishedRow
+from noisegate.spec import ClassifierExperiment, DecisionMapExperiment, ExperimentSpec
+
+
+class ScaleRead(BaseModel):
+    """What posting a preset at a scale comes to."""
+
+    dataset: str | None = Field(
+        description="Unless the request names another; null for kinds that make their own data."
+    )
+    cells: int
+    executions: int = Field(description="Of each cell.")
+    epochs: int | None = Field(description="Of each execution; null for kinds that have none.")
+
+    @classmethod
+    def of(cls, spec: ExperimentSpec) -> "ScaleRead":
+        return cls(
+            dataset=spec.dataset if isinstance(spec, ClassifierExperiment) else None,
+            cells=spec.count_cells(),
+            executions=spec.executions,
+            epochs=_epochs(spec),
+        )
+
+
+class PresetSummary(BaseModel):
+    """A table or figure of the paper that can be posted."""
+
+    name: str
+    title: str
+    source: str = Field(description="Where it stands in the paper.")
+    description: str = Field(description="What is varied, what to look for, and what to beware of.")
+    scales: dict[Scale, ScaleRead]
+
+    @classmethod
+    def of(cls, preset: Preset) -> "PresetSummary":
+        return cls(
+            name=preset.name,
+            title=preset.title,
+            source=preset.source,
+            description=preset.description,
+            scales={scale: ScaleRead.of(preset.spec_at(scale)) for scale in SCALES},
+        )
+
+
+class PresetWhole(PresetSummary):
+    """A preset with its specs, as POST /experiments would take them, and the published values."""
+
+    specs: dict[Scale, ExperimentSpec]
+    published: list[PublishedRow]
+    published_note: str = Field(description="What separates the published values from what is measured here.")
+
+    @classmethod
+    def of(cls, preset: Preset) -> "PresetWhole":
+        return cls(
+            **dict(PresetSummary.of(preset)),
+            specs={scale: preset.spec_at(scale) for scale in SCALES},
+            published=preset.published,
+            published_note=preset.published_note,
+        )
+
+
+class PresetList(BaseModel):
+    """All presets, in the paper's order."""
+
+    items: list[PresetSummary]
+
+
+def _epochs(spec: ExperimentSpec) -> int | None:
+    match spec:
+        case ClassifierExperiment():
+            return spec.training.epochs
+        case DecisionMapExperiment():
+            return spec.epochs
+        case _:
+            return None

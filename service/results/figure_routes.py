@@ -1,0 +1,100 @@
+"""GET /results/{id}/figures: the figures the paper would draw, from the results as far as they have got."""
+
+import hashlib
+from typing import Annotated, Any, cast
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from noisegate.details import Details as ExecutionDetails
+from noisegate.store.states import State
+from noisegate.store.tables import Cell, Execution
+from service.deps import SessionsDep
+from service.errors import problems
+from service.results.figures.catalogue import NEEDS_DETAILS, draw, figures_of
+from service.results.figures.description import describe
+from service.results.figures.files import Format, write
+from service.results.figures.kinds import Details
+from service.results.reading import read_results
+from service.results.schemas import Results
+
+MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "png": "image/png"}
+_CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}},
+    304: {"description": "Not changed since the ETag sent as If-None-Match"},
+}
+
+router = APIRouter(prefix="/results", tags=["results"])
+
+
+class FigureRead(BaseModel):
+    """A figure and where to get it."""
+
+    name: str
+    title: str
+    svg: str = Field(description="Path of the drawing.")
+    png: str = Field(description="Path of the image.")
+
+
+class FigureList(BaseModel):
+    """All figures of an experiment."""
+
+    items: list[FigureRead]
+
+
+@router.get("/{experiment_id}/figures", responses=problems(404, 422))
+def list_figures(experiment_id: str, sessions: SessionsDep) -> FigureList:
+    """The figures of an experiment; the one of its preset comes first."""
+    with sessions.reading() as session:
+        titles = figures_of(read_results(session, experiment_id))
+    return FigureList(items=[_read(experiment_id, name, title) for name, title in titles.items()])
+
+
+@router.get(
+    "/{experiment_id}/figures/{name}.{format}", response_class=Response, responses=_CONTENT | problems(404, 422)
+)
+def get_figure(
+    experiment_id: str,
+    name: str,
+    format: Format,
+    sessions: SessionsDep,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Measured values with error bars, the published ones beside them, as far as the experiment has got."""
+    with sessions.reading() as session:
+        results = read_results(session, experiment_id)
+        details = _details(session, experiment_id) if results.kind in NEEDS_DETAILS else {}
+    body = _file(name, format, results, details)
+    etag = f'"{hashlib.sha256(body).hexdigest()}"'
+    # no-cache: keep it, but ask each time whether it has changed.
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if _matches(if_none_match, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
+
+
+def _read(experiment_id: str, name: str, title: str) -> FigureRead:
+    path = f"/results/{experiment_id}/figures/{name}"
+    return FigureRead(name=name, title=title, svg=f"{path}.svg", png=f"{path}.png")
+
+
+def _file(name: str, format: Format, results: Results, details: Details) -> bytes:
+    figure = draw(name, results, details)
+    return write(figure, format, title=figures_of(results)[name], description=describe(results))
+
+
+def _details(session: Session, experiment_id: str) -> Details:
+    query = sa.select(Cell.position, Execution.details).join(Execution.cell)
+    query = query.where(Execution.experiment_id == experiment_id, Execution.state == State.SUCCEEDED)
+    found: dict[int, list[dict[str, Any]]] = {}
+    for cell, details in session.execute(query.order_by(Cell.position, Execution.position)):
+        figure = ExecutionDetails.model_validate(details).figure
+        found.setdefault(cell, []).append(cast(dict[str, Any], figure))
+    return found
+
+
+def _matches(if_none_match: str | None, etag: str) -> bool:
+    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    return etag in known or "*" in known

@@ -1,0 +1,26 @@
+"""The results of an experiment, read from its rows: for the table, its CSV and its figures."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from noisegate.store import executions, experiments, models
+from noisegate.store.tables import Execution
+from service.results.schemas import Results
+from service.results.tables import tabulate
+
+
+def read_results(session: Session, experiment_id: str) -> Results:
+    """The results as far as the experiment has got.
+
+    Raises:
+        NotFound: no such experiment.
+    """
+    experiment = experiments.get(session, experiment_id)
+    found = executions.of_experiment(session, experiment_id, losses=False)
+    return tabulate(experiment, found, models.best_by_cell(session, experiment_id), _base(session, found))
+
+
+def _base(session: Session, found: Sequence[Execution]) -> Execution | None:
+    base_id = next((execution.depends_on for execution in found if execution.depends_on), None)
+    return executions.get(session, base_id) if base_id else None

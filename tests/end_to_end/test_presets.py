@@ -1,0 +1,119 @@
+"""Every table and figure of the paper, from its preset to its picture, on the bundled digits; and a restart in the middle."""
+
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx2
+import pytest
+
+from noisegate.client import local
+from noisegate.client.answers import ResultRow, Results
+from noisegate.client.http import Client
+from noisegate.presets import catalogue
+from tests.conftest import wait_until
+
+# Table 1, for kinds that have a test set.
+METRICS = ("accuracy", "confidence", "spuriousness", "true_class_probability", "noise_per_10000")
+MEASURES = {
+    "hybrids": {"accepted_as_low", "accepted_as_high", "accepted_as_other", "rejected"},
+    "curve_fitting": {"crossing", "rmse"},
+    "decision_map": {"accuracy", "area_A", "area_noise"},
+}
+
+
+@pytest.fixture(scope="module")
+def finished(client: Client) -> dict[str, Results]:
+    """The results of every preset at smoke scale; all are posted before any is waited for."""
+    posted = {name: client.create_experiment({"preset": name, "scale": "smoke"})["id"] for name in catalogue.names()}
+    ended = {name: client.wait(id) for name, id in posted.items()}
+    assert {name: ended[name]["error"] for name in ended if ended[name]["state"] != "succeeded"} == {}
+    return {name: client.results(id) for name, id in posted.items()}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_preset_gives_finite_numbers_for_all_metrics(finished: dict[str, Results], name: str) -> None:
+    results = finished[name]
+    assert results["preset"] is not None
+    assert (results["preset"]["name"], results["preset"]["scale"]) == (name, "smoke")
+    for row in results["rows"]:
+        assert row["n"] == row["executions"] > 0, row["label"]
+        for measure, value in _numbers(results, row):
+            assert math.isfinite(value), f"{row['label']}: {measure}"
+        assert MEASURES.get(results["kind"], set()) <= row["measures"].keys()
+
+
+def _numbers(results: Results, row: ResultRow) -> list[tuple[str, float]]:
+    plain: dict[str, Any] = dict(row)
+    metrics = METRICS if results["kind"] in ("training", "hybrids") else ()
+    found = [(name, plain[name]["mean"]) for name in metrics]
+    return found + [(name, summary["mean"]) for name, summary in row["measures"].items()]
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_preset_has_its_figure(running: local.Running, finished: dict[str, Results], name: str) -> None:
+    id = finished[name]["experiment"]["id"]
+    with httpx2.Client(base_url=running.url, timeout=60) as http:
+        listed = http.get(f"/results/{id}/figures").json()["items"]
+        assert name in {figure["name"] for figure in listed}
+        for figure in listed:
+            svg, png = http.get(figure["svg"]), http.get(figure["png"])
+            assert ElementTree.fromstring(svg.content).tag.endswith("svg")
+            assert png.content.startswith(b"\x89PNG")
+
+
+def test_published_values_stand_beside_those_measured(finished: dict[str, Results]) -> None:
+    rows = {row["label"]: row["published"] for row in finished["table-2"]["rows"]}
+    assert rows["hc ∪ hs .25 as published"] is not None
+    assert rows["hc ∪ hs .25 as published"]["accuracy"] == pytest.approx(0.5149)
+    assert rows["hc ∪ hs .25 as published"]["n"] == 50
+
+
+def test_subgroups_tell_what_they_are_made_of(finished: dict[str, Results]) -> None:
+    results = finished["table-2"]
+    base = results["base"]
+    assert base is not None
+    assert base["scored"] is not None
+    correct, wrong = base["scored"]["correct"], base["scored"]["wrong"]
+    assert results["rows"][0]["subgroup"] is None
+    for row in results["rows"][1:]:
+        subgroup, share = row["subgroup"], row["point"]["subgroup"]["fraction"]
+        assert subgroup is not None
+        assert subgroup["correct"] == math.floor(share * correct + 0.5)
+        assert subgroup["wrong"] == math.floor(share * wrong + 0.5)
+        assert subgroup["size"] == sum(subgroup["classes"].values())
+        assert subgroup["size"] == math.floor(share * correct + 0.5) + math.floor(share * wrong + 0.5)
+
+
+def test_results_say_where_their_numbers_come_from(finished: dict[str, Results]) -> None:
+    for row in finished["figure-9"]["rows"]:
+        provenance = row["provenance"]
+        assert provenance["precisions"][0] in ("float32", "bfloat16")
+        assert provenance["devices"]
+        assert {"torch", "numpy", "noisegate", "python"} <= provenance["versions"][0].keys()
+        assert provenance["images_per_second"] is not None
+        assert len(row["seeds"]) == row["n"]
+
+
+@pytest.mark.timeout(600)
+def test_a_restart_half_way_through_table_3_repeats_no_finished_execution(tmp_path: Path) -> None:
+    with local.running(tmp_path, 0, isolated=True) as up, up.client() as client:
+        id = client.create_experiment({"preset": "table-3", "scale": "smoke"})["id"]
+        wait_until(lambda: len(_succeeded(client, id)) >= 5, seconds=300, what="a third of the table is there")
+        before = _succeeded(client, id)
+    with local.running(tmp_path, 0, isolated=True) as up, up.client() as client:
+        assert client.wait(id)["state"] == "succeeded"
+        after = _succeeded(client, id)
+    assert len(before) < len(after) == 18
+    assert {key: after[key] for key in before} == before
+
+
+def _succeeded(client: Client, id: str) -> dict[str, tuple[Any, ...]]:
+    """What a repetition would change."""
+    return {
+        found["id"]: (found["attempt"], found["finished_at"], found["metrics"])
+        for found in client.executions(id)
+        if found["state"] == "succeeded"
+    }

@@ -1,0 +1,50 @@
+"""The scored training set of a base execution: made when the base ends, or from its kept model when first asked for."""
+
+from noisegate.details import Details, ScoredCounts
+from noisegate.learning.executions import CellData
+from noisegate.learning.scores import score_with_weights, scores_from_bytes, scores_to_bytes
+from noisegate.learning.subgroups import ScoredImages
+from noisegate.manifest import ModelManifest
+from noisegate.store import executions, models
+from noisegate.store.tables import Execution
+from worker.recording import discard_unnamed
+from worker.resources import Resources
+
+
+def counts_of(scored: ScoredImages) -> ScoredCounts:
+    """How many of the training images the base classifies correctly, and how many not."""
+    correct = int(scored.correct.sum())
+    return ScoredCounts(correct=correct, wrong=len(scored.labels) - correct)
+
+
+def scores_of_base(resources: Resources, base_id: str, data: CellData) -> ScoredImages:
+    """The scores of the execution that others depend on.
+
+    Raises:
+        FileNotFoundError: its files are gone.
+    """
+    with resources.sessions.reading() as session:
+        base = executions.get(session, base_id)
+        model = models.of_execution(session, base_id)
+    if base.scores_digest is not None:
+        return scores_from_bytes(resources.artefacts.read(base.scores_digest))
+    if model is None:
+        raise FileNotFoundError("the base execution has left neither its scores nor its model")
+    weights = resources.artefacts.read(model.weights_digest)
+    manifest = ModelManifest.model_validate(model.manifest)
+    scored = score_with_weights(weights, manifest, data.train_images, data.train_labels)
+    _keep(resources, base, scored)
+    return scored
+
+
+def _keep(resources: Resources, base: Execution, scored: ScoredImages) -> None:
+    """Have the next one who asks find them. The bytes follow from the model, so it does not matter who comes first."""
+    details = Details.model_validate(base.details or {}).model_copy(update={"scored": counts_of(scored)})
+    digest = None
+    try:
+        with resources.sessions.begin() as session:
+            models.lock_files(session)
+            digest = resources.artefacts.put_bytes(scores_to_bytes(scored))
+            executions.note_scores(session, base.id, digest, details.model_dump(mode="json"))
+    finally:
+        discard_unnamed(resources, [digest] if digest else [])

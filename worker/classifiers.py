@@ -1,0 +1,173 @@
+"""Executions that train image classifiers: load, train, measure, export. No transaction is open while training."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from noisegate.details import Details, SubgroupUsed
+from noisegate.errors import NoisegateError
+from noisegate.learning.analysis import Analysis
+from noisegate.learning.executions import CellData, ExecutionOutcome, PreparedCell, prepare_cell, run_executions
+from noisegate.learning.export import ModelFiles, export_model, versions
+from noisegate.learning.hybrid_pairs import measure_hybrids
+from noisegate.learning.scores import score_images, scores_to_bytes
+from noisegate.learning.subgroups import ScoredImages
+from noisegate.learning.training import Diverged, Progress
+from noisegate.seeds import derive_seed
+from noisegate.spec import ClassifierExperiment, HybridsExperiment
+from noisegate.store import executions, models
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.executions import Outcome
+from noisegate.store.packed import open_packed
+from noisegate.store.tables import Dataset, Execution
+from worker.bases import counts_of, scores_of_base
+from worker.recording import Yield, device_name
+from worker.resources import Resources
+
+# Gives what an execution leaves, when its turn to be recorded has come: exporting takes time and memory.
+Finish = Callable[[], Yield]
+
+
+class TrainingDiverged(NoisegateError):
+    """The loss or the logits stopped being finite numbers."""
+
+    code = "diverged"
+    title = "Training diverged"
+
+    def __init__(self, diverged: Diverged) -> None:
+        detail = f"the loss stopped being a finite number in epoch {diverged.epoch} (seed {diverged.seed})"
+        super().__init__(detail, remedy="Lower training.learning_rate or training.first_layer_std.")
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What all executions of one claim share."""
+
+    resources: Resources
+    cell: PreparedCell
+    data: CellData
+    device: str
+
+
+def train_classifiers(
+    resources: Resources,
+    claimed: Sequence[Execution],
+    spec: ClassifierExperiment,
+    *,
+    device: str,
+    check: Callable[[], None],
+    note: Callable[[Progress], None],
+) -> Iterator[Finish]:
+    """Train executions of one cell together; yields, in their order, how each is finished.
+
+    Args:
+        check: called between batches. Whatever it raises passes through.
+        note: called after every epoch of every execution.
+    """
+    first = claimed[0]
+    dataset = first.cell.experiment.dataset
+    assert dataset is not None, "classifiers are trained on a dataset"
+    data = _cell_data(resources.artefacts, dataset)
+    scored = _scored(resources, first, data)
+    cell = prepare_cell(spec, data, first.cell.position, check, scored)
+    context = _Context(resources, cell, data, device)
+    seeds = [execution.seed for execution in claimed]
+    results = run_executions(cell, seeds, between_batches=check, on_epoch=note, device=device)
+    for execution, result in zip(claimed, results, strict=True):
+        yield partial(_finish, context, execution, result)
+
+
+def _finish(context: _Context, execution: Execution, result: ExecutionOutcome | Diverged) -> Yield:
+    if isinstance(result, Diverged):
+        raise TrainingDiverged(result)
+    scored = _scores_if_base(context, execution, result)
+    outcome = _outcome(result, _details(context, result, scored))
+    keep = context.cell.spec.keep_models
+    files = _export(context, execution, result)
+    return Yield(outcome, files, keep, scores_to_bytes(scored) if scored else None)
+
+
+def _scored(resources: Resources, execution: Execution, data: CellData) -> ScoredImages | None:
+    return scores_of_base(resources, execution.depends_on, data) if execution.depends_on else None
+
+
+def _scores_if_base(context: _Context, execution: Execution, outcome: ExecutionOutcome) -> ScoredImages | None:
+    with context.resources.sessions.reading() as session:
+        if not executions.is_base(session, execution.id):
+            return None
+    trained, data = outcome.trained, context.data
+    return score_images(trained.module, trained.mean, data.train_images, data.train_labels, context.device)
+
+
+def _details(context: _Context, outcome: ExecutionOutcome, scored: ScoredImages | None) -> Details:
+    found = _analysis(context, outcome)
+    return Details(
+        subgroup=_subgroup_used(context.cell),
+        scored=counts_of(scored) if scored else None,
+        measures=dict(found.measures),
+        figure=dict(found.details),
+    )
+
+
+def _analysis(context: _Context, outcome: ExecutionOutcome) -> Analysis:
+    spec = context.cell.spec
+    if not isinstance(spec, HybridsExperiment):
+        return Analysis({})
+    # One seed for the whole experiment: every execution of every cell is asked for the same hybrids.
+    return measure_hybrids(context.cell, outcome, spec.hybrids, derive_seed(spec.seed, "hybrids"), context.device)
+
+
+def _subgroup_used(cell: PreparedCell) -> SubgroupUsed | None:
+    if (subgroup := cell.subgroup) is None:
+        return None
+    counts = np.bincount(cell.labels[: cell.known_images], minlength=len(cell.classes))
+    return SubgroupUsed(
+        size=len(subgroup.indices),
+        duplicates=subgroup.duplicates,
+        correct=subgroup.correct,
+        wrong=subgroup.wrong,
+        classes=dict(zip(cell.classes, counts.tolist(), strict=True)),
+    )
+
+
+def _outcome(outcome: ExecutionOutcome, details: Details) -> Outcome:
+    trained = outcome.trained
+    return Outcome(
+        metrics=outcome.metrics.model_dump(mode="json"),
+        details=details.model_dump(mode="json"),
+        holdout_accuracy=outcome.holdout_accuracy,
+        losses_by_epoch=list(trained.losses),
+        train_seconds=trained.train_seconds,
+        images_per_second=trained.images_per_second,
+        precision=trained.precision,
+        device=device_name(trained.device),
+        versions=versions(),
+    )
+
+
+def _export(context: _Context, execution: Execution, outcome: ExecutionOutcome) -> ModelFiles | None:
+    """The model's files, unless its cell would not keep it as things stand: exporting takes time."""
+    with context.resources.sessions.reading() as session:
+        wanted = models.worth_keeping(
+            session,
+            execution.cell_id,
+            keep=context.cell.spec.keep_models,
+            holdout_accuracy=outcome.holdout_accuracy,
+            position=execution.position,
+        )
+    return export_model(context.cell, outcome, execution=execution.position) if wanted else None
+
+
+def _cell_data(artefacts: Artefacts, dataset: Dataset) -> CellData:
+    packed = open_packed(artefacts, dataset)
+    train = packed.train_count
+    return CellData(
+        classes=tuple(packed.classes),
+        train_images=packed.images[:train],
+        train_labels=packed.labels[:train],
+        test_images=packed.images[train:],
+        test_labels=packed.labels[train:],
+        dataset_hash=packed.content_hash,
+    )

@@ -1,0 +1,96 @@
+"""What came of an execution, into rows and files: in one transaction, and no file stays that no row names."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import structlog
+import torch
+from sqlalchemy.orm import Session
+
+from noisegate.learning.export import ModelFiles
+from noisegate.manifest import ModelManifest
+from noisegate.store import executions, experiments, models
+from noisegate.store.executions import Outcome
+from noisegate.store.leases import Lease, LeaseLost
+from noisegate.store.tables import Execution
+from worker.resources import Resources
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Yield:
+    """Everything that one execution leaves: its row's columns, the model it is worth keeping for, a base's scores."""
+
+    outcome: Outcome
+    files: ModelFiles | None = None
+    keep: str = "none"
+    scores: bytes | None = None
+
+
+def record(resources: Resources, execution: Execution, lease: Lease, found: Yield) -> None:
+    """Enter the result and put its files.
+
+    Files are put and removed under one lock: a worker whose lease was lost, or another experiment with the same spec, may
+    hold the very bytes that this one is about to register.
+    """
+    doubtful: list[str] = []
+    try:
+        with resources.sessions.begin() as session:
+            experiments.lock(session, execution.experiment_id)
+            models.lock_files(session)
+            if found.files:
+                doubtful += _register(resources, session, execution, found.files, found.keep)
+            outcome = vars(found.outcome)
+            if found.scores:
+                doubtful.append(resources.artefacts.put_bytes(found.scores))
+                outcome = outcome | {"scores_digest": doubtful[-1]}
+            executions.record_success(session, lease, Outcome(**outcome))
+    except LeaseLost:
+        log.warning("result_refused", execution=lease.id, attempt=lease.attempt)
+    finally:
+        discard_unnamed(resources, doubtful)
+
+
+def discard_unnamed(resources: Resources, digests: Sequence[str]) -> None:
+    """Remove those of the files that no row names."""
+    if digests:
+        with resources.sessions.begin() as session:
+            models.lock_files(session)
+            for digest in models.unreferenced(session, digests):
+                resources.artefacts.delete(digest)
+
+
+def fail(resources: Resources, lease: Lease, problem: dict[str, Any]) -> None:
+    """End the execution as failed, for this reason."""
+    write(resources, lease, lambda session, held: executions.record_failure(session, held, problem))
+
+
+def write(resources: Resources, lease: Lease, change: Callable[[Session, Lease], object]) -> None:
+    """Change the leased row, if the lease still holds."""
+    try:
+        with resources.sessions.begin() as session:
+            change(session, lease)
+    except LeaseLost:
+        log.warning("write_refused", execution=lease.id, attempt=lease.attempt)
+
+
+@lru_cache(maxsize=8)
+def device_name(device: str) -> str:
+    """The device as a person would name it."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+
+
+def _register(
+    resources: Resources, session: Session, execution: Execution, exported: ModelFiles, keep: str
+) -> list[str]:
+    parts = (exported.weights, _json(exported.manifest), exported.onnx)
+    digests = [resources.artefacts.put_bytes(part) for part in parts]
+    replaced = models.register(session, execution.id, models.ModelDigests(*digests), exported.manifest, keep=keep)
+    return digests + replaced
+
+
+def _json(manifest: ModelManifest) -> bytes:
+    return manifest.model_dump_json(indent=2).encode()
