@@ -5,7 +5,7 @@ import pytest
 from noisegate.labels import label, share
 
 KINDS = ["uniform", "gaussian", "smooth", "two_colour", "grating", "patches", "solid"]
-SUBGROUP = {"correct": "lc", "wrong": "ls", "fraction": 0.25}
+SUBGROUP: dict[str, Any] = {"correct": "lc", "wrong": "ls", "fraction": 0.25}
 MIXTURE = {"family": "mixture", "means": [32, 96, 160, 224], "stds": [32, 64], "filter_sizes": [3, 5, 7]}
 
 

@@ -10,25 +10,12 @@ down_revision: str | None = "0001"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# Batch operations copy the table on SQLite, and reflection does not see its CHECK constraints.
-_EXPERIMENT_STATES = "queued", "running", "cancelling", "succeeded", "failed", "cancelled"
-
-
-def _state_check(table: str) -> sa.CheckConstraint:
-    listed = ", ".join(f"'{state}'" for state in _EXPERIMENT_STATES)
-    return sa.CheckConstraint(f"state IN ({listed})", name=op.f(f"ck_{table}_state"))
-
-
-def _on_sqlite() -> bool:
-    return op.get_bind().dialect.name == "sqlite"
-
 
 def upgrade() -> None:
     with op.batch_alter_table("cells") as batch_op:
         batch_op.add_column(sa.Column("is_base", sa.Boolean(), server_default=sa.false(), nullable=False))
 
-    checks = (_state_check("executions"),) if _on_sqlite() else ()
-    with op.batch_alter_table("executions", table_args=checks) as batch_op:
+    with op.batch_alter_table("executions") as batch_op:
         batch_op.add_column(sa.Column("depends_on", sa.String(length=40), nullable=True))
         batch_op.add_column(sa.Column("details", sa.JSON(none_as_null=True), nullable=True))
         batch_op.add_column(sa.Column("scores_digest", sa.String(length=64), nullable=True))
@@ -36,8 +23,7 @@ def upgrade() -> None:
         batch_op.create_index(op.f("ix_executions_scores_digest"), ["scores_digest"], unique=False)
         batch_op.create_foreign_key(op.f("fk_executions_depends_on_executions"), "executions", ["depends_on"], ["id"])
 
-    checks = (_state_check("experiments"),) if _on_sqlite() else ()
-    with op.batch_alter_table("experiments", table_args=checks) as batch_op:
+    with op.batch_alter_table("experiments") as batch_op:
         batch_op.add_column(sa.Column("preset", sa.String(length=100), nullable=True))
         batch_op.add_column(sa.Column("scale", sa.String(length=20), nullable=True))
         batch_op.alter_column("dataset_id", existing_type=sa.String(length=40), nullable=True)
@@ -45,14 +31,12 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     # Experiments without a dataset have no place in the older tables: NOT NULL refuses while there are any.
-    checks = (_state_check("experiments"),) if _on_sqlite() else ()
-    with op.batch_alter_table("experiments", table_args=checks) as batch_op:
+    with op.batch_alter_table("experiments") as batch_op:
         batch_op.alter_column("dataset_id", existing_type=sa.String(length=40), nullable=False)
         batch_op.drop_column("scale")
         batch_op.drop_column("preset")
 
-    checks = (_state_check("executions"),) if _on_sqlite() else ()
-    with op.batch_alter_table("executions", table_args=checks) as batch_op:
+    with op.batch_alter_table("executions") as batch_op:
         batch_op.drop_constraint(op.f("fk_executions_depends_on_executions"), type_="foreignkey")
         batch_op.drop_index(op.f("ix_executions_scores_digest"))
         batch_op.drop_index(op.f("ix_executions_depends_on"))

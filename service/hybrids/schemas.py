@@ -9,7 +9,7 @@ from service.classify.schemas import ModelReference
 class Cutoffs(BaseModel):
     """Where the filters halve an amplitude; the same defaults and bounds as an experiment's."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid")
 
     low_cutoff: float = Field(
         4, gt=0, le=4096, description="Of the low-pass filter on `low`, in cycles an image at the model's image size."

@@ -47,13 +47,9 @@ def test_every_preset_has_the_figure_of_its_name(name: str) -> None:
 
 
 def test_png() -> None:
-    assert file_of(of_preset("figure-9"), "png").startswith(b"\x89PNG\r\n\x1a\n")
-
-
-@pytest.mark.parametrize("name", VARIED)
-def test_the_same_results_give_the_same_bytes(name: str) -> None:
-    assert file_of(of_preset(name), "svg") == file_of(of_preset(name), "svg")
-    assert file_of(of_preset(name), "png") == file_of(of_preset(name), "png")
+    image = file_of(of_preset("figure-9"), "png")
+    assert image.startswith(b"\x89PNG\r\n\x1a\n")
+    assert file_of(of_preset("figure-9"), "png") == image
 
 
 def test_ids_in_svg_are_unique_and_found() -> None:
@@ -69,11 +65,11 @@ def test_other_results_give_other_bytes() -> None:
     assert file_of(of_preset("figure-9"), "svg") != file_of(of_preset("figure-9", n=4), "svg")
 
 
-def test_threads_do_not_disturb_each_other() -> None:
+def test_the_same_results_give_the_same_bytes_in_threads_too() -> None:
     alone = [file_of(of_preset(name), "svg") for name in VARIED]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda name: file_of(of_preset(name), "svg"), VARIED * 3))
-    assert together == alone * 3
+        together = list(pool.map(lambda name: file_of(of_preset(name), "svg"), VARIED * 2))
+    assert together == alone * 2
 
 
 def test_settings_of_the_process_are_left_alone() -> None:
@@ -81,13 +77,16 @@ def test_settings_of_the_process_are_left_alone() -> None:
     file_of(of_preset("figure-6"), "svg")
     assert dict(mpl.rcParams) == before
     script = (
-        "import sys; import tests.service.test_figure_files as t; t.file_of(t.of_preset('figure-13'), 'svg'); "
+        "import sys; from service.results.figures.catalogue import draw; import tests.service.fabricated_results as made; "
+        "results = made.of_preset('figure-13'); draw('figure-13', results, made.details_of(results)); "
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=120).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["$\\frac{x}$ costs $5", "<b>&amp;\"'", "\uffff\ufffe", "wide " * 40, "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["$\\frac{x}$ costs $5", "<b>&amp;\"'", "\uffff\ufffe", "雑音 🙂", "wide " * 40, "x" * 200]
+)
 def test_any_name_can_be_drawn(name: str) -> None:
     spec = {"dataset": "d", "name": name, "noise": {"family": "uniform"}, "sweep": {"noise.quantity": [0, 1, 2]}}
     root = ET.fromstring(file_of(of_spec(parse_spec(spec)), "svg"))

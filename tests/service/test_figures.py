@@ -166,7 +166,7 @@ def test_figure_5_draws_every_execution() -> None:
         assert np.array([line.get_ydata() for line in fitted]) == pytest.approx(
             np.array([one["curve"] for one in details[cell]])
         )
-        assert list(true.get_xdata()) == [0, 0.5, 0.5, 1]
+        assert true.get_xydata() == pytest.approx(np.array([[0, 0], [0.5, 0], [0.5, 1], [1, 1]]))
     assert [(patch.get_x(), patch.get_width()) for patch in ends.patches if isinstance(patch, Rectangle)] == [
         pytest.approx((0, 0.1)),
         pytest.approx((0.9, 0.1)),

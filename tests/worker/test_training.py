@@ -164,7 +164,7 @@ def test_draining_gives_the_execution_back(resources: Resources, monkeypatch: py
         draining.set()
         return prepare_cell(*arguments)
 
-    monkeypatch.setattr("worker.training.prepare_cell", drain_then_prepare)
+    monkeypatch.setattr("worker.classifiers.prepare_cell", drain_then_prepare)
     try:
         train_oldest(resources)
     finally:
@@ -185,7 +185,7 @@ def test_cancellation_is_heard_while_training(resources: Resources, monkeypatch:
             experiments.cancel(session, experiment_id)
         return prepare_cell(*arguments)
 
-    monkeypatch.setattr("worker.training.prepare_cell", cancel_then_prepare)
+    monkeypatch.setattr("worker.classifiers.prepare_cell", cancel_then_prepare)
     train_oldest(resources)
     experiment, (execution,) = _rows(resources.sessions, experiment_id)
     assert (experiment.state, execution.state) == (State.CANCELLED, State.CANCELLED)

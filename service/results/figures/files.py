@@ -33,7 +33,7 @@ def _svg(figure: Figure, title: str, description: str) -> bytes:
     # stands in title and desc, where search engines and screen readers look.
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Title": title, "Date": None})
-    text = _with_stable_ids(file.getvalue()).translate(_NO_XML)
+    text = _with_stable_ids(file.getvalue())
     words = escape(description).translate(_NO_XML)
     text = text.replace("<svg ", '<svg role="img" ', 1).replace("</title>", f"</title>\n <desc>{words}</desc>", 1)
     return text.encode()

@@ -5,12 +5,14 @@ import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.text import Text
 
@@ -197,4 +199,12 @@ def _literally(figure: Figure) -> Figure:
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_parse_math(False)
+        if unknown := {ord(letter) for letter in text.get_text()} - _letters():
+            text.set_text(text.get_text().translate(dict.fromkeys(unknown, "\ufffd")))
     return figure
+
+
+@lru_cache(maxsize=1)
+def _letters() -> frozenset[int]:
+    """What the font can draw, and line breaks. Matplotlib would warn of every other letter, and draw a box."""
+    return frozenset([*get_font(findfont(FontProperties())).get_charmap(), ord("\n")])
