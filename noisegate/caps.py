@@ -7,7 +7,13 @@ from pydantic import Field
 
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.noise_spec import Strict
-from noisegate.spec import ClassifierExperiment, CurveFittingExperiment, DecisionMapExperiment, ExperimentSpec
+from noisegate.spec import (
+    ClassifierExperiment,
+    CurveFittingExperiment,
+    DecisionMapExperiment,
+    ExperimentSpec,
+    HybridsExperiment,
+)
 
 
 class Caps(Strict):
@@ -20,6 +26,7 @@ class Caps(Strict):
     quantity: float = Field(100, ge=0, description="Of all kinds of noise in a cell together.")
     batch_pixels: int = Field(2**24, ge=1, description="Pixels of one batch: training.batch_size × image_size².")
     training_bytes: int = Field(4 * 2**30, ge=1, description="Training images of one cell, noise included, as uint8.")
+    hybrid_pairs: int = Field(10_000, ge=1, description="Hybrids that one execution of kind `hybrids` makes.")
     points: int = Field(200_000, ge=10, description="Training points of one curve fitting or decision map.")
 
 
@@ -70,6 +77,8 @@ def _asked(spec: ExperimentSpec, caps: Caps) -> Iterator[tuple[str, float, float
             yield "image_size", spec.image_size, caps.image_size
             yield "noise.quantity", sum(noise.quantity for noise in spec.noises), caps.quantity
             yield "training.batch_size", spec.training.batch_size, caps.batch_pixels // spec.image_size**2
+            if isinstance(spec, HybridsExperiment):
+                yield "hybrids.pairs", spec.hybrids.pairs, caps.hybrid_pairs
         case CurveFittingExperiment():
             yield "samples", spec.samples, caps.points
         case DecisionMapExperiment():

@@ -72,6 +72,13 @@ def decode_image(data: bytes, image_size: int, limits: ImageLimits) -> npt.NDArr
         InvalidImage: not a PNG, JPEG or WEBP; animated, damaged or cut short.
         TooLarge: more bytes or more pixels than `limits` allow.
     """
+    return decode_with_size(data, image_size, limits)[0]
+
+
+def decode_with_size(
+    data: bytes, image_size: int, limits: ImageLimits
+) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """The same, and the file's own (width, height), upright; raises as `decode_image`."""
     if len(data) > limits.max_bytes:
         raise TooLarge(
             f"the image has {len(data):,} bytes; at most {limits.max_bytes:,} are read",
@@ -80,8 +87,8 @@ def decode_image(data: bytes, image_size: int, limits: ImageLimits) -> npt.NDArr
         )
     container = unwrap(data)
     try:
-        image = _load(container, limits)
-        return _resized(_upright(_to_rgb(image), container.orientation), image_size)
+        image = _upright(_to_rgb(_load(container, limits)), container.orientation)
+        return _resized(image, image_size), image.size
     except Image.DecompressionBombError as error:
         raise _too_many_pixels("has too many pixels", limits) from error
     except _PILLOW_FAILURES as error:

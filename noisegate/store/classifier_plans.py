@@ -113,10 +113,17 @@ def _check_subgroup(spec: ClassifierExperiment, wanted: SubgroupSpec, kept: int,
 
 
 def _check_hybrids(dataset: Dataset, spec: HybridsExperiment) -> None:
-    unknown = [name for name in spec.hybrids.classes or () if name not in (dataset.classes or [])]
-    if unknown:
-        message = f"dataset {dataset.name!r} has no class {unknown[0]!r}"
-        raise _refuse("hybrids.classes", message, f"Its classes: {', '.join(dataset.classes or [])}.")
+    classes = dataset.classes or []
+    asked = spec.hybrids.classes or tuple(classes[:2])
+    for name in asked:
+        if name not in classes:
+            message = f"dataset {dataset.name!r} has no class {name!r}"
+            raise _refuse("hybrids.classes", message, f"Its classes: {', '.join(classes)}.")
+        if not (dataset.counts or {}).get("test", {}).get(name):
+            message = f"class {name!r} of dataset {dataset.name!r} has no test image"
+            raise _refuse("hybrids.classes", message, "Name two classes that have some.")
+    if len(set(asked)) < 2:
+        raise _refuse("hybrids.classes", f"names {asked[0]!r} twice", "Name two different classes.")
 
 
 def _scored(base: Execution | None) -> ScoredCounts | None:

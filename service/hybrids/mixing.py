@@ -11,13 +11,10 @@ from PIL import Image
 from noisegate.errors import InvalidImage, TooLarge
 from noisegate.hybrids import hybrid
 from noisegate.inference.classifier import Classifier
-from noisegate.inference.containers import unwrap
-from noisegate.inference.decoding import ImageLimits, decode_image
+from noisegate.inference.decoding import ImageLimits, decode_with_size
 from service.hybrids.schemas import Cutoffs, Mixed
 
 Size = tuple[int, int]
-# EXIF orientations that lay an image on its side.
-_LYING = {5, 6, 7, 8}
 
 
 @dataclass(frozen=True)
@@ -56,17 +53,9 @@ def notes_on_sizes(low: Size, high: Size, image_size: int) -> list[str]:
 
 def _decoded(field: str, data: bytes, image_size: int, limits: ImageLimits) -> tuple[npt.NDArray[np.uint8], Size]:
     try:
-        return decode_image(data, image_size, limits), _size_of(data)
+        return decode_with_size(data, image_size, limits)
     except (InvalidImage, TooLarge) as error:
         raise type(error)(f"{field}: {error.detail}", field=field, remedy=error.remedy) from error
-
-
-def _size_of(data: bytes) -> Size:
-    """Width and height, upright, of a file that decode_image has read; no pixel is decoded for it."""
-    container = unwrap(data)
-    with Image.open(BytesIO(container.data), formats=[container.kind]) as image:
-        width, height = image.size
-    return (height, width) if container.orientation in _LYING else (width, height)
 
 
 def _png_base64(pixels: npt.NDArray[np.uint8]) -> str:
