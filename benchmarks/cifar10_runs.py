@@ -18,8 +18,8 @@ from noisegate.client.show import console_for, results_table
 DATASET = "cifar10"
 
 
-def arguments(description: str | None, *, epochs: int) -> argparse.Namespace:
-    """The options of a long benchmark."""
+def options(description: str | None, *, epochs: int) -> argparse.ArgumentParser:
+    """The options that long benchmarks share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archive", type=Path, required=True, help="train/<class>/*, test/<class>/* as tar.xz")
     parser.add_argument(
@@ -28,7 +28,7 @@ def arguments(description: str | None, *, epochs: int) -> argparse.Namespace:
     parser.add_argument("--url", help="a running Noisegate on that directory; without it, one is started")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--executions", type=int, default=1)
-    return parser.parse_args()
+    return parser
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import itertools
 import sys
 from typing import Any
 
-from cifar10_runs import DATASET, arguments, noisegate_with_cifar10, run_or_resume
+from cifar10_runs import DATASET, noisegate_with_cifar10, options, run_or_resume
 from record import keep
 from rich.console import Console
 
@@ -19,7 +19,6 @@ from noisegate.presets.catalogue import published_for
 from noisegate.presets.published import PublishedValues
 
 FRACTION = 0.25
-TRAINING = {"batch_size": 128}
 UNIFORM = {"family": "uniform", "quantity": 5}
 MEASURES = {
     "accuracy": "A",
@@ -30,13 +29,10 @@ MEASURES = {
 
 
 def main() -> int:
-    asked = arguments(__doc__, epochs=40)
-    shared = {
-        "dataset": DATASET,
-        "holdout": 0,
-        "executions": asked.executions,
-        "training": TRAINING | {"epochs": asked.epochs},
-    }
+    parser = options(__doc__, epochs=40)
+    parser.add_argument("--subgroup-epochs", type=int, default=40)
+    asked = parser.parse_args()
+    shared = {"dataset": DATASET, "holdout": 0, "executions": asked.executions}
     with noisegate_with_cifar10(asked) as (client, console):
         anchors = run_or_resume(
             client,
@@ -44,6 +40,7 @@ def main() -> int:
             shared
             | {
                 "name": f"baseline and uniform 5x, {asked.epochs} epochs",
+                "training": {"epochs": asked.epochs},
                 "keep_models": "all",
                 "noise": UNIFORM,
                 "sweep": {"noise.quantity": [0, 5]},
@@ -55,7 +52,8 @@ def main() -> int:
             console,
             shared
             | {
-                "name": f"subgroups of {FRACTION}, {asked.epochs} epochs",
+                "name": f"subgroups of {FRACTION}, {asked.subgroup_epochs} epochs",
+                "training": {"epochs": asked.subgroup_epochs},
                 "keep_models": "none",
                 "base": base,
                 "sweep": {"subgroup": _subgroups()},
@@ -67,6 +65,7 @@ def main() -> int:
     figures = {
         "command": " ".join(["python", *sys.argv]),
         "epochs": asked.epochs,
+        "subgroup_epochs": asked.subgroup_epochs,
         "executions_per_cell": asked.executions,
         "compared": compared,
         "anchors": anchors,

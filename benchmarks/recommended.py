@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cifar10_runs import DATASET, arguments, noisegate_with_cifar10, run_or_resume
+from cifar10_runs import DATASET, noisegate_with_cifar10, options, run_or_resume
 from PIL import Image
 from record import keep
 from rich.console import Console
@@ -43,7 +43,7 @@ Images = npt.NDArray[np.uint8]
 
 
 def main() -> int:
-    asked = arguments(__doc__, epochs=12)
+    asked = options(__doc__, epochs=12).parse_args()
     spec = {
         "name": f"recommended beside no noise and uniform, {asked.epochs} epochs",
         "dataset": DATASET,
