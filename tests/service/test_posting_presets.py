@@ -1,0 +1,101 @@
+"""POST /experiments with presets, subgroups and kinds: what is created, and how the impossible is refused."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from noisegate.presets import catalogue
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import Sessions
+from noisegate.store.wakeups import Wakeups
+from tests.service.factories import ready_dataset
+
+HALF = {"correct": "hc", "wrong": "hs", "fraction": 0.5}
+SMALL = {"training": {"epochs": 1, "batch_size": 8}}
+
+
+@pytest.fixture
+def client(wakeups: Wakeups, sessions: Sessions, artefacts: Artefacts, client: TestClient) -> TestClient:
+    """The application with a ready dataset, `pets`, of two classes with 50 training images each."""
+    with sessions.begin() as session:
+        ready_dataset(session, artefacts)
+    return client
+
+
+def test_a_preset_is_posted_by_name_and_what_stands_beside_it_wins(client: TestClient) -> None:
+    body = {"preset": "figure-9", "scale": "smoke", "dataset": "pets", "executions": 2, "training": {"epochs": 7}}
+    answer = client.post("/experiments", json=body)
+    assert answer.status_code == 202, answer.json()
+    found = answer.json()
+    assert (found["preset"], found["scale"]) == ("figure-9", "smoke")
+    assert found["dataset"]["name"] == "pets"
+    assert (found["spec"]["executions"], found["spec"]["training"]["epochs"]) == (2, 7)
+    assert found["spec"]["training"]["batch_size"] == 16, "training is merged field by field"
+    assert len(found["cells"]) == 12
+    results = client.get(f"/results/{found['id']}").json()
+    assert results["preset"]["source"].startswith("Figure 9")
+    by_label = {row["label"]: row["published"] for row in results["rows"]}
+    assert by_label["no noise"]["accuracy"] == pytest.approx(0.7467)
+
+
+def test_a_plan_counts_the_base_execution_of_subgroups(client: TestClient) -> None:
+    body = {"dataset": "pets", "executions": 2, "holdout": 0, "subgroup": HALF} | SMALL
+    plan = client.post("/experiments?dry_run=true", json=body | {"noise": {"family": "uniform"}}).json()
+    assert (plan["base"], plan["executions"], plan["cell_count"]) == (True, 3, 1)
+    created = client.post("/experiments", json=body | {"noise": {"family": "uniform"}}).json()
+    assert [(cell["label"], cell["is_base"]) for cell in created["cells"]] == [("all", False), ("base", True)]
+    waiting = client.get(f"/experiments/{created['id']}/executions").json()["items"]
+    (base,) = [execution["id"] for execution in waiting if execution["cell"] == 1]
+    assert [execution["depends_on"] for execution in waiting if execution["cell"] == 0] == [base, base]
+    assert len(client.get(f"/results/{created['id']}").json()["rows"]) == 1, "the base is no row of the table"
+
+
+def test_a_kind_without_a_dataset_has_none(client: TestClient) -> None:
+    found = client.post("/experiments", json={"kind": "decision_map", "sweep": {"noise_quantity": [0, 5]}}).json()
+    assert found["dataset"] is None
+    listed = client.get("/experiments").json()["items"]
+    assert [experiment["id"] for experiment in listed] == [found["id"]]
+    results = client.get(f"/results/{found['id']}").json()
+    assert (results["kind"], results["dataset"], results["baseline_cell"]) == ("decision_map", None, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ({"preset": "figure-99"}, "preset", "figure-9, figure-10"),
+        ({"preset": ["table-2"]}, "preset", "table-2"),
+        ({"preset": "figure-9", "scale": "huge"}, "scale", "paper, quick, smoke"),
+        ({"preset": "figure-9", "scale": "smoke", "epoch": 3}, "epoch", "spelling"),
+        ({"dataset": "pets", "noise": {"family": "gaussian", "std": -1}}, "noise.std", "at least 0"),
+        (
+            {"dataset": "pets", "noise": {"family": "gaussian", "filter": {"kind": "mean", "size": 4}}},
+            "noise.filter.size",
+            "",
+        ),
+        ({"dataset": "pets", "subgroup": HALF | {"fraction": 0.05}}, "subgroup.fraction", "larger share"),
+        ({"dataset": "pets", "subgroup": HALF, "base": {"experiment": "exp_0"}}, "base", "executions"),
+        ({"kind": "hybrids", "dataset": "pets", "hybrids": {"classes": ["cat", "cow"]}}, "hybrids.classes", "cat, dog"),
+        ({"kind": "painting"}, "kind", ""),
+    ],
+)
+def test_the_impossible_is_refused_with_the_field_and_a_remedy(
+    client: TestClient, body: dict[str, Any], field: str, words: str
+) -> None:
+    answer = client.post("/experiments", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert words in (error["remedy"] or "")
+    assert client.get("/experiments").json()["items"] == []
+
+
+def test_an_unknown_preset_is_answered_with_all_there_are(client: TestClient) -> None:
+    (error,) = client.post("/experiments", json={"preset": "nonsense"}).json()["errors"]
+    assert all(name in error["remedy"] for name in catalogue.names())
+
+
+def test_a_standard_deviation_of_0_is_allowed(client: TestClient) -> None:
+    body = {"dataset": "pets", "noise": {"family": "gaussian", "std": 0}} | SMALL
+    assert client.post("/experiments", json=body).status_code == 202
