@@ -19,6 +19,7 @@ MIXTURE = {"family": "mixture", "means": [32, 96, 160, 224], "stds": [32, 64], "
         ({"family": "gaussian"}, "gaussian 127±70 1×"),
         ({"family": "gaussian", "mean": 31, "std": 12.5, "quantity": 100}, "gaussian 31±12.5 100×"),
         ({"family": "uniform", "quantity": 5, "filter": {"kind": "median", "size": 3}}, "uniform 5×, median 3"),
+        ({"family": "gaussian", "filter": {"kind": "mean", "size": 7}}, "gaussian 127±70 1×, mean 7"),
         ({"family": "solid", "quantity": 20}, "solid 20×"),
         ({"family": "gray"}, "gray 1×"),
         (MIXTURE | {"quantity": 2}, "mixture 32…224±32/64 2×, mean 3/5/7"),

@@ -42,7 +42,7 @@ def test_every_preset_has_the_figure_of_its_name(name: str) -> None:
     said = re.findall(r"<!-- (.*?) -->", svg, flags=re.DOTALL)
     assert figures_of(results)[name] in said
     assert any(f"succeeded: {sum(row.n for row in results.rows)} of" in line for line in said)
-    axis = {"figure-5": "fitted value", "figure-6": "share of the hybrids (%)", "figure-13": "noise_quantity=5 (n = 3)"}
+    axis = {"figure-5": "fitted value", "figure-6": "share of the hybrids (%)", "figure-13": "noise_quantity=1 (n = 3)"}
     assert axis.get(name, "test accuracy (%)") in said
 
 
@@ -84,9 +84,7 @@ def test_settings_of_the_process_are_left_alone() -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=120).returncode == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["$\\frac{x}$ costs $5", "<b>&amp;\"'", "\uffff\ufffe", "雑音 🙂", "wide " * 40, "x" * 200]
-)
+@pytest.mark.parametrize("name", ["$\\frac{x$", "<b>&amp;\"'", "\uffff\ufffe", "雑音 🙂", "wide " * 40, "x" * 200])
 def test_any_name_can_be_drawn(name: str) -> None:
     spec = {"dataset": "d", "name": name, "noise": {"family": "uniform"}, "sweep": {"noise.quantity": [0, 1, 2]}}
     root = ET.fromstring(file_of(of_spec(parse_spec(spec)), "svg"))

@@ -1,9 +1,9 @@
 """A figure as a file. The same figure gives the same bytes."""
 
+import html
 import io
 import re
 from typing import Literal
-from xml.sax.saxutils import escape
 
 from matplotlib.figure import Figure
 
@@ -34,7 +34,7 @@ def _svg(figure: Figure, title: str, description: str) -> bytes:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Title": title, "Date": None})
     text = _with_stable_ids(file.getvalue())
-    words = escape(description).translate(_NO_XML)
+    words = html.escape(description).translate(_NO_XML)
     text = text.replace("<svg ", '<svg role="img" ', 1).replace("</title>", f"</title>\n <desc>{words}</desc>", 1)
     return text.encode()
 

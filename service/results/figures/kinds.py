@@ -82,8 +82,7 @@ def draw_maps(results: Results, title: str, details: Details) -> Figure:
     lines, columns = -(-len(results.rows) // 3), min(len(results.rows), 3)
     notes = [
         "Black lines are decision boundaries, white is what the network calls noise, gray dots are noise points.",
-        "Shown is the first execution of each cell; shares of the plane are means over executions, ± 1 standard error where "
-        "n > 1.",
+        "Shown is each cell's first execution; shares of the plane are means over executions ± 1 standard error.",
     ]
     return compose(figure, results, title, inches=(3.7 * max(columns, 2), 4.3 * lines), legend=Legend(), notes=notes)
 
