@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -22,6 +22,12 @@ check: .venv/installed-test
 bench: .venv/installed-local
 	$(BIN)/python benchmarks/kill_recovery.py
 	$(BIN)/python benchmarks/cifar10_end_to_end.py --archive $(ARCHIVE)
+
+# Hours on two cores; what the folder has already is not repeated. make bench-paper ARCHIVE=cifar10.tar.xz RUNS=runs
+RUNS ?= noisegate-runs
+bench-paper: .venv/installed-local
+	$(BIN)/python benchmarks/paper_cifar10.py --archive $(ARCHIVE) --data-dir $(RUNS)
+	$(BIN)/python benchmarks/recommended.py --archive $(ARCHIVE) --data-dir $(RUNS)
 
 .venv/installed-%: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Noisegate needs Python 3.11 or newer; try: make PYTHON=python3.12 …")'

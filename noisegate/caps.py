@@ -84,3 +84,4 @@ def _asked(spec: ExperimentSpec, caps: Caps) -> Iterator[tuple[str, float, float
         case DecisionMapExperiment():
             points = spec.points_per_cluster * (spec.clusters + spec.noise_quantity)
             yield "points_per_cluster", points, caps.points
+            yield "epochs", spec.epochs, caps.epochs
