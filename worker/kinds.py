@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from noisegate.learning.curve_fitting import fit_curve
-from noisegate.learning.decision_map import map_decisions
 
 from noisegate import __version__
 from noisegate.details import Details
 from noisegate.learning.analysis import Analysis
+from noisegate.learning.curve_fitting import fit_curve
+from noisegate.learning.decision_map import map_decisions
 from noisegate.learning.pretrained import export_pretrained, load_alexnet
 from noisegate.seeds import derive_seed
 from noisegate.spec import CurveFittingExperiment, DecisionMapExperiment, PretrainedExperiment
