@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from noisegate.details import Details, SubgroupUsed
-from noisegate.errors import NoisegateError
+from noisegate.errors import InvalidInput
 from noisegate.learning.analysis import Analysis
 from noisegate.learning.executions import CellData, ExecutionOutcome, PreparedCell, prepare_cell, run_executions
 from noisegate.learning.export import ModelFiles, export_model, versions
@@ -30,7 +30,7 @@ from worker.resources import Resources
 Finish = Callable[[], Yield]
 
 
-class TrainingDiverged(NoisegateError):
+class TrainingDiverged(InvalidInput):
     """The loss or the logits stopped being finite numbers."""
 
     code = "diverged"

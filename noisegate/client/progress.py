@@ -23,7 +23,7 @@ class ProgressDisplay:
         self._console = console
         self._title = title
         self._clock = clock
-        self._last_line: tuple[float, float] | None = None  # share and time
+        self._last_line: tuple[float, float, str] | None = None  # share, time, words
         self._live = (
             Progress(
                 TextColumn("{task.description}"),
@@ -52,7 +52,7 @@ class ProgressDisplay:
         """Now `share` is done; `words` say more."""
         if self._live and self._task is not None:
             self._live.update(self._task, completed=share, words=words)
-        elif self._line_is_due(share):
+        elif self._line_is_due(share, words):
             self._console.print(f"{self._title} {share:4.0%}  {words}", soft_wrap=True)
 
     def show_experiment(self, experiment: Experiment) -> None:
@@ -67,14 +67,15 @@ class ProgressDisplay:
         """Of an upload."""
         self.show(sent / total if total else 1.0, f"{sent / 1e6:,.1f} of {total / 1e6:,.1f} MB")
 
-    def _line_is_due(self, share: float) -> bool:
+    def _line_is_due(self, share: float, words: str) -> bool:
         now = self._clock()
         if self._last_line is not None:
-            last_share, last_time = self._last_line
-            finished = share >= 1 > last_share
+            last_share, last_time, last_words = self._last_line
+            # All epochs may be done before all executions have ended: the last words are the ones to read.
+            finished = share >= 1 and words != last_words
             if not finished and share - last_share < LINE_SHARE and now - last_time < LINE_SECONDS:
                 return False
-        self._last_line = (share, now)
+        self._last_line = (share, now, words)
         return True
 
 

@@ -1,6 +1,7 @@
 """Every table and figure of the paper, from its preset to its picture, on the bundled digits; and a restart in the middle."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,6 +22,19 @@ MEASURES = {
     "curve_fitting": {"crossing", "rmse"},
     "decision_map": {"accuracy", "area_A", "area_noise"},
 }
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Running]:
+    """One of its own: what presets leave, the alias `default` above all, would be in the way of other tests."""
+    with local.running(tmp_path_factory.mktemp("presets"), 0, isolated=True) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def client(running: local.Running) -> Iterator[Client]:
+    with running.client() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
