@@ -45,6 +45,15 @@ def noisegate_with_cifar10(asked: argparse.Namespace) -> Iterator[tuple[Client, 
         yield client, console
 
 
+def command_of(asked: argparse.Namespace) -> str:
+    """What to type to measure it again; where the archive and the directory lay does not matter."""
+    settings = [(name, value) for name, value in vars(asked).items() if isinstance(value, int)]
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in settings]
+    return " ".join(
+        ["python", f"benchmarks/{Path(sys.argv[0]).name}", "--archive CIFAR10.tar.xz --data-dir RUNS", *words]
+    )
+
+
 def run_or_resume(client: Client, console: Console, spec: Mapping[str, Any]) -> Results:
     """The results of the experiment of this name, which is posted if there is none; waits for its end."""
     known = next((found for found in client.experiments() if found["name"] == spec["name"]), None)

@@ -10,7 +10,7 @@ import itertools
 import sys
 from typing import Any
 
-from cifar10_runs import DATASET, noisegate_with_cifar10, options, run_or_resume
+from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume
 from record import keep
 from rich.console import Console
 
@@ -59,11 +59,16 @@ def main() -> int:
                 "sweep": {"subgroup": _subgroups()},
             },
         )
-        executions = [list(client.executions(found["experiment"]["id"])) for found in (anchors, subgroups)]
+        executions = [
+            # Whose process it was says nothing to anyone elsewhere.
+            {key: value for key, value in execution.items() if key != "worker"}
+            for found in (anchors, subgroups)
+            for execution in client.executions(found["experiment"]["id"])
+        ]
     compared = [*_compared(anchors, "figure-11"), *_compared(subgroups, "table-2")]
     _print(console, compared)
     figures = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": command_of(asked),
         "epochs": asked.epochs,
         "subgroup_epochs": asked.subgroup_epochs,
         "executions_per_cell": asked.executions,

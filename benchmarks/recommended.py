@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cifar10_runs import DATASET, noisegate_with_cifar10, options, run_or_resume
+from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume
 from PIL import Image
 from record import keep
 from rich.console import Console
@@ -60,7 +60,7 @@ def main() -> int:
     _print(console, found)
     targets = _targets(found)
     figures = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": command_of(asked),
         "epochs": asked.epochs,
         "executions_per_cell": asked.executions,
         "known_images": len(known),
