@@ -26,7 +26,7 @@ _EXAMPLES: dict[str, Any] = {
     },
     "recommended": {
         "summary": "What to use in production: structured noise and a threshold",
-        "value": {"preset": "recommended", "scale": "quick", "dataset": "digits"},
+        "value": {"preset": "recommended", "scale": "smoke"},
     },
     "digits": {
         "summary": "A sweep on the bundled digits: minutes on a laptop",
