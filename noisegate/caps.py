@@ -82,6 +82,5 @@ def _asked(spec: ExperimentSpec, caps: Caps) -> Iterator[tuple[str, float, float
         case CurveFittingExperiment():
             yield "samples", spec.samples, caps.points
         case DecisionMapExperiment():
-            points = spec.points_per_cluster * (spec.clusters + spec.noise_quantity)
-            yield "points_per_cluster", points, caps.points
+            yield "points_per_cluster", spec.points_per_cluster, caps.points // (spec.clusters + spec.noise_quantity)
             yield "epochs", spec.epochs, caps.epochs

@@ -6,7 +6,7 @@ cells; `cells_of` (noisegate.sweeps) resolves it into one spec each.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, TypeAdapter, ValidationError
@@ -72,6 +72,24 @@ class SubgroupSpec(Strict):
         "subgroup has (stratified): what its size alone, or its size and class balance, would do.",
     )
 
+    def check_counts(self, *, correct: int, wrong: int) -> None:
+        """Refuse a subgroup of which one half has nothing to choose from.
+
+        Args:
+            correct: how many training images the base execution classifies correctly, and `wrong`, how many not.
+
+        Raises:
+            InvalidSpec: naming the half.
+        """
+        if wrong == 0:
+            message = f"{self.wrong} has no image: the base execution misclassifies none of the training images"
+            remedy = "Train the base for fewer epochs, name another base, or leave the subgroup out."
+            raise InvalidSpec([FieldError("subgroup.wrong", message, remedy)])
+        if correct == 0:
+            message = f"{self.correct} has no image: the base execution classifies no training image correctly"
+            remedy = "Train the base for longer, or name another base."
+            raise InvalidSpec([FieldError("subgroup.correct", message, remedy)])
+
 
 class BaseReference(Strict):
     """An execution of an earlier experiment on the same dataset."""
@@ -95,6 +113,11 @@ class _Experiment(Strict):
         max_length=8,
         description="Any scalar or sub-object of the spec by its path, with the values it takes; cells are the product.",
     )
+
+    @property
+    def epochs_per_execution(self) -> int | None:
+        """None for kinds that have no epochs."""
+        return None
 
     def count_cells(self) -> int:
         """The number of cells, without building them: a sweep can name astronomically many."""
@@ -128,6 +151,10 @@ class ClassifierExperiment(_Experiment):
     )
 
     @property
+    def epochs_per_execution(self) -> int:
+        return self.training.epochs
+
+    @property
     def noises(self) -> list[NoiseSpec]:
         """The kinds of noise that fill the noise class; none without one."""
         several = self.noise if isinstance(self.noise, list) else [self.noise] if self.noise else []
@@ -152,19 +179,36 @@ class TrainingExperiment(ClassifierExperiment):
     kind: Literal["training"] = "training"
 
 
-class HybridPairs(Strict):
+class HybridCutoffs(Strict):
+    """Where the two filters that make a hybrid halve a frequency's amplitude, in cycles an image."""
+
+    low_cutoff: float = Field(4, gt=0, le=4096, description="Of the low-pass filter, in cycles an image.")
+    high_cutoff: float = Field(4, gt=0, le=4096, description="Of the high-pass filter, in cycles an image.")
+
+
+class HybridPairs(HybridCutoffs):
     """Hybrids of test images of two classes: low frequencies of one, high frequencies of the other."""
 
     classes: tuple[Line, Line] | None = Field(
         None, description="The classes that give the low and the high frequencies; null takes the dataset's first two."
     )
     pairs: int = Field(500, ge=1, le=100_000, description="Drawn with replacement where a class has fewer images.")
-    low_cutoff: float = Field(
-        4, gt=0, le=4096, description="Cycles an image at which the low-pass filter halves a frequency's amplitude."
-    )
-    high_cutoff: float = Field(
-        4, gt=0, le=4096, description="Cycles an image at which the high-pass filter halves a frequency's amplitude."
-    )
+
+    def positions_in(self, known: Sequence[str]) -> tuple[int, int]:
+        """The places, among the dataset's classes, of those that give the low and the high frequencies.
+
+        Raises:
+            InvalidSpec: naming `hybrids.classes`, if they are not two of them.
+        """
+        low, high = self.classes or (known[0], known[1])
+        unknown = [name for name in (low, high) if name not in known]
+        if unknown:
+            message = f"the dataset has no class {' and no class '.join(map(repr, unknown))}"
+            raise InvalidSpec([FieldError("hybrids.classes", message, f"Choose two of: {', '.join(known)}.")])
+        if low == high:
+            remedy = "Name two classes: what a hybrid is taken for must tell them apart."
+            raise InvalidSpec([FieldError("hybrids.classes", f"names {low!r} twice", remedy)])
+        return known.index(low), known.index(high)
 
 
 class HybridsExperiment(ClassifierExperiment):
@@ -200,6 +244,10 @@ class DecisionMapExperiment(_Experiment):
     )
     hidden_units: int = Field(64, ge=1, le=1024, description="In each of the two hidden layers.")
     epochs: int = Field(100, ge=1, le=10_000)
+
+    @property
+    def epochs_per_execution(self) -> int:
+        return self.epochs
 
 
 class PretrainedExperiment(_Experiment):

@@ -24,7 +24,7 @@ def scores_of_base(resources: Resources, base_id: str, data: CellData) -> Scored
         FileNotFoundError: its files are gone.
     """
     with resources.sessions.reading() as session:
-        base = executions.get(session, base_id)
+        base = session.get_one(Execution, base_id)
         model = models.of_execution(session, base_id)
     if base.scores_digest is not None:
         return scores_from_bytes(resources.artefacts.read(base.scores_digest))

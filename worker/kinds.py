@@ -1,16 +1,15 @@
 """Executions of the kinds that train no classifier on a dataset: curve fitting, decision maps, pretrained networks."""
 
-import platform
 import time
 from collections.abc import Callable
 
-import numpy as np
+import sklearn
 
-from noisegate import __version__
 from noisegate.details import Details
 from noisegate.learning.analysis import Analysis
 from noisegate.learning.curve_fitting import fit_curve
 from noisegate.learning.decision_map import map_decisions
+from noisegate.learning.export import versions
 from noisegate.learning.pretrained import export_pretrained, load_alexnet
 from noisegate.seeds import derive_seed
 from noisegate.spec import CurveFittingExperiment, DecisionMapExperiment, PretrainedExperiment
@@ -53,7 +52,7 @@ def _outcome(found: Analysis, seconds: float) -> Outcome:
         images_per_second=None,
         precision="float64",
         device="cpu",
-        versions={"python": platform.python_version(), "numpy": np.__version__, "noisegate": __version__},
+        versions=versions() | {"scikit-learn": sklearn.__version__},
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 import onnxruntime
+import scipy
 import torch
 from jaxtyping import Float, Float32, UInt8
 from safetensors.torch import save
@@ -147,6 +148,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "scipy": scipy.__version__,
         "noisegate": __version__,
     }
 

@@ -47,7 +47,7 @@ def measure_hybrids(
     Raises:
         InvalidSpec: naming `hybrids.classes`, if they are not two classes with test images.
     """
-    positions = pair_classes(cell.classes, wanted)
+    positions = wanted.positions_in(cell.classes)
     lows, highs = draw_pairs(cell.test_labels, positions, wanted.pairs, seed)
     threshold = outcome.calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if outcome.calibration else math.inf
     answers = _answers(cell, outcome.trained, wanted, lows, highs, device)
@@ -67,24 +67,6 @@ def measure_hybrids(
         "examples": _examples(lows, highs, called, rejected),
     }
     return Analysis(measures, details)
-
-
-def pair_classes(classes: Sequence[str], wanted: HybridPairs) -> tuple[int, int]:
-    """The positions of the classes that give the low and the high frequencies.
-
-    Raises:
-        InvalidSpec: naming `hybrids.classes`, if they are not two of `classes`.
-    """
-    low, high = wanted.classes or (classes[0], classes[1])
-    unknown = [name for name in (low, high) if name not in classes]
-    if unknown:
-        remedy = f"Choose two of: {', '.join(classes)}."
-        raise _wrong_classes(f"the dataset has no class {' and no class '.join(map(repr, unknown))}", remedy)
-    if low == high:
-        raise _wrong_classes(
-            f"names {low!r} twice", "Name two classes: what a hybrid is taken for must tell them apart."
-        )
-    return classes.index(low), classes.index(high)
 
 
 def draw_pairs(labels: Labels, classes: tuple[int, int], pairs: int, seed: int) -> tuple[Indices, Indices]:

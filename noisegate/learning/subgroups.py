@@ -9,7 +9,6 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from noisegate.errors import FieldError, InvalidSpec
 from noisegate.spec import SubgroupSpec
 
 
@@ -73,22 +72,6 @@ def choose_subgroup(spec: SubgroupSpec, scored: ScoredImages, seed: int) -> Subg
     return Subgroup(np.concatenate(parts), None, None)
 
 
-def check_counts(spec: SubgroupSpec, *, correct: int, wrong: int) -> None:
-    """Refuse a subgroup of which one half has nothing to choose from.
-
-    Raises:
-        InvalidSpec: naming the half.
-    """
-    if wrong == 0:
-        message = f"{spec.wrong} has no image: the base execution misclassifies none of the training images"
-        remedy = "Train the base for fewer epochs, name another base, or leave the subgroup out."
-        raise InvalidSpec([FieldError("subgroup.wrong", message, remedy)])
-    if correct == 0:
-        message = f"{spec.correct} has no image: the base execution classifies no training image correctly"
-        remedy = "Train the base for longer, or name another base."
-        raise InvalidSpec([FieldError("subgroup.correct", message, remedy)])
-
-
 def subgroup_size(spec: SubgroupSpec, *, correct: int, wrong: int) -> int:
     """How many images the subgroup has, duplicates counted, given how many the base classifies correctly and not."""
     return _share(spec.fraction, correct) + _share(spec.fraction, wrong)
@@ -97,7 +80,7 @@ def subgroup_size(spec: SubgroupSpec, *, correct: int, wrong: int) -> int:
 def _order(spec: SubgroupSpec, scored: ScoredImages) -> tuple[Int64[np.ndarray, " c"], Int64[np.ndarray, " w"]]:
     """The correct and the wrong part."""
     correct, wrong = np.flatnonzero(scored.correct), np.flatnonzero(~scored.correct)
-    check_counts(spec, correct=len(correct), wrong=len(wrong))
+    spec.check_counts(correct=len(correct), wrong=len(wrong))
     rising_correct = correct[np.argsort(scored.largest[correct], kind="stable")]
     rising_wrong = wrong[np.argsort(scored.largest[wrong], kind="stable")]
     if spec.selection == "as_published":

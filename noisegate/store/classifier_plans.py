@@ -105,25 +105,16 @@ def _check_subgroup(spec: ClassifierExperiment, wanted: SubgroupSpec, kept: int,
     if most < spec.training.batch_size:
         message = f"leaves about {most - 1} of {kept} training images, fewer than a batch of {spec.training.batch_size}"
         raise _refuse("subgroup.fraction", message, "Take a larger share, or smaller batches.")
-    if scored is not None and not (scored.wrong and scored.correct):
-        empty, what = (wanted.wrong, "misclassifies none") if scored.correct else (wanted.correct, "misclassifies all")
-        half = "wrong" if scored.correct else "correct"
-        message = f"{empty} has no image: the base execution {what} of the training images"
-        raise _refuse(f"subgroup.{half}", message, "Name another base, or leave the subgroup out.")
+    if scored is not None:
+        wanted.check_counts(correct=scored.correct, wrong=scored.wrong)
 
 
 def _check_hybrids(dataset: Dataset, spec: HybridsExperiment) -> None:
     classes = dataset.classes or []
-    asked = spec.hybrids.classes or tuple(classes[:2])
-    for name in asked:
-        if name not in classes:
-            message = f"dataset {dataset.name!r} has no class {name!r}"
-            raise _refuse("hybrids.classes", message, f"Its classes: {', '.join(classes)}.")
+    for name in (classes[position] for position in spec.hybrids.positions_in(classes)):
         if not (dataset.counts or {}).get("test", {}).get(name):
             message = f"class {name!r} of dataset {dataset.name!r} has no test image"
             raise _refuse("hybrids.classes", message, "Name two classes that have some.")
-    if len(set(asked)) < 2:
-        raise _refuse("hybrids.classes", f"names {asked[0]!r} twice", "Name two different classes.")
 
 
 def _scored(base: Execution | None) -> ScoredCounts | None:

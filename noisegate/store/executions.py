@@ -78,11 +78,6 @@ def count_waiting(session: Session, *, most: int) -> int:
     return session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
 
 
-def get(session: Session, execution_id: str) -> Execution:
-    """The execution, which must exist."""
-    return session.get_one(Execution, execution_id)
-
-
 def is_base(session: Session, execution_id: str) -> bool:
     """Whether others depend on this execution's scores of the training set."""
     return bool(session.scalar(sa.select(sa.exists().where(Execution.depends_on == execution_id))))

@@ -7,7 +7,13 @@ from sqlalchemy.orm import Session
 
 from noisegate.caps import Caps, check_caps
 from noisegate.seeds import derive_seed
-from noisegate.spec import ClassifierExperiment, DecisionMapExperiment, ExperimentSpec
+from noisegate.spec import (
+    ClassifierExperiment,
+    CurveFittingExperiment,
+    DecisionMapExperiment,
+    ExperimentSpec,
+    PretrainedExperiment,
+)
 from noisegate.store.classifier_plans import base_execution, base_spec, check_cell, mean_class_size, usable_dataset
 from noisegate.store.tables import Cell, Dataset, Execution, Experiment
 from noisegate.sweeps import CellPoint, cells_of
@@ -29,6 +35,11 @@ class Plan:
     earlier_base: Execution | None = None
 
     @property
+    def specs(self) -> list[ExperimentSpec]:
+        """Of every cell by position, the additional base cell included."""
+        return [point.spec for point in self.cells] + ([self.base_cell] if self.base_cell else [])
+
+    @property
     def executions(self) -> int:
         return len(self.cells) * self.spec.executions + (self.base_cell is not None)
 
@@ -46,8 +57,10 @@ class Plan:
                 return spec.training.epochs * (kept + noise)
             case DecisionMapExperiment():
                 return spec.epochs * round(spec.points_per_cluster * (spec.clusters + spec.noise_quantity))
-            case _:
-                return getattr(spec, "samples", 0)
+            case CurveFittingExperiment():
+                return spec.samples
+            case PretrainedExperiment():
+                return 0
 
     @property
     def total_training_images(self) -> int:
@@ -112,32 +125,29 @@ def _create_executions(session: Session, experiment: Experiment, planned: Plan) 
     base_id = planned.earlier_base.id if planned.earlier_base else None
     if base_at is not None:
         # First, as the others name it.
-        base = _execution(experiment.cells[base_at], planned.spec, 0, None)
+        base = _execution(planned, experiment.cells[base_at], 0, None)
         session.add(base)
         session.flush()
         base_id = base.id
     session.add_all(
-        _execution(cell, planned.spec, index, base_id if _has_subgroup(cell) else None)
+        _execution(planned, cell, index, base_id)
         for cell in experiment.cells
         for index in range(0 if cell.position != base_at else 1, 1 if cell.is_base else planned.spec.executions)
     )
     session.flush()
 
 
-def _execution(cell: Cell, spec: ExperimentSpec, index: int, depends_on: str | None) -> Execution:
-    training = cell.spec.get("training", cell.spec)
+def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None) -> Execution:
+    spec = planned.specs[cell.position]
+    chosen_by_base = isinstance(spec, ClassifierExperiment) and spec.subgroup is not None
     return Execution(
         experiment_id=cell.experiment_id,
         cell=cell,
         position=index,
         seed=derive_seed(spec.seed, "execution", cell.position, index),
-        epochs=training.get("epochs", 1),
-        depends_on=depends_on,
+        epochs=spec.epochs_per_execution or 1,
+        depends_on=base_id if chosen_by_base else None,
     )
-
-
-def _has_subgroup(cell: Cell) -> bool:
-    return cell.spec.get("subgroup") is not None
 
 
 def _default_name(planned: Plan, preset: str | None) -> str:

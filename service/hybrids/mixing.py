@@ -12,7 +12,8 @@ from noisegate.errors import InvalidImage, TooLarge
 from noisegate.hybrids import hybrid
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.decoding import ImageLimits, decode_with_size
-from service.hybrids.schemas import Cutoffs, Mixed
+from noisegate.spec import HybridCutoffs
+from service.hybrids.schemas import Mixed
 
 Size = tuple[int, int]
 
@@ -23,7 +24,7 @@ class Pair:
 
     low: bytes
     high: bytes
-    cutoffs: Cutoffs
+    cutoffs: HybridCutoffs
 
 
 def mix(classifier: Classifier, pair: Pair, max_false_reject: float, limits: ImageLimits) -> Mixed:

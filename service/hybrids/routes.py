@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData
 
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
+from noisegate.spec import HybridCutoffs
 from noisegate.store.models import DEFAULT_ALIAS
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
 from service.classify.images import from_base64, from_form
@@ -16,13 +17,13 @@ from service.classify.schemas import MaxFalseReject, ModelName, ModelReference
 from service.deps import ClassifiersDep
 from service.errors import problems
 from service.hybrids.mixing import Pair, mix
-from service.hybrids.schemas import Cutoffs, HybridDocument, HybridRead
+from service.hybrids.schemas import HybridDocument, HybridRead
 
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _FORM: dict[str, Any] = {
     "type": "object",
     "required": ["low", "high"],
-    "properties": {"low": _BINARY, "high": _BINARY, **Cutoffs.model_json_schema()["properties"]},
+    "properties": {"low": _BINARY, "high": _BINARY, **HybridCutoffs.model_json_schema()["properties"]},
 }
 _REQUEST_BODY: dict[str, Any] = {
     "required": True,
@@ -61,8 +62,10 @@ async def _pair(request: Request) -> Pair:
     raise unsupported(content_type, [MULTIPART, JSON])
 
 
-def _cutoffs(form: FormData) -> Cutoffs:
+def _cutoffs(form: FormData) -> HybridCutoffs:
     try:
-        return Cutoffs.model_validate({name: value for name, value in form.items() if name not in ("low", "high")})
+        return HybridCutoffs.model_validate(
+            {name: value for name, value in form.items() if name not in ("low", "high")}
+        )
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error

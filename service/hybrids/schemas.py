@@ -1,25 +1,13 @@
 """What /hybrids reads and answers."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from noisegate.inference.decision import Decision
+from noisegate.spec import HybridCutoffs
 from service.classify.schemas import ModelReference
 
 
-class Cutoffs(BaseModel):
-    """Where the filters halve an amplitude; the same defaults and bounds as an experiment's."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    low_cutoff: float = Field(
-        4, gt=0, le=4096, description="Of the low-pass filter on `low`, in cycles an image at the model's image size."
-    )
-    high_cutoff: float = Field(
-        4, gt=0, le=4096, description="Of the high-pass filter on `high`, in cycles an image at the model's image size."
-    )
-
-
-class HybridDocument(Cutoffs):
+class HybridDocument(HybridCutoffs):
     """Two images in a JSON body."""
 
     low: str = Field(description="The image that gives the low frequencies: a PNG, JPEG or WEBP file in base64.")

@@ -1,6 +1,5 @@
 """GET /noise/preview.png: what a noise spec looks like before anybody trains on it."""
 
-import hashlib
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.packed import open_packed
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import DatasetState
+from service.conditional import tagged
 from service.deps import ArtefactsDep, SessionsDep
 from service.errors import problems
 from service.noise.schemas import PreviewQuery
@@ -55,13 +55,9 @@ def get_preview(
     sheet = plan_sheet(query.noises(), Layout(query.image_size, query.columns))
     training_images = _training_images(query, sessions, artefacts) if sheet.needs_training_images else None
     picture = draw_sheet(sheet, query.seed, training_images)
-    etag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
     # A dataset's name may come to mean another dataset; everything else follows from the query alone.
     keep = "public, max-age=3600" if training_images is None else "no-cache"
-    headers = {"ETag": etag, "Cache-Control": keep}
-    if if_none_match is not None and etag in if_none_match:
-        return Response(status_code=304, headers=headers)
-    return Response(picture, headers=headers, media_type="image/png")
+    return tagged(picture, "image/png", cache_control=keep, if_none_match=if_none_match)
 
 
 def _training_images(query: PreviewQuery, sessions: Sessions, artefacts: Artefacts) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 from noisegate.presets.catalogue import SCALES, Preset, Scale
 from noisegate.presets.published import PublishedRow
-from noisegate.spec import ClassifierExperiment, DecisionMapExperiment, ExperimentSpec
+from noisegate.spec import ClassifierExperiment, ExperimentSpec
 
 
 class ScaleRead(BaseModel):
@@ -23,7 +23,7 @@ class ScaleRead(BaseModel):
             dataset=spec.dataset if isinstance(spec, ClassifierExperiment) else None,
             cells=spec.count_cells(),
             executions=spec.executions,
-            epochs=_epochs(spec),
+            epochs=spec.epochs_per_execution,
         )
 
 
@@ -68,13 +68,3 @@ class PresetList(BaseModel):
     """All presets, in the paper's order."""
 
     items: list[PresetSummary]
-
-
-def _epochs(spec: ExperimentSpec) -> int | None:
-    match spec:
-        case ClassifierExperiment():
-            return spec.training.epochs
-        case DecisionMapExperiment():
-            return spec.epochs
-        case _:
-            return None

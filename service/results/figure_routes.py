@@ -1,6 +1,5 @@
 """GET /results/{id}/figures: the figures the paper would draw, from the results as far as they have got."""
 
-import hashlib
 from typing import Annotated, Any, cast
 
 import sqlalchemy as sa
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 from noisegate.details import Details as ExecutionDetails
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution
+from service.conditional import tagged
 from service.deps import SessionsDep
 from service.errors import problems
 from service.results.figures.catalogue import NEEDS_DETAILS, draw, figures_of
@@ -67,12 +67,8 @@ def get_figure(
         results = read_results(session, experiment_id)
         details = _details(session, experiment_id) if results.kind in NEEDS_DETAILS else {}
     body = _file(name, format, results, details)
-    etag = f'"{hashlib.sha256(body).hexdigest()}"'
     # no-cache: keep it, but ask each time whether it has changed.
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if _matches(if_none_match, etag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
+    return tagged(body, MEDIA_TYPES[format], cache_control="no-cache", if_none_match=if_none_match)
 
 
 def _read(experiment_id: str, name: str, title: str) -> FigureRead:
@@ -93,8 +89,3 @@ def _details(session: Session, experiment_id: str) -> Details:
         figure = ExecutionDetails.model_validate(details).figure
         found.setdefault(cell, []).append(cast(dict[str, Any], figure))
     return found
-
-
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
-    return etag in known or "*" in known

@@ -23,4 +23,4 @@ def read_results(session: Session, experiment_id: str) -> Results:
 
 def _base(session: Session, found: Sequence[Execution]) -> Execution | None:
     base_id = next((execution.depends_on for execution in found if execution.depends_on), None)
-    return executions.get(session, base_id) if base_id else None
+    return session.get_one(Execution, base_id) if base_id else None

@@ -42,18 +42,17 @@ def tabulate(
     cells = [(cell, parse_spec(cell.spec), by_cell[cell.id]) for cell in experiment.cells if not cell.is_base]
     baseline = choose_baseline([_has_noise_class(spec) for _, spec, _ in cells])
     reference = _accuracies(cells[baseline][2]) if baseline is not None else []
+    preset = _preset(experiment)
     return Results(
         experiment=ExperimentSummary.model_validate(experiment),
         kind=cells[0][1].kind,
-        preset=_preset(experiment),
+        preset=preset,
         dataset=DatasetSummary.model_validate(experiment.dataset) if experiment.dataset else None,
         seed=cells[0][1].seed,
         base=_base(base) if base else None,
         baseline_cell=baseline,
         rows=[
-            _row(
-                cell, spec, found, [] if cell.position == baseline else reference, experiment.preset, best.get(cell.id)
-            )
+            _row(cell, spec, found, [] if cell.position == baseline else reference, preset, best.get(cell.id))
             for cell, spec, found in cells
         ],
     )
@@ -77,7 +76,7 @@ def _row(
     spec: ExperimentSpec,
     executions: Sequence[Execution],
     baseline: Sequence[float],
-    preset: str | None,
+    preset: PresetRead | None,
     best: Model | None,
 ) -> Row:
     succeeded = _succeeded(executions)
@@ -104,7 +103,7 @@ def _row(
         best_model=best.id if best else None,
         measures=_measures(details),
         subgroup=next((found.subgroup for found in details), None),
-        published=catalogue.published_for(preset, cell.spec) if preset else None,
+        published=catalogue.published_for(preset.name, cell.spec) if preset else None,
         provenance=_provenance(succeeded),
     )
 
@@ -126,7 +125,8 @@ def _provenance(executions: Sequence[Execution]) -> Provenance:
 
 
 def _preset(experiment: Experiment) -> PresetRead | None:
-    if experiment.preset is None or experiment.scale is None:
+    # A later version may know a preset no longer: what was measured is answered all the same.
+    if experiment.preset not in catalogue.names() or experiment.scale is None:
         return None
     known = catalogue.get(experiment.preset)
     return PresetRead(name=known.name, scale=experiment.scale, source=known.source, published_note=known.published_note)

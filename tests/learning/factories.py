@@ -50,6 +50,23 @@ def experiment_spec(**changes: Any) -> TrainingExperiment:
     return TrainingExperiment(**(defaults | changes))
 
 
+class Cancelled(Exception):
+    """What a `Counter` raises."""
+
+
+class Counter:
+    """A callback between steps of work: counts its calls, and raises at the `stop_at`-th if there is one."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.calls = 0
+        self.stop_at = stop_at
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls == self.stop_at:
+            raise Cancelled
+
+
 def nothing() -> None:
     """As `between_batches`: never stops."""
 

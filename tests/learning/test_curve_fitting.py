@@ -19,26 +19,9 @@ from noisegate.learning.curve_fitting import (
 )
 from noisegate.spec import CurveFittingExperiment
 
-from .factories import nothing
+from .factories import Cancelled, Counter, nothing
 
 SEEDS = range(6)
-
-
-class Cancelled(Exception):
-    pass
-
-
-class Counter:
-    """Counts evaluations; raises at the `stop_at`-th if there is one."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.calls = 0
-        self.stop_at = stop_at
-
-    def __call__(self) -> None:
-        self.calls += 1
-        if self.calls == self.stop_at:
-            raise Cancelled
 
 
 def spec(**changes: Any) -> CurveFittingExperiment:

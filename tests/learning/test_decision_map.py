@@ -10,24 +10,7 @@ from noisegate.learning.analysis import Analysis
 from noisegate.learning.decision_map import cluster_centres, draw_clusters, grid_points, map_decisions, noise_points
 from noisegate.spec import DecisionMapExperiment
 
-from .factories import nothing
-
-
-class Cancelled(Exception):
-    pass
-
-
-class Counter:
-    """Counts epochs; raises at the `stop_at`-th if there is one."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.calls = 0
-        self.stop_at = stop_at
-
-    def __call__(self) -> None:
-        self.calls += 1
-        if self.calls == self.stop_at:
-            raise Cancelled
+from .factories import Cancelled, Counter, nothing
 
 
 @cache

@@ -20,24 +20,7 @@ from noisegate.learning.training import (
 )
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
-from .factories import ignore, nothing, tinted_images, training_spec
-
-
-class Cancelled(Exception):
-    pass
-
-
-class Counter:
-    """Counts batches; raises at the `stop_at`-th if there is one."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.calls = 0
-        self.stop_at = stop_at
-
-    def __call__(self) -> None:
-        self.calls += 1
-        if self.calls == self.stop_at:
-            raise Cancelled
+from .factories import Cancelled, Counter, ignore, nothing, tinted_images, training_spec
 
 
 def run(

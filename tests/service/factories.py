@@ -10,6 +10,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
 
 from noisegate.manifest import ModelManifest
 from noisegate.store import datasets, executions, models, planning
@@ -126,3 +127,11 @@ def zip_bytes(colour: int = 100) -> bytes:
         for name in ("cat", "dog"):
             archive.writestr(zipfile.ZipInfo(f"train/{name}/1.png"), png_bytes(8, colour))
     return file.getvalue()
+
+
+def post_experiment(client: TestClient, sessions: Sessions, artefacts: Artefacts, wanted: dict[str, Any]) -> str:
+    """The id of an experiment posted over HTTP, on the ready dataset `pets`, which is made for it."""
+    with sessions.begin() as session:
+        ready_dataset(session, artefacts)
+    id: str = client.post("/experiments", json=wanted).json()["id"]
+    return id

@@ -12,7 +12,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import Outcome
 from noisegate.store.sessions import Sessions
 from tests.factories import claim_one, outcome
-from tests.service.factories import ready_dataset
+from tests.service.factories import post_experiment
 
 SPEC: dict[str, Any] = {
     "dataset": "pets",
@@ -26,10 +26,7 @@ MAP = {"classes": ["A", "B"], "regions": ["A" * 50 + "B" * 51] * 101, "points": 
 
 @pytest.fixture
 def experiment(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> str:
-    with sessions.begin() as session:
-        ready_dataset(session, artefacts)
-    id: str = client.post("/experiments", json=SPEC).json()["id"]
-    return id
+    return post_experiment(client, sessions, artefacts, SPEC)
 
 
 def finish_one(sessions: Sessions, found: Outcome) -> None:

@@ -17,7 +17,6 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.hybrids.mixing import notes_on_sizes
-from service.hybrids.schemas import Cutoffs
 from tests.service.conftest import run_client
 from tests.service.factories import IMAGE_SIZE, png_bytes, ready_dataset, served_model
 
@@ -240,10 +239,14 @@ def test_too_many_pixels(settings: Settings, model: str) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (413, "high")
 
 
-def test_cutoffs_are_those_of_an_experiment() -> None:
-    for name in Cutoffs.model_fields:
-        here, there = Cutoffs.model_fields[name], HybridPairs.model_fields[name]
-        assert (here.default, here.metadata) == (there.default, there.metadata)
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "application/json"])
+def test_cutoffs_are_those_of_an_experiment(shared_client: TestClient, content_type: str) -> None:
+    operation = shared_client.get("/openapi.json").json()["paths"]["/hybrids"]["post"]
+    here = operation["requestBody"]["content"][content_type]["schema"]["properties"]
+    there = HybridPairs.model_json_schema()["properties"]
+    for name in ("low_cutoff", "high_cutoff"):
+        assert here[name] == there[name]
+        assert there[name]["exclusiveMinimum"] == 0
 
 
 def test_the_documentation_names_both_ways_in(shared_client: TestClient) -> None:

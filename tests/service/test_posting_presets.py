@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from noisegate.presets import catalogue
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
+from noisegate.store.tables import Experiment
 from noisegate.store.wakeups import Wakeups
 from tests.service.factories import ready_dataset
 
@@ -37,6 +38,15 @@ def test_a_preset_is_posted_by_name_and_what_stands_beside_it_wins(client: TestC
     assert results["preset"]["source"].startswith("Figure 9")
     by_label = {row["label"]: row["published"] for row in results["rows"]}
     assert by_label["no noise"]["accuracy"] == pytest.approx(0.7467)
+
+
+def test_results_outlive_the_preset_they_came_from(client: TestClient, sessions: Sessions) -> None:
+    id = client.post("/experiments", json={"preset": "baseline", "scale": "smoke", "dataset": "pets"}).json()["id"]
+    with sessions.begin() as session:
+        session.get_one(Experiment, id).preset = "of-a-later-version"
+    found = client.get(f"/results/{id}")
+    assert found.status_code == 200
+    assert (found.json()["preset"], found.json()["rows"][0]["published"]) == (None, None)
 
 
 def test_a_plan_counts_the_base_execution_of_subgroups(client: TestClient) -> None:

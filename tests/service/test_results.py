@@ -9,7 +9,7 @@ from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from tests.factories import claim_one, outcome
-from tests.service.factories import ready_dataset
+from tests.service.factories import post_experiment
 
 SPEC: dict[str, Any] = {
     "dataset": "pets",
@@ -25,10 +25,7 @@ ACCURACIES = {0: [0.80, 0.81, 0.82], 1: [0.70, 0.71, 0.72]}
 @pytest.fixture
 def experiment(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> str:
     """Three executions with noise, three without, the latter about ten points worse."""
-    with sessions.begin() as session:
-        ready_dataset(session, artefacts)
-    id: str = client.post("/experiments", json=SPEC).json()["id"]
-    return id
+    return post_experiment(client, sessions, artefacts, SPEC)
 
 
 def finish(sessions: Sessions, count: int) -> None:

@@ -13,6 +13,7 @@ from noisegate.seeds import derive_seed
 from noisegate.store import executions, experiments, planning
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
+from noisegate.store.wakeups import TRAIN
 from tests import factories
 from worker.resources import Resources
 from worker.training import train_oldest
@@ -100,6 +101,14 @@ def test_nothing_that_waits_for_a_base_can_be_claimed(resources: Resources, data
         assert executions.count_waiting(session, most=9) == 0
         assert executions.overdue(session, wakeup_seconds=-10, limit=9) == []
     assert look(resources, id)[0].state is State.RUNNING
+
+
+def test_whoever_ends_a_base_wakes_as_many_as_there_is_work_for(resources: Resources, dataset: str) -> None:
+    post(resources, executions=3, noise={"family": "uniform"}, sweep={"subgroup": [HALF, HALF | {"fraction": 0.6}]})
+    train_oldest(resources)
+    assert resources.wakeups.waiting(TRAIN) == 6
+    train_oldest(resources)
+    assert resources.wakeups.waiting(TRAIN) == 7, "and then one message for each that is taken"
 
 
 def test_an_earlier_execution_is_reused_whether_scored_or_only_kept(resources: Resources, dataset: str) -> None:
