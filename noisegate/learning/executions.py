@@ -1,8 +1,9 @@
 """One cell from its data to its results: what is trained on, and what is measured afterwards."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -12,7 +13,7 @@ from noisegate.learning.calibration import calibrate, reject_scores, rejections
 from noisegate.learning.metrics import probabilities_of, table1
 from noisegate.learning.noise import noise_chunks
 from noisegate.learning.subgroups import ScoredImages, Subgroup, choose_subgroup
-from noisegate.learning.training import Diverged, Progress, Trained, predict, train
+from noisegate.learning.training import Diverged, OnCheckpoint, Progress, Trained, predict, train
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, Metrics
 from noisegate.seeds import derive_seed
 from noisegate.spec import ClassifierExperiment
@@ -147,10 +148,13 @@ def run_executions(
     between_batches: Callable[[], None],
     on_epoch: Callable[[Progress], None],
     device: str = "cpu",
+    resume: Mapping[int, bytes] = MappingProxyType({}),
+    on_checkpoint: OnCheckpoint = lambda *_: None,
 ) -> list[ExecutionOutcome | Diverged]:
     """Train one execution a seed and measure each on the test set and the holdout; in the order of `seeds`.
 
-    Whatever the callbacks raise passes through. `false_reject` is taken at the default budget of 5 %.
+    `resume` and `on_checkpoint` are those of `train`. Whatever the callbacks raise passes through. `false_reject` is taken
+    at the default budget of 5 %.
     """
     results = train(
         cell.images,
@@ -163,6 +167,8 @@ def run_executions(
         device=device,
         between_batches=between_batches,
         on_epoch=on_epoch,
+        resume=resume,
+        on_checkpoint=on_checkpoint,
     )
     return [result if isinstance(result, Diverged) else _measure(cell, result, device) for result in results]
 

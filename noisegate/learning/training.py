@@ -11,20 +11,27 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+import structlog
 import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from noisegate.learning.batches import Batches
+from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, restore, write_checkpoint
 from noisegate.learning.networks import build_network
 from noisegate.spec import TrainingSpec
 
 Precision = Literal["bfloat16", "float32"]
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class Progress:
     epochs: int
     loss: float
     images_per_second: float
+
+
+# Called with an execution's progress and with what gives its checkpoint. That takes a copy of the whole network, so the
+# callee decides whether one is due; once it has returned, the checkpoint can no longer be had.
+OnCheckpoint = Callable[[Progress, Callable[[], bytes]], None]
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,9 @@ class _Task:
     spec: TrainingSpec
     updates_per_epoch: int
     precision: Precision
+    between_batches: Callable[[], None]
+    on_epoch: Callable[[Progress], None]
+    on_checkpoint: OnCheckpoint
 
 
 def train(
@@ -86,6 +101,8 @@ def train(
     between_batches: Callable[[], None],
     on_epoch: Callable[[Progress], None],
     device: str = "cpu",
+    resume: Mapping[int, bytes] = MappingProxyType({}),
+    on_checkpoint: OnCheckpoint = lambda *_: None,
 ) -> list[Trained | Diverged]:
     """Train one network a seed; the results stand in the order of `seeds`.
 
@@ -101,6 +118,10 @@ def train(
         between_batches: called before every batch. Whatever it raises stops training and passes through.
         on_epoch: called after every epoch of every execution.
         device: "cpu", "cuda" or "cuda:1".
+        resume: the last checkpoint of a seed, made with the same arguments but perhaps other `epochs`. The execution goes
+            on from there, and where the same seed gives the same bytes it ends as one never interrupted. A checkpoint
+            that cannot be used is logged, and the execution starts anew.
+        on_checkpoint: called after every epoch but an execution's last, just after `on_epoch`.
     """
     assert len(images) == len(labels) > 0
     assert 0 < known_images <= len(images)
@@ -114,14 +135,50 @@ def train(
         spec=spec,
         updates_per_epoch=updates_per_epoch(spec, known_images if spec.equal_updates else len(images)),
         precision=choose_precision(spec.precision, place),
+        between_batches=between_batches,
+        on_epoch=on_epoch,
+        on_checkpoint=on_checkpoint,
     )
     with _exact():
-        return [_execute(task, seed, between_batches, on_epoch) for seed in seeds]
+        return [_execute(task, seed, resume.get(seed)) for seed in seeds]
 
 
-def _execute(
-    task: _Task, seed: int, between_batches: Callable[[], None], on_epoch: Callable[[Progress], None]
-) -> Trained | Diverged:
+def _execute(task: _Task, seed: int, checkpoint: bytes | None) -> Trained | Diverged:
+    spec, device = task.spec, task.images.device
+    state = _start(task, seed, checkpoint)
+    started = time.perf_counter() - state.train_seconds
+
+    for epoch in range(len(state.losses) + 1, spec.epochs + 1):
+        _set_learning_rate(state.optimizer, learning_rate(spec, epoch))
+        total = torch.zeros((), device=device)
+        for batch in itertools.islice(state.batches, task.updates_per_epoch):
+            task.between_batches()
+            total += _update(task, state, batch)  # reading it here would stop a GPU after every batch
+            state.images_seen += len(batch)
+        state.losses.append(total.item() / task.updates_per_epoch)
+        if not math.isfinite(state.losses[-1]):
+            return Diverged(seed, epoch)
+        state.train_seconds = time.perf_counter() - started
+        progress = Progress(seed, epoch, spec.epochs, state.losses[-1], state.images_seen / state.train_seconds)
+        task.on_epoch(progress)
+        if epoch < spec.epochs:
+            task.on_checkpoint(progress, partial(write_checkpoint, state))
+
+    seconds = time.perf_counter() - started
+    return Trained(
+        seed=seed,
+        module=state.module.to("cpu").to(memory_format=torch.contiguous_format).eval(),
+        mean=task.mean.cpu().numpy(),
+        losses=tuple(state.losses),
+        train_seconds=seconds,
+        images_per_second=state.images_seen / seconds,
+        precision=task.precision,
+        device=str(device),
+    )
+
+
+def _start(task: _Task, seed: int, checkpoint: bytes | None) -> TrainingState:
+    """An execution before its first batch, or where its checkpoint left it."""
     spec, device = task.spec, task.images.device
     generator = torch.Generator().manual_seed(seed)
     module = build_network(
@@ -132,48 +189,24 @@ def _execute(
         generator=generator,
     )
     module = module.to(device).to(memory_format=torch.channels_last).train()
-    optimizer = _optimizer(module, spec)
-    batches = _batches(len(task.images), spec.batch_size, generator, device)
-    losses: list[float] = []
-    seen = 0
-    started = time.perf_counter()
-
-    for epoch in range(1, spec.epochs + 1):
-        _set_learning_rate(optimizer, learning_rate(spec, epoch))
-        total = torch.zeros((), device=device)
-        for batch in itertools.islice(batches, task.updates_per_epoch):
-            between_batches()
-            total += _update(task, module, optimizer, batch)  # reading it here would stop a GPU after every batch
-            seen += len(batch)
-        losses.append(total.item() / task.updates_per_epoch)
-        if not math.isfinite(losses[-1]):
-            return Diverged(seed, epoch)
-        speed = seen / (time.perf_counter() - started)
-        on_epoch(Progress(seed, epoch, spec.epochs, losses[-1], speed))
-
-    seconds = time.perf_counter() - started
-    return Trained(
-        seed=seed,
-        module=module.to("cpu").to(memory_format=torch.contiguous_format).eval(),
-        mean=task.mean.cpu().numpy(),
-        losses=tuple(losses),
-        train_seconds=seconds,
-        images_per_second=seen / seconds,
-        precision=task.precision,
-        device=str(device),
-    )
+    batches = Batches(len(task.images), spec.batch_size, generator, device)
+    state = TrainingState(seed, task.precision, module, _optimizer(module, spec), batches)
+    if checkpoint is not None:
+        try:
+            restore(state, checkpoint, epochs=spec.epochs)
+        except UnusableCheckpoint as error:
+            log.warning("checkpoint_ignored", seed=seed, reason=str(error))
+    return state
 
 
-def _update(
-    task: _Task, module: nn.Module, optimizer: torch.optim.Optimizer, batch: Int64[Tensor, " batch"]
-) -> Float[Tensor, ""]:
+def _update(task: _Task, state: TrainingState, batch: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
     """One step of gradient descent; the batch's mean loss, still on the device."""
     with _autocast(batch.device, task.precision):
-        logits, _ = module(_normalised(task.images.index_select(0, batch), task.mean))
+        logits, _ = state.module(_normalised(task.images.index_select(0, batch), task.mean))
     loss = functional.cross_entropy(logits.float(), task.labels.index_select(0, batch))
-    optimizer.zero_grad()
+    state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    state.optimizer.step()
     return loss.detach()
 
 
@@ -256,20 +289,6 @@ def _optimizer(module: nn.Module, spec: TrainingSpec) -> torch.optim.SGD:
 def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-def _batches(
-    images: int, batch_size: int, generator: torch.Generator, device: torch.device
-) -> Iterator[Int64[Tensor, " batch"]]:
-    """Indices of one batch after another, without end: a fresh order each pass, the last partial batch dropped.
-
-    With equal updates an epoch ends before the pass does; the next epoch goes on where it stopped.
-    """
-    size = min(batch_size, images)
-    while True:
-        order = torch.randperm(images, generator=generator).to(device)
-        for start in range(0, images - size + 1, size):
-            yield order[start : start + size]
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -1,0 +1,184 @@
+"""Checkpoints: an execution after an epoch as bytes, so that another process can go on from there.
+
+The bytes are a SHA-256 digest and the safetensors that it is of: safetensors does not notice a flipped bit itself.
+Nothing in them is ever run.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import torch
+from jaxtyping import Float64, Int64
+from pydantic import Field, NonNegativeFloat
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from noisegate.learning.batches import Batches
+from noisegate.noise_spec import Closed
+
+_DIGEST_BYTES = 32
+_LENGTH_BYTES = 8
+
+# Bounded, as text can hold whole numbers that no float can.
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class UnusableCheckpoint(Exception):
+    """The bytes are damaged, or no checkpoint of this very execution."""
+
+
+@dataclass
+class TrainingState:
+    """One execution between two batches: all that training changes, and so all that a checkpoint has to hold.
+
+    `losses` are those of the epochs that have ended.
+    """
+
+    seed: int
+    precision: str
+    module: nn.Module
+    optimizer: torch.optim.SGD
+    batches: Batches
+    losses: list[float] = field(default_factory=list)
+    images_seen: int = 0
+    train_seconds: float = 0.0
+
+
+class _Header(Closed):
+    """The metadata of the safetensors: what is no tensor."""
+
+    seed: int
+    precision: str
+    torch: str
+    device: str
+    epoch: _Count
+    position: _Count
+    images_seen: _Count
+    train_seconds: NonNegativeFloat
+
+
+def write_checkpoint(state: TrainingState) -> bytes:
+    """The state as bytes. It must stand at the end of an epoch."""
+    losses = torch.tensor(state.losses, dtype=torch.float64)
+    tensors = _named(state, _momenta(state), state.batches.order, losses)
+    metadata = {name: str(value) for name, value in _header(state).model_dump().items()}
+    body: bytes = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    return hashlib.sha256(body).digest() + body
+
+
+def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
+    """Put an execution that has just been built where its checkpoint left it.
+
+    Args:
+        epochs: how many the execution is to have; the checkpoint must be of an earlier one.
+
+    Raises:
+        UnusableCheckpoint: the bytes are damaged, or of another seed, precision, version of torch, kind of device or of
+            other shapes. `state` has not changed then.
+    """
+    header, tensors = _read(checkpoint)
+    _check_header(header, state, epochs)
+    # Values are copied into tensors like those that training makes: strides decide the order in which numbers are added.
+    momenta = {name: torch.empty_like(parameter) for name, parameter in _with_momentum(state).items()}
+    order = torch.empty(state.batches.images, dtype=torch.int64, device=state.batches.device)
+    losses = torch.empty(header.epoch, dtype=torch.float64)
+    places = _named(state, momenta, order, losses)
+    _check_tensors(tensors, places)
+
+    with torch.no_grad():
+        for name, place in places.items():
+            place.copy_(tensors[name])
+    for name, parameter in _with_momentum(state).items():
+        state.optimizer.state[parameter]["momentum_buffer"] = momenta[name]
+    state.batches.generator.set_state(places["generator"])
+    state.batches.order, state.batches.position = order, header.position
+    state.losses = losses.tolist()
+    state.images_seen, state.train_seconds = header.images_seen, header.train_seconds
+
+
+def _named(
+    state: TrainingState, momenta: Mapping[str, Tensor], order: Int64[Tensor, " n"], losses: Float64[Tensor, " epochs"]
+) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint by its name."""
+    network = dict(state.module.named_parameters()) | dict(state.module.named_buffers())
+    return {
+        **{f"network.{name}": tensor for name, tensor in network.items()},
+        **{f"momentum.{name}": tensor for name, tensor in momenta.items()},
+        "generator": state.batches.generator.get_state(),
+        "order": order,
+        "losses": losses,
+    }
+
+
+def _momenta(state: TrainingState) -> dict[str, Tensor]:
+    return {name: state.optimizer.state[one]["momentum_buffer"] for name, one in _with_momentum(state).items()}
+
+
+def _with_momentum(state: TrainingState) -> dict[str, nn.Parameter]:
+    """The parameters that have a momentum once they have been updated: all, or with a momentum of 0 none."""
+    return dict(state.module.named_parameters()) if state.optimizer.defaults["momentum"] else {}
+
+
+def _header(state: TrainingState) -> _Header:
+    return _Header(
+        seed=state.seed,
+        precision=state.precision,
+        torch=torch.__version__,
+        device=state.batches.device.type,
+        epoch=len(state.losses),
+        position=state.batches.position,
+        images_seen=state.images_seen,
+        train_seconds=state.train_seconds,
+    )
+
+
+def _read(checkpoint: bytes) -> tuple[_Header, dict[str, Tensor]]:
+    digest, body = checkpoint[:_DIGEST_BYTES], checkpoint[_DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != digest:
+        raise UnusableCheckpoint("its bytes are damaged")
+    try:
+        tensors: dict[str, Tensor] = load(body)
+        return _Header.model_validate_strings(_metadata(body)), tensors
+    except Exception as error:
+        # safetensors has an error of its own, but makes tensors of odd shapes and types until Python or PyTorch objects.
+        raise UnusableCheckpoint(f"its bytes are no checkpoint ({type(error).__name__})") from error
+
+
+def _metadata(body: bytes) -> object:
+    """The metadata of safetensors that `load` has found well formed: from bytes the library gives tensors only."""
+    end = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "little")
+    return json.loads(body[_LENGTH_BYTES:end])["__metadata__"]
+
+
+def _check_header(header: _Header, state: TrainingState, epochs: int) -> None:
+    here = _header(state)
+    different = [
+        name for name in ("seed", "precision", "torch", "device") if getattr(header, name) != getattr(here, name)
+    ]
+    if different:
+        raise UnusableCheckpoint(f"it is of another {', '.join(different)}")
+    if not 0 < header.epoch < epochs:
+        raise UnusableCheckpoint(f"it is of epoch {header.epoch}, and training has {epochs}")
+    if header.position > state.batches.images:
+        raise UnusableCheckpoint("its pass has more images than there are")
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> None:
+    if _layout(tensors) != _layout(places):
+        raise UnusableCheckpoint("its tensors have other names, shapes or types")
+    order = tensors["order"]
+    if not torch.equal(order.sort().values, torch.arange(len(order))):
+        raise UnusableCheckpoint("its order does not hold each image once")
+    if not tensors["losses"].isfinite().all():
+        raise UnusableCheckpoint("one of its losses is no finite number")
+    try:
+        torch.Generator().set_state(tensors["generator"])
+    except RuntimeError as error:
+        raise UnusableCheckpoint("its generator cannot be in that state") from error
+
+
+def _layout(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
