@@ -82,7 +82,7 @@ def _training_process(client: Client, id: str) -> int:
         if row["state"] in ENDED:
             sys.exit("it ended before it could be killed: raise the epochs in SPEC")
         if row["worker"] and 3 <= row["epochs_done"] < row["epochs"]:
-            return int(row["worker"].split(":")[1])
+            return int(row["worker"].rpartition("/")[2])
         time.sleep(0.2)
 
 

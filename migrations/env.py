@@ -42,11 +42,12 @@ def _migrate(connection: sa.Connection) -> None:
         context.run_migrations()
 
 
-given: sa.Connection | None = context.config.attributes.get("connection")
-if given is not None:
+given: sa.Connection | sa.Engine | None = context.config.attributes.get("connection")
+if isinstance(given, sa.Connection):
     _migrate(given)
 else:
-    engine = create_engine(load_settings().sqlalchemy_url)
-    with engine.connect() as connection:
-        _migrate(connection)
-    engine.dispose()
+    engine = given or create_engine(load_settings().sqlalchemy_url)
+    with engine.connect() as opened:
+        _migrate(opened)
+    if given is None:
+        engine.dispose()

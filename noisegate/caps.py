@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from noisegate.errors import FieldError, InvalidSpec
-from noisegate.noise_spec import Strict
+from noisegate.noise_spec import Closed
 from noisegate.spec import (
     ClassifierExperiment,
     CurveFittingExperiment,
@@ -16,7 +16,7 @@ from noisegate.spec import (
 )
 
 
-class Caps(Strict):
+class Caps(Closed):
     """The most that one experiment may ask for; a server's settings override the defaults."""
 
     epochs: int = Field(500, ge=1)

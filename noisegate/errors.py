@@ -12,6 +12,7 @@ The tree (`service/errors.py` maps each to an HTTP status, once):
     ├── NotFound                no such thing
     ├── Conflict                the thing is in another state than this needs
     │   └── NotReady            ... but soon may be
+    ├── QuotaExceeded           more than this server takes on at once
     ├── StorageFull             no room left where results are kept
     └── SourceUnavailable       a download that could not be had
 """
@@ -105,6 +106,15 @@ class NotReady(Conflict):
 
     def __init__(self, detail: str, *, retry_after_seconds: int, field: str | None = None) -> None:
         super().__init__(detail, field=field, remedy=f"Ask again in {retry_after_seconds} s.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QuotaExceeded(NoisegateError):
+    code = "quota-exceeded"
+    title = "More than this server takes on at once"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int, remedy: str | None = None) -> None:
+        super().__init__(detail, remedy=remedy)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -16,10 +16,16 @@ FilterSize = Literal[1, 3, 5, 7]
 FilterKind = Literal["mean", "median"]
 
 
-class Strict(BaseModel):
+class Closed(BaseModel):
     """Unknown fields are errors, values never change, and NaN is no number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Strict(Closed):
+    """For JSON: neither true nor "5" is a number either."""
+
+    model_config = ConfigDict(strict=True)
 
 
 class NoiseFilter(Strict):

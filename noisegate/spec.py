@@ -189,7 +189,8 @@ class HybridCutoffs(Strict):
 class HybridPairs(HybridCutoffs):
     """Hybrids of test images of two classes: low frequencies of one, high frequencies of the other."""
 
-    classes: tuple[Line, Line] | None = Field(
+    # JSON has no tuples: a list is what comes.
+    classes: Annotated[tuple[Line, Line], Field(strict=False)] | None = Field(
         None, description="The classes that give the low and the high frequencies; null takes the dataset's first two."
     )
     pairs: int = Field(500, ge=1, le=100_000, description="Drawn with replacement where a class has fewer images.")

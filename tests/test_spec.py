@@ -71,6 +71,13 @@ def _cell(cell: CellPoint) -> TrainingExperiment:
     return cell.spec
 
 
+@pytest.mark.parametrize("value", [True, "5", 5.0])
+def test_a_number_is_a_number(value: object) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec({"dataset": "digits", "training": {"epochs": value}})
+    assert [error.field for error in caught.value.errors] == ["training.epochs"]
+
+
 def test_missing_fields_and_non_objects_are_named() -> None:
     documents: list[object] = [{}, [], None, "text", 3]
     for document in documents:

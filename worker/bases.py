@@ -5,9 +5,8 @@ from noisegate.learning.executions import CellData
 from noisegate.learning.scores import score_with_weights, scores_from_bytes, scores_to_bytes
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.manifest import ModelManifest
-from noisegate.store import executions, models
+from noisegate.store import executions, files, models
 from noisegate.store.tables import Execution
-from worker.recording import discard_unnamed
 from worker.resources import Resources
 
 
@@ -43,8 +42,8 @@ def _keep(resources: Resources, base: Execution, scored: ScoredImages) -> None:
     digest = None
     try:
         with resources.sessions.begin() as session:
-            models.lock_files(session)
+            files.lock(session)
             digest = resources.artefacts.put_bytes(scores_to_bytes(scored))
             executions.note_scores(session, base.id, digest, details.model_dump(mode="json"))
     finally:
-        discard_unnamed(resources, [digest] if digest else [])
+        files.discard(resources.sessions, resources.artefacts, [digest] if digest else [])

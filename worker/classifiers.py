@@ -23,6 +23,7 @@ from noisegate.store.executions import Outcome
 from noisegate.store.packed import open_packed
 from noisegate.store.tables import Dataset, Execution
 from worker.bases import counts_of, scores_of_base
+from worker.checkpoints import Checkpoints
 from worker.recording import Yield, device_name
 from worker.resources import Resources
 
@@ -51,30 +52,39 @@ class _Context:
     device: str
 
 
-def train_classifiers(
-    resources: Resources,
-    claimed: Sequence[Execution],
-    spec: ClassifierExperiment,
-    *,
-    device: str,
-    check: Callable[[], None],
-    note: Callable[[Progress], None],
-) -> Iterator[Finish]:
-    """Train executions of one cell together; yields, in their order, how each is finished.
+@dataclass(frozen=True)
+class Hooks:
+    """What is called while executions train.
 
-    Args:
-        check: called between batches. Whatever it raises passes through.
-        note: called after every epoch of every execution.
+    check: between batches; whatever it raises passes through. note: after every epoch of every execution.
     """
+
+    check: Callable[[], None]
+    note: Callable[[Progress], None]
+    checkpoints: Checkpoints
+
+
+def train_classifiers(
+    resources: Resources, claimed: Sequence[Execution], spec: ClassifierExperiment, hooks: Hooks, *, device: str
+) -> Iterator[Finish]:
+    """Train executions of one cell together, each from its last checkpoint; yields, in their order, how each is finished."""
     first = claimed[0]
     dataset = first.cell.experiment.dataset
     assert dataset is not None, "classifiers are trained on a dataset"
     data = _cell_data(resources.artefacts, dataset)
     scored = _scored(resources, first, data)
-    cell = prepare_cell(spec, data, first.cell.position, check, scored)
+    cell = prepare_cell(spec, data, first.cell.position, hooks.check, scored)
     context = _Context(resources, cell, data, device)
     seeds = [execution.seed for execution in claimed]
-    results = run_executions(cell, seeds, between_batches=check, on_epoch=note, device=device)
+    results = run_executions(
+        cell,
+        seeds,
+        between_batches=hooks.check,
+        on_epoch=hooks.note,
+        resume=hooks.checkpoints.read(),
+        on_checkpoint=hooks.checkpoints.offer,
+        device=device,
+    )
     for execution, result in zip(claimed, results, strict=True):
         yield partial(_finish, context, execution, result)
 

@@ -13,7 +13,7 @@ from noisegate.ingestion.archives import read_archive
 from noisegate.ingestion.members import ArchiveLimits, Member, Skipped
 from noisegate.ingestion.packing import PackedDataset, pack
 from noisegate.ingestion.sources import LICENCES, digits_members
-from noisegate.store import datasets
+from noisegate.store import datasets, files
 from noisegate.store.datasets import Packed
 from noisegate.store.leases import Lease, LeaseLost, renew
 from noisegate.store.settings import Settings
@@ -54,7 +54,7 @@ def ingest_one(resources: Resources, dataset_id: str) -> None:
         # Bad archives and full disks end here, and so does what nobody foresaw: the dataset fails and says why.
         log.warning("ingestion_failed", dataset=dataset.id, exc_info=not isinstance(error, NoisegateError))
         with resources.sessions.begin() as session:
-            datasets.record_failed(session, lease, problem_of(error))
+            datasets.record_failed(session, lease, problem_of(error, resources.owner))
         _discard_upload_of(resources, dataset)
 
 
@@ -129,28 +129,18 @@ def _record(
     )
     try:
         with resources.sessions.begin() as session:
-            datasets.lock_digest(session, packed.content_hash)
+            files.lock(session)
             for file, digest in ((packed.images_path, images_digest), (packed.labels_path, labels_digest)):
                 if file.exists():  # not so when the database went away after an earlier try
                     resources.artefacts.place(file, digest)
             ready = datasets.record_ready(session, lease, found)
     except LeaseLost:
-        with resources.sessions.begin() as session:
-            datasets.lock_digest(session, packed.content_hash)
-            for digest in datasets.unreferenced(session, digests):
-                resources.artefacts.delete(digest)
+        files.discard(resources.sessions, resources.artefacts, digests)
         raise
     log.info("ingestion_ready", dataset=dataset.id, answers_as=ready.id, images=packed.train_count + packed.test_count)
 
 
 def _discard_upload_of(resources: Resources, dataset: Dataset) -> None:
+    # The archive has served; it goes, unless the same bytes wait to be ingested at another size.
     if dataset.upload_digest is not None:
-        discard_upload(resources, dataset.upload_digest)
-
-
-def discard_upload(resources: Resources, upload_digest: str) -> None:
-    """The archive has served; it goes, unless the same bytes wait to be ingested at another size."""
-    with resources.sessions.begin() as session:
-        datasets.lock_digest(session, upload_digest)
-        if not datasets.upload_in_use(session, upload_digest):
-            resources.artefacts.delete(upload_digest)
+        files.discard(resources.sessions, resources.artefacts, [dataset.upload_digest])

@@ -10,8 +10,9 @@ from celery.worker.consumer import Consumer
 from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import QUEUES
 from worker.app import app
+from worker.processes import Processes
 from worker.reaper import Reaper
-from worker.resources import open_resources
+from worker.resources import name_worker, open_resources
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +24,8 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     signals.worker_ready.connect(_start_reaper)
     processes = count_processes(settings)
-    log.info("worker_starts", processes=processes, database=settings.sqlalchemy_url.split("://")[0])
+    worker = name_worker()
+    log.info("worker_starts", worker=worker, processes=processes, database=settings.sqlalchemy_url.split("://")[0])
     app.worker_main(
         [
             "worker",
@@ -43,12 +45,17 @@ def count_processes(settings: Settings) -> int:
 
     The devices are counted by their files: this process supervises, and loading CUDA to ask would take hundreds of MiB.
     """
-    gpus = [] if settings.device == "cpu" else list(Path("/dev").glob("nvidia[0-9]*"))
-    return len(gpus) or settings.worker_processes
+    return _count_gpus(settings) or settings.worker_processes
 
 
-def _start_reaper(sender: Consumer, **_: object) -> None:  # noqa: ARG001 - Celery passes it by name
-    reaper = Reaper(open_resources())
+def _count_gpus(settings: Settings) -> int:
+    return 0 if settings.device == "cpu" else len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def _start_reaper(sender: Consumer, **_: object) -> None:
+    resources = open_resources()
+    gpus = _count_gpus(resources.settings)
+    reaper = Reaper(resources, Processes(sender.pool), device=f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else "cpu")
     signals.worker_shutting_down.connect(lambda **_: reaper.stop(), weak=False)
     reaper.start()
 

@@ -1,19 +1,27 @@
-"""Finds what was lost: leases that ran out, wake-ups that never came. One in every worker; they do not disturb each other."""
+"""Finds what was lost: processes that died, leases that ran out, wake-ups that never came, files that nobody entered.
 
+One in the parent of every worker; they do not disturb each other. It also keeps the worker's own row, and deadlines.
+"""
+
+import socket
 import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from kombu.exceptions import OperationalError
 
-from noisegate.store import datasets, executions
+from noisegate import __version__
+from noisegate.store import datasets, experiments, files, idempotency, losses, workers
 from noisegate.store.wakeups import INGEST, TRAIN
-from worker.ingestion import discard_upload
 from worker.lease import DATABASE_AWAY
+from worker.processes import Processes
 from worker.resources import Resources
 
 log = structlog.get_logger(__name__)
 
-WORKER_LOST = {
+WORKER_LOST: dict[str, Any] = {
     "code": "worker-lost",
     "title": "The worker was lost",
     "detail": "Its lease ran out as often as this server allows: the process was killed, or ran out of memory.",
@@ -23,29 +31,74 @@ WORKER_LOST = {
 
 # Wake-ups sent at once for rows that may have lost theirs; each finished execution frees a worker to look for more.
 _BURST = 64
+_HOUSEKEEPING_SECONDS = 60
 
 
 class Reaper(threading.Thread):
-    """Looks every `reaper_seconds` until `stop` is called."""
+    """Looks every `reaper_seconds` until `stop` is called; says meanwhile that the worker runs."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, processes: Processes, *, device: str) -> None:
         super().__init__(name="reaper", daemon=True)
         self._resources = resources
+        self._processes = processes
+        self._device = device
         self._stopped = threading.Event()
+        self._cleaned = -float("inf")
 
     def stop(self) -> None:
         """End after the look that is under way."""
         self._stopped.set()
 
     def run(self) -> None:
-        while not self._stopped.wait(self._resources.settings.reaper_seconds):
-            try:
-                look(self._resources)
-            except (*DATABASE_AWAY, OperationalError) as error:
-                log.warning("reaper_postponed", error=str(error))
-            except Exception:
-                # Whatever it is: without a reaper lost work would stay lost, so the next look comes all the same.
-                log.exception("reaper_failed")
+        while True:
+            self._guarded(self._look)
+            if self._stopped.wait(self._resources.settings.reaper_seconds):
+                break
+        self._guarded(self._leave)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (*DATABASE_AWAY, OperationalError) as error:
+            log.warning("reaper_postponed", error=str(error))
+        except Exception:
+            # Whatever it is: without a reaper lost work would stay lost, so the next look comes all the same.
+            log.exception("reaper_failed")
+
+    def _look(self) -> None:
+        resources, settings = self._resources, self._resources.settings
+        with resources.sessions.begin() as session:
+            workers.beat(
+                session,
+                resources.worker,
+                host=socket.gethostname()[:100],
+                device=self._device,
+                processes=len(self._processes.alive()),
+                version=__version__,
+            )
+        note_dead(resources, self._processes)
+        if time.monotonic() - self._cleaned > min(_HOUSEKEEPING_SECONDS, settings.orphan_seconds):
+            self._cleaned = time.monotonic()
+            clean(resources)
+        look(resources)
+
+    def _leave(self) -> None:
+        with self._resources.sessions.begin() as session:
+            workers.leave(session, self._resources.worker)
+
+
+def note_dead(resources: Resources, processes: Processes) -> None:
+    """Let what dead processes of this worker held be lost at once: nobody is going to renew it."""
+
+    def describe(process: int) -> dict[str, Any]:
+        detail = f"Process {process} {processes.ending_of(process)}, while it held this as its last attempt."
+        return WORKER_LOST | {"detail": detail}
+
+    with resources.sessions.begin() as session:
+        lost = losses.lose(session, resources.worker, processes.alive, describe)
+        lost += datasets.lose(session, resources.worker, processes.alive)
+    if lost:
+        log.warning("processes_died", held=lost)
 
 
 def look(resources: Resources) -> None:
@@ -56,20 +109,33 @@ def look(resources: Resources) -> None:
         kombu.exceptions.OperationalError: the broker is away.
     """
     settings, wakeups = resources.settings, resources.wakeups
+    allowed: dict[str, Any] = {"lease_seconds": settings.lease_seconds, "max_losses": settings.max_losses}
     with resources.sessions.begin() as session:
-        reaped = executions.reap(session, max_losses=settings.max_losses, error=WORKER_LOST)
-        ingestions = datasets.reap(session, max_losses=settings.max_losses, error=WORKER_LOST)
-    if any(vars(reaped).values()) or any(vars(ingestions).values()):
-        log.warning("leases_reaped", **vars(reaped), ingestions=vars(ingestions))
+        reaped = losses.reap(session, error=WORKER_LOST, **allowed)
+    with resources.sessions.begin() as session:
+        ingestions = datasets.reap(session, error=WORKER_LOST, **allowed)
+    with resources.sessions.begin() as session:
+        late = experiments.expire(session)
+    if any(vars(reaped).values()) or any(vars(ingestions).values()) or late:
+        log.warning("leases_reaped", **vars(reaped), ingestions=vars(ingestions), late=late)
     for id in reaped.requeued:
         wakeups.train(id)
     for id in ingestions.waiting:
         wakeups.ingest(id)
-    for digest in ingestions.uploads_of_failed:
-        discard_upload(resources, digest)
+    files.discard(resources.sessions, resources.artefacts, ingestions.uploads_of_failed)
     _wake_overdue(resources)
-    if left := resources.artefacts.sweep_scratch(settings.scratch_seconds):
-        log.warning("scratch_swept", folders=left)
+
+
+def clean(resources: Resources) -> None:
+    """Remove what killed processes left behind, and what has been kept long enough."""
+    settings = resources.settings
+    with resources.sessions.begin() as session:
+        workers.forget(session)
+        idempotency.forget(session)
+    folders = resources.artefacts.sweep_scratch(settings.scratch_seconds)
+    orphans = files.sweep(resources.sessions, resources.artefacts, settings.orphan_seconds)
+    if folders or orphans:
+        log.warning("leftovers_swept", folders=folders, files=orphans)
 
 
 def _wake_overdue(resources: Resources) -> None:
@@ -77,7 +143,7 @@ def _wake_overdue(resources: Resources) -> None:
     settings, wakeups = resources.settings, resources.wakeups
     if wakeups.waiting(TRAIN) == 0:
         with resources.sessions.begin() as session:
-            waiting = executions.overdue(session, wakeup_seconds=settings.wakeup_seconds, limit=_BURST)
+            waiting = losses.overdue(session, wakeup_seconds=settings.wakeup_seconds, limit=_BURST)
         for id in waiting:
             wakeups.train(id)
     if wakeups.waiting(INGEST) == 0:

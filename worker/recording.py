@@ -1,6 +1,6 @@
 """What came of an execution, into rows and files: in one transaction, and no file stays that no row names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from noisegate.learning.export import ModelFiles
 from noisegate.manifest import ModelManifest
-from noisegate.store import executions, experiments, models
+from noisegate.store import executions, experiments, files, models
 from noisegate.store.executions import Outcome
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.tables import Execution
@@ -39,8 +39,9 @@ def record(resources: Resources, execution: Execution, lease: Lease, found: Yiel
     doubtful: list[str] = []
     try:
         with resources.sessions.begin() as session:
+            doubtful += executions.checkpoint_of(session, lease)
             experiments.lock(session, execution.experiment_id)
-            models.lock_files(session)
+            files.lock(session)
             if found.files:
                 doubtful += _register(resources, session, execution, found.files, found.keep)
             outcome = vars(found.outcome)
@@ -51,16 +52,7 @@ def record(resources: Resources, execution: Execution, lease: Lease, found: Yiel
     except LeaseLost:
         log.warning("result_refused", execution=lease.id, attempt=lease.attempt)
     finally:
-        discard_unnamed(resources, doubtful)
-
-
-def discard_unnamed(resources: Resources, digests: Sequence[str]) -> None:
-    """Remove those of the files that no row names."""
-    if digests:
-        with resources.sessions.begin() as session:
-            models.lock_files(session)
-            for digest in models.unreferenced(session, digests):
-                resources.artefacts.delete(digest)
+        files.discard(resources.sessions, resources.artefacts, doubtful)
 
 
 def fail(resources: Resources, lease: Lease, problem: dict[str, Any]) -> None:
@@ -70,11 +62,14 @@ def fail(resources: Resources, lease: Lease, problem: dict[str, Any]) -> None:
 
 def write(resources: Resources, lease: Lease, change: Callable[[Session, Lease], object]) -> None:
     """Change the leased row, if the lease still holds."""
+    doubtful: list[str] = []
     try:
         with resources.sessions.begin() as session:
+            doubtful += executions.checkpoint_of(session, lease)
             change(session, lease)
     except LeaseLost:
         log.warning("write_refused", execution=lease.id, attempt=lease.attempt)
+    files.discard(resources.sessions, resources.artefacts, doubtful)
 
 
 @lru_cache(maxsize=8)

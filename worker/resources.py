@@ -12,16 +12,30 @@ from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import Wakeups
 from worker.app import app
 
+# Set by the parent alone, whatever stood there before: it is no setting.
+_NAME = "NOISEGATE_WORKER_NAME"
+
 
 @dataclass(frozen=True)
 class Resources:
-    """`owner` names this process in the rows it claims; no other process, past or future, has the same."""
+    """`worker` names the worker that this process belongs to; no other, past or future, has the same name."""
 
     settings: Settings
     sessions: Sessions
     artefacts: Artefacts
     wakeups: Wakeups
-    owner: str
+    worker: str
+
+    @property
+    def owner(self) -> str:
+        """This process, in the rows that it claims."""
+        return f"{self.worker}/{os.getpid()}"
+
+
+def name_worker() -> str:
+    """Name the worker whose parent this process is; the processes that it spawns inherit the name."""
+    os.environ[_NAME] = f"{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
+    return os.environ[_NAME]
 
 
 @lru_cache(maxsize=1)
@@ -33,5 +47,5 @@ def open_resources() -> Resources:
         sessions=open_sessions(settings),
         artefacts=Artefacts(settings.artefact_root),
         wakeups=Wakeups(app),
-        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        worker=os.environ[_NAME],
     )

@@ -16,7 +16,8 @@ from noisegate.store import executions
 from noisegate.store.leases import Lease
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Execution
-from worker.classifiers import Finish, train_classifiers
+from worker.checkpoints import Checkpoints
+from worker.classifiers import Finish, Hooks, train_classifiers
 from worker.kinds import analyse
 from worker.lease import DATABASE_AWAY, Cancelled, Draining, Heartbeat, Stop, draining
 from worker.problems import problem_of
@@ -138,8 +139,8 @@ def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None])
             "images_per_second": progress.images_per_second,
         }
 
-    device = choose_device(resources.settings)
-    yield from train_classifiers(resources, claimed.executions, spec, device=device, check=check, note=note)
+    hooks = Hooks(check, note, Checkpoints(resources, claimed.executions, claimed.leases))
+    yield from train_classifiers(resources, claimed.executions, spec, hooks, device=choose_device(resources.settings))
 
 
 def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease: Lease, finish: Finish) -> None:
@@ -157,9 +158,9 @@ def _give_up(resources: Resources, lease: Lease, error: Exception) -> None:
     """Trouble of this machine: note it and let the lease run out, so that another may try. Any other: it would come again."""
     log.error("execution_failed", execution=lease.id, exc_info=error)
     if isinstance(error, _ENVIRONMENT):
-        write(resources, lease, partial(executions.note_trouble, error=problem_of(error)))
+        write(resources, lease, partial(executions.note_trouble, error=problem_of(error, resources.owner)))
     else:
-        fail(resources, lease, problem_of(error))
+        fail(resources, lease, problem_of(error, resources.owner))
 
 
 def choose_device(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import Field, JsonValue
 
-from noisegate.noise_spec import Strict
+from noisegate.noise_spec import Closed
 from noisegate.spec import ClassifierExperiment, ExperimentSpec
 from noisegate.sweeps import value_at
 
@@ -28,7 +28,7 @@ _MEASURES = {
 _NOT_PATHS = {column for column, _ in _MEASURES.values()} | {"n", "note"}
 
 
-class PublishedValues(Strict):
+class PublishedValues(Closed):
     """Table 1's measures as printed, shares in 0 … 1; null where nothing is printed."""
 
     accuracy: float | None
@@ -41,7 +41,7 @@ class PublishedValues(Strict):
     note: str | None = Field(description="What to know about the printed value, such as a likely misprint.")
 
 
-class PublishedRow(Strict):
+class PublishedRow(Closed):
     """The values, and the cell they belong to: what its spec holds at each path."""
 
     cell: dict[str, JsonValue]

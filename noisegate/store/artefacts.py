@@ -71,6 +71,7 @@ class Artefacts:
         with storage_errors():
             target = self.path(digest)
             target.parent.mkdir(parents=True, exist_ok=True)
+            os.utime(file)  # its age, which `older_than` asks for, counts from here
             file.replace(target)
             _sync_folder(target.parent)
 
@@ -82,6 +83,11 @@ class Artefacts:
         """Room left on the file system."""
         self.root.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self.root).free
+
+    def older_than(self, seconds: float) -> list[str]:
+        """Digests of the files that were put longer ago than this."""
+        deadline = time.time() - seconds
+        return [path.name for path in (self.root / "sha256").glob("??/*") if _put_before(path, deadline)]
 
     def sweep_scratch(self, older_than_seconds: float) -> list[str]:
         """Remove scratch folders whose process was killed before it could: those untouched for so long. Answers their names."""
@@ -112,6 +118,13 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def _put_before(path: Path, deadline: float) -> bool:
+    try:
+        return path.stat().st_mtime < deadline
+    except FileNotFoundError:
+        return False
 
 
 def _touched(folder: Path) -> float:

@@ -1,6 +1,6 @@
 """Dataset rows: registered when asked for, claimed and filled by a worker, found again by id, name or content."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import leases
+from noisegate.store import files, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
@@ -46,7 +46,7 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
         Conflict: another dataset has this name.
     """
     if upload_digest is not None:
-        lock_digest(session, upload_digest)
+        files.lock(session)
     if (known := _same_source(session, source, image_size, upload_digest)) is not None:
         _also_called(session, known, name)
         return Registered(known, created=False)
@@ -57,15 +57,6 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
     session.add(dataset)
     session.flush()
     return Registered(dataset, created=True)
-
-
-def lock_digest(session: Session, digest: str) -> None:
-    """One transaction at a time decides over an archive's or a content's files: whether to bring them in, or remove them.
-
-    SQLite has one writer at a time anyway; on PostgreSQL this waits for the others.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(sa.select(sa.func.pg_advisory_xact_lock(int(digest[:15], base=16))))
 
 
 def _also_called(session: Session, known: Dataset, name: str) -> None:
@@ -111,7 +102,8 @@ def names(session: Session) -> Sequence[str]:
 
 def page(session: Session, *, cursor: str | None, limit: int) -> Page[Dataset]:
     """Newest first, repeated uploads left out."""
-    return page_of(session, sa.select(Dataset).where(Dataset.same_as.is_(None)), Dataset.id, cursor=cursor, limit=limit)
+    query = sa.select(Dataset).where(Dataset.same_as.is_(None))
+    return page_of(session, query, Dataset.id, filters={}, cursor=cursor, limit=limit)
 
 
 def claim(
@@ -123,7 +115,9 @@ def claim(
         dataset_id = session.scalar(query.with_for_update(skip_locked=True))
     if dataset_id is None:
         return None
-    granted = leases.claim(session, Dataset, [dataset_id], owner=owner, lease_seconds=lease_seconds, images_done=0)
+    granted = leases.claim(
+        session, Dataset, Dataset.id == dataset_id, owner=owner, lease_seconds=lease_seconds, images_done=0
+    )
     return (session.get_one(Dataset, granted[0].id, populate_existing=True), granted[0]) if granted else None
 
 
@@ -167,12 +161,6 @@ def release(session: Session, lease: Lease) -> None:
     leases.write(session, Dataset, lease, owner=None, lease_until=None, images_done=0, woken_at=seconds_now())
 
 
-def upload_in_use(session: Session, upload_digest: str) -> bool:
-    """Whether a dataset still waits to be ingested from this archive; for a caller that holds its lock."""
-    query = sa.select(Dataset.id).where(Dataset.upload_digest == upload_digest, Dataset.state == DatasetState.INGESTING)
-    return session.scalars(query).first() is not None
-
-
 @dataclass(frozen=True)
 class Reaped:
     """What a look for lost leases found: ids that wait again, and the archives of ingestions given up."""
@@ -181,11 +169,25 @@ class Reaped:
     uploads_of_failed: list[str]
 
 
-def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> Reaped:
+def lose(session: Session, worker: str, alive: Callable[[], Collection[int]]) -> list[str]:
+    """Let the leases of this worker's processes run out now, but for those that are alive; answers the datasets."""
+    query = sa.select(Dataset.id, Dataset.owner).where(
+        Dataset.state == DatasetState.INGESTING, Dataset.owner.startswith(f"{worker}/", autoescape=True)
+    )
+    held = session.execute(query).all()
+    names = {f"{worker}/{process}" for process in alive()}
+    orphaned = [(id, owner) for id, owner in held if owner not in names]
+    for id, owner in orphaned:
+        statement = sa.update(Dataset).where(Dataset.id == id, Dataset.owner == owner, Dataset.lease_until.is_not(None))
+        session.execute(statement.values(lease_until=seconds_now() - 1))
+    return [id for id, _ in orphaned]
+
+
+def reap(session: Session, *, lease_seconds: float, max_losses: int, error: dict[str, Any]) -> Reaped:
     """Take lost leases away: ingestions lost too often fail with `error`, the others wait again."""
     lost = session.scalars(
         sa.select(Dataset)
-        .where(Dataset.state == DatasetState.INGESTING, leases.expired(Dataset))
+        .where(Dataset.state == DatasetState.INGESTING, leases.expired(Dataset, lease_seconds))
         .order_by(Dataset.id)
         .with_for_update(skip_locked=True)
     ).all()
@@ -216,16 +218,8 @@ def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
     return session.scalars(statement).all()
 
 
-@dataclass(frozen=True)
-class Deleted:
-    """What a deleted dataset leaves: files that may go once `unreferenced` says so, under the content's lock."""
-
-    content_hash: str | None
-    digests: list[str]
-
-
-def delete(session: Session, dataset_id: str) -> Deleted:
-    """Remove the dataset, and the other names of it.
+def delete(session: Session, dataset_id: str) -> list[str]:
+    """Remove the dataset, and the other names of it; answers the digests that it named: candidates for `files.discard`.
 
     Raises:
         NotFound: no such dataset.
@@ -233,23 +227,14 @@ def delete(session: Session, dataset_id: str) -> Deleted:
     """
     dataset = get(session, dataset_id)
     if session.scalars(sa.select(Experiment.id).where(Experiment.dataset_id == dataset.id)).first() is not None:
-        remedy = "Its experiments' results could no longer be traced; it stays as long as they do."
+        remedy = "Delete its experiments first; without it their results could no longer be traced."
         raise Conflict(f"experiments use dataset {dataset.id}", field="dataset", remedy=remedy)
     if dataset.state is DatasetState.INGESTING:
         raise Conflict(f"dataset {dataset.id} is being ingested", remedy="Wait until it is ready or has failed.")
     session.execute(sa.delete(Dataset).where(Dataset.same_as == dataset.id))
     session.delete(dataset)
     session.flush()
-    return Deleted(
-        dataset.content_hash, [digest for digest in (dataset.images_digest, dataset.labels_digest) if digest]
-    )
-
-
-def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
-    """Those of `digests` that no dataset has; for a caller that holds the content's lock."""
-    columns = (Dataset.images_digest, Dataset.labels_digest)
-    used = {digest for column in columns for digest in session.scalars(sa.select(column).where(column.in_(digests)))}
-    return [digest for digest in digests if digest not in used]
+    return [digest for digest in (dataset.images_digest, dataset.labels_digest) if digest]
 
 
 def _alive() -> sa.ColumnElement[bool]:

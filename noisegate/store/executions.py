@@ -1,4 +1,4 @@
-"""Executions: claimed by workers, renewed while they train, ended exactly once.
+"""Executions: claimed by workers, renewed while they train, ended exactly once. Those that are lost: noisegate.store.losses.
 
 Every function here that ends an execution also settles its experiment, in the caller's transaction.
 """
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, defer, selectinload
+from sqlalchemy.orm import Session, aliased, defer, joinedload, selectinload
 
-from noisegate.store import experiments, leases
+from noisegate.store import events, experiments, leases
 from noisegate.store.clock import seconds_now
-from noisegate.store.leases import Lease
+from noisegate.store.events import EventType
+from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.pages import Page, page_of
 from noisegate.store.states import EXECUTION_MOVES, State
 from noisegate.store.tables import Cell, Execution, Experiment, utc_now
@@ -37,38 +38,36 @@ class Outcome:
     scores_digest: str | None = None
 
 
-@dataclass(frozen=True)
-class Reaped:
-    """What a look for lost leases found."""
-
-    requeued: list[str]
-    failed: list[str]
-    cancelled: list[str]
-
-
 def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) -> list[tuple[Execution, Lease]] | None:
     """Claim what has waited longest: up to `capacity` executions, all of one cell. Nothing waits: an empty list.
 
-    None means that other workers were faster: ask again, in a transaction of its own. (This one holds the lock of an
-    experiment, and nobody takes a second.)
+    None means that other workers were faster: ask again, in a transaction of its own.
 
-    Within an experiment every cell gets its first execution before any gets its second, so that a table fills evenly.
+    Only the first claim of an experiment takes its lock, to set it running. Any other locks nothing but the executions
+    that it gets, and waits for nobody: workers claim beside each other, and no two transactions can block each other.
     """
     if (oldest := _oldest_waiting(session)) is None:
         return []
-    cell_id, experiment_id = oldest
-    experiments.lock(session, experiment_id)
-    candidates = session.scalars(
-        sa.select(Execution.id)
-        .where(Execution.cell_id == cell_id, leases.waiting(Execution))
-        .order_by(Execution.position)
-        .limit(capacity)
-    ).all()
-    changes = {"state": State.RUNNING, "started_at": utc_now(), "epochs_done": 0, "error": None}
-    granted = leases.claim(session, Execution, candidates, owner=owner, lease_seconds=lease_seconds, **changes)
+    experiment_id, state = oldest
+    if state is State.QUEUED:
+        experiments.lock(session, experiment_id)
+    changes: dict[str, Any] = {
+        "state": State.RUNNING,
+        "started_at": utc_now(),
+        "epochs_done": Execution.checkpoint_epochs,
+        "error": None,
+    }
+
+    def take(which: sa.ColumnElement[bool]) -> list[Lease]:
+        return leases.claim(session, Execution, which, owner=owner, lease_seconds=lease_seconds, **changes)
+
+    granted = take(_first_free(experiment_id))
     if not granted:
         return None
-    experiments.settle(session, experiment_id)
+    if capacity > 1:
+        granted += take(_free_beside(granted[0].id, capacity - 1))
+    if state is State.QUEUED:
+        experiments.settle(session, experiment_id)
     return _with_rows(session, granted)
 
 
@@ -89,19 +88,45 @@ def note_scores(session: Session, execution_id: str, digest: str, details: dict[
     session.execute(sa.update(Execution).where(Execution.id == execution_id).values(**changes))
 
 
-def _oldest_waiting(session: Session) -> tuple[str, str] | None:
-    query = sa.select(Execution.cell_id, Execution.experiment_id).join(Execution.cell).where(leases.waiting(Execution))
-    query = query.order_by(Execution.experiment_id, Execution.position, Cell.position).limit(1)
-    row = session.execute(query).first()
+def _oldest_waiting(session: Session) -> tuple[str, State] | None:
+    """The experiment that has waited longest among those that have anything to claim, and its state."""
+    anything = sa.exists().where(Execution.experiment_id == Experiment.id, leases.waiting(Execution))
+    # Few experiments are under way and each is one look into an index, however many executions it has.
+    query = sa.select(Experiment.id, Experiment.state).where(
+        Experiment.state.in_([State.QUEUED, State.RUNNING]), anything
+    )
+    row = session.execute(query.order_by(Experiment.id).limit(1)).first()
     return (row[0], row[1]) if row else None
+
+
+def _first_free(experiment_id: str) -> sa.ColumnElement[bool]:
+    """True for the execution that is next in its experiment, of those that nobody else is claiming this moment."""
+    free = sa.select(Execution.id).where(leases.waiting(Execution), Execution.experiment_id == experiment_id)
+    free = free.order_by(Execution.place).limit(1).with_for_update(skip_locked=True)
+    # Compared as a value, which is found once; a list would be looked up again for every row.
+    return Execution.id == free.scalar_subquery()
+
+
+def _free_beside(execution_id: str, most: int) -> sa.ColumnElement[bool]:
+    """True for others of the same cell, at most so many, likewise."""
+    cell = sa.select(_CLAIMED.cell_id).where(_CLAIMED.id == execution_id).scalar_subquery()
+    free = sa.select(Execution.id).where(leases.waiting(Execution), Execution.cell_id == cell)
+    free = free.order_by(Execution.position).limit(most).with_for_update(skip_locked=True)
+    return Execution.id.in_(sa.select(free.cte("free").c.id))
 
 
 def _with_rows(session: Session, granted: Sequence[Lease]) -> list[tuple[Execution, Lease]]:
     claimed = {lease.id: lease for lease in granted}
     query = sa.select(Execution).where(Execution.id.in_(claimed)).order_by(Execution.position)
-    query = query.options(selectinload(Execution.cell).selectinload(Cell.experiment).selectinload(Experiment.dataset))
-    found = session.scalars(query.execution_options(populate_existing=True))
+    found = session.scalars(query.options(*_CLAIM_LOADS).execution_options(populate_existing=True))
     return [(execution, claimed[execution.id]) for execution in found]
+
+
+_CLAIMED = aliased(Execution)
+_CELL = joinedload(Execution.cell, innerjoin=True)
+_EXPERIMENT = _CELL.joinedload(Cell.experiment, innerjoin=True)
+# What a worker needs to know of what it claims, in one statement; an experiment's spec may be long, its cell's is enough.
+_CLAIM_LOADS = (_EXPERIMENT.options(defer(Experiment.spec, raiseload=True)).joinedload(Experiment.dataset),)
 
 
 def renew(session: Session, lease: Lease, lease_seconds: float, **progress: object) -> bool:
@@ -110,9 +135,43 @@ def renew(session: Session, lease: Lease, lease_seconds: float, **progress: obje
     Raises:
         LeaseLost: it is no longer this worker's.
     """
+    query = sa.select(Execution.experiment_id, Experiment.state, Execution.epochs_done)
+    query = query.join(Experiment, Execution.experiment_id == Experiment.id)
+    row = session.execute(query.where(Execution.id == lease.id)).first()
+    if row is None:
+        raise LeaseLost(f"execution {lease.id} is gone")
+    experiment_id, state, epochs_done = row
+    # The lock is taken before the execution is touched, as everywhere, and only when there is something to tell.
+    moved = progress.get("epochs_done", epochs_done) != epochs_done
+    experiment = experiments.lock(session, experiment_id) if moved else None
     leases.renew(session, Execution, lease, lease_seconds, **progress)
-    query = sa.select(Experiment.state).join(Execution, Execution.experiment_id == Experiment.id)
-    return session.scalar(query.where(Execution.id == lease.id)) != State.CANCELLING
+    if experiment is not None:
+        events.append(session, experiment, EventType.EPOCH, **_standing(session, lease.id))
+    return bool(state is not State.CANCELLING)
+
+
+def _standing(session: Session, execution_id: str) -> dict[str, object]:
+    columns = (Execution.epochs_done, Execution.epochs, Execution.images_per_second)
+    query = sa.select(Cell.position, Execution.position, *columns).join(Execution.cell)
+    cell, number, epoch, epochs, speed = session.execute(query.where(Execution.id == execution_id)).one()
+    return {"cell": cell, "execution": number, "epoch": epoch, "epochs": epochs, "images_per_second": speed}
+
+
+def checkpoint_of(session: Session, lease: Lease) -> list[str]:
+    """The digest of the execution's last checkpoint, if it has one: a candidate for `files.discard` once it has ended."""
+    digest = session.scalar(sa.select(Execution.checkpoint_digest).where(Execution.id == lease.id))
+    return [digest] if digest else []
+
+
+def note_checkpoint(session: Session, lease: Lease, digest: str, epochs: int) -> str | None:
+    """Whoever claims this execution next goes on after so many epochs. Answers the checkpoint that this one replaces.
+
+    Raises:
+        LeaseLost: another worker has taken over.
+    """
+    replaced = session.scalar(sa.select(Execution.checkpoint_digest).where(Execution.id == lease.id))
+    leases.write(session, Execution, lease, checkpoint_digest=digest, checkpoint_epochs=epochs)
+    return replaced
 
 
 def record_success(session: Session, lease: Lease, outcome: Outcome) -> Experiment:
@@ -146,78 +205,24 @@ def note_trouble(session: Session, lease: Lease, error: dict[str, Any]) -> None:
 
 def release(session: Session, lease: Lease) -> None:
     """Give the execution back, to be started again by anyone; not counted as a loss."""
-    experiment = experiments.lock(session, session.get_one(Execution, lease.id).experiment_id)
-    state = State.CANCELLED if experiment.state is State.CANCELLING else State.QUEUED
-    ended = utc_now() if state.terminal else None
-    changes = {"owner": None, "lease_until": None, "epochs_done": 0, "started_at": None, "finished_at": ended}
-    leases.write(session, Execution, lease, state=state, woken_at=seconds_now(), **changes)
-    experiments.settle(session, experiment.id)
-
-
-def reap(session: Session, *, max_losses: int, error: dict[str, Any]) -> Reaped:
-    """Take lost leases away: executions of cancelled experiments end, those lost too often fail, others wait again.
-
-    One that fails keeps the trouble that its last worker noted (`note_trouble`); without any, `error` is its reason.
-    """
-    lost = session.execute(
-        sa.select(Execution.id, Execution.experiment_id, Execution.losses, Execution.error)
-        .where(Execution.state == State.RUNNING, leases.expired(Execution))
-        .order_by(Execution.experiment_id)
-    )
-    found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
-    for id, experiment_id, losses, known_error in lost.all():
-        experiment = experiments.lock(session, experiment_id)
-        target = _after_loss(experiment.state, losses + 1, max_losses)
-        if _take_away(session, id, losses + 1, target, known_error, error):
-            found[target].append(id)
-            experiments.settle(session, experiment_id)
-    return Reaped(found[State.QUEUED], found[State.FAILED], found[State.CANCELLED])
-
-
-def _take_away(
-    session: Session, id: str, losses: int, target: State, known_error: dict[str, Any] | None, error: dict[str, Any]
-) -> bool:
-    """Answers whether the lease was still lost when the row was touched: its holder may have come back."""
-    statement = (
-        sa.update(Execution)
-        .where(Execution.id == id, Execution.state == State.RUNNING, leases.expired(Execution))
-        .values(
-            state=target,
-            # One that fails keeps its worker's name: the reason stands in that worker's log.
-            owner=Execution.owner if target is State.FAILED else None,
-            lease_until=None,
-            losses=losses,
-            woken_at=seconds_now(),
-            epochs_done=0,
-            **({"error": known_error or error} if target is State.FAILED else {}),
-            finished_at=utc_now() if target.terminal else None,
-        )
-        .returning(Execution.id)
-    )
-    return session.scalar(statement) is not None
-
-
-def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[str]:
-    """Executions that wait although they were woken long ago, at most `limit`; they count as woken now."""
-    chosen = (
-        sa.select(Execution.id)
-        .where(leases.overdue(Execution, wakeup_seconds))
-        .order_by(Execution.experiment_id, Execution.position)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    statement = sa.update(Execution).where(Execution.id.in_(chosen)).values(woken_at=seconds_now())
-    return session.scalars(statement.returning(Execution.id)).all()
+    experiment = experiments.lock(session, _experiment_of(session, lease))
+    if experiment.state is State.CANCELLING:
+        _end(session, lease, state=State.CANCELLED)
+        return
+    changes = {"owner": None, "lease_until": None, "epochs_done": Execution.checkpoint_epochs, "started_at": None}
+    leases.write(session, Execution, lease, state=State.QUEUED, woken_at=seconds_now(), **changes)
 
 
 def page(
     session: Session, experiment_id: str, *, state: State | None, cursor: str | None, limit: int
 ) -> Page[Execution]:
     """An experiment's executions, newest first, each with its cell."""
-    query = sa.select(Execution).where(Execution.experiment_id == experiment_id).options(selectinload(Execution.cell))
+    cell = selectinload(Execution.cell).load_only(Cell.position, Cell.point, raiseload=True)
+    query = sa.select(Execution).where(Execution.experiment_id == experiment_id).options(cell)
     if state is not None:
         query = query.where(Execution.state == state)
-    return page_of(session, query, Execution.id, cursor=cursor, limit=limit)
+    filters = {"experiment": experiment_id, "state": state}
+    return page_of(session, query, Execution.id, filters=filters, cursor=cursor, limit=limit)
 
 
 def of_experiment(session: Session, experiment_id: str, *, losses: bool = True) -> Sequence[Execution]:
@@ -234,14 +239,17 @@ def find(session: Session, experiment_id: str, cell: int, execution: int) -> Exe
     return session.scalar(query.where(Cell.position == cell, Execution.position == execution))
 
 
-def _end(session: Session, lease: Lease, **changes: object) -> Experiment:
-    experiment = experiments.lock(session, session.get_one(Execution, lease.id).experiment_id)
+def _end(session: Session, lease: Lease, **changes: Any) -> Experiment:
     assert changes["state"] in EXECUTION_MOVES[State.RUNNING]
-    leases.write(session, Execution, lease, lease_until=None, finished_at=utc_now(), **changes)
+    experiment = experiments.lock(session, _experiment_of(session, lease))
+    ended = {"lease_until": None, "finished_at": utc_now(), "checkpoint_digest": None}
+    leases.write(session, Execution, lease, **ended, **changes)
+    experiments.note_end(session, experiment, lease.id)
     return experiments.settle(session, experiment.id)
 
 
-def _after_loss(experiment: State, losses: int, max_losses: int) -> State:
-    if experiment is State.CANCELLING:
-        return State.CANCELLED
-    return State.FAILED if losses >= max_losses else State.QUEUED
+def _experiment_of(session: Session, lease: Lease) -> str:
+    experiment_id = session.scalar(sa.select(Execution.experiment_id).where(Execution.id == lease.id))
+    if experiment_id is None:
+        raise LeaseLost(f"execution {lease.id} is gone")
+    return experiment_id

@@ -1,14 +1,18 @@
 """Experiments: found, cancelled, and settled when executions end. They are made in noisegate.store.planning."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased, joinedload, selectinload
+from sqlalchemy.orm import Session, aliased, defer, joinedload, selectinload
 
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import models
+from noisegate.store import events, models
+from noisegate.store.clock import seconds_now
+from noisegate.store.events import EventType
 from noisegate.store.pages import Page, page_of
 from noisegate.store.states import EXPERIMENT_MOVES, State, settled_state
 from noisegate.store.tables import Cell, Execution, Experiment, utc_now
@@ -30,11 +34,13 @@ def get(session: Session, experiment_id: str) -> Experiment:
 
 def page(session: Session, *, state: State | None, cursor: str | None, limit: int) -> Page[Experiment]:
     """Newest first."""
-    cells = selectinload(Experiment.cells).load_only(Cell.position, Cell.point, Cell.experiment_id, Cell.is_base)
+    # Their specs may be long; everything that an answer tells of a cell stands here, or each cell would be read by itself.
+    shown = (Cell.position, Cell.point, Cell.experiment_id, Cell.is_base, Cell.finished_at)
+    cells = selectinload(Experiment.cells).load_only(*shown, raiseload=True)
     query = sa.select(Experiment).options(cells, joinedload(Experiment.dataset))
     if state is not None:
         query = query.where(Experiment.state == state)
-    return page_of(session, query, Experiment.id, cursor=cursor, limit=limit)
+    return page_of(session, query, Experiment.id, filters={"state": state}, cursor=cursor, limit=limit)
 
 
 _BASE_FAILED = {
@@ -42,6 +48,15 @@ _BASE_FAILED = {
     "title": "The base execution failed",
     "detail": "the subgroup is chosen by what a base execution says of the training images, and that one failed",
     "remedy": "GET /experiments/{id}/executions?state=failed says why; mend that and post the experiment again.",
+    "errors": [],
+}
+
+
+_DEADLINE_PASSED = {
+    "code": "deadline-passed",
+    "title": "The time limit is over",
+    "detail": "the experiment was cancelled because it had not ended within the time limit it was posted with",
+    "remedy": "Post it again with a longer time_limit, or with less to do; executions that ended keep their results.",
     "errors": [],
 }
 
@@ -83,8 +98,11 @@ def _progress(rows: list[tuple[State, int, int, int]]) -> Progress:
     )
 
 
-def cancel(session: Session, experiment_id: str) -> Experiment:
+def cancel(session: Session, experiment_id: str, *, problem: dict[str, Any] | None = None) -> Experiment:
     """Ask for the end: what waits is cancelled now, what runs stops between two batches. Asking twice is asking once.
+
+    Args:
+        problem: why, if no person asked for it.
 
     Raises:
         NotFound: no such experiment.
@@ -95,14 +113,28 @@ def cancel(session: Session, experiment_id: str) -> Experiment:
         return experiment
     if experiment.state.terminal:
         raise Conflict(f"experiment {experiment_id} has {experiment.state.value} already")
-    _move(experiment, State.CANCELLING)
-    experiment.cancel_requested_at = utc_now()
+    _move(session, experiment, State.CANCELLING)
+    experiment.cancel_requested_at, experiment.error = utc_now(), problem
+    events.append(session, experiment, EventType.CANCELLING, reason=problem["code"] if problem else "requested")
     session.execute(
         sa.update(Execution)
         .where(Execution.experiment_id == experiment_id, Execution.state == State.QUEUED)
-        .values(state=State.CANCELLED, finished_at=utc_now())
+        .values(state=State.CANCELLED, finished_at=utc_now(), checkpoint_digest=None)
     )
     return settle(session, experiment_id)
+
+
+def expire(session: Session) -> list[str]:
+    """Cancel the experiments whose deadline has passed; answers their ids."""
+    late = sa.select(Experiment.id).where(
+        Experiment.state.in_([State.QUEUED, State.RUNNING]), Experiment.deadline < seconds_now()
+    )
+    ids = list(session.scalars(late.order_by(Experiment.id)))
+    for id in ids:
+        # Meanwhile it may have ended by itself.
+        with contextlib.suppress(Conflict):
+            cancel(session, id, problem=_DEADLINE_PASSED)
+    return ids
 
 
 def lock(session: Session, experiment_id: str) -> Experiment:
@@ -115,33 +147,67 @@ def lock(session: Session, experiment_id: str) -> Experiment:
         NotFound: no such experiment.
     """
     query = sa.select(Experiment).where(Experiment.id == experiment_id).with_for_update()
-    experiment = session.scalar(query.execution_options(populate_existing=True))
+    # Its spec may be long, and nobody who locks it reads that.
+    query = query.options(defer(Experiment.spec)).execution_options(populate_existing=True)
+    experiment = session.scalar(query)
     if experiment is None:
         raise NotFound(f"there is no experiment {experiment_id!r}", field="experiment")
     return experiment
 
 
+def note_end(session: Session, experiment: Experiment, execution_id: str) -> None:
+    """Enter that an execution has ended, and that its cell has, if it was the last one there.
+
+    The caller holds the experiment's lock.
+    """
+    columns = (Execution.cell_id, Cell.position, Execution.position, Execution.state, Execution.metrics)
+    query = sa.select(*columns).join(Execution.cell).where(Execution.id == execution_id)
+    cell_id, cell, number, state, metrics = session.execute(query).one()
+    accuracy = (metrics or {}).get("accuracy")
+    told = {"cell": cell, "execution": number, "state": state.value, "accuracy": accuracy}
+    events.append(session, experiment, EventType.EXECUTION_FINISHED, **told)
+    _finish_cells(session, experiment, Cell.id == cell_id)
+
+
 def settle(session: Session, experiment_id: str) -> Experiment:
-    """Bring the experiment's state in line with its executions; called in every transaction that changes one.
+    """Bring the experiment's state in line with its executions; called in every transaction that ends one.
 
     The caller holds the experiment's lock. An experiment that succeeds gives the alias `default` its first model.
     """
     experiment = session.get_one(Experiment, experiment_id)
-    counts = _count(session, experiment_id)
-    if counts.get(State.FAILED) and counts.get(State.QUEUED) and _fail_dependents(session, experiment_id):
-        counts = _count(session, experiment_id)
-    target = settled_state(experiment.state, counts)
+    present = _present(session, experiment_id)
+    if {State.FAILED, State.QUEUED} <= present and _fail_dependents(session, experiment_id):
+        present = _present(session, experiment_id)
+    target = settled_state(experiment.state, present)
     if target is not experiment.state:
-        _move(experiment, target)
+        _move(session, experiment, target)
         if target is State.SUCCEEDED:
             models.publish_default(session, experiment_id)
     return experiment
 
 
-def _count(session: Session, experiment_id: str) -> dict[State, int]:
-    query = sa.select(Execution.state, sa.func.count()).where(Execution.experiment_id == experiment_id)
-    counts: dict[State, int] = dict(session.execute(query.group_by(Execution.state)).all())
-    return counts
+def _present(session: Session, experiment_id: str) -> set[State]:
+    """The states that any of its executions is in: five looks into an index, however many there are."""
+    states = [state for state in State if state is not State.CANCELLING]
+    looks = [
+        sa.exists().where(Execution.experiment_id == experiment_id, Execution.state == state).label(state.value)
+        for state in states
+    ]
+    row = session.execute(sa.select(*looks)).one()
+    return {state for state, found in zip(states, row, strict=True) if found}
+
+
+def _finish_cells(session: Session, experiment: Experiment, which: sa.ColumnElement[bool]) -> None:
+    open_still = sa.exists().where(Execution.cell_id == Cell.id, Execution.state.in_([State.QUEUED, State.RUNNING]))
+    statement = (
+        sa.update(Cell)
+        .where(which, Cell.finished_at.is_(None), ~open_still)
+        .values(finished_at=utc_now())
+        .execution_options(synchronize_session=False)
+        .returning(Cell.position)
+    )
+    for position in sorted(session.scalars(statement)):
+        events.append(session, experiment, EventType.CELL_FINISHED, cell=position)
 
 
 def _fail_dependents(session: Session, experiment_id: str) -> bool:
@@ -158,10 +224,14 @@ def _fail_dependents(session: Session, experiment_id: str) -> bool:
     return bool(session.scalars(statement).all())
 
 
-def _move(experiment: Experiment, target: State) -> None:
+def _move(session: Session, experiment: Experiment, target: State) -> None:
     assert target in EXPERIMENT_MOVES[experiment.state], f"{experiment.state} does not lead to {target}"
     experiment.state = target
     if target is State.RUNNING:
         experiment.started_at = utc_now()
+        events.append(session, experiment, EventType.STARTED)
     if target.terminal:
         experiment.finished_at = utc_now()
+        # Those whose last executions were ended all at once, by a cancellation or because their base had failed.
+        _finish_cells(session, experiment, Cell.experiment_id == experiment.id)
+        events.append(session, experiment, EventType.FINISHED, state=target.value)

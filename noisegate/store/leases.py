@@ -4,7 +4,6 @@ A row is claimed by compare-and-swap, so two workers never hold it together, wha
 is the fence: `attempt` rises with each claim, and a write that names an old pair touches nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -37,16 +36,16 @@ _WAITING: dict[LeasedTable, str] = {Execution: State.QUEUED, Dataset: DatasetSta
 def claim(
     session: Session,
     table: LeasedTable,
-    ids: Sequence[str],
+    which: sa.ColumnElement[bool],
     *,
     owner: str,
     lease_seconds: float,
     **changes: object,
 ) -> list[Lease]:
-    """Claim those of `ids` that nobody holds; `changes` are set along with the lease."""
+    """Claim those of the rows that nobody holds; `changes` are set along with the lease."""
     statement = (
         sa.update(table)
-        .where(table.id.in_(ids), waiting(table))
+        .where(which, waiting(table))
         .values(owner=owner, attempt=table.attempt + 1, lease_until=seconds_now() + lease_seconds, **changes)
         .returning(table.id, table.attempt)
         .execution_options(synchronize_session=False)
@@ -56,14 +55,24 @@ def claim(
 
 def waiting(table: LeasedTable) -> sa.ColumnElement[bool]:
     """True for rows that a worker may claim: an execution that depends on another only once that one has succeeded."""
-    free = sa.and_(table.state == _WAITING[table], table.lease_until.is_(None))
-    return sa.and_(free, _ready()) if table is Execution else free
+    return _WAITS[table]
+
+
+def _free(table: LeasedTable) -> sa.ColumnElement[bool]:
+    return sa.and_(table.state == _WAITING[table], table.lease_until.is_(None))
 
 
 def _ready() -> sa.ColumnElement[bool]:
     other = aliased(Execution)
     succeeded = sa.exists().where(other.id == Execution.depends_on, other.state == State.SUCCEEDED)
     return sa.or_(Execution.depends_on.is_(None), succeeded)
+
+
+# Built once: an alias of a table with thirty columns takes longer to make than a claim takes the database.
+_WAITS: dict[LeasedTable, sa.ColumnElement[bool]] = {
+    Dataset: _free(Dataset),
+    Execution: sa.and_(_free(Execution), _ready()),
+}
 
 
 def overdue(table: LeasedTable, wakeup_seconds: float) -> sa.ColumnElement[bool]:
@@ -103,6 +112,14 @@ def renew(session: Session, table: LeasedTable, lease: Lease, lease_seconds: flo
     write(session, table, lease, lease_until=seconds_now() + lease_seconds, **changes)
 
 
-def expired(table: LeasedTable) -> sa.ColumnElement[bool]:
-    """True for rows whose holder has not renewed in time."""
-    return table.lease_until < seconds_now()
+def expired(table: LeasedTable, lease_seconds: float) -> sa.ColumnElement[bool]:
+    """True for rows whose holder has not renewed in time.
+
+    A lease that ends further ahead than any renewal could have set it (`lease_seconds`; twice that, for a margin) was given
+    before the database's clock was put back. Its holder, if it lives, renews it within seconds; waiting for its end would
+    leave the work of a dead one alone for as long as the clock was put back.
+    """
+    return sa.or_(
+        table.lease_until < seconds_now(),
+        table.lease_until > seconds_now() + 2 * lease_seconds,
+    )

@@ -8,12 +8,11 @@ from sqlalchemy.orm import Session
 
 from noisegate.errors import NotFound
 from noisegate.manifest import ModelManifest
+from noisegate.store import files
 from noisegate.store.pages import Page, page_of
 from noisegate.store.tables import Alias, Cell, Execution, Model
 
 DEFAULT_ALIAS = "default"
-# Any number that no other lock of ours has: those on digests are far larger, but for one in 2⁴⁰.
-_FILES_LOCK = 6_075_311
 
 
 @dataclass(frozen=True)
@@ -26,16 +25,6 @@ class ModelDigests:
 
     def digests(self) -> list[str]:
         return list(vars(self).values())
-
-
-def lock_files(session: Session) -> None:
-    """One transaction at a time decides over models, their files and what aliases point at.
-
-    The same spec posted twice gives the same bytes: without this, one experiment's clean-up could remove the file that
-    another is about to name. SQLite has one writer at a time anyway.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(sa.select(sa.func.pg_advisory_xact_lock(_FILES_LOCK)))
 
 
 def worth_keeping(session: Session, cell_id: str, *, keep: str, holdout_accuracy: float | None, position: int) -> bool:
@@ -51,8 +40,8 @@ def register(
 ) -> list[str]:
     """Enter a model, if its cell keeps it, and drop the one it replaces unless an alias points there.
 
-    Answers the digests that rows named until now; those `unreferenced` after the commit may be deleted. The caller holds
-    `lock_files`, as two executions of one cell may come here together.
+    Answers the digests that rows named until now: candidates for `files.discard`. The caller holds
+    `files.lock`, as two executions of one cell may come here together.
     """
     execution = session.get_one(Execution, execution_id)
     accuracy = manifest.holdout_accuracy
@@ -99,7 +88,7 @@ def page(session: Session, *, experiment_id: str | None, cursor: str | None, lim
     query = sa.select(Model)
     if experiment_id is not None:
         query = query.where(Model.experiment_id == experiment_id)
-    return page_of(session, query, Model.id, cursor=cursor, limit=limit)
+    return page_of(session, query, Model.id, filters={"experiment": experiment_id}, cursor=cursor, limit=limit)
 
 
 def best_by_cell(session: Session, experiment_id: str) -> dict[str, Model]:
@@ -113,7 +102,7 @@ def publish_default(session: Session, experiment_id: str) -> None:
     """Point `default` at the experiment's best model by holdout accuracy, if nothing is `default` yet.
 
     Cells without a holdout are passed over: their models have no threshold, and choosing among them by the test set would
-    spoil it. The caller holds `lock_files`, as two experiments may succeed together.
+    spoil it. The caller holds `files.lock`, as two experiments may succeed together.
     """
     if session.get(Alias, DEFAULT_ALIAS) is not None:
         return
@@ -135,7 +124,7 @@ def point_alias(session: Session, name: str, model_reference: str) -> Alias:
     Raises:
         NotFound: no such model.
     """
-    lock_files(session)
+    files.lock(session)
     model = get(session, model_reference)
     alias = session.get(Alias, name, with_for_update=True)
     if alias is None:
@@ -152,11 +141,17 @@ def aliases(session: Session, model_ids: Sequence[str] | None = None) -> Sequenc
     return session.scalars(query if model_ids is None else query.where(Alias.model_id.in_(model_ids))).all()
 
 
-def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
-    """Those of `digests` that no model has, and no scored training set."""
-    columns = (Model.weights_digest, Model.manifest_digest, Model.onnx_digest, Execution.scores_digest)
-    used = {digest for column in columns for digest in session.scalars(sa.select(column).where(column.in_(digests)))}
-    return [digest for digest in digests if digest not in used]
+def delete_alias(session: Session, name: str) -> None:
+    """Take the name away from its model.
+
+    Raises:
+        NotFound: no such alias.
+    """
+    files.lock(session)
+    alias = session.get(Alias, name)
+    if alias is None:
+        raise NotFound(f"there is no alias {name!r}", field="name", remedy="GET /aliases lists them.")
+    session.delete(alias)
 
 
 def _of_cell(session: Session, cell_id: str) -> list[tuple[Model, tuple[float | None, int]]]:

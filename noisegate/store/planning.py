@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.caps import Caps, check_caps
@@ -14,7 +16,10 @@ from noisegate.spec import (
     ExperimentSpec,
     PretrainedExperiment,
 )
+from noisegate.store import events
 from noisegate.store.classifier_plans import base_execution, base_spec, check_cell, mean_class_size, usable_dataset
+from noisegate.store.clock import seconds_now
+from noisegate.store.events import EventType
 from noisegate.store.tables import Cell, Dataset, Execution, Experiment
 from noisegate.sweeps import CellPoint, cells_of
 
@@ -91,8 +96,19 @@ def plan(session: Session, spec: ExperimentSpec, caps: Caps) -> Plan:
     return _with_own_base(Plan(spec, dataset, points), spec, cells)
 
 
-def create(session: Session, planned: Plan, *, preset: str | None = None, scale: str | None = None) -> Experiment:
-    """The experiment's row and, queued, those of all its cells and executions."""
+def create(
+    session: Session,
+    planned: Plan,
+    *,
+    preset: str | None = None,
+    scale: str | None = None,
+    time_limit: float | None = None,
+) -> Experiment:
+    """The experiment's row and, queued, those of all its cells and executions.
+
+    Args:
+        time_limit: seconds from now, by the database's clock, after which it is cancelled if it has not ended.
+    """
     spec = planned.spec
     experiment = Experiment(
         name=spec.name or _default_name(planned, preset),
@@ -100,6 +116,7 @@ def create(session: Session, planned: Plan, *, preset: str | None = None, scale:
         dataset_id=planned.dataset.id if planned.dataset else None,
         preset=preset,
         scale=scale,
+        deadline=None if time_limit is None else seconds_now() + time_limit,
     )
     for number, point in enumerate(planned.cells):
         experiment.cells.append(Cell(position=number, point=point.point, spec=point.spec.model_dump(mode="json")))
@@ -109,6 +126,7 @@ def create(session: Session, planned: Plan, *, preset: str | None = None, scale:
     session.add(experiment)
     session.flush()
     _create_executions(session, experiment, planned)
+    events.append(session, experiment, EventType.QUEUED, executions=planned.executions)
     return experiment
 
 
@@ -125,29 +143,33 @@ def _create_executions(session: Session, experiment: Experiment, planned: Plan) 
     base_id = planned.earlier_base.id if planned.earlier_base else None
     if base_at is not None:
         # First, as the others name it.
-        base = _execution(planned, experiment.cells[base_at], 0, None)
+        base = Execution(**_execution(planned, experiment.cells[base_at], 0, None))
         session.add(base)
         session.flush()
         base_id = base.id
-    session.add_all(
+    rows = [
         _execution(planned, cell, index, base_id)
         for cell in experiment.cells
         for index in range(0 if cell.position != base_at else 1, 1 if cell.is_base else planned.spec.executions)
-    )
-    session.flush()
+    ]
+    if rows:
+        # As plain rows: there may be ten thousand, and on SQLite nobody else writes meanwhile.
+        session.execute(sa.insert(Execution), rows)
 
 
-def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None) -> Execution:
+def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None) -> dict[str, Any]:
     spec = planned.specs[cell.position]
     chosen_by_base = isinstance(spec, ClassifierExperiment) and spec.subgroup is not None
-    return Execution(
-        experiment_id=cell.experiment_id,
-        cell=cell,
-        position=index,
-        seed=derive_seed(spec.seed, "execution", cell.position, index),
-        epochs=spec.epochs_per_execution or 1,
-        depends_on=base_id if chosen_by_base else None,
-    )
+    return {
+        "experiment_id": cell.experiment_id,
+        "cell_id": cell.id,
+        "position": index,
+        # Within an experiment every cell gets its first execution before any gets its second, so that a table fills evenly.
+        "place": index * len(planned.specs) + cell.position,
+        "seed": derive_seed(spec.seed, "execution", cell.position, index),
+        "epochs": spec.epochs_per_execution or 1,
+        "depends_on": base_id if chosen_by_base else None,
+    }
 
 
 def _default_name(planned: Plan, preset: str | None) -> str:

@@ -35,18 +35,30 @@ class Settings(BaseSettings):
     max_archive_ratio: float = Field(100, description="One archive: unpacked size over packed size.")
     min_free_bytes: int = Field(256 * MIB, description="Disk space that uploads and ingestion leave free.")
 
-    lease_seconds: float = Field(30, gt=0, description="A claim not renewed for this long is taken from its worker.")
+    max_queued_executions: int = Field(
+        200_000, ge=1, description="Executions of all experiments that wait or run; posting more is refused."
+    )
+    idempotency_seconds: float = Field(86_400, gt=0, description="How long the answer to an Idempotency-Key is kept.")
+    max_event_streams: int = Field(200, ge=1, description="Streams of events that one service process keeps open.")
+
+    lease_seconds: float = Field(20, gt=0, description="A claim not renewed for this long is taken from its worker.")
     heartbeat_seconds: float = Field(
         3, gt=0, description="How often a worker renews, reports progress, looks for cancellation."
     )
-    reaper_seconds: float = Field(5, gt=0, description="How often a worker looks for lost leases and lost wake-ups.")
+    reaper_seconds: float = Field(2, gt=0, description="How often a worker looks for lost leases and lost wake-ups.")
     wakeup_seconds: float = Field(
         15, gt=0, description="A row waiting this long is woken again, if the queue is empty."
     )
     max_losses: int = Field(3, ge=1, description="After this many lost leases an execution or ingestion fails.")
 
+    checkpoint_seconds: float = Field(
+        120, gt=0, description="How often a training writes down its state, for another process to go on from."
+    )
     scratch_seconds: float = Field(
         86_400, gt=0, description="Half-written files of a killed process go after this long."
+    )
+    orphan_seconds: float = Field(
+        3_600, gt=0, description="Whole files that a killed process had put but not entered go after this long."
     )
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -1,5 +1,6 @@
 """The states, and every move between them. Whoever moves a row checks the move here."""
 
+from collections.abc import Collection
 from enum import StrEnum
 
 
@@ -45,15 +46,15 @@ EXECUTION_MOVES = {
 }
 
 
-def settled_state(current: State, executions: dict[State, int]) -> State:
-    """The state that an experiment's executions (counted by state) give it, when it is in `current`.
+def settled_state(current: State, executions: Collection[State]) -> State:
+    """The state of an experiment that is in `current` and whose executions are in these states.
 
     It ends when all of them have: as failed if any failed, as cancelled if any was cancelled, else as succeeded. A
     cancellation that came too late to stop anything changes nothing.
     """
     if current.terminal:
         return current
-    present = {state for state, count in executions.items() if count}
+    present = set(executions)
     if present <= TERMINAL:
         for outcome in (State.FAILED, State.CANCELLED):
             if outcome in present:

@@ -125,6 +125,12 @@ class Experiment(Base):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    deadline: Mapped[float | None] = mapped_column(
+        sa.Double, doc="When it is cancelled if it has not ended; seconds by the database's clock, like a lease."
+    )
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="Why it was cancelled, if not by a person.")
+    last_event: Mapped[int] = mapped_column(default=0, server_default="0", doc="The number of its newest event.")
+    updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When its newest event was entered.")
 
     dataset: Mapped[Dataset | None] = relationship()
     cells: Mapped[list["Cell"]] = relationship(back_populates="experiment", order_by="Cell.position")
@@ -144,6 +150,7 @@ class Cell(Base):
     point: Mapped[dict[str, Any]] = mapped_column(Json)
     spec: Mapped[dict[str, Any]] = mapped_column(Json)
     is_base: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When its last execution ended.")
 
     experiment: Mapped[Experiment] = relationship(back_populates="cells")
     executions: Mapped[list["Execution"]] = relationship(back_populates="cell", order_by="Execution.position")
@@ -157,9 +164,10 @@ class Execution(Leased, Base):
     __tablename__ = "executions"
 
     id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("exe"))
-    experiment_id: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), index=True)
+    experiment_id: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"))
     cell_id: Mapped[str] = mapped_column(sa.ForeignKey("cells.id"))
     position: Mapped[int] = mapped_column(doc="Its number within the cell.")
+    place: Mapped[int] = mapped_column(doc="Its place in the order in which the experiment's executions are claimed.")
     seed: Mapped[int] = mapped_column(sa.BigInteger)
     depends_on: Mapped[str | None] = mapped_column(
         sa.ForeignKey("executions.id"), index=True, doc="The execution that must have succeeded before this one starts."
@@ -167,6 +175,12 @@ class Execution(Leased, Base):
     state: Mapped[State] = mapped_column(_named(State), default=State.QUEUED)
     epochs: Mapped[int] = mapped_column(doc="Epochs to train.")
     epochs_done: Mapped[int] = mapped_column(default=0)
+    checkpoint_epochs: Mapped[int] = mapped_column(
+        default=0, server_default="0", doc="Epochs that another worker need not repeat."
+    )
+    checkpoint_digest: Mapped[str | None] = mapped_column(
+        sa.String(64), index=True, doc="What it goes on from; gone once it has ended."
+    )
     images_per_second: Mapped[float | None] = mapped_column(sa.Double)
     metrics: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="manifest.Metrics, of kinds that have a test set.")
     details: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="details.Details")
@@ -185,7 +199,10 @@ class Execution(Leased, Base):
 
     __table_args__ = (
         sa.UniqueConstraint("cell_id", "position"),
-        sa.Index("ix_executions_state_lease_until", "state", "lease_until"),
+        # What waits, in the order it is claimed; and whether an experiment has any execution in a state.
+        sa.Index("ix_executions_waiting", "state", "experiment_id", "place"),
+        # Pages of an experiment's executions. No index holds lease_until, so that a heartbeat touches none.
+        sa.Index("ix_executions_experiment_id", "experiment_id", "id"),
     )
 
 
@@ -219,3 +236,48 @@ class Alias(Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
 
     model: Mapped[Model] = relationship()
+
+
+class Event(Base):
+    """Something that happened to an experiment, in the order of `number`: 1, 2, 3 … without a gap. Never changed."""
+
+    __tablename__ = "events"
+
+    experiment_id: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    type: Mapped[str] = mapped_column(sa.String(30), doc="events.EventType")
+    data: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Worker(Base):
+    """A worker that runs, or did until its heartbeat ended. Its processes own executions as `name/process id`."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(sa.String(150), primary_key=True)
+    host: Mapped[str] = mapped_column(sa.String(100))
+    device: Mapped[str] = mapped_column(sa.String(200))
+    processes: Mapped[int]
+    version: Mapped[str] = mapped_column(sa.String(50))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    beat_at: Mapped[float] = mapped_column(sa.Double, doc="Its newest heartbeat, by the database's clock.")
+
+
+class IdempotencyKey(Base):
+    """A caller's name for a request that must not be carried out twice, and the answer that it got.
+
+    `lease_until` is set while the first request with the key is being carried out; `holder` is that request's own.
+    """
+
+    __tablename__ = "idempotency_keys"
+
+    scope: Mapped[str] = mapped_column(sa.String(100), primary_key=True, doc="Method and path.")
+    key: Mapped[str] = mapped_column(sa.String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(sa.String(64), doc="SHA-256 of everything that the request asks for.")
+    holder: Mapped[str] = mapped_column(sa.String(40))
+    lease_until: Mapped[float | None] = mapped_column(sa.Double)
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, str] | None] = mapped_column(Json)
+    body: Mapped[str | None] = mapped_column(sa.Text)
+    expires: Mapped[float] = mapped_column(sa.Double, index=True, doc="Seconds by the database's clock.")

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import datasets
+from noisegate.store import datasets, files
 from noisegate.store.leases import Lease
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import DatasetState
@@ -71,9 +71,9 @@ def test_deletion_answers_the_files_nobody_needs(sessions: Sessions) -> None:
         _, lease = _upload(session, "animals", 77)
         datasets.record_ready(session, lease, factories.packed(1))
     with sessions.begin() as session:
-        deleted = datasets.delete(session, dataset.id)
-        assert deleted.content_hash == factories.digest(1)
-        assert datasets.unreferenced(session, deleted.digests) == [factories.digest(1001), factories.digest(2001)]
+        digests = datasets.delete(session, dataset.id)
+        assert digests == [factories.digest(1001), factories.digest(2001)]
+        assert files.unreferenced(session, digests) == digests
     with pytest.raises(NotFound), sessions.begin() as session:
         datasets.get(session, "animals")
 
@@ -93,9 +93,9 @@ def test_deleting_what_is_used_or_underway_is_refused(sessions: Sessions) -> Non
 def test_an_archive_stays_as_long_as_someone_waits_for_it(sessions: Sessions) -> None:
     with sessions.begin() as session:
         _, lease = _upload(session, "pets", 5)
-        assert datasets.upload_in_use(session, factories.digest(5))
+        assert files.unreferenced(session, [factories.digest(5)]) == []
         datasets.record_ready(session, lease, factories.packed(1))
-        assert not datasets.upload_in_use(session, factories.digest(5))
+        assert files.unreferenced(session, [factories.digest(5)]) == [factories.digest(5)]
 
 
 def test_only_ready_datasets_are_offered(sessions: Sessions) -> None:

@@ -7,7 +7,7 @@ import pytest
 from noisegate.caps import Caps
 from noisegate.errors import Conflict, InvalidSpec, NotFound, NotReady
 from noisegate.seeds import derive_seed
-from noisegate.store import datasets, executions, experiments, planning
+from noisegate.store import datasets, executions, experiments, losses, planning
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from tests import factories
@@ -140,7 +140,7 @@ def test_a_worker_lost_while_cancelling_leaves_nothing_running(sessions: Session
         experiment = factories.queued_experiment(session)
         factories.claim_one(session, "w", lease_seconds=-1)
         experiments.cancel(session, experiment.id)
-        assert len(executions.reap(session, max_losses=9, error={}).cancelled) == 1
+        assert len(losses.reap(session, lease_seconds=60, max_losses=9, error={}).cancelled) == 1
         assert experiments.get(session, experiment.id).state is State.CANCELLED
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from noisegate.store import datasets, executions, experiments, leases
+from noisegate.store import datasets, executions, experiments, leases, losses
 from noisegate.store.leases import LeaseLost
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
@@ -71,7 +71,7 @@ def test_a_lost_lease_waits_again_and_its_old_holder_is_refused(sessions: Sessio
         experiment = factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
         _, zombie = factories.claim_one(session, "zombie", EXPIRED)
     with sessions.begin() as session:
-        reaped = executions.reap(session, max_losses=3, error=PROBLEM)
+        reaped = losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM)
     assert reaped.requeued == [zombie.id]
     with sessions.begin() as session:
         _, heir = factories.claim_one(session, "heir")
@@ -94,7 +94,7 @@ def test_the_same_owner_cannot_write_with_an_old_attempt(sessions: Sessions) -> 
         factories.ready_dataset(session)
         factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
         _, first = factories.claim_one(session, "w", EXPIRED)
-        executions.reap(session, max_losses=3, error=PROBLEM)
+        losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM)
         _, second = factories.claim_one(session, "w")
     with pytest.raises(LeaseLost), sessions.begin() as session:
         executions.record_success(session, first, factories.outcome())
@@ -118,7 +118,7 @@ def test_a_renewed_lease_is_not_reaped(sessions: Sessions) -> None:
         factories.queued_experiment(session)
         _, lease = factories.claim_one(session, "w", EXPIRED)
         assert executions.renew(session, lease, 30, epochs_done=1, images_per_second=50.0)
-        assert executions.reap(session, max_losses=3, error=PROBLEM).requeued == []
+        assert losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).requeued == []
         execution = session.get_one(Execution, lease.id, populate_existing=True)
     assert (execution.epochs_done, execution.images_per_second) == (1, 50.0)
 
@@ -130,13 +130,13 @@ def test_losses_are_capped(sessions: Sessions) -> None:
     for _ in range(2):
         with sessions.begin() as session:
             factories.claim_one(session, "w", EXPIRED)
-            assert len(executions.reap(session, max_losses=3, error=PROBLEM).requeued) == 1
+            assert len(losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).requeued) == 1
     with sessions.begin() as session:
         factories.claim_one(session, "w", EXPIRED)
-        assert len(executions.reap(session, max_losses=3, error=PROBLEM).failed) == 1
+        assert len(losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).failed) == 1
     with sessions.reading() as session:
         (execution,) = executions.of_experiment(session, experiment.id)
-        assert (execution.state, execution.error, execution.losses) == (State.FAILED, PROBLEM, 3)
+        assert (execution.state, execution.error, execution.losses) == (State.FAILED, PROBLEM | {"worker": "w"}, 3)
         assert experiments.get(session, experiment.id).state is State.FAILED
 
 
@@ -155,8 +155,8 @@ def test_wakeups_become_overdue_once(sessions: Sessions) -> None:
     with sessions.begin() as session:
         factories.ready_dataset(session)
         factories.queued_experiment(session)
-        assert executions.overdue(session, wakeup_seconds=30, limit=10) == []
-        assert len(executions.overdue(session, wakeup_seconds=-1, limit=3)) == 3
+        assert losses.overdue(session, wakeup_seconds=30, limit=10) == []
+        assert len(losses.overdue(session, wakeup_seconds=-1, limit=3)) == 3
         waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None).dataset
         assert datasets.overdue(session, wakeup_seconds=-1) == [waiting.id]
 
@@ -168,13 +168,13 @@ def test_ingestions_are_leased_alike(sessions: Sessions) -> None:
         assert claimed is not None
         zombie = claimed[1]
         assert datasets.claim(session, waiting.id, owner="other", lease_seconds=30) is None
-        assert datasets.reap(session, max_losses=2, error=PROBLEM).waiting == [waiting.id]
+        assert datasets.reap(session, lease_seconds=60, max_losses=2, error=PROBLEM).waiting == [waiting.id]
         again = datasets.claim(session, waiting.id, owner="w", lease_seconds=EXPIRED)
         assert again is not None
     with pytest.raises(LeaseLost), sessions.begin() as session:
         datasets.record_ready(session, zombie, factories.packed())
     with sessions.begin() as session:
-        assert datasets.reap(session, max_losses=2, error=PROBLEM).waiting == []
+        assert datasets.reap(session, lease_seconds=60, max_losses=2, error=PROBLEM).waiting == []
     with sessions.reading() as session:
         assert datasets.page(session, cursor=None, limit=9).items[0].error == PROBLEM
 

@@ -1,83 +1,168 @@
-"""The migrations make exactly the tables that the code declares, on both databases, and can be taken back."""
+"""The migrations make exactly the tables that the code declares, on both databases, and carry rows both ways."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
+from alembic.config import Config
+from pytest_alembic import Config as PytestAlembicConfig
+from pytest_alembic import MigrationContext, tests
+from pytest_alembic.runner import runner
 
 from migrations.run import config, upgrade
-from noisegate.store.sessions import create_engine
+from noisegate.store import executions
+from noisegate.store.sessions import Sessions, create_engine
+
+REVISIONS = ["0001", "0002", "0003"]
 
 
-def _run(url: str, step: str, *arguments: str) -> None:
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        alembic = config()
-        alembic.attributes["connection"] = connection
-        getattr(command, step)(alembic, *arguments)
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    engine = create_engine(database_url)
+    yield engine
     engine.dispose()
 
 
-def _tables(url: str) -> set[str]:
-    engine = create_engine(url)
-    names = set(sa.inspect(engine).get_table_names())
-    engine.dispose()
-    return names - {"alembic_version"}
+@pytest.fixture
+def alembic_config() -> Config:
+    return config()
 
 
-def test_migrations_and_tables_agree(database_url: str) -> None:
-    upgrade(database_url)
-    _run(database_url, "check")  # raises when autogenerate would write anything
-    assert _tables(database_url) == {"aliases", "cells", "datasets", "executions", "experiments", "models"}
+@pytest.fixture
+def migrations(alembic_config: Config, engine: sa.Engine) -> Iterator[MigrationContext]:
+    """pytest-alembic's way to move between revisions, with the rows of `_FIRST_ROWS` put in after the first."""
+    rows = {"0001": [dict(row) for row in _FIRST_ROWS]}
+    options = PytestAlembicConfig(at_revision_data=rows, alembic_config=alembic_config)
+    with runner(config=options, engine=engine) as context:
+        yield context
 
 
-def test_upgrade_twice_is_upgrade_once_and_can_be_taken_back(database_url: str) -> None:
+@pytest.mark.parametrize(
+    "law",
+    [
+        tests.test_single_head_revision,
+        tests.test_upgrade,
+        tests.test_model_definitions_match_ddl,
+        tests.test_up_down_consistency,
+    ],
+)
+def test_the_laws_of_pytest_alembic(migrations: MigrationContext, law: Callable[[MigrationContext], None]) -> None:
+    law(migrations)
+
+
+def test_upgrade_twice_is_upgrade_once(database_url: str, engine: sa.Engine) -> None:
     upgrade(database_url)
+    before = sa.inspect(engine).get_table_names()
     upgrade(database_url)
-    _run(database_url, "downgrade", "base")
-    assert _tables(database_url) == set()
-    upgrade(database_url)
-    assert "executions" in _tables(database_url)
+    assert sa.inspect(engine).get_table_names() == before
+    assert "executions" in before
 
 
 @pytest.mark.parametrize("table", ["datasets", "executions", "experiments"])
-def test_states_are_checked_by_the_database(database_url: str, table: str) -> None:
+def test_states_are_checked_by_the_database(database_url: str, engine: sa.Engine, table: str) -> None:
     upgrade(database_url)
-    engine = create_engine(database_url)
     names = [check["name"] for check in sa.inspect(engine).get_check_constraints(table)]
-    engine.dispose()
     assert names == [f"ck_{table}_state"]
 
 
-def test_rows_of_the_first_tables_survive_the_way_up_and_down(database_url: str) -> None:
-    upgrade(database_url, "0001")
-    engine = create_engine(database_url)
+def test_rows_survive_every_step_up_and_down(migrations: MigrationContext, engine: sa.Engine) -> None:
+    """From the first tables to the newest and back, a revision at a time: what a revision knows is never changed."""
+    seen: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for revision in REVISIONS:
+        migrations.migrate_up_to(revision)
+        seen[revision] = _contents(engine)
+        for earlier in seen.values():
+            assert _restricted(seen[revision], earlier) == earlier
+    for revision in reversed(REVISIONS[:-1]):
+        migrations.migrate_down_to(revision)
+        assert _contents(engine) == seen[revision]
+    assert [len(rows) for rows in seen["0001"].values()] == [1, 1, 2, 4]
+
+
+def test_work_that_waited_before_the_upgrade_is_claimed_after_it_in_its_old_order(
+    migrations: MigrationContext, engine: sa.Engine
+) -> None:
+    migrations.migrate_up_to("0003")
     with engine.begin() as connection:
-        for statement in _FIRST_ROWS:
-            connection.execute(sa.text(statement))
-        before = _contents(connection)
-    upgrade(database_url)
-    with engine.begin() as connection:
-        assert connection.scalar(sa.text("SELECT is_base FROM cells")) in (False, 0)
-    _run(database_url, "downgrade", "0001")
-    with engine.begin() as connection:
-        assert _contents(connection) == before
-        assert len(before["executions"]) == 1
-    engine.dispose()
+        spec = '{"dataset": "pets", "sweep": {}}'
+        connection.execute(sa.text("UPDATE cells SET spec = :spec"), {"spec": spec})
+        rows = connection.execute(sa.text("SELECT id, place FROM executions")).all()
+    # Every cell's first execution before any cell's second: exe_2 is the first of the second cell.
+    assert {row.id: row.place for row in rows} == {"exe_1": 0, "exe_2": 1, "exe_3": 2, "exe_4": 3}
+    claimed = []
+    sessions = Sessions(engine)
+    while True:
+        with sessions.begin() as session:
+            granted = executions.claim(session, owner="w/1", lease_seconds=30, capacity=1)
+        if not granted:
+            break
+        claimed += [execution.id for execution, _ in granted]
+    assert claimed == ["exe_2", "exe_3", "exe_4"], "exe_1 runs already"
 
 
-_FIRST_ROWS = (
-    "INSERT INTO datasets (id, name, source, state, image_size, images_done, attempt, losses, woken_at, created_at)"
-    " VALUES ('ds_1', 'pets', 'upload', 'ready', 32, 7, 1, 0, 1.5, '2026-11-22 10:00:00')",
-    "INSERT INTO experiments (id, name, spec, dataset_id, state, created_at)"
-    " VALUES ('exp_1', 'first', '{}', 'ds_1', 'running', '2026-11-22 10:00:00')",
-    "INSERT INTO cells (id, experiment_id, position, point, spec) VALUES ('cell_1', 'exp_1', 0, '{}', '{}')",
-    "INSERT INTO executions (id, experiment_id, cell_id, position, seed, state, epochs, epochs_done, attempt, losses, woken_at)"
-    " VALUES ('exe_1', 'exp_1', 'cell_1', 0, 9223372036854775807, 'running', 40, 3, 2, 1, 1.5)",
-)
+_CREATED = datetime(2026, 11, 22, 10, tzinfo=UTC)
+_WAITING = {"state": "queued", "epochs": 40, "epochs_done": 0, "attempt": 0, "losses": 0, "woken_at": 1.5}
+_RUNNING = {"state": "running", "owner": "w", "lease_until": 9e9, "epochs_done": 3, "attempt": 2, "losses": 1}
+_FIRST_ROWS: list[dict[str, Any]] = [
+    {
+        "__tablename__": "datasets",
+        "id": "ds_1",
+        "name": "pets",
+        "source": "upload",
+        "state": "ready",
+        "image_size": 32,
+        "images_done": 7,
+        "attempt": 1,
+        "losses": 0,
+        "woken_at": 1.5,
+        "created_at": _CREATED,
+    },
+    {
+        "__tablename__": "experiments",
+        "id": "exp_1",
+        "name": "first",
+        "spec": {},
+        "dataset_id": "ds_1",
+        "state": "running",
+        "created_at": _CREATED,
+    },
+    {"__tablename__": "cells", "id": "cell_1", "experiment_id": "exp_1", "position": 0, "point": {}, "spec": {}},
+    {"__tablename__": "cells", "id": "cell_2", "experiment_id": "exp_1", "position": 1, "point": {}, "spec": {}},
+    *(
+        {
+            "__tablename__": "executions",
+            "id": id,
+            "experiment_id": "exp_1",
+            "cell_id": cell,
+            "position": position,
+            "seed": 2**63 - 1 - position,
+            **_WAITING,
+            **changes,
+        }
+        for id, cell, position, changes in (
+            ("exe_1", "cell_1", 0, _RUNNING),
+            ("exe_2", "cell_2", 0, {}),
+            ("exe_3", "cell_1", 1, {}),
+            ("exe_4", "cell_2", 1, {}),
+        )
+    ),
+]
 
 
-def _contents(connection: sa.Connection) -> dict[str, list[dict[str, object]]]:
+def _contents(engine: sa.Engine) -> dict[str, list[dict[str, Any]]]:
     tables = ("datasets", "experiments", "cells", "executions")
+    with engine.begin() as connection:
+        return {
+            table: [dict(row._mapping) for row in connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY id"))]
+            for table in tables
+        }
+
+
+def _restricted(newer: dict[str, list[dict[str, Any]]], older: dict[str, list[dict[str, Any]]]) -> object:
+    """The newer contents, of the columns that the older ones have."""
     return {
-        table: [dict(row._mapping) for row in connection.execute(sa.text(f"SELECT * FROM {table}"))] for table in tables
+        table: [{name: row[name] for name in old} for row, old in zip(newer[table], rows, strict=True)]
+        for table, rows in older.items()
     }

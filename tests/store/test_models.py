@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from noisegate.errors import NotFound
-from noisegate.store import executions, models
+from noisegate.store import executions, files, models
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Execution, Model
 from tests import factories
@@ -39,7 +39,7 @@ def test_a_cell_keeps_its_best_by_holdout_accuracy(sessions: Sessions) -> None:
         assert _register(session, 4, 0.8)[1] == []
         assert _kept(session) == [0.8]
         digests = factories.model_files(1).digests() + factories.model_files(2).digests()
-        assert models.unreferenced(session, digests) == factories.model_files(1).digests()
+        assert files.unreferenced(session, digests) == factories.model_files(1).digests()
 
 
 def test_of_equals_the_lower_number_is_kept_whoever_came_first(sessions: Sessions) -> None:

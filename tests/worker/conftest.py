@@ -29,7 +29,7 @@ def settings(settings: Settings, broker_url: str) -> Settings:
 @pytest.fixture
 def resources(settings: Settings, sessions: Sessions, wakeups: Wakeups) -> Resources:
     """What a worker process would hold, for calling its functions here."""
-    return Resources(settings, sessions, Artefacts(settings.artefact_root), wakeups, owner="test")
+    return Resources(settings, sessions, Artefacts(settings.artefact_root), wakeups, worker="test")
 
 
 def environment(settings: Settings) -> dict[str, str]:

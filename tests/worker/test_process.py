@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+import pytest
 
-from noisegate.store import executions, experiments
+from noisegate.store import executions, experiments, workers
+from noisegate.store.settings import Settings
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from tests import factories
@@ -17,6 +19,12 @@ StartWorker = Callable[[], WorkerProcess]
 
 # Long enough to be met in the middle, short enough to be done twice.
 LONG = {"epochs": 300}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """A lease that no test waits for: whatever is noticed is noticed otherwise."""
+    return settings.model_copy(update={"lease_seconds": 120.0})
 
 
 def _post(resources: Resources, *, wake: bool = True, **changes: Any) -> str:
@@ -62,9 +70,11 @@ def test_kill_9_in_the_middle_costs_seconds_and_changes_nothing(
     id = _post(resources, training=LONG)
     victim = _wait_for_the_middle(resources, id)
     assert victim.owner is not None
-    pid = int(victim.owner.split(":")[1])
+    pid = int(victim.owner.rpartition("/")[2])
     assert pid in {child.pid for child in worker.children()}
     psutil.Process(pid).send_signal(signal.SIGKILL)
+    # Its parent sees it die: nobody waits for the lease.
+    wait_until(lambda: _executions(resources, id)[0].losses == 1, seconds=20, what="the loss is noticed")
     assert _wait_for_the_end(resources, id).state is State.SUCCEEDED
     (row,) = _executions(resources, id)
     assert (row.state, row.attempt, row.losses) == (State.SUCCEEDED, 2, 1)
@@ -80,6 +90,41 @@ def _post_again_and_train(resources: Resources) -> Execution:
     resources.wakeups.train(experiment.id)
     _wait_for_the_end(resources, experiment.id)
     return _executions(resources, experiment.id)[0]
+
+
+def test_an_execution_that_kills_its_process_each_time_fails_and_says_how(
+    resources: Resources, start_worker: StartWorker
+) -> None:
+    start_worker()
+    id = _post(resources, training={"epochs": 500})
+    for _ in range(resources.settings.max_losses):
+        _kill_whoever_trains(resources, id)
+    assert _wait_for_the_end(resources, id).state is State.FAILED
+    (row,) = _executions(resources, id)
+    assert row.error is not None
+    assert (row.error["code"], row.error["worker"]) == ("worker-lost", row.owner)
+    assert "was ended by SIGKILL" in row.error["detail"]
+
+
+def _kill_whoever_trains(resources: Resources, id: str) -> None:
+    losses = _executions(resources, id)[0].losses
+    row = _wait_for_the_middle(resources, id)
+    assert row.owner
+    psutil.Process(int(row.owner.rpartition("/")[2])).send_signal(signal.SIGKILL)
+    wait_until(lambda: _executions(resources, id)[0].losses > losses, seconds=20, what="the loss is noticed")
+
+
+def test_a_worker_shows_itself_and_what_it_trains(resources: Resources, start_worker: StartWorker) -> None:
+    worker = start_worker()
+    id = _post(resources, training={"epochs": 500})
+    row = _wait_for_the_middle(resources, id)
+    with resources.sessions.reading() as session:
+        (seen,) = workers.seen(session)
+    assert (seen.worker.processes, seen.worker.device, [held.id for held in seen.executions]) == (1, "cpu", [row.id])
+    assert seen.heartbeat_age < resources.settings.lease_seconds
+    worker.terminate()
+    with resources.sessions.reading() as session:
+        assert workers.seen(session) == []
 
 
 def test_sigterm_gives_back_what_runs_and_leaves_no_process(resources: Resources, start_worker: StartWorker) -> None:

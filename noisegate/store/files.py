@@ -1,0 +1,73 @@
+"""Which stored files rows name, and the one lock under which files come and go.
+
+Whoever puts a file and enters it, and whoever looks whether a file is named and removes it, does both within one
+transaction that holds `lock`. Without it the clean-up of one could remove the file that another is about to name: the same
+spec posted twice, or an execution that two workers ran, gives the same bytes.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import Sessions
+from noisegate.store.states import DatasetState
+from noisegate.store.tables import Dataset, Execution, Model
+
+# Any number that no other advisory lock on this database has.
+_LOCK = 6_075_311
+
+_COLUMNS: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | None], ...] = (
+    Model.weights_digest,
+    Model.manifest_digest,
+    Model.onnx_digest,
+    Execution.scores_digest,
+    Execution.checkpoint_digest,
+    Dataset.images_digest,
+    Dataset.labels_digest,
+)
+
+
+def lock(session: Session) -> None:
+    """One transaction at a time decides over files, and over the models and aliases that name them.
+
+    Taken after an experiment's lock, never before it. SQLite has one writer at a time anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+
+def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
+    """Those of `digests` that no row names. An archive is named by the datasets that wait to be ingested from it."""
+    used = {digest for column in _COLUMNS for digest in session.scalars(sa.select(column).where(column.in_(digests)))}
+    waiting = sa.select(Dataset.upload_digest).where(
+        Dataset.upload_digest.in_(digests), Dataset.state == DatasetState.INGESTING
+    )
+    used.update(session.scalars(waiting))
+    return [digest for digest in digests if digest not in used]
+
+
+def discard(sessions: Sessions, artefacts: Artefacts, digests: Sequence[str]) -> list[str]:
+    """Remove those of the files that no row names; answers their digests."""
+    removed: list[str] = []
+    for some in _batches(digests):
+        with sessions.begin() as session:
+            lock(session)
+            for digest in unreferenced(session, some):
+                artefacts.delete(digest)
+                removed.append(digest)
+    return removed
+
+
+def sweep(sessions: Sessions, artefacts: Artefacts, older_than_seconds: float) -> list[str]:
+    """Remove files that were put but never entered, because their process was killed in between; answers their digests."""
+    old = artefacts.older_than(older_than_seconds)
+    with sessions.reading() as session:
+        orphans = [digest for some in _batches(old) for digest in unreferenced(session, some)]
+    return discard(sessions, artefacts, orphans)
+
+
+def _batches(digests: Sequence[str]) -> Iterator[Sequence[str]]:
+    # A statement has room for so many parameters.
+    return (digests[start : start + 500] for start in range(0, len(digests), 500))

@@ -1,0 +1,107 @@
+"""What got lost is found again: executions whose worker is gone, and wake-ups that never came."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from noisegate.store import experiments, leases
+from noisegate.store.clock import seconds_now
+from noisegate.store.states import State
+from noisegate.store.tables import Execution, utc_now
+
+Problem = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """What a look for lost leases found."""
+
+    requeued: list[str]
+    failed: list[str]
+    cancelled: list[str]
+
+
+def lose(
+    session: Session, worker: str, alive: Callable[[], Collection[int]], describe: Callable[[int], Problem]
+) -> list[str]:
+    """Let the leases of this worker's processes run out now, but for those that are alive; answers the executions.
+
+    Args:
+        alive: asked after the rows were read, so that a process which has just started and claimed is not taken for dead.
+        describe: what became of the process with this id, should this have been the execution's last attempt.
+    """
+    query = sa.select(Execution.id, Execution.owner).where(
+        Execution.state == State.RUNNING, Execution.owner.startswith(f"{worker}/", autoescape=True)
+    )
+    held = [(id, owner) for id, owner in session.execute(query) if owner]
+    names = {f"{worker}/{process}" for process in alive()}
+    orphaned = [(id, owner) for id, owner in held if owner not in names]
+    for id, owner in orphaned:
+        statement = sa.update(Execution).where(
+            Execution.id == id, Execution.owner == owner, Execution.lease_until.is_not(None)
+        )
+        problem = describe(int(owner.rpartition("/")[2])) | {"worker": owner}
+        session.execute(statement.values(lease_until=seconds_now() - 1, error=problem))
+    return [id for id, _ in orphaned]
+
+
+def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Problem) -> Reaped:
+    """Take lost leases away: executions of cancelled experiments end, those lost too often fail, others wait again.
+
+    One that fails keeps what is known of its last loss (`lose`, `executions.note_trouble`); otherwise `error` is its reason.
+    """
+    lost = session.execute(
+        sa.select(Execution.id, Execution.experiment_id, Execution.losses, Execution.error, Execution.owner)
+        .where(Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
+        .order_by(Execution.experiment_id)
+    )
+    found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
+    for id, experiment_id, losses, known, owner in lost.all():
+        experiment = experiments.lock(session, experiment_id)
+        target = _after_loss(experiment.state, losses + 1, max_losses)
+        problem = (known or error | {"worker": owner}) if target is State.FAILED else None
+        if _take_away(session, id, lease_seconds, target, problem):
+            found[target].append(id)
+            if target.terminal:
+                experiments.note_end(session, experiment, id)
+            experiments.settle(session, experiment_id)
+    return Reaped(found[State.QUEUED], found[State.FAILED], found[State.CANCELLED])
+
+
+def _take_away(session: Session, id: str, lease_seconds: float, target: State, problem: Problem | None) -> bool:
+    """Answers whether the lease was still lost when the row was touched: its holder may have come back."""
+    values: dict[str, Any] = {
+        "state": target,
+        "lease_until": None,
+        "losses": Execution.losses + 1,
+        "woken_at": seconds_now(),
+        "error": problem,
+    }
+    if target.terminal:
+        values |= {"finished_at": utc_now(), "checkpoint_digest": None}
+    else:
+        values |= {"owner": None, "epochs_done": Execution.checkpoint_epochs}
+    lost = sa.and_(Execution.id == id, Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
+    return session.scalar(sa.update(Execution).where(lost).values(**values).returning(Execution.id)) is not None
+
+
+def _after_loss(experiment: State, losses: int, max_losses: int) -> State:
+    if experiment is State.CANCELLING:
+        return State.CANCELLED
+    return State.FAILED if losses >= max_losses else State.QUEUED
+
+
+def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[str]:
+    """Executions that wait although they were woken long ago, at most `limit`; they count as woken now."""
+    chosen = (
+        sa.select(Execution.id)
+        .where(leases.overdue(Execution, wakeup_seconds))
+        .order_by(Execution.experiment_id, Execution.place)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = sa.update(Execution).where(Execution.id.in_(chosen)).values(woken_at=seconds_now())
+    return session.scalars(statement.returning(Execution.id)).all()

@@ -1,0 +1,52 @@
+"""How much this server takes on: asked for before anything is created."""
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from noisegate.errors import FieldError, InvalidSpec, QuotaExceeded, StorageFull
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.states import State
+from noisegate.store.tables import Execution
+
+RETRY_SECONDS = 60
+
+
+def check_queue(session: Session, wanted: int, *, most: int) -> None:
+    """Look whether `wanted` executions more can be taken on, where at most `most` may wait or run.
+
+    Requests that come together are not counted against each other: together they may go a little over.
+
+    Raises:
+        InvalidSpec: they never can, however long anybody waits.
+        QuotaExceeded: not now.
+    """
+    if wanted > most:
+        remedy = f"Ask for at most {most:,} executions in all cells together."
+        raise InvalidSpec(
+            [FieldError("executions", f"come to {wanted:,}; this server takes on {most:,} at once", remedy)]
+        )
+    if (open_now := _count_open(session, most)) + wanted > most:
+        raise QuotaExceeded(
+            f"{open_now:,} executions wait or run; with these {wanted:,} they would be over this server's {most:,}",
+            retry_after_seconds=RETRY_SECONDS,
+            remedy="Post it again when some have ended, ask for less, or cancel an experiment.",
+        )
+
+
+def check_room(artefacts: Artefacts, *, min_free_bytes: int) -> None:
+    """Look whether there is room for what an experiment will leave behind.
+
+    Raises:
+        StorageFull: less than `min_free_bytes` of the disk are free.
+    """
+    if (free := artefacts.free_bytes()) < min_free_bytes:
+        raise StorageFull(
+            f"{free:,} bytes of the disk are free; this server leaves {min_free_bytes:,}",
+            remedy="Free some space, or delete datasets and experiments, then post it again.",
+        )
+
+
+def _count_open(session: Session, most: int) -> int:
+    """Executions that wait or run, of all experiments; counts an index, and no further than `most`."""
+    query = sa.select(Execution.state).where(Execution.state.in_([State.QUEUED, State.RUNNING])).limit(most)
+    return session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0

@@ -1,0 +1,117 @@
+"""What is lost is found, what is not is left alone, and no clock but the database's is asked."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from noisegate.store import datasets, events, executions, experiments, leases, losses
+from noisegate.store.clock import seconds_now
+from noisegate.store.leases import Lease, LeaseLost
+from noisegate.store.sessions import Sessions
+from noisegate.store.states import State
+from noisegate.store.tables import Dataset, Execution, Experiment
+from tests import factories
+
+LEASE = 20.0
+PROBLEM: dict[str, Any] = {"code": "worker-lost", "title": "Lost", "detail": "its lease ran out", "errors": []}
+
+
+def _reap(sessions: Sessions, max_losses: int = 3) -> losses.Reaped:
+    with sessions.begin() as session:
+        return losses.reap(session, lease_seconds=LEASE, max_losses=max_losses, error=PROBLEM)
+
+
+def _two_claims(sessions: Sessions) -> tuple[Lease, Lease]:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session, factories.spec(sweep={}, executions=2))
+        return tuple(factories.claim_one(session, owner, LEASE)[1] for owner in ("w_1/11", "w_1/12"))  # type: ignore[return-value]
+
+
+def test_only_what_dead_processes_of_this_worker_held_is_lost_and_at_once(sessions: Sessions) -> None:
+    dead, alive = _two_claims(sessions)
+    asked: list[int] = []
+
+    def describe(process: int) -> dict[str, Any]:
+        asked.append(process)
+        return PROBLEM | {"detail": "killed"}
+
+    with sessions.begin() as session:
+        # The underscore of another worker's name is no wildcard.
+        assert losses.lose(session, "wx1", lambda: set(), describe) == []
+        assert losses.lose(session, "w_1", lambda: {12}, describe) == [dead.id]
+    assert asked == [11]
+    assert _reap(sessions, max_losses=1).failed == [dead.id]
+    with sessions.begin() as session:
+        row = session.get_one(Execution, dead.id)
+        assert row.error == PROBLEM | {"detail": "killed", "worker": "w_1/11"}
+        assert executions.renew(session, alive, LEASE)
+
+
+def test_a_dead_process_of_an_ingestion_is_noticed_too(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        waiting = datasets.register(
+            session, name="pets", source="upload", image_size=32, upload_digest="a" * 64
+        ).dataset
+        datasets.claim(session, waiting.id, owner="w/1", lease_seconds=LEASE)
+        assert datasets.lose(session, "w", lambda: {1}) == []
+        assert datasets.lose(session, "w", lambda: {2}) == [waiting.id]
+        reaped = datasets.reap(session, lease_seconds=LEASE, max_losses=3, error=PROBLEM)
+        assert reaped.waiting == [waiting.id]
+        assert session.get_one(Dataset, waiting.id, populate_existing=True).owner is None
+
+
+@pytest.mark.parametrize(("ahead", "lost"), [(-1, True), (LEASE, False), (1.9 * LEASE, False), (300, True)])
+def test_a_lease_that_no_renewal_could_have_given_is_lost(sessions: Sessions, ahead: float, lost: bool) -> None:
+    """The database's clock was put back by five minutes: a dead worker's lease must not last five minutes more."""
+    lease, other = _two_claims(sessions)
+    with sessions.begin() as session:
+        session.execute(sa.update(Execution).where(Execution.id == lease.id).values(lease_until=seconds_now() + ahead))
+    assert _reap(sessions).requeued == ([lease.id] if lost else [])
+    if lost:
+        with pytest.raises(LeaseLost), sessions.begin() as session:
+            executions.record_success(session, lease, factories.outcome())
+    with sessions.begin() as session:
+        executions.record_success(session, other, factories.outcome())
+
+
+def test_a_checkpoint_outlives_its_writer_and_ends_with_the_execution(sessions: Sessions) -> None:
+    lease, _ = _two_claims(sessions)
+    with sessions.begin() as session:
+        assert executions.note_checkpoint(session, lease, "a" * 64, 1) is None
+        assert executions.note_checkpoint(session, lease, "b" * 64, 2) == "a" * 64
+        leases.renew(session, Execution, lease, lease_seconds=-1)
+    assert _reap(sessions).requeued == [lease.id]
+    with pytest.raises(LeaseLost), sessions.begin() as session:
+        executions.note_checkpoint(session, lease, "c" * 64, 3)
+    with sessions.begin() as session:
+        execution, heir = factories.claim_one(session, "w_1/13")
+        assert (execution.id, execution.epochs_done, execution.checkpoint_digest) == (lease.id, 2, "b" * 64)
+        assert executions.checkpoint_of(session, heir) == ["b" * 64]
+        executions.record_success(session, heir, factories.outcome())
+        assert executions.checkpoint_of(session, heir) == []
+
+
+def test_a_deadline_cancels_what_has_not_ended_and_says_why(sessions: Sessions) -> None:
+    lease, other = _two_claims(sessions)
+    with sessions.begin() as session:
+        late = session.scalars(sa.select(Experiment)).one()
+        late.deadline = 1.0
+        punctual = factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
+        punctual.deadline = seconds_now() + 3600
+    with sessions.begin() as session:
+        assert experiments.expire(session) == [late.id]
+    with sessions.begin() as session:
+        assert not executions.renew(session, lease, LEASE), "whoever trains is told to stop"
+        for held in (lease, other):
+            executions.record_cancelled(session, held)
+        assert experiments.expire(session) == [], "what has ended stays as it is"
+    with sessions.reading() as session:
+        ended = experiments.get(session, late.id)
+        assert ended.state is State.CANCELLED
+        assert ended.error is not None
+        assert ended.error["code"] == "deadline-passed"
+        types = [(event.type, event.data.get("reason")) for event in events.after(session, late.id, 0, limit=9)]
+        assert ("cancelling", "deadline-passed") in types
+        assert experiments.get(session, punctual.id).state is State.QUEUED
