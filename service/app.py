@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -12,14 +13,18 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import Wakeups, celery_app
-from service import health
+from service import conditional, health
 from service.classify import routes as classify
 from service.classify.models import Classifiers
+from service.conditional import ConditionalGet
 from service.datasets import routes as datasets
 from service.datasets.registration import register_digits
 from service.deps import Resources
+from service.ending import told_of_the_end
 from service.errors import install_handlers, problems
+from service.experiments import event_routes as events
 from service.experiments import routes as experiments
+from service.experiments.streams import Streams
 from service.hybrids import routes as hybrids
 from service.limits import BodyLimit, limit_of_body
 from service.models import routes as models
@@ -27,13 +32,26 @@ from service.noise import routes as noise
 from service.presets import routes as presets
 from service.results import figure_routes as figures
 from service.results import routes as results
+from service.workers import routes as workers
+
+ROOMS = (health, presets, datasets, experiments, events, results, figures, models, classify, hybrids, noise, workers)
+
+
+class Application(FastAPI):
+    """FastAPI whose document tells what the middleware does."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
+        if self.openapi_schema is None:
+            conditional.describe(super().openapi())
+        return super().openapi()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without `settings`, those of the environment."""
     settings = settings or load_settings()
     configure_logs()
-    app = FastAPI(
+    app = Application(
         title="Noisegate",
         summary="Trains image classifiers that can answer 'none of these', and serves them.",
         version=__version__,
@@ -43,9 +61,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=problems(500, 503),
     )
     app.add_middleware(BodyLimit, limit=limit_of_body(settings))
-    install_handlers(app)
-    for room in (health, presets, datasets, experiments, results, figures, models, classify, hybrids, noise):
-        app.include_router(room.router)
+    app.add_middleware(ConditionalGet)
+    routers = [room.router for room in ROOMS]
+    install_handlers(app, routers)
+    for router in routers:
+        app.include_router(router)
     return app
 
 
@@ -59,7 +79,9 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         try:
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
-            yield {"resources": Resources(settings, sessions, artefacts, wakeups, classifiers)}
+            streams = Streams(settings.max_event_streams)
+            with told_of_the_end(streams.end):
+                yield {"resources": Resources(settings, sessions, artefacts, wakeups, classifiers, streams)}
         finally:
             celery.close()
             sessions.close()

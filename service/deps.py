@@ -1,5 +1,6 @@
 """What routes ask for. All of it is async, as FastAPI would run each plain function in a thread of its own."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -10,6 +11,8 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups
 from service.classify.models import Classifiers
+from service.experiments.streams import Streams
+from service.idempotency import IdempotencyKeyHeader, Once, keyed
 
 MAX_PAGE = 100
 
@@ -23,6 +26,7 @@ class Resources:
     artefacts: Artefacts
     wakeups: Wakeups
     classifiers: Classifiers
+    streams: Streams
 
 
 async def _resources(request: Request) -> Resources:
@@ -68,10 +72,21 @@ class Paging:
 
 
 async def _paging(
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(description="next_cursor of the page before, with the same filters as that page.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, description=f"Items a page; more than {MAX_PAGE} count as {MAX_PAGE}.")] = 20,
 ) -> Paging:
     return Paging(cursor, min(limit, MAX_PAGE))
 
 
 PagingDep = Annotated[Paging, Depends(_paging)]
+
+
+async def _once(request: Request, resources: ResourcesDep, idempotency_key: IdempotencyKeyHeader = None) -> Once:
+    # FastAPI has read the body already, so this takes no time.
+    body_digest = hashlib.sha256(await request.body()).hexdigest()
+    return Once(resources.sessions, resources.settings, keyed(request, idempotency_key, body_digest))
+
+
+OnceDep = Annotated[Once, Depends(_once)]

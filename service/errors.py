@@ -1,14 +1,15 @@
 """Every error to one shape and one status: application/problem+json (RFC 9457), written here and nowhere else."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, computed_field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +22,7 @@ from noisegate.errors import (
     NoisegateError,
     NotFound,
     NotReady,
+    QuotaExceeded,
     SourceUnavailable,
     StorageFull,
     TooLarge,
@@ -32,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 DATABASE_RETRY_SECONDS = 2
+
+RETRY_AFTER = {"description": "Seconds; missing where waiting would change nothing.", "schema": {"type": "integer"}}
+_WORTH_WAITING = {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
 class Malformed(NoisegateError):
@@ -56,6 +61,7 @@ STATUSES: dict[type[NoisegateError], HTTPStatus] = {
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
+    QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     SourceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -94,6 +100,7 @@ class Problem(BaseModel):
     detail: str
     code: str = Field(description="Never changes; made for programs.")
     remedy: str | None = None
+    worker: str | None = Field(None, description="Name of the worker whose process met it, where one did.")
     errors: list[FieldProblem] = []
 
 
@@ -132,29 +139,44 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     return Response(content, problem.status, headers, PROBLEM_JSON)
 
 
-def install_handlers(app: FastAPI) -> None:
-    """Answer every error of `app` with its problem."""
+def install_handlers(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Answer every error of `app`, which is made of these routers, with its problem."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem.status is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("request_failed", method=request.method, path=request.url.path, code=problem.code, exc_info=error)
+        return problem_response(problem, {**_headers(error), **_allow(request, problem, routers)})
+
     database = (sa.exc.OperationalError, sa.exc.TimeoutError, sa.exc.IntegrityError, sa.exc.DataError)
     for kind in (NoisegateError, RequestValidationError, HTTPException, ClientDisconnect, *database, Exception):
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, answer)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries for answers with these statuses."""
+    return {status: _documented(HTTPStatus(status)) for status in statuses}
+
+
+def _documented(status: HTTPStatus) -> dict[str, Any]:
     content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    headers = {"headers": {"Retry-After": RETRY_AFTER}} if status in _WORTH_WAITING else {}
+    return {"description": status.phrase, "content": content, **headers}
 
 
-async def _answer(request: Request, error: Exception) -> Response:
-    problem = problem_of(error)
-    if problem.status is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("request_failed", method=request.method, path=request.url.path, code=problem.code, exc_info=error)
-    return problem_response(problem, _headers(error))
+def _allow(request: Request, problem: Problem, routers: Sequence[APIRouter]) -> Mapping[str, str]:
+    """The methods that the request's path answers to: the framework names those of one route alone."""
+    if problem.status != HTTPStatus.METHOD_NOT_ALLOWED:
+        return {}
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
 
 
 def _headers(error: Exception) -> Mapping[str, str]:
     match error:
-        case NotReady():
+        case NotReady() | QuotaExceeded():
             return {"Retry-After": str(error.retry_after_seconds)}
         case HTTPException():
             return error.headers or {}

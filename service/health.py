@@ -8,16 +8,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from noisegate.errors import NotFound
+from noisegate.store import workers
 from noisegate.store.models import DEFAULT_ALIAS
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Dataset
 from noisegate.store.wakeups import TRAIN, Wakeups
 from service.classify.models import Classifiers
-from service.deps import ResourcesDep
+from service.deps import Resources, ResourcesDep
 from service.errors import ModelUnusable
 
 OK = "ok"
 NO_MODEL = "no default model yet"
+NO_WORKER = "none runs"
+UNKNOWN = "unknown without the database"
 
 router = APIRouter(tags=["health"])
 
@@ -31,11 +34,16 @@ class Checks(BaseModel):
 
     database: str
     broker: str
+    worker: str = Field(description=f"`{NO_WORKER}` is well too: what is posted waits, and what was trained is served.")
     model: str = Field(description=f"`{NO_MODEL}` is well too: a fresh installation has none.")
 
 
 class Readiness(BaseModel):
-    ready: bool
+    ready: bool = Field(
+        description="Whether this process can serve: database and broker answer, and the default model loads, if there is "
+        "one. Without a worker, or before the first model, it serves what it can."
+    )
+    missing: list[str] = Field(description="Which of database, broker, worker and model are not `ok`.")
     checks: Checks
 
 
@@ -46,7 +54,9 @@ class Index(BaseModel):
     docs: str = "/docs"
     openapi: str = "/openapi.json"
     datasets: str = "/datasets"
+    presets: str = "/presets"
     experiments: str = "/experiments"
+    workers: str = "/workers"
     models: str = "/models"
     aliases: str = "/aliases"
     classify: str = "/classify"
@@ -67,16 +77,17 @@ async def get_liveness() -> Liveness:
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready"}})
 async def get_readiness(resources: ResourcesDep, response: Response) -> Readiness:
-    """200 when database and broker answer and the default model, if there is one, is loaded."""
+    """200 when database and broker answer and the default model, if there is one, is loaded; and what is missing."""
     database = await run_in_threadpool(_database, resources.sessions)
     checks = Checks(
         database=database,
         broker=await run_in_threadpool(_broker, resources.wakeups),
-        model=await _model(resources.classifiers) if database == OK else "unknown without the database",
+        worker=await run_in_threadpool(_worker, resources) if database == OK else UNKNOWN,
+        model=await _model(resources.classifiers) if database == OK else UNKNOWN,
     )
     ready = checks.database == OK and checks.broker == OK and checks.model in (OK, NO_MODEL)
     response.status_code = 200 if ready else 503
-    return Readiness(ready=ready, checks=checks)
+    return Readiness(ready=ready, missing=[name for name, found in checks if found != OK], checks=checks)
 
 
 def _database(sessions: Sessions) -> str:
@@ -95,6 +106,12 @@ def _broker(wakeups: Wakeups) -> str:
     except BrokerAway:
         return "does not answer; what waits starts within half a minute of its return"
     return OK
+
+
+def _worker(resources: Resources) -> str:
+    with resources.sessions.reading() as session:
+        alive = workers.any_alive(session, within_seconds=resources.settings.lease_seconds)
+    return OK if alive else NO_WORKER
 
 
 async def _model(classifiers: Classifiers) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 import structlog
+from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict
 from noisegate.store import datasets
@@ -12,6 +12,7 @@ from noisegate.store.datasets import Registered
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import DatasetState
 from noisegate.store.wakeups import Wakeups
+from service.transactions import twice
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ class Wanted:
     upload_digest: str | None = None
 
 
-def register(sessions: Sessions, wanted: Wanted, bring_in: Callable[[], None] = lambda: None) -> Registered:
+def register(session: Session, wanted: Wanted, bring_in: Callable[[], None] = lambda: None) -> Registered:
     """Enter the dataset, or find the one that is there.
 
     Args:
@@ -38,26 +39,18 @@ def register(sessions: Sessions, wanted: Wanted, bring_in: Callable[[], None] = 
     Raises:
         Conflict: another dataset has this name.
         StorageFull: no room for the archive.
+        IntegrityError: another transaction entered it meanwhile; look again in a new one.
     """
-    try:
-        return _register(sessions, wanted, bring_in)
-    except sa.exc.IntegrityError:
-        # PostgreSQL let another transaction in after this one had looked. Its row is there to be found now.
-        return _register(sessions, wanted, bring_in)
-
-
-def _register(sessions: Sessions, wanted: Wanted, bring_in: Callable[[], None]) -> Registered:
-    with sessions.begin() as session:
-        registered = datasets.register(session, **vars(wanted))
-        if registered.created:
-            bring_in()
+    registered = datasets.register(session, **vars(wanted))
+    if registered.created:
+        bring_in()
     return registered
 
 
 def register_digits(sessions: Sessions, wakeups: Wakeups) -> None:
     """The bundled digits, so that a fresh installation has something to train on."""
     try:
-        digits = register(sessions, Wanted(DIGITS, DIGITS, DEFAULT_IMAGE_SIZE)).dataset
+        digits = twice(sessions, lambda session: register(session, Wanted(DIGITS, DIGITS, DEFAULT_IMAGE_SIZE))).dataset
     except Conflict as error:
         log.info("digits_not_registered", reason=error.detail)
         return

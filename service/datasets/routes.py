@@ -1,16 +1,21 @@
 """Datasets: uploaded or fetched, looked at, deleted."""
 
+import hashlib
 import io
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
 from PIL import Image
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from noisegate.errors import InvalidInput, NotFound, NotReady
-from noisegate.store import datasets
-from noisegate.store.datasets import Registered
+from noisegate.store import datasets, files
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.packed import open_packed
 from noisegate.store.pages import Page
 from noisegate.store.states import DatasetState
@@ -21,7 +26,8 @@ from service.datasets.schemas import DatasetRead, Name, SourceDocument
 from service.datasets.uploads import Received, Upload
 from service.deps import ArtefactsDep, PagingDep, Resources, ResourcesDep, SessionsDep
 from service.errors import problems
-from service.schemas import POLL_SECONDS, Collection
+from service.idempotency import REPLAYED, IdempotencyKeyHeader, Once, keyed
+from service.schemas import LOCATED, POLL_SECONDS, POLLED, Collection
 
 # Which kind of archive it is, its first bytes tell; these only say that the body is one.
 ARCHIVES = (
@@ -46,14 +52,18 @@ _REQUEST_BODY: dict[str, Any] = {
     },
 }
 
+_CREATED = LOCATED | POLLED | REPLAYED
+
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
 
 @router.post(
     "",
     status_code=202,
+    response_model=DatasetRead,
     responses={
-        200: {"model": DatasetRead, "description": "This archive was sent before"},
+        200: {"model": DatasetRead, "description": "This archive was sent before", "headers": _CREATED},
+        202: {"description": "It waits for a worker", "headers": _CREATED},
         **problems(400, 409, 413, 415, 422, 507),
     },
     openapi_extra={"requestBody": _REQUEST_BODY},
@@ -62,22 +72,32 @@ async def create_dataset(
     request: Request,
     resources: ResourcesDep,
     background: BackgroundTasks,
-    response: Response,
     name: Annotated[Name | None, Query(description="Default: made from the archive's digest, or the source.")] = None,
     image_size: Annotated[int, Query(description="Side of the square that images become.")] = DEFAULT_IMAGE_SIZE,
-) -> DatasetRead:
+    idempotency_key: IdempotencyKeyHeader = None,
+) -> Response:
     """Upload an archive (zip, tar, tar.gz, tar.xz) of `train/<class>/*` and `test/<class>/*`, or `<class>/*`.
 
     Or name a `source` in a JSON body. Ingestion goes on in a worker; GET the `Location` until it is `ready`.
     """
-    found = await _registered(request, resources, name, image_size)
-    dataset = found.dataset
-    if dataset.state is DatasetState.INGESTING:
-        background.add_task(resources.wakeups.ingest, dataset.id)
-    if not found.created:
-        response.status_code = 200
-    response.headers["Location"] = f"/datasets/{dataset.id}"
-    return _polled(DatasetRead.model_validate(dataset), response)
+
+    def announce(dataset_id: str) -> None:
+        background.add_task(resources.wakeups.ingest, dataset_id)
+
+    content_type = content_type_of(request)
+    largest = resources.settings.caps.image_size
+    if content_type == JSON:
+        body = await request.body()
+        document = parse_json(body, SourceDocument)
+        size = _checked_size(image_size if document.image_size is None else document.image_size, largest)
+        wanted = Wanted(document.name or name or document.source, document.source, size)
+        once = _once(request, resources, idempotency_key, hashlib.sha256(body).hexdigest())
+        return await run_in_threadpool(_entered, once, announce, wanted)
+    size = _checked_size(image_size, largest)
+    async with _receiving(request, resources, content_type) as archive:
+        wanted = Wanted(name or f"upload-{archive.digest[:12]}-{size}", "upload", size, archive.digest)
+        once = _once(request, resources, idempotency_key, archive.digest)
+        return await run_in_threadpool(_uploaded, once, announce, wanted, archive, resources.artefacts)
 
 
 @router.get("", responses=problems(422))
@@ -88,29 +108,23 @@ def list_datasets(sessions: SessionsDep, paging: PagingDep) -> Collection[Datase
         return Collection(items=[DatasetRead.model_validate(row) for row in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/{reference}", responses=problems(404, 422))
+@router.get("/{reference}", responses={200: {"headers": POLLED}, **problems(404, 422)})
 def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> DatasetRead:
     """One dataset, by id or name; `Retry-After` says when to look again while it is ingested."""
     with sessions.reading() as session:
         return _polled(DatasetRead.model_validate(datasets.get(session, reference)), response)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=problems(404, 409, 422))
-def delete_dataset(dataset_id: str, sessions: SessionsDep, artefacts: ArtefactsDep) -> None:
+@router.delete("/{reference}", status_code=204, responses=problems(404, 409, 422))
+def delete_dataset(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep) -> None:
     """Delete a dataset that no experiment uses, and its files."""
     with sessions.begin() as session:
-        deleted = datasets.delete(session, dataset_id)
-    if deleted.content_hash is None:
-        return
-    # An ingestion of the same content may be about to name these files: whoever holds the lock decides.
-    with sessions.begin() as session:
-        datasets.lock_digest(session, deleted.content_hash)
-        for digest in datasets.unreferenced(session, deleted.digests):
-            artefacts.delete(digest)
+        digests = datasets.delete(session, reference)
+    files.discard(sessions, artefacts, digests)
 
 
 @router.get(
-    "/{reference}/images/{split}/{index:int}.png",
+    "/{reference}/images/{split}/{index}.png",
     response_class=Response,
     responses={
         200: {
@@ -122,7 +136,11 @@ def delete_dataset(dataset_id: str, sessions: SessionsDep, artefacts: ArtefactsD
     },
 )
 def get_image(
-    reference: str, split: Literal["train", "test"], index: int, sessions: SessionsDep, artefacts: ArtefactsDep
+    reference: str,
+    split: Literal["train", "test"],
+    index: Annotated[int, Path(ge=0)],
+    sessions: SessionsDep,
+    artefacts: ArtefactsDep,
 ) -> Response:
     """One image as it was packed, with its class in `X-Label`."""
     with sessions.reading() as session:
@@ -130,7 +148,7 @@ def get_image(
     if dataset.state is DatasetState.INGESTING:
         raise NotReady(f"dataset {dataset.name!r} is still being ingested", retry_after_seconds=int(POLL_SECONDS))
     count = dataset.train_count if split == "train" else dataset.test_count
-    if not 0 <= index < (count or 0):
+    if index >= (count or 0):
         raise NotFound(f"the {split} split of dataset {dataset.name!r} has {count or 0} images", field="index")
     packed = open_packed(artefacts, dataset)
     place = index if split == "train" else packed.train_count + index
@@ -140,25 +158,45 @@ def get_image(
     return Response(png.getvalue(), headers={"X-Label": label}, media_type="image/png")
 
 
-async def _registered(request: Request, resources: Resources, name: str | None, image_size: int) -> Registered:
-    content_type = content_type_of(request)
-    largest = resources.settings.caps.image_size
-    if content_type == JSON:
-        document = parse_json(await request.body(), SourceDocument)
-        size = _checked_size(image_size if document.image_size is None else document.image_size, largest)
-        wanted = Wanted(document.name or name or document.source, document.source, size)
-        return await run_in_threadpool(register, resources.sessions, wanted)
-    size = _checked_size(image_size, largest)
+def _once(request: Request, resources: Resources, key: str | None, body_digest: str) -> Once:
+    return Once(resources.sessions, resources.settings, keyed(request, key, body_digest))
+
+
+def _receiving(request: Request, resources: Resources, content_type: str) -> AbstractAsyncContextManager[Received]:
     upload = Upload(resources.artefacts, resources.settings.min_free_bytes)
     if content_type == MULTIPART:
-        receiving = upload.form(request)
-    elif content_type in ARCHIVES:
-        receiving = upload.raw(request)
-    else:
-        raise unsupported(content_type, [*ARCHIVES, MULTIPART, JSON])
-    async with receiving as archive:
-        wanted = Wanted(name or f"upload-{archive.digest[:12]}-{size}", "upload", size, archive.digest)
-        return await run_in_threadpool(_register_upload, resources, wanted, archive)
+        return upload.form(request)
+    if content_type in ARCHIVES:
+        return upload.raw(request)
+    raise unsupported(content_type, [*ARCHIVES, MULTIPART, JSON])
+
+
+def _entered(
+    once: Once, announce: Callable[[str], None], wanted: Wanted, bring_in: Callable[[], None] = lambda: None
+) -> Response:
+    def enter(session: Session) -> StoredAnswer:
+        found = register(session, wanted, bring_in)
+        dataset = found.dataset
+        waits = dataset.state is DatasetState.INGESTING
+        if waits:
+            announce(dataset.id)
+        headers = {"Location": f"/datasets/{dataset.id}"} | ({"Retry-After": POLL_SECONDS} if waits else {})
+        return StoredAnswer(
+            202 if found.created else 200, headers, DatasetRead.model_validate(dataset).model_dump_json()
+        )
+
+    return once.answer(enter)
+
+
+def _uploaded(
+    once: Once, announce: Callable[[str], None], wanted: Wanted, archive: Received, artefacts: Artefacts
+) -> Response:
+    """Enter the dataset and, if it is new, keep its archive; after a failure the archive goes, unless others wait for it."""
+    try:
+        return _entered(once, announce, wanted, lambda: artefacts.place(archive.file, archive.digest))
+    except Exception:
+        files.discard(once.sessions, artefacts, [archive.digest])
+        raise
 
 
 def _checked_size(image_size: int, largest: int) -> int:
@@ -166,20 +204,6 @@ def _checked_size(image_size: int, largest: int) -> int:
         remedy = f"Give a size from {MIN_IMAGE_SIZE} to {largest}."
         raise InvalidInput(f"is {image_size}, which this server does not pack", field="image_size", remedy=remedy)
     return image_size
-
-
-def _register_upload(resources: Resources, wanted: Wanted, archive: Received) -> Registered:
-    """Enter the dataset and, if it is new, keep its archive; after a failure the archive goes, unless others wait for it."""
-    try:
-        return register(
-            resources.sessions, wanted, bring_in=lambda: resources.artefacts.place(archive.file, archive.digest)
-        )
-    except Exception:
-        with resources.sessions.begin() as session:
-            datasets.lock_digest(session, archive.digest)
-            if not datasets.upload_in_use(session, archive.digest):
-                resources.artefacts.delete(archive.digest)
-        raise
 
 
 def _polled(answer: DatasetRead, response: Response) -> DatasetRead:

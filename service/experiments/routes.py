@@ -1,26 +1,43 @@
-"""Experiments: planned, posted, watched, cancelled."""
+"""Experiments: planned, posted, listed, cancelled, deleted."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-import sqlalchemy as sa
-from fastapi import APIRouter, BackgroundTasks, Depends, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from sqlalchemy.orm import Session
 
-from noisegate.store import executions, experiments, planning
+from noisegate.store import deletion, executions, experiments, files, planning, quotas
+from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.pages import Page
 from noisegate.store.states import State
-from noisegate.store.tables import Cell, Execution, Experiment
+from noisegate.store.tables import Execution, Experiment
 from service.bodies import JSON, require_json
-from service.deps import PagingDep, SessionsDep, SettingsDep, WakeupsDep
+from service.deps import ArtefactsDep, OnceDep, PagingDep, Resources, ResourcesDep, SessionsDep
 from service.errors import problems
-from service.experiments.schemas import ExecutionRead, ExperimentRead, PlanRead, PostedBody
-from service.schemas import POLL_SECONDS, Collection
+from service.experiments.reading import read
+from service.experiments.schemas import ExecutionRead, ExperimentRead, PlanRead, Posted, PostedBody
+from service.idempotency import REPLAYED
+from service.schemas import LOCATED, POLL_SECONDS, POLLED, Collection, DeletedRead
 
 # More than a worker has processes. Whoever ends an execution wakes another as long as something waits.
 WAKEUPS = 64
+MAX_TIME_LIMIT_SECONDS = 30 * 24 * 3600
+
+_CREATED: dict[int | str, dict[str, Any]] = {
+    200: {"model": PlanRead, "description": "The plan (dry_run)"},
+    202: {"description": "It waits for workers", "headers": LOCATED | POLLED | REPLAYED},
+}
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
+
+TimeLimit = Annotated[
+    float | None,
+    Query(
+        ge=1,
+        le=MAX_TIME_LIMIT_SECONDS,
+        allow_inf_nan=False,
+        description="Seconds from now after which it is cancelled if it has not ended.",
+    ),
+]
 
 
 @router.post(
@@ -28,31 +45,30 @@ router = APIRouter(prefix="/experiments", tags=["experiments"])
     status_code=202,
     response_model=ExperimentRead,
     dependencies=[Depends(require_json)],
-    responses={200: {"model": PlanRead, "description": "The plan (dry_run)"}, **problems(400, 409, 413, 415, 422)},
+    responses=_CREATED | problems(400, 409, 413, 415, 422, 429, 507),
 )
 def create_experiment(
     posted: PostedBody,
-    sessions: SessionsDep,
-    settings: SettingsDep,
-    wakeups: WakeupsDep,
+    resources: ResourcesDep,
+    once: OnceDep,
     background: BackgroundTasks,
-    response: Response,
+    time_limit: TimeLimit = None,
     dry_run: bool = False,
-) -> ExperimentRead | Response:
+) -> Response:
     """Run what the spec, or the preset, asks for in every cell of its sweep. With `dry_run`, only say what that comes to."""
     if dry_run:
-        with sessions.reading() as session:
-            plan = PlanRead.of(posted, planning.plan(session, posted.spec, settings.caps))
+        with resources.sessions.reading() as session:
+            plan = PlanRead.of(posted, planning.plan(session, posted.spec, resources.settings.caps))
         return Response(plan.model_dump_json(), media_type=JSON)
-    with sessions.begin() as session:
-        planned = planning.plan(session, posted.spec, settings.caps)
-        experiment = planning.create(session, planned, preset=posted.preset, scale=posted.scale)
-        (answer,) = _read(session, [experiment])
-    # After the answer: a broker that is away must not keep anyone waiting for what is safe in the database already.
-    background.add_task(wakeups.train, answer.id, count=min(answer.executions, WAKEUPS))
-    response.headers["Location"] = f"/experiments/{answer.id}"
-    response.headers["Retry-After"] = POLL_SECONDS
-    return answer
+
+    def create(session: Session) -> StoredAnswer:
+        (answer,) = read(session, [_created(session, posted, resources, time_limit)])
+        # After the answer: a broker that is away must not keep anyone waiting for what is safe in the database already.
+        background.add_task(resources.wakeups.train, answer.id, count=min(answer.executions, WAKEUPS))
+        headers = {"Location": f"/experiments/{answer.id}", "Retry-After": POLL_SECONDS}
+        return StoredAnswer(202, headers, answer.model_dump_json())
+
+    return once.answer(create)
 
 
 @router.get("", responses=problems(422))
@@ -62,23 +78,40 @@ def list_experiments(
     """Experiments, newest first."""
     with sessions.reading() as session:
         page: Page[Experiment] = experiments.page(session, state=state, cursor=paging.cursor, limit=paging.limit)
-        return Collection(items=_read(session, page.items), next_cursor=page.next_cursor)
+        return Collection(items=read(session, page.items), next_cursor=page.next_cursor)
 
 
-@router.get("/{experiment_id}", responses=problems(404, 422))
+@router.get("/{experiment_id}", responses={200: {"headers": POLLED}, **problems(404, 422)})
 def get_experiment(experiment_id: str, sessions: SessionsDep, response: Response) -> ExperimentRead:
     """One experiment; `Retry-After` says when to look again while it is under way."""
     with sessions.reading() as session:
-        (answer,) = _read(session, [experiments.get(session, experiment_id)])
+        (answer,) = read(session, [experiments.get(session, experiment_id)])
     return _polled(answer, response)
 
 
-@router.post("/{experiment_id}/cancel", status_code=202, responses=problems(404, 409, 422))
+@router.post(
+    "/{experiment_id}/cancel",
+    status_code=202,
+    responses={202: {"description": "It ends, or has", "headers": POLLED}, **problems(404, 409, 422)},
+)
 def cancel_experiment(experiment_id: str, sessions: SessionsDep, response: Response) -> ExperimentRead:
     """Ask an experiment to end. What waits is cancelled now, what runs stops within seconds. Asking twice changes nothing."""
     with sessions.begin() as session:
-        (answer,) = _read(session, [experiments.cancel(session, experiment_id)])
+        (answer,) = read(session, [experiments.cancel(session, experiment_id)])
     return _polled(answer, response)
+
+
+@router.delete("/{experiment_id}", responses=problems(404, 409, 422))
+def delete_experiment(
+    experiment_id: str, sessions: SessionsDep, artefacts: ArtefactsDep, dry_run: bool = False
+) -> DeletedRead:
+    """Delete an experiment that has ended, with its executions, results and models. With `dry_run`, only say what would go."""
+    act = deletion.plan_experiment if dry_run else deletion.delete_experiment
+    with sessions.begin() as session:
+        deleted = act(session, experiment_id)
+    named = sorted(set(deleted.digests))
+    gone = named if dry_run else files.discard(sessions, artefacts, named)
+    return DeletedRead.of(deleted, files=len(gone), experiment=experiment_id)
 
 
 @router.get("/{experiment_id}/executions", responses=problems(404, 422))
@@ -94,16 +127,12 @@ def list_executions(
         return Collection(items=[ExecutionRead.of(row) for row in page.items], next_cursor=page.next_cursor)
 
 
-def _read(session: Session, rows: Sequence[Experiment]) -> list[ExperimentRead]:
-    progress = experiments.progress(session, [row.id for row in rows])
-    return [ExperimentRead.of(row, progress[row.id], _first_error(session, row)) for row in rows]
-
-
-def _first_error(session: Session, experiment: Experiment) -> dict[str, Any] | None:
-    if experiment.state is not State.FAILED:
-        return None
-    query = sa.select(Execution.error).join(Execution.cell).order_by(Cell.position, Execution.position).limit(1)
-    return session.scalar(query.where(Execution.experiment_id == experiment.id, Execution.state == State.FAILED))
+def _created(session: Session, posted: Posted, resources: Resources, time_limit: float | None) -> Experiment:
+    settings = resources.settings
+    planned = planning.plan(session, posted.spec, settings.caps)
+    quotas.check_queue(session, planned.executions, most=settings.max_queued_executions)
+    quotas.check_room(resources.artefacts, min_free_bytes=settings.min_free_bytes)
+    return planning.create(session, planned, preset=posted.preset, scale=posted.scale, time_limit=time_limit)
 
 
 def _polled(answer: ExperimentRead, response: Response) -> ExperimentRead:

@@ -101,11 +101,14 @@ class CellRead(BaseModel):
     point: dict[str, JsonValue]
     label: str = Field(description="The swept values in words.")
     is_base: bool = Field(description="It only trains the execution whose answers decide over the others' subgroups.")
+    finished_at: datetime | None = Field(description="When its last execution ended.")
 
     @classmethod
     def of(cls, cell: Cell) -> "CellRead":
         words = "base" if cell.is_base else label(cell.point)
-        return cls(cell=cell.position, point=cell.point, label=words, is_base=cell.is_base)
+        return cls(
+            cell=cell.position, point=cell.point, label=words, is_base=cell.is_base, finished_at=cell.finished_at
+        )
 
 
 class Counts(BaseModel):
@@ -138,7 +141,10 @@ class ExperimentRead(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     estimated_finish: datetime | None = Field(description="At the pace so far; null until an epoch is done.")
-    error: Problem | None = Field(description="Why the first execution failed that did.")
+    deadline: datetime | None = Field(description="When it is cancelled if it has not ended: by its `time_limit`.")
+    error: Problem | None = Field(
+        description="Why it was cancelled, if not by a person; else why the first execution failed that did."
+    )
 
     @classmethod
     def of(cls, experiment: Experiment, progress: Progress, error: dict[str, Any] | None) -> "ExperimentRead":
@@ -159,17 +165,22 @@ class ExperimentRead(BaseModel):
             created_at=experiment.created_at,
             started_at=experiment.started_at,
             finished_at=experiment.finished_at,
-            estimated_finish=estimated_finish(experiment, progress.share_done, datetime.now(UTC)),
+            estimated_finish=estimated_finish(experiment, progress.share_done),
+            deadline=None if experiment.deadline is None else datetime.fromtimestamp(experiment.deadline, UTC),
             error=Problem.model_validate(error) if error else None,
         )
 
 
-def estimated_finish(experiment: Experiment, share_done: float, now: datetime) -> datetime | None:
-    """When a running experiment ends if it goes on at the pace so far."""
-    if experiment.state is not State.RUNNING or experiment.started_at is None or not 0 < share_done < 1:
+def estimated_finish(experiment: Experiment, share_done: float) -> datetime | None:
+    """When a running experiment ends if it goes on at the pace that it had when it was last heard of.
+
+    Not at the pace by now: an answer that moves with the clock could never be a 304.
+    """
+    started, heard = experiment.started_at, experiment.updated_at
+    if experiment.state is not State.RUNNING or started is None or heard is None or not 0 < share_done < 1:
         return None
     try:
-        return now + (now - experiment.started_at) * ((1 - share_done) / share_done)
+        return heard + (heard - started) * ((1 - share_done) / share_done)
     except OverflowError:
         return None  # after the year 9999
 
@@ -241,6 +252,7 @@ class ExecutionRead(BaseModel):
     attempt: int = Field(description="How often a worker has started it.")
     epochs: int
     epochs_done: int
+    checkpoint_epochs: int = Field(description="Epochs that another worker need not repeat.")
     images_per_second: float | None
     metrics: Metrics | None = Field(description="Table 1; null for kinds without a test set.")
     details: Details | None = Field(description="What its kind yields besides.")
@@ -268,6 +280,7 @@ class ExecutionRead(BaseModel):
             attempt=execution.attempt,
             epochs=execution.epochs,
             epochs_done=execution.epochs_done,
+            checkpoint_epochs=execution.checkpoint_epochs,
             images_per_second=execution.images_per_second,
             metrics=Metrics.model_validate(execution.metrics) if execution.metrics else None,
             details=Details.model_validate(execution.details) if execution.details else None,

@@ -6,14 +6,14 @@ from fastapi import APIRouter, Depends, Path
 from starlette.responses import FileResponse
 
 from noisegate.errors import InvalidInput, NotFound
-from noisegate.store import models
+from noisegate.store import deletion, files, models
 from noisegate.store.pages import Page
 from noisegate.store.tables import Model
 from service.bodies import JSON, require_json
 from service.deps import ArtefactsDep, PagingDep, SessionsDep
 from service.errors import problems
 from service.models.schemas import AliasList, AliasRead, AliasTarget, FileName, ModelRead
-from service.schemas import Collection
+from service.schemas import Collection, DeletedRead
 
 _BINARY = "application/octet-stream"
 _FILE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -40,6 +40,14 @@ def get_model(reference: str, sessions: SessionsDep) -> ModelRead:
     with sessions.reading() as session:
         model = models.get(session, reference)
         return ModelRead.of(model, models.aliases(session, [model.id]))
+
+
+@router.delete("/models/{reference}", responses=problems(404, 409, 422))
+def delete_model(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep) -> DeletedRead:
+    """Delete a model that no alias points at; the results of the execution that trained it stay."""
+    with sessions.begin() as session:
+        deleted = deletion.delete_model(session, reference)
+    return DeletedRead.of(deleted, files=len(files.discard(sessions, artefacts, sorted(set(deleted.digests)))))
 
 
 @router.get(
@@ -78,3 +86,10 @@ def put_alias(name: AliasName, target: AliasTarget, sessions: SessionsDep) -> Al
         raise InvalidInput("looks like a model's id", field="name", remedy=remedy)
     with sessions.begin() as session:
         return AliasRead.of(models.point_alias(session, name, target.model))
+
+
+@router.delete("/aliases/{name}", status_code=204, responses=problems(404, 422))
+def delete_alias(name: AliasName, sessions: SessionsDep) -> None:
+    """Take a name away from its model. Without `default`, /classify has to be told which model to use."""
+    with sessions.begin() as session:
+        models.delete_alias(session, name)

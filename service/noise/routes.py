@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from noisegate.errors import Conflict, NotReady
 from noisegate.inference.decoding import resize_pixels
@@ -13,7 +13,6 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.packed import open_packed
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import DatasetState
-from service.conditional import tagged
 from service.deps import ArtefactsDep, SessionsDep
 from service.errors import problems
 from service.noise.schemas import PreviewQuery
@@ -30,11 +29,9 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The sheet: a labelled row for each spec, for each group of a mixture, for each structured kind",
         "content": {"image/png": {"schema": _BINARY}},
         "headers": {
-            "ETag": {"description": "Changes with the picture.", **_TEXT},
             "Cache-Control": {"description": "How long it may be kept.", **_TEXT},
         },
     },
-    304: {"description": "The picture is the one whose ETag was sent"},
     **problems(404, 409, 422),
 }
 
@@ -46,7 +43,6 @@ def get_preview(
     query: Annotated[PreviewQuery, Query()],
     sessions: SessionsDep,
     artefacts: ArtefactsDep,
-    if_none_match: Annotated[str | None, Header(description="An ETag seen before.")] = None,
 ) -> Response:
     """A sheet of noise images; the same query gives the same picture.
 
@@ -57,7 +53,7 @@ def get_preview(
     picture = draw_sheet(sheet, query.seed, training_images)
     # A dataset's name may come to mean another dataset; everything else follows from the query alone.
     keep = "public, max-age=3600" if training_images is None else "no-cache"
-    return tagged(picture, "image/png", cache_control=keep, if_none_match=if_none_match)
+    return Response(picture, headers={"Cache-Control": keep}, media_type="image/png")
 
 
 def _training_images(query: PreviewQuery, sessions: Sessions, artefacts: Artefacts) -> npt.NDArray[np.uint8]:

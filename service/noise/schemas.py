@@ -6,13 +6,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from noisegate.errors import InvalidInput, InvalidSpec
 from noisegate.noise_spec import (
+    Closed,
     GaussianNoise,
     GrayNoise,
     MixtureNoise,
     NoiseSpec,
     OneOrSeveralNoises,
     SolidNoise,
-    Strict,
     StructuredNoise,
     UniformNoise,
 )
@@ -33,7 +33,7 @@ _FLAT = ("family", "mean", "std", "low", "high", "filter_kind", "filter_size")
 _ADAPTER: TypeAdapter[OneOrSeveralNoises] = TypeAdapter(OneOrSeveralNoises)
 
 
-class PreviewQuery(Strict):
+class PreviewQuery(Closed):
     """Either `noise`, or `family` with the fields of that family; without both, every family with its defaults."""
 
     noise: str | None = Field(None, description="A noise spec or a list of them, as JSON, as an experiment has it.")

@@ -1,16 +1,15 @@
 """GET /results/{id}/figures: the figures the paper would draw, from the results as far as they have got."""
 
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from noisegate.details import Details as ExecutionDetails
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution
-from service.conditional import tagged
 from service.deps import SessionsDep
 from service.errors import problems
 from service.results.figures.catalogue import NEEDS_DETAILS, draw, figures_of
@@ -23,7 +22,6 @@ from service.results.schemas import Results
 MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "png": "image/png"}
 _CONTENT: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}},
-    304: {"description": "Not changed since the ETag sent as If-None-Match"},
 }
 
 router = APIRouter(prefix="/results", tags=["results"])
@@ -60,15 +58,12 @@ def get_figure(
     name: str,
     format: Format,
     sessions: SessionsDep,
-    if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Measured values with error bars, the published ones beside them, as far as the experiment has got."""
     with sessions.reading() as session:
         results = read_results(session, experiment_id)
         details = _details(session, experiment_id) if results.kind in NEEDS_DETAILS else {}
-    body = _file(name, format, results, details)
-    # no-cache: keep it, but ask each time whether it has changed.
-    return tagged(body, MEDIA_TYPES[format], cache_control="no-cache", if_none_match=if_none_match)
+    return Response(_file(name, format, results, details), media_type=MEDIA_TYPES[format])
 
 
 def _read(experiment_id: str, name: str, title: str) -> FigureRead:

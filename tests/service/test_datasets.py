@@ -51,7 +51,8 @@ def test_processes_that_start_together_register_the_digits_once(database_url: st
 
 
 def test_a_dataset_that_somebody_called_digits_is_left_alone(settings: Settings, sessions: Sessions) -> None:
-    register(sessions, Wanted("digits", "upload", 32, "0" * 64))
+    with sessions.begin() as session:
+        register(session, Wanted("digits", "upload", 32, "0" * 64))
     with run_client(settings) as client:
         assert [item["source"] for item in client.get("/datasets").json()["items"]] == ["upload"]
 
@@ -119,8 +120,9 @@ def test_a_failed_ingestion_says_why(client: TestClient, sessions: Sessions) -> 
 
 
 def test_pages(client: TestClient, sessions: Sessions) -> None:
-    for number in range(3):
-        register(sessions, Wanted(f"set {number}", "upload", 32, f"{number:064x}"))
+    with sessions.begin() as session:
+        for number in range(3):
+            register(session, Wanted(f"set {number}", "upload", 32, f"{number:064x}"))
     first = client.get("/datasets?limit=3").json()
     second = client.get("/datasets", params={"limit": 3, "cursor": first["next_cursor"]}).json()
     names = [item["name"] for item in first["items"] + second["items"]]
@@ -140,10 +142,13 @@ def test_images_come_back_bit_by_bit(
     assert unquote(answer.headers["x-label"]) == ["Katze", "猫 100%"][place % 2]
 
 
-@pytest.mark.parametrize("path", ["train/100", "test/20", "train/x", "train/-1"])
-def test_images_outside(shared_client: TestClient, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("train/100", 404), ("test/20", 404), ("train/x", 422), ("train/-1", 422), ("train/" + "9" * 5000, 422)],
+)
+def test_images_outside(shared_client: TestClient, path: str, status: int) -> None:
     assert (TRAIN_COUNT, TEST_COUNT) == (100, 20)
-    assert shared_client.get(f"/datasets/pets/images/{path}.png").status_code == 404
+    assert shared_client.get(f"/datasets/pets/images/{path}.png").status_code == status
     assert shared_client.get("/datasets/pets/images/holdout/0.png").status_code == 422
     assert shared_client.get("/datasets/digits/images/train/0.png").status_code == 409
 
@@ -173,8 +178,9 @@ def test_a_dataset_in_use_stays(client: TestClient, sessions: Sessions, artefact
 
 def test_registering_twice_answers_the_first(sessions: Sessions) -> None:
     wanted = Wanted("pets", "upload", 32, "1" * 64)
-    first, second = register(sessions, wanted), register(sessions, wanted)
-    assert (first.created, second.created) == (True, False)
-    assert first.dataset.id == second.dataset.id
-    with pytest.raises(Conflict):
-        register(sessions, Wanted("pets", "upload", 32, "2" * 64))
+    with sessions.begin() as session:
+        first, second = register(session, wanted), register(session, wanted)
+        assert (first.created, second.created) == (True, False)
+        assert first.dataset.id == second.dataset.id
+        with pytest.raises(Conflict):
+            register(session, Wanted("pets", "upload", 32, "2" * 64))

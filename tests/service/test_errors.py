@@ -22,6 +22,7 @@ from service.errors import STATUSES, ModelUnusable, problem_of
         (errors.NotFound("x"), 404, "not-found"),
         (errors.Conflict("x"), 409, "conflict"),
         (errors.NotReady("x", retry_after_seconds=3), 409, "not-ready"),
+        (errors.QuotaExceeded("x", retry_after_seconds=3), 429, "quota-exceeded"),
         (errors.StorageFull("x"), 507, "storage-full"),
         (errors.SourceUnavailable("x"), 503, "source-unavailable"),
         (ModelUnusable("x"), 500, "model-unusable"),
@@ -56,8 +57,23 @@ def test_the_frameworks_errors_have_the_same_shape(
     answer = shared_client.request(method, path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert set(answer.json()) == {"type", "title", "status", "detail", "code", "remedy", "errors"}
+    assert set(answer.json()) == {"type", "title", "status", "detail", "code", "remedy", "worker", "errors"}
     assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/experiments", "GET, POST"),
+        ("/experiments/exp_1", "DELETE, GET"),
+        ("/experiments/exp_1/cancel", "POST"),
+        ("/aliases/default", "DELETE, PUT"),
+        ("/datasets/pets/images/train/0.png", "GET"),
+    ],
+)
+def test_a_wrong_method_is_told_all_that_are_right(shared_client: TestClient, path: str, methods: str) -> None:
+    answer = shared_client.patch(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 def test_an_unforeseen_error_gives_nothing_away(client: TestClient) -> None:
@@ -108,5 +124,6 @@ def test_every_route_documents_its_problems() -> None:
             for status, answer in operation["responses"].items():
                 if int(status) >= 400 and (path, status) != ("/readyz", "503"):
                     assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
-            if operation.get("parameters"):
+            # If-None-Match may be anything: what it does not understand is no tag of ours.
+            if {found["name"] for found in operation.get("parameters", [])} - {"If-None-Match"}:
                 assert str(HTTPStatus.UNPROCESSABLE_ENTITY.value) in operation["responses"], (method, path)

@@ -217,10 +217,42 @@ def test_progress_executions_and_failure(client: TestClient, sessions: Sessions)
     assert [item["id"] for item in failed] == [found["failed"]["id"]]
 
 
+def test_cells_and_checkpoints(client: TestClient, sessions: Sessions) -> None:
+    id = client.post("/experiments", json=SPEC | {"executions": 1, "sweep": {"noise.quantity": [0, 1]}}).json()["id"]
+    with sessions.begin() as session:
+        executions.record_success(session, claim_one(session)[1], outcome())
+        executions.note_checkpoint(session, claim_one(session)[1], "0" * 64, 1)
+    first, second = client.get(f"/experiments/{id}").json()["cells"]
+    assert first["finished_at"].endswith("Z")
+    assert second["finished_at"] is None
+    assert client.get("/experiments").json()["items"][0]["cells"] == [first, second]
+    found = client.get(f"/experiments/{id}/executions").json()["items"]
+    assert {(item["cell"], item["checkpoint_epochs"]) for item in found} == {(0, 0), (1, 1)}
+
+
+def test_a_cursor_does_not_serve_for_other_filters(client: TestClient) -> None:
+    ids = [client.post("/experiments", json=SPEC).json()["id"] for _ in range(2)]
+    cursor = client.get("/experiments?limit=1").json()["next_cursor"]
+    of_one = client.get(f"/experiments/{ids[0]}/executions?limit=1").json()["next_cursor"]
+    for path in (
+        f"/experiments?state=queued&cursor={cursor}",
+        f"/models?cursor={cursor}",
+        f"/experiments/{ids[0]}/executions?cursor={cursor}",
+        f"/experiments/{ids[1]}/executions?cursor={of_one}",
+        f"/experiments/{ids[0]}/executions?state=queued&cursor={of_one}",
+    ):
+        answer = client.get(path)
+        assert (answer.status_code, set(errors_of(answer))) == (422, {"cursor"}), path
+        assert "other filters" in answer.json()["detail"]
+    assert client.get("/experiments", params={"cursor": cursor, "limit": 50, "unknown": 1}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
         ("GET", "/experiments/exp_nothing"),
+        ("DELETE", "/experiments/exp_nothing"),
+        ("DELETE", "/experiments/exp_nothing?dry_run=true"),
         ("POST", "/experiments/exp_nothing/cancel"),
         ("GET", "/experiments/exp_nothing/executions"),
         ("GET", "/results/exp_nothing"),

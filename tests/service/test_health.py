@@ -1,18 +1,21 @@
 from pathlib import Path
 
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
-from noisegate.store import models
+from noisegate.store import models, workers
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.clock import seconds_now
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
+from noisegate.store.tables import Worker
 from tests.service.conftest import run_client
 from tests.service.factories import ready_dataset, served_model
 
 
 def test_index_and_liveness(client: TestClient) -> None:
     links = client.get("/").json()
-    for name in ("docs", "openapi", "datasets", "experiments", "models", "aliases", "ready"):
+    for name in ("docs", "openapi", "datasets", "experiments", "models", "aliases", "presets", "workers", "ready"):
         assert client.get(links[name]).status_code == 200, name
     assert client.get("/livez").json() == {"status": "ok"}
 
@@ -20,8 +23,18 @@ def test_index_and_liveness(client: TestClient) -> None:
 def test_a_fresh_installation_is_ready(client: TestClient) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    checks = {"database": "ok", "broker": "ok", "model": "no default model yet"}
-    assert answer.json() == {"ready": True, "checks": checks}
+    checks = {"database": "ok", "broker": "ok", "worker": "none runs", "model": "no default model yet"}
+    assert answer.json() == {"ready": True, "missing": ["worker", "model"], "checks": checks}
+
+
+def test_a_worker_that_beats_is_not_missing(client: TestClient, sessions: Sessions, settings: Settings) -> None:
+    with sessions.begin() as session:
+        workers.beat(session, "w1", host="h", device="cpu", processes=1, version="1")
+    found = client.get("/readyz").json()
+    assert (found["checks"]["worker"], found["missing"]) == ("ok", ["model"])
+    with sessions.begin() as session:
+        session.execute(sa.update(Worker).values(beat_at=seconds_now() - settings.lease_seconds - 1))
+    assert client.get("/readyz").json()["checks"]["worker"] == "none runs"
 
 
 def test_the_default_model_has_to_load(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> None:
@@ -34,6 +47,7 @@ def test_the_default_model_has_to_load(client: TestClient, sessions: Sessions, a
     artefacts.delete(digest)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["ready"]) == (503, False)
+    assert answer.json()["missing"] == ["worker", "model"]
     assert f"model {broken} cannot be loaded" in answer.json()["checks"]["model"]
     artefacts.put_bytes(content)
     assert client.get("/readyz").json()["checks"]["model"] == "ok"
@@ -56,6 +70,7 @@ def test_a_database_that_is_away(client: TestClient, settings: Settings) -> None
     client.app_state["resources"].sessions.engine.dispose()
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "does not answer (OperationalError)")
+    assert ready.json()["missing"] == ["database", "worker", "model"]
     assert client.get("/livez").status_code == 200
     answer = client.get("/datasets")
     assert (answer.status_code, answer.json()["code"]) == (503, "database-away")
