@@ -97,6 +97,33 @@ class Experiment(TypedDict):
     error: Problem | None
 
 
+class Deleted(TypedDict):
+    """What went along with a deletion, or would go."""
+
+    cells: int
+    executions: int
+    models: list[str]
+    files: int
+
+
+class HeldExecution(TypedDict):
+    experiment: str
+    cell: int
+    execution: int
+    epochs: int
+    epochs_done: int
+
+
+class Worker(TypedDict):
+    name: str
+    device: str
+    processes: int
+    heartbeat_age_seconds: float
+    alive: bool
+    executions: list[HeldExecution]
+    images_per_second: float | None
+
+
 class PlannedCell(Cell):
     noise_images: int
     training_images: int

@@ -25,6 +25,7 @@ from noisegate.client.show import (
     plan_table,
     presets_table,
     results_table,
+    workers_table,
 )
 from noisegate.client.specs import document_for
 
@@ -114,6 +115,7 @@ def run_experiment(
     dataset: str | None = None,
     executions: int | None = None,
     seed: int | None = None,
+    time_limit: Annotated[float | None, Parameter(validator=validators.Number(gte=1))] = None,
     watch: bool = False,
     dry_run: bool = False,
     url: Url = DEFAULT_URL,
@@ -127,6 +129,7 @@ def run_experiment(
         dataset: Its id or name, in place of the spec's.
         executions: Of each cell, in place of the spec's.
         seed: In place of the spec's.
+        time_limit: Seconds after which it is cancelled if it has not ended.
         watch: Stay until it has ended, and show its results.
         dry_run: Only say what it would come to.
     """
@@ -137,7 +140,7 @@ def run_experiment(
         if dry_run:
             console.print(plan_table(client.plan_experiment(document)))
             return 0
-        experiment = client.create_experiment(document)
+        experiment = client.create_experiment(document, time_limit=time_limit)
         print(experiment["id"], flush=True)
         return _watch(client, console, experiment["id"]) if watch else 0
 
@@ -165,6 +168,31 @@ def cancel(experiment: str, *, url: Url = DEFAULT_URL) -> None:
     """Ask an experiment to end; what has succeeded stays."""
     with Client(url) as client:
         print(client.cancel(experiment)["state"])
+
+
+@app.command
+def delete(id: str, *, dry_run: bool = False, url: Url = DEFAULT_URL) -> None:
+    """Delete an experiment that has ended, with its results and models, or a single model.
+
+    Args:
+        id: Of an experiment (exp_…) or a model (mod_…).
+        dry_run: Only say what would go.
+    """
+    with Client(url) as client:
+        if id.startswith("mod_"):
+            client.delete_model(id)
+            print(f"{id} is deleted.")
+            return
+        gone = client.delete_experiment(id, dry_run=dry_run)
+    verb = "would go" if dry_run else "went"
+    print(f"{gone['cells']} cells, {gone['executions']} executions, {len(gone['models'])} models {verb} with {id}.")
+
+
+@app.command
+def workers(*, url: Url = DEFAULT_URL) -> None:
+    """List the workers and what each is doing."""
+    with Client(url) as client:
+        console_for().print(workers_table(client.workers()))
 
 
 @app.command

@@ -1,6 +1,7 @@
 """`Client`: the HTTP API as Python calls. Sync, on httpx2; answers are the JSON objects of `answers`."""
 
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from noisegate.client.answers import (
     Alias,
     Dataset,
     Decision,
+    Deleted,
     Execution,
     Experiment,
     Model,
@@ -22,6 +24,7 @@ from noisegate.client.answers import (
     Preset,
     Readiness,
     Results,
+    Worker,
 )
 from noisegate.client.errors import ClientError, ProblemError, ServiceUnreachable, UnexpectedAnswer, UnusableFile
 from noisegate.client.files import archive_type, read_file, read_in_chunks
@@ -141,9 +144,20 @@ class Client:
         answer: list[Preset] = self._json(self._send("GET", "/presets"))["items"]
         return answer
 
-    def create_experiment(self, spec: ExperimentSpec | Mapping[str, Any]) -> Experiment:
-        """Post an experiment; it starts as soon as a worker is free."""
-        answer: Experiment = self._json(self._send("POST", "/experiments", json=_document(spec)))
+    def create_experiment(
+        self, spec: ExperimentSpec | Mapping[str, Any], *, time_limit: float | None = None
+    ) -> Experiment:
+        """Post an experiment; it starts as soon as a worker is free.
+
+        If the answer is lost on its way it is asked for again, under the same key: nothing is created twice.
+
+        Args:
+            time_limit: seconds after which it is cancelled if it has not ended.
+        """
+        params = {} if time_limit is None else {"time_limit": time_limit}
+        headers = {"Idempotency-Key": secrets.token_hex(16)}
+        content = {"params": params, "headers": headers, "json": _document(spec)}
+        answer: Experiment = self._json(self._persistently("POST", "/experiments", content, at_first=False))
         return answer
 
     def plan_experiment(self, spec: ExperimentSpec | Mapping[str, Any]) -> Plan:
@@ -167,6 +181,21 @@ class Client:
     def cancel(self, id: str) -> Experiment:
         """Ask for an end; running executions stop between two batches."""
         answer: Experiment = self._json(self._send("POST", _path("experiments", id, "cancel")))
+        return answer
+
+    def delete_experiment(self, id: str, *, dry_run: bool = False) -> Deleted:
+        """Delete an experiment that has ended, with its models; or only say what that would take along."""
+        answer: Deleted = self._json(self._send("DELETE", _path("experiments", id), params={"dry_run": dry_run}))
+        return answer
+
+    def delete_model(self, id: str) -> Deleted:
+        """Delete a model that no alias points at."""
+        answer: Deleted = self._json(self._send("DELETE", _path("models", id)))
+        return answer
+
+    def workers(self) -> list[Worker]:
+        """The workers, and what each is doing."""
+        answer: list[Worker] = self._json(self._send("GET", "/workers"))["items"]
         return answer
 
     def executions(self, id: str) -> Iterator[Execution]:
@@ -213,23 +242,32 @@ class Client:
         return answer
 
     def _poll(self, path: str, done: Callable[[Answer], bool], on_progress: Callable[[Answer], None] | None) -> Answer:
-        lost_at: float | None = None
         while True:
-            try:
-                response = self._send("GET", path)
-            except (ServiceUnreachable, ProblemError) as error:
-                lost_at = time.monotonic() if lost_at is None else lost_at
-                if not _passes(error) or time.monotonic() - lost_at >= self._patience_seconds:
-                    raise
-                self._sleep(min(1.0, self._patience_seconds))
-                continue
-            lost_at = None
+            response = self._persistently("GET", path, {}, at_first=True)
             answer: Answer = self._json(response)
             if on_progress:
                 on_progress(answer)
             if done(answer):
                 return answer
             self._sleep(_retry_after_seconds(response))
+
+    def _persistently(self, method: str, path: str, content: Mapping[str, Any], *, at_first: bool) -> httpx2.Response:
+        """Send, and again for `patience_seconds` as long as the service does not answer.
+
+        Args:
+            at_first: also if it could not even be reached the first time.
+        """
+        lost_at: float | None = None
+        while True:
+            try:
+                return self._send(method, path, **content)
+            except (ServiceUnreachable, ProblemError) as error:
+                never_there = lost_at is None and isinstance(error.__cause__, httpx2.ConnectError)
+                lost_at = time.monotonic() if lost_at is None else lost_at
+                out_of_patience = time.monotonic() - lost_at >= self._patience_seconds
+                if not _passes(error) or out_of_patience or (never_there and not at_first):
+                    raise
+                self._sleep(min(1.0, self._patience_seconds))
 
     def _pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Any]:
         cursor: str | None = None
@@ -287,4 +325,5 @@ def _reason(error: httpx2.TransportError) -> str:
 
 
 def _passes(error: ServiceUnreachable | ProblemError) -> bool:
-    return isinstance(error, ServiceUnreachable) or error.status in _PASSING
+    # In flight: the request whose answer was lost is still being carried out.
+    return isinstance(error, ServiceUnreachable) or error.status in _PASSING or error.code == "in-flight"

@@ -20,6 +20,7 @@ from noisegate.client.answers import (
     Preset,
     ResultRow,
     Results,
+    Worker,
 )
 
 # Below this the difference stands under the table, as a sentence.
@@ -172,6 +173,22 @@ def experiments_table(experiments: Iterable[Experiment]) -> RenderableType:
             str(experiment["executions"]),
             f"{experiment['progress']:.0%}",
             experiment["created_at"][:16].replace("T", " "),
+        )
+    return table
+
+
+def workers_table(workers: Iterable[Worker]) -> RenderableType:
+    """One row a worker."""
+    table = _table("worker", "device")
+    _number_columns(table, "busy", "images/s", "heartbeat")
+    for worker in workers:
+        age = f"{worker['heartbeat_age_seconds']:.0f} s ago"
+        table.add_row(
+            worker["name"],
+            worker["device"],
+            f"{len(worker['executions'])} of {worker['processes']}",
+            _count(round(worker["images_per_second"])) if worker["images_per_second"] else "",
+            age if worker["alive"] else f"{age}, lost",
         )
     return table
 

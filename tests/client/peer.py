@@ -85,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply.body)
 
-    do_GET = do_POST = do_PUT = handle_any  # noqa: N815
+    do_DELETE = do_GET = do_POST = do_PUT = handle_any  # noqa: N815
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -198,6 +199,30 @@ def test_lists_aliases_and_cancelling(server: Peer, capsys: pytest.CaptureFixtur
     assert cli.run(["alias", "default", "mod_1"]) == 0
     assert cli.run(["cancel", "exp_1"]) == 0
     assert capsys.readouterr().out == "default → mod_1\ncancelling\n"
+
+
+def test_deleting_tells_what_went(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = {"cells": 2, "executions": 6, "models": ["mod_1"], "files": 3}
+    server.replies("DELETE", "/experiments/exp_1", json_reply(gone))
+    assert cli.run(["delete", "exp_1", "--dry-run"]) == 0
+    assert server.requests[-1].query == {"dry_run": "true"}
+    assert capsys.readouterr().out == "2 cells, 6 executions, 1 models would go with exp_1.\n"
+    server.replies("DELETE", "/models/mod_1", json_reply({**gone, "cells": 0, "executions": 0}))
+    assert cli.run(["delete", "mod_1"]) == 0
+    assert capsys.readouterr().out == "mod_1 is deleted.\n"
+
+
+def test_workers_are_listed_with_what_they_do(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    held = {"experiment": "exp_1", "cell": 0, "execution": 1, "epochs": 4, "epochs_done": 2}
+    worker = {"name": "h:1:a", "device": "cpu", "processes": 2, "heartbeat_age_seconds": 1.2, "alive": True}
+    busy = {**worker, "executions": [held], "images_per_second": 612.4}
+    silent = {**worker, "name": "h:2:b", "heartbeat_age_seconds": 99, "alive": False}
+    lost = {**silent, "executions": [], "images_per_second": 0}
+    server.replies("GET", "/workers", json_reply({"items": [busy, lost]}))
+    assert cli.run(["workers"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"h:1:a +cpu +1 of 2 +612 +1 s ago *\n", out)
+    assert re.search(r"h:2:b +cpu +0 of 2 +99 s ago, lost", out)
 
 
 def test_ctrl_c_while_watching_is_no_error(server: Peer) -> None:

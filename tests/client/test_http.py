@@ -137,6 +137,26 @@ def test_a_spec_travels_whole(server: Peer, client: Client) -> None:
     assert TrainingExperiment.model_validate_json(server.requests[0].body) == spec
 
 
+def test_an_answer_that_got_lost_is_asked_for_again_under_the_same_key(
+    server: Peer, client: Client, naps: list[float]
+) -> None:
+    lost, away = None, problem_reply(503, "database-away")
+    in_flight = problem_reply(409, "in-flight")
+    server.replies("POST", "/experiments", lost, in_flight, away, json_reply(experiment(), 202))
+    assert client.create_experiment({"dataset": "digits"}, time_limit=60)["id"] == "exp_1"
+    keys = {request.headers["Idempotency-Key"] for request in server.requests}
+    assert (len(server.requests), len(naps), len(keys)) == (4, 3, 1)
+    assert {request.query["time_limit"] for request in server.requests} == {"60"}
+    client.create_experiment({"dataset": "digits"})
+    assert server.requests[-1].headers["Idempotency-Key"] not in keys
+
+
+def test_nobody_there_is_told_at_once_when_something_is_to_be_created(naps: list[float]) -> None:
+    with Client(f"http://127.0.0.1:{free_port()}", sleep=naps.append) as client, pytest.raises(ServiceUnreachable):
+        client.create_experiment({"dataset": "digits"})
+    assert naps == []
+
+
 def test_a_dry_run_says_so(server: Peer, client: Client) -> None:
     server.replies("POST", "/experiments", json_reply({"cell_count": 2}))
     assert client.plan_experiment({"dataset": "digits"})["cell_count"] == 2
