@@ -9,7 +9,7 @@ from noisegate.caps import Caps
 from noisegate.details import Details
 from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, TrainingExperiment, parse_spec
-from noisegate.store import datasets, executions, planning
+from noisegate.store import claims, datasets, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import Outcome
 from noisegate.store.leases import Lease
@@ -114,9 +114,9 @@ def queued_experiment(session: Session, wanted: ExperimentSpec | None = None, ca
 
 def claim_one(session: Session, owner: str = "w1", lease_seconds: float = LEASE_SECONDS) -> tuple[Execution, Lease]:
     """Claim the execution that has waited longest; there must be one."""
-    claimed = executions.claim(session, owner=owner, lease_seconds=lease_seconds, capacity=1)
-    assert claimed, "an execution waits"
-    return claimed[0]
+    granted = claims.claim(session, owner=owner, lease_seconds=lease_seconds, capacity=1)
+    assert granted, "an execution waits"
+    return claims.rows_of(session, granted)[0]
 
 
 def outcome(accuracy: float = 0.75, holdout_accuracy: float | None = 0.7) -> Outcome:

@@ -80,6 +80,10 @@ class Heartbeat:
         if not self._held:
             raise Forfeited
 
+    def let_go(self, lease: Lease) -> None:
+        """Renew this one no more: what it was held for has been recorded."""
+        self._held = [held for held in self._held if held != lease]
+
     def persist(self, write: Callable[[], None]) -> None:
         """Do a write, and if the database is away again with every beat, for as long as the claims may hold.
 
@@ -101,8 +105,9 @@ class Heartbeat:
                     with self._sessions.begin() as session:
                         self._cancelled |= not self._renew(session, lease)
                 except LeaseLost:
-                    log.warning("lease_lost", id=lease.id, attempt=lease.attempt)
-                    self._held.remove(lease)
+                    if lease in self._held:  # not so when its result has just been recorded
+                        log.warning("lease_lost", id=lease.id, attempt=lease.attempt)
+                    self.let_go(lease)
                 except DATABASE_AWAY as error:
                     log.warning("renewal_postponed", id=lease.id, error=str(error.orig))
                 except Exception:

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
 import structlog
 from kombu.exceptions import OperationalError
 
 from noisegate import __version__
 from noisegate.store import datasets, experiments, files, idempotency, losses, workers
+from noisegate.store.clock import seconds_now
 from noisegate.store.wakeups import INGEST, TRAIN
 from worker.lease import DATABASE_AWAY
 from worker.processes import Processes
@@ -44,6 +46,7 @@ class Reaper(threading.Thread):
         self._device = device
         self._stopped = threading.Event()
         self._cleaned = -float("inf")
+        self._clock = DatabaseClock(resources)
 
     def stop(self) -> None:
         """End after the look that is under way."""
@@ -80,11 +83,36 @@ class Reaper(threading.Thread):
         if time.monotonic() - self._cleaned > min(_HOUSEKEEPING_SECONDS, settings.orphan_seconds):
             self._cleaned = time.monotonic()
             clean(resources)
-        look(resources)
+        look(resources, trust_leases=self._clock.steady(settings.lease_seconds))
 
     def _leave(self) -> None:
         with self._resources.sessions.begin() as session:
             workers.leave(session, self._resources.worker)
+
+
+class DatabaseClock:
+    """Notices that the database's clock was put forward or back, against this process's monotonic one.
+
+    Leases that were given before then say nothing: the living renew theirs within seconds, and the dead can wait that long.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._sessions = resources.sessions
+        self._offset: float | None = None
+        self._stepped = -float("inf")
+
+    def steady(self, seconds: float) -> bool:
+        """Whether it has gone on evenly for so many seconds; a step is what would outlast a fifth of them."""
+        offset, now = self._read(), time.monotonic()
+        if self._offset is not None and abs(offset - self._offset) > seconds / 5:
+            log.warning("database_clock_stepped", seconds=round(offset - self._offset, 1))
+            self._stepped = now
+        self._offset = offset
+        return now - self._stepped >= seconds
+
+    def _read(self) -> float:
+        with self._sessions.reading() as session:
+            return (session.scalar(sa.select(seconds_now())) or 0.0) - time.monotonic()
 
 
 def note_dead(resources: Resources, processes: Processes) -> None:
@@ -101,8 +129,11 @@ def note_dead(resources: Resources, processes: Processes) -> None:
         log.warning("processes_died", held=lost)
 
 
-def look(resources: Resources) -> None:
+def look(resources: Resources, *, trust_leases: bool = True) -> None:
     """One look at everything.
+
+    Args:
+        trust_leases: whether a lease that has run out means that its holder is lost.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database is away.
@@ -110,10 +141,12 @@ def look(resources: Resources) -> None:
     """
     settings, wakeups = resources.settings, resources.wakeups
     allowed: dict[str, Any] = {"lease_seconds": settings.lease_seconds, "max_losses": settings.max_losses}
-    with resources.sessions.begin() as session:
-        reaped = losses.reap(session, error=WORKER_LOST, **allowed)
-    with resources.sessions.begin() as session:
-        ingestions = datasets.reap(session, error=WORKER_LOST, **allowed)
+    reaped, ingestions = losses.Reaped([], [], []), datasets.Reaped([], [])
+    if trust_leases:
+        with resources.sessions.begin() as session:
+            reaped = losses.reap(session, error=WORKER_LOST, **allowed)
+        with resources.sessions.begin() as session:
+            ingestions = datasets.reap(session, error=WORKER_LOST, **allowed)
     with resources.sessions.begin() as session:
         late = experiments.expire(session)
     if any(vars(reaped).values()) or any(vars(ingestions).values()) or late:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from noisegate.errors import StorageFull
 from noisegate.learning.training import Progress
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
-from noisegate.store import executions
+from noisegate.store import claims, executions
 from noisegate.store.leases import Lease
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Execution
@@ -82,13 +82,17 @@ def _claim(resources: Resources) -> Claimed | None:
     granted = None
     while granted is None:
         with resources.sessions.begin() as session:
-            granted = executions.claim(
+            granted = claims.claim(
                 session,
                 owner=resources.owner,
                 lease_seconds=settings.lease_seconds,
                 capacity=settings.claim_capacity,
             )
-    return Claimed([execution for execution, _ in granted], [lease for _, lease in granted], {}) if granted else None
+    if not granted:
+        return None
+    with resources.sessions.reading() as session:
+        rows = claims.rows_of(session, granted)
+    return Claimed([execution for execution, _ in rows], [lease for _, lease in rows], {})
 
 
 def _wake_others(resources: Resources, claimed: Claimed) -> None:
@@ -148,6 +152,7 @@ def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease
     try:
         found = finish()
         heartbeat.persist(partial(record, resources, execution, lease, found))
+        heartbeat.let_go(lease)
     except (Stop, *DATABASE_AWAY):
         raise
     except Exception as error:

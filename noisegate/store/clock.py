@@ -1,5 +1,7 @@
 """The database's clock. Leases are compared with it alone, so no two machines' clocks need to agree."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -10,6 +12,15 @@ class seconds_now(sa.sql.functions.GenericFunction[float]):  # noqa: N801 - name
 
     type = sa.Double()
     inherit_cache = True
+
+
+def within(moment: sa.SQLColumnExpression[Any], seconds: float) -> sa.ColumnElement[bool]:
+    """True if `moment` is less than so many seconds ago, or ahead.
+
+    A moment further ahead can only have been noted before the clock was put back, and tells nothing of how long ago it was:
+    whatever waits for time to pass since then must not wait for minutes that are lived twice.
+    """
+    return sa.and_(moment > seconds_now() - seconds, moment < seconds_now() + seconds)
 
 
 @compiles(seconds_now, "postgresql")

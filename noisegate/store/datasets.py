@@ -106,6 +106,9 @@ def page(session: Session, *, cursor: str | None, limit: int) -> Page[Dataset]:
     return page_of(session, query, Dataset.id, filters={}, cursor=cursor, limit=limit)
 
 
+_CLAIM = leases.claiming(Dataset, Dataset.__table__.c.id == sa.bindparam("dataset"), images_done=0)
+
+
 def claim(
     session: Session, dataset_id: str | None, *, owner: str, lease_seconds: float
 ) -> tuple[Dataset, Lease] | None:
@@ -115,9 +118,7 @@ def claim(
         dataset_id = session.scalar(query.with_for_update(skip_locked=True))
     if dataset_id is None:
         return None
-    granted = leases.claim(
-        session, Dataset, Dataset.id == dataset_id, owner=owner, lease_seconds=lease_seconds, images_done=0
-    )
+    granted = leases.claim(session, _CLAIM, owner=owner, lease_seconds=lease_seconds, dataset=dataset_id)
     return (session.get_one(Dataset, granted[0].id, populate_existing=True), granted[0]) if granted else None
 
 

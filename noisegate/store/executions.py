@@ -1,4 +1,4 @@
-"""Executions: claimed by workers, renewed while they train, ended exactly once. Those that are lost: noisegate.store.losses.
+"""Executions: renewed while they train, ended exactly once. How they are claimed stands in `claims`, how they are lost in `losses`.
 
 Every function here that ends an execution also settles its experiment, in the caller's transaction.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased, defer, joinedload, selectinload
+from sqlalchemy.orm import Session, defer, selectinload
 
 from noisegate.store import events, experiments, leases
 from noisegate.store.clock import seconds_now
@@ -38,39 +38,6 @@ class Outcome:
     scores_digest: str | None = None
 
 
-def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) -> list[tuple[Execution, Lease]] | None:
-    """Claim what has waited longest: up to `capacity` executions, all of one cell. Nothing waits: an empty list.
-
-    None means that other workers were faster: ask again, in a transaction of its own.
-
-    Only the first claim of an experiment takes its lock, to set it running. Any other locks nothing but the executions
-    that it gets, and waits for nobody: workers claim beside each other, and no two transactions can block each other.
-    """
-    if (oldest := _oldest_waiting(session)) is None:
-        return []
-    experiment_id, state = oldest
-    if state is State.QUEUED:
-        experiments.lock(session, experiment_id)
-    changes: dict[str, Any] = {
-        "state": State.RUNNING,
-        "started_at": utc_now(),
-        "epochs_done": Execution.checkpoint_epochs,
-        "error": None,
-    }
-
-    def take(which: sa.ColumnElement[bool]) -> list[Lease]:
-        return leases.claim(session, Execution, which, owner=owner, lease_seconds=lease_seconds, **changes)
-
-    granted = take(_first_free(experiment_id))
-    if not granted:
-        return None
-    if capacity > 1:
-        granted += take(_free_beside(granted[0].id, capacity - 1))
-    if state is State.QUEUED:
-        experiments.settle(session, experiment_id)
-    return _with_rows(session, granted)
-
-
 def count_waiting(session: Session, *, most: int) -> int:
     """How many executions could be claimed now; counts no further than `most`."""
     query = sa.select(Execution.id).where(leases.waiting(Execution)).limit(most)
@@ -86,47 +53,6 @@ def note_scores(session: Session, execution_id: str, digest: str, details: dict[
     """Say where the scores of a succeeded execution are. Whoever computes them gets the same bytes, so the last one wins."""
     changes = {"scores_digest": digest, "details": details}
     session.execute(sa.update(Execution).where(Execution.id == execution_id).values(**changes))
-
-
-def _oldest_waiting(session: Session) -> tuple[str, State] | None:
-    """The experiment that has waited longest among those that have anything to claim, and its state."""
-    anything = sa.exists().where(Execution.experiment_id == Experiment.id, leases.waiting(Execution))
-    # Few experiments are under way and each is one look into an index, however many executions it has.
-    query = sa.select(Experiment.id, Experiment.state).where(
-        Experiment.state.in_([State.QUEUED, State.RUNNING]), anything
-    )
-    row = session.execute(query.order_by(Experiment.id).limit(1)).first()
-    return (row[0], row[1]) if row else None
-
-
-def _first_free(experiment_id: str) -> sa.ColumnElement[bool]:
-    """True for the execution that is next in its experiment, of those that nobody else is claiming this moment."""
-    free = sa.select(Execution.id).where(leases.waiting(Execution), Execution.experiment_id == experiment_id)
-    free = free.order_by(Execution.place).limit(1).with_for_update(skip_locked=True)
-    # Compared as a value, which is found once; a list would be looked up again for every row.
-    return Execution.id == free.scalar_subquery()
-
-
-def _free_beside(execution_id: str, most: int) -> sa.ColumnElement[bool]:
-    """True for others of the same cell, at most so many, likewise."""
-    cell = sa.select(_CLAIMED.cell_id).where(_CLAIMED.id == execution_id).scalar_subquery()
-    free = sa.select(Execution.id).where(leases.waiting(Execution), Execution.cell_id == cell)
-    free = free.order_by(Execution.position).limit(most).with_for_update(skip_locked=True)
-    return Execution.id.in_(sa.select(free.cte("free").c.id))
-
-
-def _with_rows(session: Session, granted: Sequence[Lease]) -> list[tuple[Execution, Lease]]:
-    claimed = {lease.id: lease for lease in granted}
-    query = sa.select(Execution).where(Execution.id.in_(claimed)).order_by(Execution.position)
-    found = session.scalars(query.options(*_CLAIM_LOADS).execution_options(populate_existing=True))
-    return [(execution, claimed[execution.id]) for execution in found]
-
-
-_CLAIMED = aliased(Execution)
-_CELL = joinedload(Execution.cell, innerjoin=True)
-_EXPERIMENT = _CELL.joinedload(Cell.experiment, innerjoin=True)
-# What a worker needs to know of what it claims, in one statement; an experiment's spec may be long, its cell's is enough.
-_CLAIM_LOADS = (_EXPERIMENT.options(defer(Experiment.spec, raiseload=True)).joinedload(Experiment.dataset),)
 
 
 def renew(session: Session, lease: Lease, lease_seconds: float, **progress: object) -> bool:

@@ -86,7 +86,12 @@ def reserve(
         .on_conflict_do_update(
             index_elements=[IdempotencyKey.scope, IdempotencyKey.key],
             set_={"status": None, "headers": None, "body": None, **changes},
-            where=sa.or_(IdempotencyKey.expires < seconds_now(), IdempotencyKey.lease_until < seconds_now()),
+            where=sa.or_(
+                IdempotencyKey.expires < seconds_now(),
+                IdempotencyKey.lease_until < seconds_now(),
+                # Given before the clock was put back.
+                IdempotencyKey.lease_until > seconds_now() + 2 * lease_seconds,
+            ),
         )
         .returning(IdempotencyKey.holder)
     )

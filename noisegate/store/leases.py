@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
-from noisegate.store.clock import seconds_now
+from noisegate.store.clock import seconds_now, within
 from noisegate.store.states import DatasetState, State
 from noisegate.store.tables import Dataset, Execution
 
@@ -33,24 +33,25 @@ LeasedTable = type[Execution] | type[Dataset]
 _WAITING: dict[LeasedTable, str] = {Execution: State.QUEUED, Dataset: DatasetState.INGESTING}
 
 
+def claiming(table: LeasedTable, which: sa.ColumnElement[bool], **changes: object) -> sa.Update:
+    """The statement that claims those of the rows that nobody holds; `changes` are set along with the lease."""
+    columns = table.__table__.c
+    lease = {
+        "owner": sa.bindparam("claimant"),
+        "attempt": columns.attempt + 1,
+        "lease_until": seconds_now() + sa.bindparam("lease_seconds", type_=sa.Double()),
+    }
+    return sa.update(table.__table__).where(which, waiting(table)).values(**lease, **changes)  # type: ignore[arg-type]
+
+
 def claim(
-    session: Session,
-    table: LeasedTable,
-    which: sa.ColumnElement[bool],
-    *,
-    owner: str,
-    lease_seconds: float,
-    **changes: object,
+    session: Session, statement: sa.Update, *, owner: str, lease_seconds: float, **parameters: object
 ) -> list[Lease]:
-    """Claim those of the rows that nobody holds; `changes` are set along with the lease."""
-    statement = (
-        sa.update(table)
-        .where(which, waiting(table))
-        .values(owner=owner, attempt=table.attempt + 1, lease_until=seconds_now() + lease_seconds, **changes)
-        .returning(table.id, table.attempt)
-        .execution_options(synchronize_session=False)
-    )
-    return [Lease(id, owner, attempt) for id, attempt in session.execute(statement)]
+    """Carry out a statement that `claiming` made."""
+    values = {"claimant": owner, "lease_seconds": lease_seconds, **parameters}
+    columns = statement.table.c
+    rows = session.connection().execute(statement.returning(columns.id, columns.attempt), values)
+    return [Lease(id, owner, attempt) for id, attempt in rows]
 
 
 def waiting(table: LeasedTable) -> sa.ColumnElement[bool]:
@@ -77,7 +78,7 @@ _WAITS: dict[LeasedTable, sa.ColumnElement[bool]] = {
 
 def overdue(table: LeasedTable, wakeup_seconds: float) -> sa.ColumnElement[bool]:
     """True for rows that wait although a wake-up was sent long ago: it may have been lost."""
-    return sa.and_(waiting(table), table.woken_at < seconds_now() - wakeup_seconds)
+    return sa.and_(waiting(table), ~within(table.woken_at, wakeup_seconds))
 
 
 def fenced(table: LeasedTable, lease: Lease) -> sa.ColumnElement[bool]:

@@ -19,6 +19,10 @@ _POSTGRESQL = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
+    # The server does likewise for us: a process that is frozen in the middle of a transaction, or whose machine is gone, must
+    # not keep its locks from the others for longer than a lease lasts.
+    "options": "-c idle_in_transaction_session_timeout=15s -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5"
+    " -c tcp_keepalives_count=3",
 }
 
 

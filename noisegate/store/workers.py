@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload, load_only
 
-from noisegate.store.clock import seconds_now
+from noisegate.store.clock import seconds_now, within
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Worker, utc_now
 
@@ -16,7 +16,7 @@ FORGET_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Seen:
-    """A worker, how long ago its heartbeat was (seconds), and the executions that its processes hold."""
+    """A worker, its heartbeat's distance from now (seconds), and the executions that its processes hold."""
 
     worker: Worker
     heartbeat_age: float
@@ -38,12 +38,12 @@ def leave(session: Session, name: str) -> None:
 
 def forget(session: Session) -> None:
     """Remove the workers that ended without a word long ago."""
-    session.execute(sa.delete(Worker).where(Worker.beat_at < seconds_now() - FORGET_SECONDS))
+    session.execute(sa.delete(Worker).where(~within(Worker.beat_at, FORGET_SECONDS)))
 
 
 def any_alive(session: Session, *, within_seconds: float) -> bool:
     """Whether any worker's heartbeat is that young."""
-    return bool(session.scalar(sa.select(sa.exists().where(Worker.beat_at > seconds_now() - within_seconds))))
+    return bool(session.scalar(sa.select(sa.exists().where(within(Worker.beat_at, within_seconds)))))
 
 
 def seen(session: Session) -> list[Seen]:
@@ -51,7 +51,7 @@ def seen(session: Session) -> list[Seen]:
     rows = session.execute(sa.select(Worker, seconds_now() - Worker.beat_at).order_by(Worker.name)).all()
     held = _held(session)
     return [
-        Seen(worker, max(0.0, age), [row for row in held if (row.owner or "").startswith(f"{worker.name}/")])
+        Seen(worker, abs(age), [row for row in held if (row.owner or "").startswith(f"{worker.name}/")])
         for worker, age in rows
     ]
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 
+from noisegate.store.events import EventType
 from service.bodies import JSON
 from service.deps import ResourcesDep
 from service.errors import problems
@@ -15,7 +16,20 @@ from service.experiments.streams import EventStream, news
 _LARGEST = 2**31 - 1
 
 _STREAM: dict[str, Any] = {
-    "schema": {"type": "string"},
+    "itemSchema": {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "Its number."},
+            "event": {"type": "string", "enum": [type.value for type in EventType]},
+            "data": {
+                "type": "string",
+                "contentMediaType": JSON,
+                "contentSchema": {"$ref": "#/components/schemas/EventRead"},
+            },
+            "retry": {"type": "integer"},
+        },
+        "required": ["data"],
+    },
     "example": "event: cell_finished\n"
     'data: {"number":9,"type":"cell_finished","at":"2026-11-22T10:00:00Z","data":{"cell":0}}\n'
     "id: 9\n\n",
@@ -37,11 +51,10 @@ router = APIRouter(prefix="/experiments", tags=["experiments"])
 
 Number = Annotated[int, Query(ge=0, le=_LARGEST, description="The number of the last event seen.")]
 LastEventId = Annotated[
-    int | None,
+    str | None,
     Header(
         alias="Last-Event-ID",
-        ge=0,
-        le=_LARGEST,
+        pattern=r"^[0-9]{1,9}$",
         description="As `after`, and wins over it: browsers send it when they come again.",
     ),
 ]
@@ -60,7 +73,7 @@ def get_events(
     A stream lasts a quarter of an hour at most: come again with `Last-Event-ID` and nothing is missed. With
     `Accept: application/json`, a page of what happened so far.
     """
-    seen = after if last_event_id is None else last_event_id
+    seen = after if last_event_id is None else int(last_event_id)
     found = news(resources.sessions, experiment_id, seen)
     vary = {"Vary": "Accept"}
     if _wants_json(request):

@@ -81,7 +81,11 @@ def test_files_that_another_names_too_stay(sessions: Sessions, artefacts: Artefa
 
 def test_what_has_not_ended_or_is_built_upon_stays(sessions: Sessions, artefacts: Artefacts) -> None:
     base_id, model_id = _trained(sessions, artefacts)
-    subgroups: dict[str, Any] = {"subgroup": {"correct": "hc", "wrong": "hs", "fraction": 0.5}, "sweep": {}, "executions": 1}
+    subgroups: dict[str, Any] = {
+        "subgroup": {"correct": "hc", "wrong": "hs", "fraction": 0.5},
+        "sweep": {},
+        "executions": 1,
+    }
     base = {"experiment": base_id, "cell": 0, "execution": 0}
     training: dict[str, Any] = {"training": {"epochs": 2, "batch_size": 5}, "base": base}
     with sessions.begin() as session:

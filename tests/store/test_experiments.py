@@ -7,7 +7,7 @@ import pytest
 from noisegate.caps import Caps
 from noisegate.errors import Conflict, InvalidSpec, NotFound, NotReady
 from noisegate.seeds import derive_seed
-from noisegate.store import datasets, executions, experiments, losses, planning
+from noisegate.store import claims, datasets, executions, experiments, losses, planning
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from tests import factories
@@ -112,7 +112,7 @@ def test_cancelling_stops_what_waits_and_tells_what_runs(sessions: Sessions) -> 
         assert experiments.cancel(session, experiment.id).state is State.CANCELLING
         assert experiments.cancel(session, experiment.id).state is State.CANCELLING
         assert not executions.renew(session, running, 30)
-        assert executions.claim(session, owner="w", lease_seconds=30, capacity=9) == []
+        assert claims.claim(session, owner="w", lease_seconds=30, capacity=9) == []
         executions.record_cancelled(session, running)
         assert experiments.cancel(session, experiment.id).state is State.CANCELLED
 

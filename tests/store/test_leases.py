@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from noisegate.store import datasets, executions, experiments, leases, losses
+from noisegate.store import claims, datasets, executions, experiments, leases, losses
 from noisegate.store.leases import LeaseLost
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
@@ -28,16 +28,17 @@ def test_a_claim_of_several_stays_within_one_cell(sessions: Sessions) -> None:
     with sessions.begin() as session:
         factories.ready_dataset(session)
         factories.queued_experiment(session, factories.spec(executions=5))
-        claimed = executions.claim(session, owner="gpu", lease_seconds=30, capacity=3)
-    assert claimed is not None
-    assert [execution.position for execution, _ in claimed] == [0, 1, 2]
-    assert len({execution.cell_id for execution, _ in claimed}) == 1
-    assert {execution.state for execution, _ in claimed} == {State.RUNNING}
+        claimed = claims.claim(session, owner="gpu", lease_seconds=30, capacity=3)
+        assert claimed is not None
+        rows = [execution for execution, _ in claims.rows_of(session, claimed)]
+    assert [execution.position for execution in rows] == [0, 1, 2]
+    assert len({execution.cell_id for execution in rows}) == 1
+    assert {execution.state for execution in rows} == {State.RUNNING}
 
 
 def test_nothing_waits_nothing_is_claimed(sessions: Sessions) -> None:
     with sessions.begin() as session:
-        assert executions.claim(session, owner="w", lease_seconds=30, capacity=1) == []
+        assert claims.claim(session, owner="w", lease_seconds=30, capacity=1) == []
 
 
 def test_threads_claim_each_execution_exactly_once(sessions: Sessions) -> None:
@@ -49,12 +50,12 @@ def test_threads_claim_each_execution_exactly_once(sessions: Sessions) -> None:
     def claim_all(owner: str) -> None:
         while True:
             with sessions.begin() as session:
-                claimed = executions.claim(session, owner=owner, lease_seconds=30, capacity=2)
+                claimed = claims.claim(session, owner=owner, lease_seconds=30, capacity=2)
             if claimed is None:
                 continue
             if not claimed:
                 return
-            found.extend(lease.id for _, lease in claimed)
+            found.extend(lease.id for lease in claimed)
 
     threads = [threading.Thread(target=claim_all, args=(f"w{number}",)) for number in range(6)]
     for thread in threads:

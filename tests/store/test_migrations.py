@@ -12,7 +12,7 @@ from pytest_alembic import MigrationContext, tests
 from pytest_alembic.runner import runner
 
 from migrations.run import config, upgrade
-from noisegate.store import executions
+from noisegate.store import claims
 from noisegate.store.sessions import Sessions, create_engine
 
 REVISIONS = ["0001", "0002", "0003"]
@@ -95,10 +95,10 @@ def test_work_that_waited_before_the_upgrade_is_claimed_after_it_in_its_old_orde
     sessions = Sessions(engine)
     while True:
         with sessions.begin() as session:
-            granted = executions.claim(session, owner="w/1", lease_seconds=30, capacity=1)
+            granted = claims.claim(session, owner="w/1", lease_seconds=30, capacity=1)
         if not granted:
             break
-        claimed += [execution.id for execution, _ in granted]
+        claimed += [lease.id for lease in granted]
     assert claimed == ["exe_2", "exe_3", "exe_4"], "exe_1 runs already"
 
 

@@ -10,7 +10,7 @@ from noisegate.details import Details
 from noisegate.errors import InvalidSpec, NotReady
 from noisegate.learning.scores import scores_from_bytes
 from noisegate.seeds import derive_seed
-from noisegate.store import executions, experiments, losses, planning
+from noisegate.store import claims, executions, experiments, losses, planning
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from noisegate.store.wakeups import TRAIN
@@ -97,7 +97,7 @@ def test_nothing_that_waits_for_a_base_can_be_claimed(resources: Resources, data
     with resources.sessions.begin() as session:
         (first, _) = factories.claim_one(session)
         assert first.cell.is_base
-        assert executions.claim(session, owner="other", lease_seconds=30, capacity=9) == []
+        assert claims.claim(session, owner="other", lease_seconds=30, capacity=9) == []
         assert executions.count_waiting(session, most=9) == 0
         assert losses.overdue(session, wakeup_seconds=-10, limit=9) == []
     assert look(resources, id)[0].state is State.RUNNING

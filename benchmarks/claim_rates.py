@@ -1,6 +1,6 @@
 """How fast executions are claimed, and how fast an experiment of 10,000 of them is listed, on PostgreSQL and SQLite.
 
-    python benchmarks/claims.py [--seconds 10] [--executions 10000]
+    python benchmarks/claim_rates.py [--seconds 10] [--executions 10000]
 
 Two processes of four threads each claim one execution at a time, as workers do, from one experiment of that many; then the
 service's own application answers for it. Servers come from wheels. Exits with 1 if a target is missed: 500 claims a second
@@ -16,6 +16,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from starlette.testclient import TestClient
 from migrations.run import upgrade
 from noisegate.caps import Caps
 from noisegate.spec import parse_spec
-from noisegate.store import executions, planning
+from noisegate.store import claims, planning
 from noisegate.store.sessions import Sessions, create_engine
 from noisegate.store.settings import Settings
 from service.app import create_app
@@ -39,19 +41,29 @@ REQUESTS = 20
 CELLS = 100
 
 
+@dataclass(frozen=True)
+class Figures:
+    """Of one database: all threads together, and the median of each listing."""
+
+    claims_per_second: int
+    milliseconds: dict[str, float]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--executions", type=int, default=10_000)
     arguments = parser.parse_args()
-    figures = {}
+    figures: dict[str, Figures] = {}
     for kind in TARGETS:
         with tempfile.TemporaryDirectory(prefix="noisegate-claims-") as folder, _database(kind, Path(folder)) as url:
-            figures[kind] = _measure(kind, url, Path(folder), arguments.seconds, arguments.executions)
+            figures[kind] = _measure(url, Path(folder), arguments.seconds, arguments.executions)
             print(kind, figures[kind])
-    print(f"Kept in {keep('claims', {'executions': arguments.executions, **figures})}")
-    fast = all(figures[kind]["claims_per_second"] >= target for kind, target in TARGETS.items())
-    quick = all(ms < TARGET_MILLISECONDS for found in figures.values() for ms in found["milliseconds"].values())
+    print(
+        f"Kept in {keep('claim_rates', {'executions': arguments.executions, **{kind: vars(found) for kind, found in figures.items()}})}"
+    )
+    fast = all(figures[kind].claims_per_second >= target for kind, target in TARGETS.items())
+    quick = all(ms < TARGET_MILLISECONDS for found in figures.values() for ms in found.milliseconds.values())
     return 0 if fast and quick else 1
 
 
@@ -67,12 +79,12 @@ def _database(kind: str, folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def _measure(kind: str, url: str, folder: Path, seconds: float, count: int) -> dict[str, object]:
+def _measure(url: str, folder: Path, seconds: float, count: int) -> Figures:
     upgrade(url)
     id = _post(url, count)
     listed = _list(url, folder, id)
     claims = _claim(url, seconds, capacity=1)
-    return {"claims_per_second": round(claims), "milliseconds": listed}
+    return Figures(round(claims), listed)
 
 
 def _post(url: str, count: int) -> str:
@@ -111,20 +123,23 @@ def _median(client: TestClient, path: str) -> float:
 def _claim(url: str, seconds: float, capacity: int) -> float:
     """Claims a second of all threads of all processes together."""
     context = multiprocessing.get_context("spawn")
-    barrier, found = context.Barrier(PROCESSES), context.SimpleQueue()
+    barrier = context.Barrier(PROCESSES)
+    found: SimpleQueue[float] = context.SimpleQueue()
     workers = [
         context.Process(target=_claim_in_threads, args=(url, seconds, capacity, f"w{number}", barrier, found))
         for number in range(PROCESSES)
     ]
     for worker in workers:
         worker.start()
-    rate = sum(found.get() for _ in workers)
+    rate: float = sum(found.get() for _ in workers)
     for worker in workers:
         worker.join()
     return rate
 
 
-def _claim_in_threads(url: str, seconds: float, capacity: int, name: str, barrier: Barrier, found: object) -> None:
+def _claim_in_threads(
+    url: str, seconds: float, capacity: int, name: str, barrier: Barrier, found: "SimpleQueue[float]"
+) -> None:
     sessions = Sessions(create_engine(url))
     counts = [0] * THREADS
     barrier.wait()
@@ -133,7 +148,7 @@ def _claim_in_threads(url: str, seconds: float, capacity: int, name: str, barrie
     def claim(number: int) -> None:
         while time.perf_counter() - started < seconds:
             with sessions.begin() as session:
-                granted = executions.claim(session, owner=f"{name}/{number}", lease_seconds=60, capacity=capacity)
+                granted = claims.claim(session, owner=f"{name}/{number}", lease_seconds=60, capacity=capacity)
             if granted == []:
                 return
             counts[number] += len(granted or [])

@@ -1,0 +1,96 @@
+"""Claiming executions: the next ones in line, by one statement that waits for nobody.
+
+Every worker comes here after each execution, so this is written for speed: statements are built once, on tables and not on
+mapped classes, and what a worker needs to know of what it got is read afterwards (`rows_of`).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, defer, joinedload
+
+from noisegate.store import experiments, leases
+from noisegate.store.leases import Lease
+from noisegate.store.states import State
+from noisegate.store.tables import Cell, Execution, Experiment, utc_now
+
+_EXECUTION, _EXPERIMENT = Execution.__table__.c, Experiment.__table__.c
+
+# Few experiments are under way, and each is one look into an index, however many executions it has.
+_OLDEST = (
+    sa.select(_EXPERIMENT.id, _EXPERIMENT.state)
+    .where(
+        _EXPERIMENT.state.in_([State.QUEUED, State.RUNNING]),
+        sa.exists().where(_EXECUTION.experiment_id == _EXPERIMENT.id, leases.waiting(Execution)),
+    )
+    .order_by(_EXPERIMENT.id)
+    .limit(1)
+)
+_CHANGES = {
+    "state": State.RUNNING,
+    "started_at": sa.bindparam("moment"),
+    "epochs_done": _EXECUTION.checkpoint_epochs,
+    "error": sa.null(),
+}
+_NEXT = (
+    sa.select(_EXECUTION.id)
+    .where(leases.waiting(Execution), _EXECUTION.experiment_id == sa.bindparam("experiment"))
+    .order_by(_EXECUTION.place)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+# Compared as a value, which is looked up once; a list would be looked up again for every row.
+_CLAIM_NEXT = leases.claiming(Execution, _EXECUTION.id == _NEXT.scalar_subquery(), **_CHANGES)
+
+_CLAIMED = Execution.__table__.alias().c
+_BESIDE = (
+    sa.select(_EXECUTION.id)
+    .where(
+        leases.waiting(Execution),
+        _EXECUTION.cell_id == sa.select(_CLAIMED.cell_id).where(_CLAIMED.id == sa.bindparam("first")).scalar_subquery(),
+    )
+    .order_by(_EXECUTION.position)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+    .with_for_update(skip_locked=True)
+    .cte("beside")
+)
+_CLAIM_BESIDE = leases.claiming(Execution, _EXECUTION.id.in_(sa.select(_BESIDE.c.id)), **_CHANGES)
+
+
+def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) -> list[Lease] | None:
+    """Claim what has waited longest: up to `capacity` executions, all of one cell. Nothing waits: an empty list.
+
+    None means that other workers were faster: ask again, in a transaction of its own.
+
+    Only the first claim of an experiment takes its lock, to set it running. Any other locks nothing but the executions
+    that it gets, and waits for nobody: workers claim beside each other, and no two transactions can block each other.
+    """
+    oldest = session.connection().execute(_OLDEST).first()
+    if oldest is None:
+        return []
+    if oldest.state is State.QUEUED:
+        experiments.lock(session, oldest.id)
+    take = partial(leases.claim, session, owner=owner, lease_seconds=lease_seconds, moment=utc_now())
+    granted = take(_CLAIM_NEXT, experiment=oldest.id)
+    if not granted:
+        return None
+    if capacity > 1:
+        granted += take(_CLAIM_BESIDE, first=granted[0].id, most=capacity - 1)
+    if oldest.state is State.QUEUED:
+        experiments.settle(session, oldest.id)
+    return granted
+
+
+_CELL = joinedload(Execution.cell, innerjoin=True)
+_OF_CELL = _CELL.joinedload(Cell.experiment, innerjoin=True)
+# An experiment's spec may be long; its cell's is enough for a worker.
+_NEEDED = _OF_CELL.options(defer(Experiment.spec, raiseload=True)).joinedload(Experiment.dataset)
+
+
+def rows_of(session: Session, granted: Sequence[Lease]) -> list[tuple[Execution, Lease]]:
+    """The executions that were claimed, by number, each with its cell, experiment and dataset."""
+    by_id = {lease.id: lease for lease in granted}
+    query = sa.select(Execution).where(Execution.id.in_(by_id)).order_by(Execution.position)
+    found = session.scalars(query.options(_NEEDED).execution_options(populate_existing=True))
+    return [(execution, by_id[execution.id]) for execution in found]
