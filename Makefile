@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check bench bench-paper clean
+.PHONY: demo test check faults bench bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -18,9 +18,15 @@ check: .venv/installed-test
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml noisegate service worker migrations
 
+# Half an hour or more on two cores: every fault, as often as its bound asks for, and the service against its own OpenAPI.
+faults: .venv/installed-test
+	$(BIN)/python -m tests.faults --json benchmarks/results/faults.json
+	$(BIN)/python -m tests.faults.conformance --json benchmarks/results/conformance.json
+
 # make bench ARCHIVE=cifar10.tar.xz, of train/<class>/* and test/<class>/*.
-bench: .venv/installed-local
+bench: .venv/installed-test
 	$(BIN)/python benchmarks/kill_recovery.py
+	$(BIN)/python benchmarks/claim_rates.py
 	$(BIN)/python benchmarks/cifar10_end_to_end.py --archive $(ARCHIVE)
 
 # Hours on two cores; what the folder has already is not repeated. make bench-paper ARCHIVE=cifar10.tar.xz RUNS=runs

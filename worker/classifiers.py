@@ -50,6 +50,7 @@ class _Context:
     cell: PreparedCell
     data: CellData
     device: str
+    check: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def train_classifiers(
     data = _cell_data(resources.artefacts, dataset)
     scored = _scored(resources, first, data)
     cell = prepare_cell(spec, data, first.cell.position, hooks.check, scored)
-    context = _Context(resources, cell, data, device)
+    context = _Context(resources, cell, data, device, hooks.check)
     seeds = [execution.seed for execution in claimed]
     results = run_executions(
         cell,
@@ -108,7 +109,9 @@ def _scores_if_base(context: _Context, execution: Execution, outcome: ExecutionO
         if not executions.is_base(session, execution.id):
             return None
     trained, data = outcome.trained, context.data
-    return score_images(trained.module, trained.mean, data.train_images, data.train_labels, context.device)
+    return score_images(
+        trained.module, trained.mean, data.train_images, data.train_labels, context.device, context.check
+    )
 
 
 def _details(context: _Context, outcome: ExecutionOutcome, scored: ScoredImages | None) -> Details:
@@ -126,7 +129,9 @@ def _analysis(context: _Context, outcome: ExecutionOutcome) -> Analysis:
     if not isinstance(spec, HybridsExperiment):
         return Analysis({})
     # One seed for the whole experiment: every execution of every cell is asked for the same hybrids.
-    return measure_hybrids(context.cell, outcome, spec.hybrids, derive_seed(spec.seed, "hybrids"), context.device)
+    return measure_hybrids(
+        context.cell, outcome, spec.hybrids, derive_seed(spec.seed, "hybrids"), context.device, context.check
+    )
 
 
 def _subgroup_used(cell: PreparedCell) -> SubgroupUsed | None:

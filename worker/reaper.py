@@ -6,7 +6,7 @@ One in the parent of every worker; they do not disturb each other. It also keeps
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,7 +45,7 @@ class Reaper(threading.Thread):
         self._processes = processes
         self._device = device
         self._stopped = threading.Event()
-        self._cleaned = -float("inf")
+        self._cleaned = self._beaten = -float("inf")
         self._clock = DatabaseClock(resources)
 
     def stop(self) -> None:
@@ -70,20 +70,25 @@ class Reaper(threading.Thread):
 
     def _look(self) -> None:
         resources, settings = self._resources, self._resources.settings
-        with resources.sessions.begin() as session:
-            workers.beat(
-                session,
-                resources.worker,
-                host=socket.gethostname()[:100],
-                device=self._device,
-                processes=len(self._processes.alive()),
-                version=__version__,
-            )
+        if time.monotonic() - self._beaten >= settings.heartbeat_seconds:
+            self._beat()
         note_dead(resources, self._processes)
         if time.monotonic() - self._cleaned > min(_HOUSEKEEPING_SECONDS, settings.orphan_seconds):
             self._cleaned = time.monotonic()
             clean(resources)
         look(resources, trust_leases=self._clock.steady(settings.lease_seconds))
+
+    def _beat(self) -> None:
+        with self._resources.sessions.begin() as session:
+            workers.beat(
+                session,
+                self._resources.worker,
+                host=socket.gethostname()[:100],
+                device=self._device,
+                processes=len(self._processes.alive()),
+                version=__version__,
+            )
+        self._beaten = time.monotonic()
 
     def _leave(self) -> None:
         with self._resources.sessions.begin() as session:
@@ -122,10 +127,16 @@ def note_dead(resources: Resources, processes: Processes) -> None:
         detail = f"Process {process} {processes.ending_of(process)}, while it held this as its last attempt."
         return WORKER_LOST | {"detail": detail}
 
-    with resources.sessions.begin() as session:
-        lost = losses.lose(session, resources.worker, processes.alive, describe)
-        lost += datasets.lose(session, resources.worker, processes.alive)
-    if lost:
+    def dead(owners: Collection[str]) -> set[str]:
+        # Asked after the rows were read: a process that has just started and claimed must not be taken for dead.
+        alive = {f"{resources.worker}/{process}" for process in processes.alive()}
+        return set(owners) - alive
+
+    with resources.sessions.reading() as session:
+        gone = dead(losses.owners(session, resources.worker))
+    if gone:
+        with resources.sessions.begin() as session:
+            lost = losses.lose(session, gone, describe) + datasets.lose(session, gone)
         log.warning("processes_died", held=lost)
 
 
@@ -141,14 +152,19 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
     """
     settings, wakeups = resources.settings, resources.wakeups
     allowed: dict[str, Any] = {"lease_seconds": settings.lease_seconds, "max_losses": settings.max_losses}
-    reaped, ingestions = losses.Reaped([], [], []), datasets.Reaped([], [])
-    if trust_leases:
+    reaped, ingestions, late = losses.Reaped([], [], []), datasets.Reaped([], []), list[str]()
+    # Most looks find nothing, and a transaction that may write would keep others on SQLite waiting.
+    with resources.sessions.reading() as session:
+        any_lost = trust_leases and losses.any_expired(session, settings.lease_seconds)
+        any_late = experiments.any_late(session)
+    if any_lost:
         with resources.sessions.begin() as session:
             reaped = losses.reap(session, error=WORKER_LOST, **allowed)
         with resources.sessions.begin() as session:
             ingestions = datasets.reap(session, error=WORKER_LOST, **allowed)
-    with resources.sessions.begin() as session:
-        late = experiments.expire(session)
+    if any_late:
+        with resources.sessions.begin() as session:
+            late = experiments.expire(session)
     if any(vars(reaped).values()) or any(vars(ingestions).values()) or late:
         log.warning("leases_reaped", **vars(reaped), ingestions=vars(ingestions), late=late)
     for id in reaped.requeued:
@@ -174,6 +190,10 @@ def clean(resources: Resources) -> None:
 def _wake_overdue(resources: Resources) -> None:
     # A message still in the queue will wake someone yet: only an empty queue can have lost one.
     settings, wakeups = resources.settings, resources.wakeups
+    with resources.sessions.reading() as session:
+        overdue = losses.any_overdue(session, settings.wakeup_seconds)
+    if not overdue:
+        return
     if wakeups.waiting(TRAIN) == 0:
         with resources.sessions.begin() as session:
             waiting = losses.overdue(session, wakeup_seconds=settings.wakeup_seconds, limit=_BURST)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -170,18 +171,24 @@ def run_executions(
         resume=resume,
         on_checkpoint=on_checkpoint,
     )
-    return [result if isinstance(result, Diverged) else _measure(cell, result, device) for result in results]
+    return [
+        result if isinstance(result, Diverged) else _measure(cell, result, device, between_batches)
+        for result in results
+    ]
 
 
-def _measure(cell: PreparedCell, trained: Trained, device: str) -> ExecutionOutcome | Diverged:
+def _measure(
+    cell: PreparedCell, trained: Trained, device: str, between_batches: Callable[[], None]
+) -> ExecutionOutcome | Diverged:
     known = len(cell.classes)
-    test_logits, _ = predict(trained.module, trained.mean, cell.test_images, device)
+    answer = partial(predict, trained.module, trained.mean, device=device, between_batches=between_batches)
+    test_logits, _ = answer(cell.test_images)
     if not np.isfinite(test_logits).all():
         return Diverged(trained.seed, len(trained.losses))
     test = probabilities_of(test_logits)
     if len(cell.holdout_images) == 0:
         return ExecutionOutcome(trained, table1(test, cell.test_labels, known, rejected=None), None, None)
-    holdout_logits, _ = predict(trained.module, trained.mean, cell.holdout_images, device)
+    holdout_logits, _ = answer(cell.holdout_images)
     if not np.isfinite(holdout_logits).all():
         return Diverged(trained.seed, len(trained.losses))
     holdout = probabilities_of(holdout_logits)

@@ -1,10 +1,10 @@
 """What a classifier answers to hybrids of two classes: is one accepted, and as what? (Figure 6)"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, UInt8
 from pydantic import JsonValue
 
 from noisegate.errors import FieldError, InvalidSpec
@@ -28,7 +28,12 @@ Rejected = Bool[np.ndarray, " pairs"]
 
 
 def measure_hybrids(
-    cell: PreparedCell, outcome: ExecutionOutcome, wanted: HybridPairs, seed: int, device: str = "cpu"
+    cell: PreparedCell,
+    outcome: ExecutionOutcome,
+    wanted: HybridPairs,
+    seed: int,
+    device: str = "cpu",
+    between_chunks: Callable[[], None] = lambda: None,
 ) -> Analysis:
     """How one execution's model decides over hybrids of test images, at the default threshold.
 
@@ -43,6 +48,7 @@ def measure_hybrids(
     Args:
         seed: decides the pairs, together with the test labels, the classes and the number of pairs. With the same one for
             all executions and cells, they are compared on the same pairs.
+        between_chunks: called every second or so. Whatever it raises passes through.
 
     Raises:
         InvalidSpec: naming `hybrids.classes`, if they are not two classes with test images.
@@ -50,12 +56,15 @@ def measure_hybrids(
     positions = wanted.positions_in(cell.classes)
     lows, highs = draw_pairs(cell.test_labels, positions, wanted.pairs, seed)
     threshold = outcome.calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if outcome.calibration else math.inf
-    answers = _answers(cell, outcome.trained, wanted, lows, highs, device)
+    chunks = _hybrids(cell, wanted, lows, highs, between_chunks)
+    trained = outcome.trained
+    logits = [predict(trained.module, trained.mean, chunk, device)[0] for chunk in chunks]
+    answers = probabilities_of(np.concatenate(logits))
     rejected = rejections(answers, len(cell.classes), threshold)
     parents = np.concatenate([lows, highs])
     measures = _shares(answers, rejected, positions, len(cell.classes)) | {
         "mean_reject_score": float(reject_scores(answers, len(cell.classes)).mean()),
-        "parents_rejected": _parents_rejected(cell, outcome.trained, parents, threshold, device),
+        "parents_rejected": _parents_rejected(cell, trained, parents, threshold, device),
     }
     low_name, high_name = (cell.classes[position] for position in positions)
     labels = [*cell.classes, NOISE_CLASS][: answers.shape[1]]
@@ -92,18 +101,16 @@ def _wrong_classes(message: str, remedy: str) -> InvalidSpec:
     return InvalidSpec([FieldError("hybrids.classes", message, remedy)])
 
 
-def _answers(
-    cell: PreparedCell, trained: Trained, wanted: HybridPairs, lows: Indices, highs: Indices, device: str
-) -> Answers:
-    """The probabilities of all outputs for every hybrid, of which only a chunk is in memory at a time."""
+def _hybrids(
+    cell: PreparedCell, wanted: HybridPairs, lows: Indices, highs: Indices, between_chunks: Callable[[], None]
+) -> Iterator[UInt8[np.ndarray, "chunk size size 3"]]:
+    """Every hybrid, of which only a chunk is in memory at a time."""
     images = cell.test_images
     a_chunk = max(1, _CHUNK_PIXELS // images.shape[1] ** 2)
-    logits = []
     for start in range(0, len(lows), a_chunk):
+        between_chunks()
         place = slice(start, start + a_chunk)
-        mixed = hybrid(images[lows[place]], images[highs[place]], wanted.low_cutoff, wanted.high_cutoff)
-        logits.append(predict(trained.module, trained.mean, mixed, device)[0])
-    return probabilities_of(np.concatenate(logits))
+        yield hybrid(images[lows[place]], images[highs[place]], wanted.low_cutoff, wanted.high_cutoff)
 
 
 def _shares(answers: Answers, rejected: Rejected, positions: tuple[int, int], known_classes: int) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """The scored training set: what a trained network says of every training image, as an artefact's bytes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
@@ -23,13 +25,14 @@ def score_images(
     images: UInt8[np.ndarray, "n size size 3"],
     labels: Int64[np.ndarray, " n"],
     device: str = "cpu",
+    between_batches: Callable[[], None] = lambda: None,
 ) -> ScoredImages:
     """Score every image with a trained network; probabilities over all of its outputs.
 
     Raises:
         FloatingPointError: a logit is not finite.
     """
-    logits, _ = predict(module, mean, images, device)
+    logits, _ = predict(module, mean, images, device, between_batches=between_batches)
     if not np.isfinite(logits).all():
         raise FloatingPointError("the base execution's logits are not finite on the training images")
     probabilities = probabilities_of(logits)

@@ -222,6 +222,7 @@ def predict(
     images: UInt8[np.ndarray, "n size size 3"],
     device: str = "cpu",
     batch_pixels: int = 500 * 32**2,
+    between_batches: Callable[[], None] = lambda: None,
 ) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
     """Logits and features of `images` (0 … 255), in float32, a batch of so many pixels at a time. `module` stays."""
     assert len(images) > 0
@@ -231,6 +232,7 @@ def predict(
     batch_size = max(1, batch_pixels // images.shape[1] ** 2)
     with _exact():
         for start in range(0, len(images), batch_size):
+            between_batches()
             batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)
             logits, features = there(_normalised(batch, mean_there))
             parts.append((logits.cpu().numpy(), features.cpu().numpy()))

@@ -1,6 +1,6 @@
 """Dataset rows: registered when asked for, claimed and filled by a worker, found again by id, name or content."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,18 +170,11 @@ class Reaped:
     uploads_of_failed: list[str]
 
 
-def lose(session: Session, worker: str, alive: Callable[[], Collection[int]]) -> list[str]:
-    """Let the leases of this worker's processes run out now, but for those that are alive; answers the datasets."""
-    query = sa.select(Dataset.id, Dataset.owner).where(
-        Dataset.state == DatasetState.INGESTING, Dataset.owner.startswith(f"{worker}/", autoescape=True)
-    )
-    held = session.execute(query).all()
-    names = {f"{worker}/{process}" for process in alive()}
-    orphaned = [(id, owner) for id, owner in held if owner not in names]
-    for id, owner in orphaned:
-        statement = sa.update(Dataset).where(Dataset.id == id, Dataset.owner == owner, Dataset.lease_until.is_not(None))
-        session.execute(statement.values(lease_until=seconds_now() - 1))
-    return [id for id, _ in orphaned]
+def lose(session: Session, owners: Collection[str]) -> list[str]:
+    """Let the leases of these processes run out now; answers the datasets that they were ingesting."""
+    held = sa.and_(Dataset.owner.in_(owners), Dataset.state == DatasetState.INGESTING, Dataset.lease_until.is_not(None))
+    statement = sa.update(Dataset).where(held).values(lease_until=seconds_now() - 1)
+    return list(session.scalars(statement.returning(Dataset.id)))
 
 
 def reap(session: Session, *, lease_seconds: float, max_losses: int, error: dict[str, Any]) -> Reaped:

@@ -124,17 +124,23 @@ def cancel(session: Session, experiment_id: str, *, problem: dict[str, Any] | No
     return settle(session, experiment_id)
 
 
+def any_late(session: Session) -> bool:
+    """Whether there is anything to `expire`."""
+    return bool(session.scalar(sa.select(sa.exists().where(_late()))))
+
+
 def expire(session: Session) -> list[str]:
     """Cancel the experiments whose deadline has passed; answers their ids."""
-    late = sa.select(Experiment.id).where(
-        Experiment.state.in_([State.QUEUED, State.RUNNING]), Experiment.deadline < seconds_now()
-    )
-    ids = list(session.scalars(late.order_by(Experiment.id)))
+    ids = list(session.scalars(sa.select(Experiment.id).where(_late()).order_by(Experiment.id)))
     for id in ids:
         # Meanwhile it may have ended by itself.
         with contextlib.suppress(Conflict):
             cancel(session, id, problem=_DEADLINE_PASSED)
     return ids
+
+
+def _late() -> sa.ColumnElement[bool]:
+    return sa.and_(Experiment.state.in_([State.QUEUED, State.RUNNING]), Experiment.deadline < seconds_now())
 
 
 def lock(session: Session, experiment_id: str) -> Experiment:

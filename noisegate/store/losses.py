@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
-from noisegate.store.states import State
-from noisegate.store.tables import Execution, utc_now
+from noisegate.store.states import DatasetState, State
+from noisegate.store.tables import Dataset, Execution, utc_now
 
 Problem = dict[str, Any]
 
@@ -24,28 +24,35 @@ class Reaped:
     cancelled: list[str]
 
 
-def lose(
-    session: Session, worker: str, alive: Callable[[], Collection[int]], describe: Callable[[int], Problem]
-) -> list[str]:
-    """Let the leases of this worker's processes run out now, but for those that are alive; answers the executions.
+def owners(session: Session, worker: str) -> set[str]:
+    """The names of this worker's processes that hold an execution or an ingestion."""
+    found: set[str] = set()
+    for table, state in ((Execution, State.RUNNING), (Dataset, DatasetState.INGESTING)):
+        held = sa.select(table.owner).where(table.state == state, table.lease_until.is_not(None))
+        found.update(session.scalars(held.where(table.owner.startswith(f"{worker}/", autoescape=True))))
+    return found
+
+
+def lose(session: Session, owners: Collection[str], describe: Callable[[int], Problem]) -> list[str]:
+    """Let the leases of these processes run out now; answers the executions that they held.
 
     Args:
-        alive: asked after the rows were read, so that a process which has just started and claimed is not taken for dead.
         describe: what became of the process with this id, should this have been the execution's last attempt.
     """
-    query = sa.select(Execution.id, Execution.owner).where(
-        Execution.state == State.RUNNING, Execution.owner.startswith(f"{worker}/", autoescape=True)
-    )
-    held = [(id, owner) for id, owner in session.execute(query) if owner]
-    names = {f"{worker}/{process}" for process in alive()}
-    orphaned = [(id, owner) for id, owner in held if owner not in names]
-    for id, owner in orphaned:
-        statement = sa.update(Execution).where(
-            Execution.id == id, Execution.owner == owner, Execution.lease_until.is_not(None)
-        )
+    lost: list[str] = []
+    for owner in sorted(owners):
         problem = describe(int(owner.rpartition("/")[2])) | {"worker": owner}
-        session.execute(statement.values(lease_until=seconds_now() - 1, error=problem))
-    return [id for id, _ in orphaned]
+        held = sa.and_(Execution.owner == owner, Execution.state == State.RUNNING, Execution.lease_until.is_not(None))
+        statement = sa.update(Execution).where(held).values(lease_until=seconds_now() - 1, error=problem)
+        lost += session.scalars(statement.returning(Execution.id))
+    return lost
+
+
+def any_expired(session: Session, lease_seconds: float) -> bool:
+    """Whether there is anything to reap, of executions or ingestions."""
+    running = sa.exists().where(Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
+    ingesting = sa.exists().where(Dataset.state == DatasetState.INGESTING, leases.expired(Dataset, lease_seconds))
+    return bool(session.scalar(sa.select(sa.or_(running, ingesting))))
 
 
 def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Problem) -> Reaped:
@@ -92,6 +99,12 @@ def _after_loss(experiment: State, losses: int, max_losses: int) -> State:
     if experiment is State.CANCELLING:
         return State.CANCELLED
     return State.FAILED if losses >= max_losses else State.QUEUED
+
+
+def any_overdue(session: Session, wakeup_seconds: float) -> bool:
+    """Whether any execution or dataset waits although it was woken long ago."""
+    looks = [sa.exists().where(leases.overdue(table, wakeup_seconds)) for table in (Execution, Dataset)]
+    return bool(session.scalar(sa.select(sa.or_(*looks))))
 
 
 def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[str]:

@@ -64,8 +64,9 @@ async def _pair(request: Request) -> Pair:
 
 def _cutoffs(form: FormData) -> HybridCutoffs:
     try:
+        # The fields of a form are text, which is no number in JSON.
         return HybridCutoffs.model_validate(
-            {name: value for name, value in form.items() if name not in ("low", "high")}
+            {name: value for name, value in form.items() if name not in ("low", "high")}, strict=False
         )
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error

@@ -26,7 +26,7 @@ def _for_broker(form: Form) -> list[ExperimentSpec]:
 
 
 FAULTS = [
-    Fault("kill-training", on_workers.kill_training, "postgresql", times=20),
+    Fault("kill-training", on_workers.kill_training, "postgresql", times=10),
     Fault("freeze-worker", on_workers.freeze_worker, "sqlite", times=2),
     Fault(
         "freeze-in-transaction", on_workers.freeze_in_transaction, None, databases=("postgresql",), specs=_hundred_small

@@ -3,8 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from random import Random
 
 import sqlalchemy as sa
@@ -44,12 +45,23 @@ def freeze_worker(system: System, random: Random, form: Form) -> Injected:
         victim = meet(system, random, form, found)
         frozen, since = holder(system, victim), time.monotonic()
         end_of_log = frozen.log.stat().st_size
-        frozen.signal_all(signal.SIGSTOP)
+        with _nobody_writes(system):
+            frozen.signal_all(signal.SIGSTOP)
         seen = watch(system, victim, since)
         frozen.signal_all(signal.SIGCONT)
         if found.saw(seen):
             _wait_for_refusal(frozen, victim, end_of_log)
             return found
+
+
+@contextmanager
+def _nobody_writes(system: System) -> Iterator[None]:
+    """SQLite has one writer at a time: whoever is frozen while writing stops all others, and no lease can help them."""
+    if system.database == "sqlite":
+        with system.sessions.begin():
+            yield
+    else:
+        yield
 
 
 def freeze_in_transaction(system: System, random: Random, form: Form) -> Injected:

@@ -39,9 +39,12 @@ def test_only_what_dead_processes_of_this_worker_held_is_lost_and_at_once(sessio
 
     with sessions.begin() as session:
         # The underscore of another worker's name is no wildcard.
-        assert losses.lose(session, "wx1", lambda: set(), describe) == []
-        assert losses.lose(session, "w_1", lambda: {12}, describe) == [dead.id]
-    assert asked == [11]
+        assert losses.owners(session, "wx1") == set()
+        assert losses.owners(session, "w_1") == {"w_1/11", "w_1/12"}
+        assert not losses.any_expired(session, LEASE)
+        assert losses.lose(session, {"w_1/11", "w_1/13"}, describe) == [dead.id]
+        assert losses.any_expired(session, LEASE)
+    assert asked == [11, 13]
     assert _reap(sessions, max_losses=1).failed == [dead.id]
     with sessions.begin() as session:
         row = session.get_one(Execution, dead.id)
@@ -55,8 +58,10 @@ def test_a_dead_process_of_an_ingestion_is_noticed_too(sessions: Sessions) -> No
             session, name="pets", source="upload", image_size=32, upload_digest="a" * 64
         ).dataset
         datasets.claim(session, waiting.id, owner="w/1", lease_seconds=LEASE)
-        assert datasets.lose(session, "w", lambda: {1}) == []
-        assert datasets.lose(session, "w", lambda: {2}) == [waiting.id]
+        assert losses.owners(session, "w") == {"w/1"}
+        assert datasets.lose(session, {"w/2"}) == []
+        assert datasets.lose(session, {"w/1"}) == [waiting.id]
+        assert losses.any_expired(session, LEASE)
         reaped = datasets.reap(session, lease_seconds=LEASE, max_losses=3, error=PROBLEM)
         assert reaped.waiting == [waiting.id]
         assert session.get_one(Dataset, waiting.id, populate_existing=True).owner is None
@@ -101,7 +106,9 @@ def test_a_deadline_cancels_what_has_not_ended_and_says_why(sessions: Sessions) 
         punctual = factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
         punctual.deadline = seconds_now() + 3600
     with sessions.begin() as session:
+        assert experiments.any_late(session)
         assert experiments.expire(session) == [late.id]
+        assert not experiments.any_late(session)
     with sessions.begin() as session:
         assert not executions.renew(session, lease, LEASE), "whoever trains is told to stop"
         for held in (lease, other):
