@@ -17,6 +17,7 @@ from worker.resources import Resources
 
 StartWorker = Callable[[], WorkerProcess]
 
+
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """A lease that no test waits for: whatever is noticed is noticed otherwise."""
