@@ -20,7 +20,8 @@ check: .venv/installed-test
 
 # Half an hour or more on two cores: every fault, as often as its bound asks for, and the service against its own OpenAPI.
 faults: .venv/installed-test
-	$(BIN)/python -m tests.faults --json benchmarks/results/faults.json
+	$(BIN)/python -m tests.faults --database postgresql --json benchmarks/results/faults_postgresql.json
+	$(BIN)/python -m tests.faults --database sqlite --json benchmarks/results/faults_sqlite.json
 	$(BIN)/python -m tests.faults.conformance --json benchmarks/results/conformance.json
 
 # make bench ARCHIVE=cifar10.tar.xz, of train/<class>/* and test/<class>/*.

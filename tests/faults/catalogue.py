@@ -27,17 +27,17 @@ def _for_broker(form: Form) -> list[ExperimentSpec]:
 
 FAULTS = [
     Fault("kill-training", on_workers.kill_training, "postgresql", times=10),
-    Fault("freeze-worker", on_workers.freeze_worker, "sqlite", times=2),
+    Fault("freeze-worker", on_workers.freeze_worker, "sqlite"),
     Fault(
         "freeze-in-transaction", on_workers.freeze_in_transaction, None, databases=("postgresql",), specs=_hundred_small
     ),
-    Fault("kill-workers", on_workers.kill_workers, "sqlite", times=2),
-    Fault("broker-restart", on_messages.restart_broker(with_data=True), "sqlite", times=2, specs=_for_broker),
-    Fault("broker-without-data", on_messages.restart_broker(with_data=False), "sqlite", times=2, specs=_for_broker),
+    Fault("kill-workers", on_workers.kill_workers, "sqlite"),
+    Fault("broker-restart", on_messages.restart_broker(with_data=True), "sqlite", specs=_for_broker),
+    Fault("broker-without-data", on_messages.restart_broker(with_data=False), "sqlite", specs=_for_broker),
     Fault("thrice-woken", on_messages.send_everything_thrice, "sqlite", specs=_small),
     Fault("never-woken", on_messages.send_nothing, "sqlite", specs=_small),
     Fault("post-without-broker", on_messages.post_without_broker, None, specs=_small),
-    Fault("kill-service", on_messages.kill_service, "postgresql", times=2, specs=_small),
+    Fault("kill-service", on_messages.kill_service, "postgresql", specs=_small),
 ]
 _POSTGRES = {
     "postgres-immediate": on_storage.restart_postgres("immediate"),
@@ -49,7 +49,6 @@ FAULTS += [
         name,
         inject,
         "postgresql" if name != "postgres-fast" else None,
-        times=2,
         databases=("postgresql",),
         specs=_small,
     )
