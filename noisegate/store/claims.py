@@ -33,15 +33,24 @@ _CHANGES = {
     "epochs_done": _EXECUTION.checkpoint_epochs,
     "error": sa.null(),
 }
-_NEXT = (
-    sa.select(_EXECUTION.id)
-    .where(leases.waiting(Execution), _EXECUTION.experiment_id == sa.bindparam("experiment"))
-    .order_by(_EXECUTION.place)
-    .limit(1)
-    .with_for_update(skip_locked=True)
-)
-# Compared as a value, which is looked up once; a list would be looked up again for every row.
-_CLAIM_NEXT = leases.claiming(Execution, _EXECUTION.id == _NEXT.scalar_subquery(), **_CHANGES)
+
+
+def _claiming_next_of(experiment: sa.ColumnElement[str]) -> sa.Update:
+    following = (
+        sa.select(_EXECUTION.id)
+        .where(leases.waiting(Execution), _EXECUTION.experiment_id == experiment)
+        .order_by(_EXECUTION.place)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    # Compared as a value, which is looked up once; a list would be looked up again for every row.
+    return leases.claiming(Execution, _EXECUTION.id == following.scalar_subquery(), **_CHANGES)
+
+
+_FIRST = _OLDEST.subquery()
+# Nearly every claim: of the oldest experiment, which runs already, so that nothing but the execution need be locked.
+_CLAIM_NEXT = _claiming_next_of(sa.select(_FIRST.c.id).where(_FIRST.c.state == State.RUNNING).scalar_subquery())
+_CLAIM_NEXT_OF = _claiming_next_of(sa.bindparam("experiment", type_=sa.String()))
 
 _CLAIMED = Execution.__table__.alias().c
 _BESIDE = (
@@ -66,20 +75,21 @@ def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) 
     Only the first claim of an experiment takes its lock, to set it running. Any other locks nothing but the executions
     that it gets, and waits for nobody: workers claim beside each other, and no two transactions can block each other.
     """
-    oldest = session.connection().execute(_OLDEST).first()
-    if oldest is None:
-        return []
-    if oldest.state is State.QUEUED:
-        experiments.lock(session, oldest.id)
     take = partial(leases.claim, session, owner=owner, lease_seconds=lease_seconds, moment=utc_now())
-    granted = take(_CLAIM_NEXT, experiment=oldest.id)
+    granted = take(_CLAIM_NEXT)
+    started: str | None = None
     if not granted:
-        return None
-    if capacity > 1:
+        oldest = session.connection().execute(_OLDEST).first()
+        if oldest is None:
+            return []
+        if oldest.state is State.QUEUED:
+            started = experiments.lock(session, oldest.id).id
+        granted = take(_CLAIM_NEXT_OF, experiment=oldest.id)
+    if granted and capacity > 1:
         granted += take(_CLAIM_BESIDE, first=granted[0].id, most=capacity - 1)
-    if oldest.state is State.QUEUED:
-        experiments.settle(session, oldest.id)
-    return granted
+    if granted and started is not None:
+        experiments.settle(session, started)
+    return granted or None
 
 
 _CELL = joinedload(Execution.cell, innerjoin=True)
