@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from migrations.run import upgrade
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.app import create_app
 from tests.conftest import wait_until
@@ -54,6 +55,14 @@ def run_client(settings: Settings) -> Iterator[TestClient]:
 def client(settings: Settings) -> Iterator[TestClient]:
     with run_client(settings) as client:
         yield client
+
+
+@pytest.fixture
+def model(sessions: Sessions, artefacts: Artefacts, client: TestClient) -> str:
+    """The id of a model that calls everything a dog, which is also `default`; the client runs on the same database."""
+    with sessions.begin() as session:
+        ready_dataset(session, artefacts)
+    return served_model(sessions, artefacts)
 
 
 @pytest.fixture(scope="session")

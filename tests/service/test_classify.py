@@ -10,17 +10,9 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from tests.conftest import wait_until
 from tests.service.conftest import run_client
-from tests.service.factories import png_bytes, ready_dataset, served_model
+from tests.service.factories import png_bytes, served_model
 
 PNG = {"Content-Type": "image/png"}
-
-
-@pytest.fixture
-def model(sessions: Sessions, artefacts: Artefacts, client: TestClient) -> str:
-    """The id of a model that calls everything a dog, which is also `default`."""
-    with sessions.begin() as session:
-        ready_dataset(session, artefacts)
-    return served_model(sessions, artefacts)
 
 
 def test_every_way_in_gives_the_same_decision(client: TestClient, model: str) -> None:

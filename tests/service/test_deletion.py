@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from starlette.testclient import TestClient
 
 from noisegate.store.artefacts import Artefacts
@@ -11,17 +10,9 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from tests.conftest import wait_until
 from tests.service.conftest import run_client
-from tests.service.factories import png_bytes, post_experiment, ready_dataset, served_model
+from tests.service.factories import png_bytes, post_experiment, served_model
 
 PNG = {"Content-Type": "image/png"}
-
-
-@pytest.fixture
-def model(sessions: Sessions, artefacts: Artefacts, client: TestClient) -> str:
-    """A model that is `default`."""
-    with sessions.begin() as session:
-        ready_dataset(session, artefacts)
-    return served_model(sessions, artefacts)
 
 
 def experiment_of(client: TestClient, model: str) -> str:

@@ -6,15 +6,7 @@ from starlette.testclient import TestClient
 
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
-from tests.service.factories import onnx_bytes, ready_dataset, served_model
-
-
-@pytest.fixture
-def model(sessions: Sessions, artefacts: Artefacts, client: TestClient) -> str:
-    """The id of a model that calls everything a dog, which is also `default`."""
-    with sessions.begin() as session:
-        ready_dataset(session, artefacts)
-    return served_model(sessions, artefacts)
+from tests.service.factories import onnx_bytes, served_model
 
 
 def test_a_model_by_id_and_by_alias(client: TestClient, model: str) -> None:
