@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check faults bench bench-paper clean
+.PHONY: demo test check faults bench bench-classify bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -30,8 +30,16 @@ bench: .venv/installed-test
 	$(BIN)/python benchmarks/claim_rates.py
 	$(BIN)/python benchmarks/cifar10_end_to_end.py --archive $(ARCHIVE)
 
-# Hours on two cores; what the folder has already is not repeated. make bench-paper ARCHIVE=cifar10.tar.xz RUNS=runs
+# Two idle cores and wrk; some ten minutes. PEERS=--install-peers adds LitServe and BentoML, each in an environment of its own.
+bench-classify: .venv/installed-test
+	$(BIN)/python benchmarks/classify.py $(PEERS)
+
 RUNS ?= noisegate-runs
+# make bench-cards ARCHIVE=cifar10.tar.xz RUNS=runs: half an hour on two cores.
+bench-cards: .venv/installed-test
+	$(BIN)/python benchmarks/cards.py --archive $(ARCHIVE) --data-dir $(RUNS)
+
+# Hours on two cores; what the folder has already is not repeated. make bench-paper ARCHIVE=cifar10.tar.xz RUNS=runs
 bench-paper: .venv/installed-local
 	$(BIN)/python benchmarks/paper_cifar10.py --archive $(ARCHIVE) --data-dir $(RUNS)
 	$(BIN)/python benchmarks/recommended.py --archive $(ARCHIVE) --data-dir $(RUNS)

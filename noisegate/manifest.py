@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,20 @@ def check_budget(max_false_reject: float) -> None:
         )
 
 
+@lru_cache(maxsize=1024)
+def level_of(max_false_reject: float, levels: int) -> int:
+    """Which of so many quantiles, from level 0 to level 1 in equal steps, rejects at most this share; between two the upper.
+
+    Raises:
+        InvalidInput: `max_false_reject` lies outside 0 … 1.
+    """
+    check_budget(max_false_reject)
+    # The share as it was written, 0.05 being 1/20: in binary, (1 − 0.05) · 1000 may come out as 950.0000000000001,
+    # whose ceiling is one level too high.
+    share = Fraction(repr(float(max_false_reject)))
+    return math.ceil((1 - share) * (levels - 1))
+
+
 class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -35,6 +50,9 @@ class Calibration(Document):
 
     samples: int = Field(ge=1, description="Images in the holdout.")
     quantiles: list[float] = Field(min_length=2, description="Rising; from level 0 to level 1 in equal steps.")
+    temperature: float | None = Field(
+        None, gt=0, description="Logits divided by it give calibrated probabilities; null for a model older than that."
+    )
 
     def threshold(self, max_false_reject: float) -> float:
         """The smallest stored threshold that rejects at most this share of the holdout; reject what scores above it.
@@ -44,11 +62,7 @@ class Calibration(Document):
         Raises:
             InvalidInput: `max_false_reject` lies outside 0 … 1.
         """
-        check_budget(max_false_reject)
-        # The share as it was written, 0.05 being 1/20: in binary, (1 − 0.05) · 1000 may come out as 950.0000000000001,
-        # whose ceiling is one level too high.
-        share = Fraction(repr(float(max_false_reject)))
-        return self.quantiles[math.ceil((1 - share) * (len(self.quantiles) - 1))]
+        return self.quantiles[level_of(max_false_reject, len(self.quantiles))]
 
 
 class Metrics(Document):

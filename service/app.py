@@ -1,11 +1,12 @@
 """The whole application, wired: `uvicorn service.app:create_app --factory`. Importing this module connects nowhere."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from threadpoolctl import threadpool_limits
 
 from noisegate import __version__
 from noisegate.logs import configure_logs
@@ -13,28 +14,49 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import Wakeups, celery_app
-from service import conditional, health
+from service import conditional, health, measuring
+from service.classify import batch_routes as classify_batch
 from service.classify import routes as classify
 from service.classify.models import Classifiers
 from service.conditional import ConditionalGet
 from service.datasets import routes as datasets
 from service.datasets.registration import register_digits
 from service.deps import Resources
-from service.ending import told_of_the_end
+from service.ending import in_background, told_of_the_end
 from service.errors import install_handlers, problems
 from service.experiments import event_routes as events
 from service.experiments import routes as experiments
 from service.experiments.streams import Streams
 from service.hybrids import routes as hybrids
 from service.limits import BodyLimit, limit_of_body
+from service.measuring import Measured
+from service.models import cards
 from service.models import routes as models
 from service.noise import routes as noise
+from service.open_inference import routes as open_inference
 from service.presets import routes as presets
 from service.results import figure_routes as figures
 from service.results import routes as results
 from service.workers import routes as workers
 
-ROOMS = (health, presets, datasets, experiments, events, results, figures, models, classify, hybrids, noise, workers)
+ROOMS = (
+    health,
+    measuring,
+    presets,
+    datasets,
+    experiments,
+    events,
+    results,
+    figures,
+    models,
+    cards,
+    classify,
+    classify_batch,
+    open_inference,
+    hybrids,
+    noise,
+    workers,
+)
 
 
 class Application(FastAPI):
@@ -62,10 +84,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, limit=limit_of_body(settings))
     app.add_middleware(ConditionalGet)
+    app.add_middleware(Measured)
     routers = [room.router for room in ROOMS]
     install_handlers(app, routers)
     for router in routers:
         app.include_router(router)
+    app.router.routes.insert(0, classify.direct)
     return app
 
 
@@ -80,8 +104,9 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
             streams = Streams(settings.max_event_streams)
-            with told_of_the_end(streams.end):
-                yield {"resources": Resources(settings, sessions, artefacts, wakeups, classifiers, streams)}
+            with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
+                async with in_background(classifiers.keep_fresh()):
+                    yield {"resources": Resources(settings, sessions, artefacts, wakeups, classifiers, streams)}
         finally:
             celery.close()
             sessions.close()

@@ -29,8 +29,13 @@ class Resources:
     streams: Streams
 
 
+def resources_of(request: Request) -> Resources:
+    """For a route that has no time for dependencies."""
+    return cast(Resources, request.scope["state"]["resources"])
+
+
 async def _resources(request: Request) -> Resources:
-    return cast(Resources, request.state.resources)
+    return resources_of(request)
 
 
 ResourcesDep = Annotated[Resources, Depends(_resources)]

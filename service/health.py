@@ -35,7 +35,10 @@ class Checks(BaseModel):
     database: str
     broker: str
     worker: str = Field(description=f"`{NO_WORKER}` is well too: what is posted waits, and what was trained is served.")
-    model: str = Field(description=f"`{NO_MODEL}` is well too: a fresh installation has none.")
+    model: str = Field(
+        description=f"`{NO_MODEL}` is well too: a fresh installation has none. So is one that the name `default` has moved "
+        "away from, to a model that cannot be loaded: it goes on serving, and this says why."
+    )
 
 
 class Readiness(BaseModel):
@@ -79,13 +82,14 @@ async def get_liveness() -> Liveness:
 async def get_readiness(resources: ResourcesDep, response: Response) -> Readiness:
     """200 when database and broker answer and the default model, if there is one, is loaded; and what is missing."""
     database = await run_in_threadpool(_database, resources.sessions)
+    model, serves = await _model(resources.classifiers) if database == OK else (UNKNOWN, False)
     checks = Checks(
         database=database,
         broker=await run_in_threadpool(_broker, resources.wakeups),
         worker=await run_in_threadpool(_worker, resources) if database == OK else UNKNOWN,
-        model=await _model(resources.classifiers) if database == OK else UNKNOWN,
+        model=model,
     )
-    ready = checks.database == OK and checks.broker == OK and checks.model in (OK, NO_MODEL)
+    ready = checks.database == OK and checks.broker == OK and serves
     response.status_code = 200 if ready else 503
     return Readiness(ready=ready, missing=[name for name, found in checks if found != OK], checks=checks)
 
@@ -114,11 +118,12 @@ def _worker(resources: Resources) -> str:
     return OK if alive else NO_WORKER
 
 
-async def _model(classifiers: Classifiers) -> str:
+async def _model(classifiers: Classifiers) -> tuple[str, bool]:
+    """What to say of the default model, and whether what is asked of it is answered."""
     try:
         await classifiers.find(DEFAULT_ALIAS)
     except NotFound:
-        return NO_MODEL
+        return NO_MODEL, True
     except ModelUnusable as error:
-        return error.detail
-    return OK
+        return error.detail, False
+    return classifiers.trouble_with(DEFAULT_ALIAS) or OK, True

@@ -7,7 +7,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noisegate.store.settings import Settings
-from service.bodies import MULTIPART, declared_bytes, essence
+from service import bodies
+from service.bodies import declared_bytes, essence
 from service.errors import problem_of, problem_response
 
 # Boundaries, part headers and JSON punctuation around the bytes that the settings limit.
@@ -20,21 +21,32 @@ def limit_of_body(settings: Settings) -> Callable[[Scope], int]:
     """A function from a request's scope to the most bytes its body may have."""
 
     def limit(scope: Scope) -> int:
-        content_type = essence(Headers(scope=scope).get("content-type", ""))
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         match scope["method"], path:
             case "POST", "/classify":
                 return int(settings.max_image_bytes * BASE64_GROWTH) + ENVELOPE_BYTES
+            case "POST", "/classify/batch":
+                return settings.max_batch_bytes
             case "POST", "/hybrids":
                 return int(2 * settings.max_image_bytes * BASE64_GROWTH) + ENVELOPE_BYTES
-            case "POST", "/datasets" if content_type == MULTIPART:
-                return settings.max_upload_bytes + ENVELOPE_BYTES
-            case "POST", "/datasets" if content_type != "application/json":
-                return settings.max_upload_bytes
+            case "POST", "/datasets":
+                return _of_upload(settings, essence(Headers(scope=scope).get("content-type", "")))
+            case "POST", _ if path.startswith("/v2/"):
+                return settings.max_tensor_bytes
             case _:
                 return settings.max_json_bytes
 
     return limit
+
+
+def _of_upload(settings: Settings, content_type: str) -> int:
+    match content_type:
+        case bodies.MULTIPART:
+            return settings.max_upload_bytes + ENVELOPE_BYTES
+        case bodies.JSON:
+            return settings.max_json_bytes
+        case _:
+            return settings.max_upload_bytes
 
 
 class BodyLimit:
@@ -49,8 +61,14 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         limit = self.limit(scope)
-        if declared_bytes(Headers(scope=scope)) > limit:
+        headers = Headers(scope=scope)
+        declared = declared_bytes(headers)
+        if declared > limit:
             await problem_response(problem_of(_over(limit)))(scope, receive, send)
+            return
+        if declared and "transfer-encoding" not in headers:
+            # The server reads no further than that.
+            await self.app(scope, receive, send)
             return
         received = 0
 

@@ -30,6 +30,8 @@ if os.environ.get("CI"):
 # Settings of whoever runs the tests are not theirs to use: a database URL above all.
 for name in [name for name in os.environ if name.startswith("NOISEGATE_")]:
     del os.environ[name]
+# For processes that tests start, too: hundreds of models are trained here, and a card of 500 images a family takes seconds.
+os.environ["NOISEGATE_CARD_IMAGES"] = "20"
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:

@@ -171,5 +171,5 @@ def manifest(execution: Execution, holdout_accuracy: float | None = 0.7) -> Mode
 
 
 def model_files(number: int) -> ModelDigests:
-    """Three digests that no other number gives; no files lie behind them."""
-    return ModelDigests(digest(10 * number), digest(10 * number + 1), digest(10 * number + 2))
+    """Digests that no other number gives; no files lie behind them."""
+    return ModelDigests(*(digest(10 * number + part) for part in range(4)))

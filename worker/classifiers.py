@@ -1,17 +1,21 @@
 """Executions that train image classifiers: load, train, measure, export. No transaction is open while training."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from noisegate.card import Card
 from noisegate.details import Details, SubgroupUsed
 from noisegate.errors import InvalidInput
 from noisegate.learning.analysis import Analysis
+from noisegate.learning.card import make_card
 from noisegate.learning.executions import CellData, ExecutionOutcome, PreparedCell, prepare_cell, run_executions
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.hybrid_pairs import measure_hybrids
+from noisegate.learning.references import make_reference
 from noisegate.learning.scores import score_images, scores_to_bytes
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Diverged, Progress
@@ -96,8 +100,8 @@ def _finish(context: _Context, execution: Execution, result: ExecutionOutcome | 
     scored = _scores_if_base(context, execution, result)
     outcome = _outcome(result, _details(context, result, scored))
     keep = context.cell.spec.keep_models
-    files = _export(context, execution, result)
-    return Yield(outcome, files, keep, scores_to_bytes(scored) if scored else None)
+    files, card = _export(context, execution, result)
+    return Yield(outcome, files, card, keep, scores_to_bytes(scored) if scored else None)
 
 
 def _scored(resources: Resources, execution: Execution, data: CellData) -> ScoredImages | None:
@@ -162,8 +166,10 @@ def _outcome(outcome: ExecutionOutcome, details: Details) -> Outcome:
     )
 
 
-def _export(context: _Context, execution: Execution, outcome: ExecutionOutcome) -> ModelFiles | None:
-    """The model's files, unless its cell would not keep it as things stand: exporting takes time."""
+def _export(
+    context: _Context, execution: Execution, outcome: ExecutionOutcome
+) -> tuple[ModelFiles, Card] | tuple[None, None]:
+    """The model's files and card, unless its cell would not keep it as things stand: both take time."""
     with context.resources.sessions.reading() as session:
         wanted = models.worth_keeping(
             session,
@@ -172,7 +178,23 @@ def _export(context: _Context, execution: Execution, outcome: ExecutionOutcome) 
             holdout_accuracy=outcome.holdout_accuracy,
             position=execution.position,
         )
-    return export_model(context.cell, outcome, execution=execution.position) if wanted else None
+    if not wanted:
+        return None, None
+    reference = make_reference(context.cell, outcome, context.device)
+    card = make_card(
+        context.cell,
+        outcome,
+        reference,
+        images_per_family=_images_per_family(context.resources.settings.card_images, context.cell.spec.image_size),
+        device=context.device,
+        between_chunks=context.check,
+    )
+    return export_model(context.cell, outcome, execution=execution.position, reference=reference), card
+
+
+def _images_per_family(wanted: int, image_size: int) -> int:
+    """As many as are wanted up to 64 pixels a side; fewer of larger images, whose cost grows with their pixels."""
+    return min(wanted, max(math.ceil(wanted / 10), wanted * 64**2 // image_size**2))
 
 
 def _cell_data(artefacts: Artefacts, dataset: Dataset) -> CellData:

@@ -9,6 +9,7 @@ import structlog
 import torch
 from sqlalchemy.orm import Session
 
+from noisegate.card import Card
 from noisegate.learning.export import ModelFiles
 from noisegate.manifest import ModelManifest
 from noisegate.store import executions, experiments, files, models
@@ -26,6 +27,7 @@ class Yield:
 
     outcome: Outcome
     files: ModelFiles | None = None
+    card: Card | None = None
     keep: str = "none"
     scores: bytes | None = None
 
@@ -43,7 +45,7 @@ def record(resources: Resources, execution: Execution, lease: Lease, found: Yiel
             experiments.lock(session, execution.experiment_id)
             files.lock(session)
             if found.files:
-                doubtful += _register(resources, session, execution, found.files, found.keep)
+                doubtful += _register(resources, session, execution, found.files, found)
             outcome = vars(found.outcome)
             if found.scores:
                 doubtful.append(resources.artefacts.put_bytes(found.scores))
@@ -79,11 +81,12 @@ def device_name(device: str) -> str:
 
 
 def _register(
-    resources: Resources, session: Session, execution: Execution, exported: ModelFiles, keep: str
+    resources: Resources, session: Session, execution: Execution, exported: ModelFiles, found: Yield
 ) -> list[str]:
-    parts = (exported.weights, _json(exported.manifest), exported.onnx)
-    digests = [resources.artefacts.put_bytes(part) for part in parts]
-    replaced = models.register(session, execution.id, models.ModelDigests(*digests), exported.manifest, keep=keep)
+    parts = (exported.weights, _json(exported.manifest), exported.onnx, exported.reference)
+    digests = [resources.artefacts.put_bytes(part) for part in parts if part is not None]
+    named = models.ModelDigests(*digests)
+    replaced = models.register(session, execution.id, named, exported.manifest, keep=found.keep, card=found.card)
     return digests + replaced
 
 

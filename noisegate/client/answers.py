@@ -316,27 +316,6 @@ class Alias(TypedDict):
     updated_at: str
 
 
-class ModelName(TypedDict):
-    id: str
-    alias: str | None
-
-
-class Decision(TypedDict):
-    label: str
-    known_label: str
-    probabilities: dict[str, float]
-    noise_probability: float | None
-    reject_score: float
-    threshold: float | None
-    max_false_reject: float
-    rejected: bool
-    reason: Literal["noise", "low_confidence"] | None
-    scores: dict[str, float]
-    calibrated: bool
-    note: str | None
-    model: ModelName
-
-
 class Readiness(TypedDict):
     ready: bool
     checks: dict[str, str]

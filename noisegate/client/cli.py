@@ -12,6 +12,7 @@ from rich.console import Console
 from noisegate import __version__
 from noisegate.client import local
 from noisegate.client.answers import Experiment
+from noisegate.client.cards import card_block
 from noisegate.client.demo import demo as run_demo
 from noisegate.client.errors import ClientError, Interrupted, ProblemError
 from noisegate.client.http import DEFAULT_URL, Client
@@ -237,7 +238,11 @@ def upload(archive: Path, *, name: str | None = None, image_size: int = 32, url:
 
 @app.command
 def classify(
-    *images: Path, model: str = "default", max_false_reject: float | None = None, url: Url = DEFAULT_URL
+    *images: Path,
+    model: str = "default",
+    max_false_reject: float | None = None,
+    top_k: int | None = None,
+    url: Url = DEFAULT_URL,
 ) -> None:
     """Classify images, or reject them.
 
@@ -245,11 +250,23 @@ def classify(
         images: PNG, JPEG or WebP files.
         model: Id or alias.
         max_false_reject: Largest share of known images to be rejected wrongly.
+        top_k: Name only so many of the most probable classes.
     """
     console = console_for()
     with Client(url) as client:
         for image in images:
-            console.print(decision_block(str(image), client.classify(image, model, max_false_reject)))
+            console.print(decision_block(str(image), client.classify(image, model, max_false_reject, top_k)))
+
+
+@app.command
+def card(model: str = "default", *, url: Url = DEFAULT_URL) -> None:
+    """Show what a model can do, and what it makes of images that it should not know.
+
+    Args:
+        model: Id or alias.
+    """
+    with Client(url) as client:
+        console_for().print(card_block(client.card(model)))
 
 
 @models_app.default

@@ -16,7 +16,8 @@ from PIL import Image
 from rich.console import Console
 
 from noisegate.client import local
-from noisegate.client.answers import Decision, Results
+from noisegate.client.answers import Results
+from noisegate.client.decisions import Decision
 from noisegate.client.errors import ClientError, ProblemError
 from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay

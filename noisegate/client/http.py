@@ -1,9 +1,10 @@
 """`Client`: the HTTP API as Python calls. Sync, on httpx2; answers are the JSON objects of `answers`."""
 
+import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -15,7 +16,6 @@ from pydantic import BaseModel
 from noisegate.client.answers import (
     Alias,
     Dataset,
-    Decision,
     Deleted,
     Execution,
     Experiment,
@@ -26,6 +26,7 @@ from noisegate.client.answers import (
     Results,
     Worker,
 )
+from noisegate.client.decisions import BatchLine, Decision, ModelCard
 from noisegate.client.errors import ClientError, ProblemError, ServiceUnreachable, UnexpectedAnswer, UnusableFile
 from noisegate.client.files import archive_type, read_file, read_in_chunks
 from noisegate.spec import ExperimentSpec
@@ -216,8 +217,13 @@ class Client:
         return self._pages("/models", {} if experiment is None else {"experiment": experiment})
 
     def model_file(self, reference: str, name: str) -> bytes:
-        """A file of a model: model.safetensors, model.json or model.onnx."""
+        """A file of a model: model.safetensors, model.json, model.onnx or reference.safetensors."""
         return self._send("GET", _path("models", reference, "files", name)).content
+
+    def card(self, reference: str = "default") -> ModelCard:
+        """What a model can do, and what it makes of images that it should not know."""
+        answer: ModelCard = self._json(self._send("GET", _path("models", reference, "card")))
+        return answer
 
     def set_alias(self, name: str, model: str) -> Alias:
         """Have `name` stand for a model, given by its id or another alias."""
@@ -225,21 +231,40 @@ class Client:
         return answer
 
     def classify(
-        self, image: str | Path | bytes, model: str = "default", max_false_reject: float | None = None
+        self,
+        image: str | Path | bytes,
+        model: str = "default",
+        max_false_reject: float | None = None,
+        top_k: int | None = None,
     ) -> Decision:
         """Classify one image: a file (PNG, JPEG, WebP) or its bytes.
 
         Raises:
             UnusableFile: the file cannot be read.
         """
-        query: dict[str, str | float] = {"model": model}
-        if max_false_reject is not None:
-            query["max_false_reject"] = max_false_reject
+        query = _query(model, max_false_reject, top_k)
         content = image if isinstance(image, bytes) else read_file(Path(image))
         # The service tells the kind of image by its first bytes, not by what a sender calls it.
         headers = {"Content-Type": "application/octet-stream"}
         answer: Decision = self._json(self._send("POST", "/classify", params=query, headers=headers, content=content))
         return answer
+
+    def classify_many(
+        self,
+        images: Iterable[str | Path],
+        model: str = "default",
+        max_false_reject: float | None = None,
+        top_k: int | None = None,
+    ) -> list[BatchLine]:
+        """Classify many files in one request; what is wrong with one stands in its line alone.
+
+        Raises:
+            UnusableFile: a file cannot be read.
+        """
+        files = [("images", (Path(image).name, read_file(Path(image)))) for image in images]
+        query = _query(model, max_false_reject, top_k)
+        answer = self._send("POST", "/classify/batch", params=query, files=files)
+        return [json.loads(line) for line in answer.text.splitlines()]
 
     def _poll(self, path: str, done: Callable[[Answer], bool], on_progress: Callable[[Answer], None] | None) -> Answer:
         while True:
@@ -309,6 +334,11 @@ class Client:
 def _path(*parts: str) -> str:
     # Quoted, so that a name with a slash in it cannot lead elsewhere.
     return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _query(model: str, max_false_reject: float | None, top_k: int | None) -> dict[str, str | float]:
+    asked = {"max_false_reject": max_false_reject, "top_k": top_k}
+    return {"model": model, **{name: value for name, value in asked.items() if value is not None}}
 
 
 def _document(spec: ExperimentSpec | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from noisegate.client.answers import (
     Dataset,
-    Decision,
     Estimate,
     Experiment,
     Model,
@@ -22,6 +21,7 @@ from noisegate.client.answers import (
     Results,
     Worker,
 )
+from noisegate.client.decisions import Decision
 
 # Below this the difference stands under the table, as a sentence.
 WIDE_COLUMNS = 110

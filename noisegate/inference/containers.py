@@ -6,6 +6,7 @@ and no compressed text or colour profile is unpacked either. Colour profiles are
 count as sRGB, in training and in serving.
 """
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -18,8 +19,15 @@ Kind = Literal["PNG", "JPEG", "WEBP"]
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+# What is between segments is skipped, as every decoder does: other bytes, fill bytes, escaped ones.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")
 _JPEG_STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _JPEG_START_OF_SCAN = 0xDA
+# A scan of some 80 bytes makes a decoder go over all pixels, and a file can hold a hundred thousand. Encoders write about ten;
+# libjpeg's allow a hundred.
+_MOST_SCANS = 100
+# Chunks of a PNG or WEBP, segments of a JPEG. Encoders write some hundreds; millions of empty ones would take many seconds.
+_MOST_PARTS = 20_000
 # APP0 (JFIF) and APP14 (Adobe) say how colours are coded; the other application segments are metadata.
 _JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 _EXIF_PREFIX = b"Exif\x00\x00"
@@ -44,6 +52,13 @@ def animated() -> InvalidImage:
     return refuse("is animated; which of its frames is meant is not clear", "Send one frame as an image of its own.")
 
 
+def _checked(parts: int) -> int:
+    """The same number of parts; raises InvalidImage if there are too many."""
+    if parts > _MOST_PARTS:
+        raise refuse(f"has more than {_MOST_PARTS:,} chunks or segments", "Write it anew with another program.")
+    return parts
+
+
 def _truncated() -> InvalidImage:
     return refuse("is cut short: its end is missing", "Send the whole file.")
 
@@ -52,7 +67,8 @@ def unwrap(data: bytes) -> Container:
     """Recognise an image by its first bytes, whatever its name, and cut its metadata away.
 
     Raises:
-        InvalidImage: neither PNG, JPEG nor WEBP; an animated PNG; a PNG or WEBP that is damaged or cut short.
+        InvalidImage: neither PNG, JPEG nor WEBP; an animated PNG; a PNG or WEBP that is damaged or cut short; of too many
+            parts, or a JPEG of too many scans.
     """
     if data.startswith(PNG_SIGNATURE):
         return _unwrap_png(data)
@@ -65,8 +81,9 @@ def unwrap(data: bytes) -> Container:
 
 def _unwrap_png(data: bytes) -> Container:
     kept, exif = [PNG_SIGNATURE], b""
-    at, name = len(PNG_SIGNATURE), b""
+    at, name, parts = len(PNG_SIGNATURE), b"", 0
     while name != b"IEND":
+        parts = _checked(parts + 1)
         if at + 12 > len(data):
             raise _truncated()
         length, name = struct.unpack_from(">I4s", data, at)
@@ -89,13 +106,10 @@ def _unwrap_png(data: bytes) -> Container:
 
 def _unwrap_jpeg(data: bytes) -> Container:
     kept, exif = [data[:2]], b""
-    at = 2
-    while at + 4 <= len(data):
+    at, parts = 2, 0
+    while (found := _JPEG_MARKER.search(data, at)) and found.start() + 4 <= len(data):
+        at, parts = found.start(), _checked(parts + 1)
         marker = data[at + 1]
-        # Bytes between segments are skipped, as every decoder does; so are fill bytes and escaped ones.
-        if data[at] != 0xFF or marker in (0x00, 0xFF):
-            at += 1
-            continue
         if marker == _JPEG_START_OF_SCAN:
             break
         end = at + 2 if marker in _JPEG_STANDALONE else at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -105,6 +119,8 @@ def _unwrap_jpeg(data: bytes) -> Container:
         elif segment[4:].startswith(_EXIF_PREFIX) and not exif:
             exif = segment[4:]
         at = end
+    if data.count(bytes([0xFF, _JPEG_START_OF_SCAN]), at) > _MOST_SCANS:
+        raise refuse(f"has more than {_MOST_SCANS} scans", "Save it anew, as a baseline JPEG.")
     return Container("JPEG", b"".join([*kept, data[at:]]), read_orientation(exif))
 
 
@@ -112,8 +128,9 @@ def _unwrap_webp(data: bytes) -> Container:
     if 8 + int.from_bytes(data[4:8], "little") > len(data):
         raise _truncated()
     exif = b""
-    at = 12
+    at, parts = 12, 0
     while at + 8 <= len(data):
+        parts = _checked(parts + 1)
         name, length = struct.unpack_from("<4sI", data, at)
         if name == b"EXIF":
             exif = data[at + 8 : at + 8 + length]

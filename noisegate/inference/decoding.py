@@ -13,6 +13,8 @@ Nothing global is changed by a call, so any number of threads may decode at once
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -22,6 +24,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
 from noisegate.errors import TooLarge
+from noisegate.inference import fast_jpeg
 from noisegate.inference.containers import Container, Kind, animated, refuse, unwrap
 
 # The classes themselves rather than Image.open, which warns about large images before their size can be checked,
@@ -55,6 +58,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# As much as a JPEG can have. Shrinking a PNG of 1 × 50 million would take 1.6 GB: resizing keeps as many weights as a side has
+# pixels.
+_MOST_SIDE = 65_535
+# Orientations in which width and height are those of the file.
+_STILL_LYING = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -65,20 +73,42 @@ class ImageLimits:
     max_pixels: int = 50_000_000
 
 
-def decode_image(data: bytes, image_size: int, limits: ImageLimits) -> npt.NDArray[np.uint8]:
-    """The pixels of an image file, as uint8 RGB of shape (image_size, image_size, 3).
+@dataclass(frozen=True)
+class OpenedImage:
+    """An image file of which the header is read and no pixel is decoded. `width` and `height` are the upright ones."""
+
+    container: Container
+    lazy: Image.Image | None
+    width: int
+    height: int
+    limits: ImageLimits
+
+    def pixels(self, image_size: int) -> npt.NDArray[np.uint8]:
+        """The pixels as uint8 RGB of shape (image_size, image_size, 3).
+
+        Raises:
+            InvalidImage: animated, damaged or cut short.
+            TooLarge: more pixels than the limits allow.
+        """
+        if self.lazy is None:
+            quick = fast_jpeg.decode(self.container.data)
+            if quick is not None:
+                if quick.shape[:2] == (image_size, image_size) and self.container.orientation == 1:
+                    return quick
+                return _resized(_upright(Image.fromarray(quick), self.container.orientation), image_size)
+        with _failures_told(self.limits):
+            image = self.lazy or _header(self.container, self.limits)
+            image.load()
+            return _resized(_upright(_to_rgb(image), self.container.orientation), image_size)
+
+
+def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
+    """Read an image file's header. The time it takes follows from the size of the file, not from that of the image.
 
     Raises:
-        InvalidImage: not a PNG, JPEG or WEBP; animated, damaged or cut short.
+        InvalidImage: not a PNG, JPEG or WEBP; animated, damaged or cut short, as far as the header tells.
         TooLarge: more bytes or more pixels than `limits` allow.
     """
-    return decode_with_size(data, image_size, limits)[0]
-
-
-def decode_with_size(
-    data: bytes, image_size: int, limits: ImageLimits
-) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-    """The same, and the file's own (width, height), upright; raises as `decode_image`."""
     if len(data) > limits.max_bytes:
         raise TooLarge(
             f"the image has {len(data):,} bytes; at most {limits.max_bytes:,} are read",
@@ -86,14 +116,31 @@ def decode_with_size(
             remedy="Send a smaller or more strongly compressed image.",
         )
     container = unwrap(data)
-    try:
-        image = _upright(_to_rgb(_load(container, limits)), container.orientation)
-        return _resized(image, image_size), image.size
-    except Image.DecompressionBombError as error:
-        raise _too_many_pixels("has too many pixels", limits) from error
-    except _PILLOW_FAILURES as error:
-        what = str(error) or "its structure makes no sense"
-        raise refuse(f"is damaged or cut short: {what}", "Send an intact copy.") from error
+    quick_size = fast_jpeg.size_of(container.data) if container.kind == "JPEG" else None
+    if quick_size is not None:
+        _check_pixels(quick_size, limits)
+        return _opened(container, None, quick_size, limits)
+    with _failures_told(limits):
+        image = _header(container, limits)
+        return _opened(container, image, image.size, limits)
+
+
+def decode_image(data: bytes, image_size: int, limits: ImageLimits) -> npt.NDArray[np.uint8]:
+    """The pixels of an image file, as uint8 RGB of shape (image_size, image_size, 3).
+
+    Raises:
+        InvalidImage: not a PNG, JPEG or WEBP; animated, damaged or cut short.
+        TooLarge: more bytes or more pixels than `limits` allow.
+    """
+    return open_image(data, limits).pixels(image_size)
+
+
+def decode_with_size(
+    data: bytes, image_size: int, limits: ImageLimits
+) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """The same, and the file's own (width, height), upright; raises as `decode_image`."""
+    opened = open_image(data, limits)
+    return opened.pixels(image_size), (opened.width, opened.height)
 
 
 def resize_pixels(pixels: npt.NDArray[np.uint8], image_size: int) -> npt.NDArray[np.uint8]:
@@ -101,23 +148,44 @@ def resize_pixels(pixels: npt.NDArray[np.uint8], image_size: int) -> npt.NDArray
     return _resized(Image.fromarray(pixels), image_size)
 
 
-def _load(container: Container, limits: ImageLimits) -> Image.Image:
+def _opened(container: Container, lazy: Image.Image | None, size: tuple[int, int], limits: ImageLimits) -> OpenedImage:
+    width, height = size if container.orientation in _STILL_LYING else size[::-1]
+    return OpenedImage(container, lazy, width, height, limits)
+
+
+def _header(container: Container, limits: ImageLimits) -> Image.Image:
     image = _READERS[container.kind](BytesIO(container.data))
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise _too_many_pixels(f"has {width:,} × {height:,} pixels", limits)
+    _check_pixels(image.size, limits)
     if getattr(image, "n_frames", 1) > 1:
         raise animated()
-    image.load()
     return image
 
 
+def _check_pixels(size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels or max(size) > _MOST_SIDE:
+        raise _too_many_pixels(f"has {width:,} × {height:,} pixels", limits)
+
+
+@contextmanager
+def _failures_told(limits: ImageLimits) -> Iterator[None]:
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels("has too many pixels", limits) from error
+    except _PILLOW_FAILURES as error:
+        what = str(error) or "its structure makes no sense"
+        raise refuse(f"is damaged or cut short: {what}", "Send an intact copy.") from error
+
+
 def _too_many_pixels(what: str, limits: ImageLimits) -> TooLarge:
-    detail = f"the image {what}; at most {limits.max_pixels:,} in all are decoded"
+    detail = f"the image {what}; at most {limits.max_pixels:,} in all, and {_MOST_SIDE:,} a side, are decoded"
     return TooLarge(detail, field="image", remedy="Scale the image down first.")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
     if image.mode == "I;16":
         return Image.fromarray(_eight_bits(image)).convert("RGB")
     if image.has_transparency_data:

@@ -1,11 +1,15 @@
 """Reject scores, and the thresholds that a holdout gives them. Higher score = more unknown."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from noisegate.manifest import Calibration
 
 _LEVELS = 1001
+# Logarithms of the temperatures that are looked at: 0.05 … 20. A network that needs more has learnt nothing.
+_TEMPERATURES = (np.log(0.05), np.log(20.0))
 
 
 def reject_scores(probabilities: Float[np.ndarray, "n outputs"], known_classes: int) -> Float[np.ndarray, " n"]:
@@ -14,8 +18,13 @@ def reject_scores(probabilities: Float[np.ndarray, "n outputs"], known_classes: 
     return scores
 
 
-def calibrate(scores: Float[np.ndarray, " n"]) -> Calibration:
-    """The holdout's reject scores as 1,001 quantiles, as `Calibration` defines them.
+def calibrate(scores: Float[np.ndarray, " n"], temperature: float) -> Calibration:
+    """The holdout's reject scores as 1,001 quantiles, as `Calibration` defines them, beside its temperature."""
+    return Calibration(samples=scores.size, quantiles=quantiles_of(scores).tolist(), temperature=temperature)
+
+
+def quantiles_of(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " levels"]:
+    """1,001 quantiles of a holdout's scores, of which higher ones mean more unknown.
 
     Each is one of the scores, never a value between two: the ⌈level · n⌉-th smallest. At most a share 1 − level of the
     holdout then lies above it, however few images there are.
@@ -24,7 +33,24 @@ def calibrate(scores: Float[np.ndarray, " n"]) -> Calibration:
     rising = np.sort(scores)
     # In whole numbers: 0.7 · 10 is 7.000000000000001 to a float, and its ceiling 8.
     ranks = [max(1, -(-level * scores.size // (_LEVELS - 1))) for level in range(_LEVELS)]
-    return Calibration(samples=scores.size, quantiles=[float(rising[rank - 1]) for rank in ranks])
+    quantiles: Float[np.ndarray, " levels"] = rising[np.array(ranks) - 1]
+    return quantiles
+
+
+def fit_temperature(logits: Float[np.ndarray, "n outputs"], labels: Int64[np.ndarray, " n"]) -> float:
+    """The temperature that makes softmax(logits / temperature) likeliest to be right of the holdout (Guo et al. 2017).
+
+    Above 1 the network was too sure of itself. One number over all outputs, noise included: which class is the most
+    probable never changes. Between 0.05 and 20.
+    """
+    rows = logits.astype(np.float64)
+    chosen = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        return -float(log_softmax(rows / np.exp(log_temperature), axis=1)[chosen, labels].mean())
+
+    # Convex in 1 / temperature, so it has one minimum in the logarithm too.
+    return float(np.exp(minimize_scalar(loss, bounds=_TEMPERATURES, method="bounded").x))
 
 
 def rejections(

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from pydantic import JsonValue
 from scipy.special import ndtr, ndtri
 from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from noisegate.learning.analysis import Analysis
 from noisegate.spec import NOISE_CLASS, DecisionMapExperiment

@@ -7,10 +7,10 @@ from functools import partial
 from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from noisegate.errors import FieldError, InvalidSpec
-from noisegate.learning.calibration import calibrate, reject_scores, rejections
+from noisegate.learning.calibration import calibrate, fit_temperature, reject_scores, rejections
 from noisegate.learning.metrics import probabilities_of, table1
 from noisegate.learning.noise import noise_chunks
 from noisegate.learning.subgroups import ScoredImages, Subgroup, choose_subgroup
@@ -58,13 +58,23 @@ class PreparedCell:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What a network says of images."""
+
+    logits: Float32[np.ndarray, "n outputs"]
+    features: Float32[np.ndarray, "n width"]
+
+
+@dataclass(frozen=True)
 class ExecutionOutcome:
-    """One execution that ran to its end. Calibration and holdout accuracy (0 … 1) are None without a holdout."""
+    """One execution that ran to its end. What comes of the holdout is None without one; holdout accuracy is 0 … 1."""
 
     trained: Trained
     metrics: Metrics
     calibration: Calibration | None
     holdout_accuracy: float | None
+    test_answers: Answers
+    holdout_answers: Answers | None
 
 
 def prepare_cell(
@@ -182,23 +192,26 @@ def _measure(
 ) -> ExecutionOutcome | Diverged:
     known = len(cell.classes)
     answer = partial(predict, trained.module, trained.mean, device=device, between_batches=between_batches)
-    test_logits, _ = answer(cell.test_images)
-    if not np.isfinite(test_logits).all():
+    tested = Answers(*answer(cell.test_images))
+    if not np.isfinite(tested.logits).all():
         return Diverged(trained.seed, len(trained.losses))
-    test = probabilities_of(test_logits)
+    test = probabilities_of(tested.logits)
     if len(cell.holdout_images) == 0:
-        return ExecutionOutcome(trained, table1(test, cell.test_labels, known, rejected=None), None, None)
-    holdout_logits, _ = answer(cell.holdout_images)
-    if not np.isfinite(holdout_logits).all():
+        metrics = table1(test, cell.test_labels, known, rejected=None)
+        return ExecutionOutcome(trained, metrics, None, None, tested, None)
+    held = Answers(*answer(cell.holdout_images))
+    if not np.isfinite(held.logits).all():
         return Diverged(trained.seed, len(trained.losses))
-    holdout = probabilities_of(holdout_logits)
-    calibration = calibrate(reject_scores(holdout, known))
+    holdout = probabilities_of(held.logits)
+    calibration = calibrate(reject_scores(holdout, known), fit_temperature(held.logits, cell.holdout_labels))
     rejected = rejections(test, known, calibration.threshold(DEFAULT_MAX_FALSE_REJECT))
     return ExecutionOutcome(
         trained=trained,
         metrics=table1(test, cell.test_labels, known, rejected=rejected),
         calibration=calibration,
         holdout_accuracy=float((holdout.argmax(axis=1) == cell.holdout_labels).mean()),
+        test_answers=tested,
+        holdout_answers=held,
     )
 
 

@@ -18,6 +18,7 @@ from noisegate.learning.executions import ExecutionOutcome, PreparedCell
 from noisegate.learning.networks import build_network
 from noisegate.learning.training import Trained, predict
 from noisegate.manifest import ModelManifest
+from noisegate.reference import Reference
 
 # Largest |logit| difference allowed, in units of the largest |logit|. float32 sums in another order give about 1e-6.
 _RELATIVE_TOLERANCE = 1e-4
@@ -36,12 +37,13 @@ class ModelFiles:
     and `std` (HWC or C, in units of 0 … 255; a network of ours has no `std`).
 
     `onnx` takes uint8 `images` [batch, size, size, 3] and gives float32 `logits` [batch, outputs] and `features`
-    [batch, width], preprocessing included.
+    [batch, width], preprocessing included. `reference` is None without a holdout.
     """
 
     weights: bytes
     manifest: ModelManifest
     onnx: bytes
+    reference: bytes | None = None
 
 
 class Served(nn.Module):
@@ -67,11 +69,14 @@ class Served(nn.Module):
         return answer
 
 
-def export_model(cell: PreparedCell, outcome: ExecutionOutcome, *, execution: int) -> ModelFiles:
+def export_model(
+    cell: PreparedCell, outcome: ExecutionOutcome, *, execution: int, reference: Reference | None = None
+) -> ModelFiles:
     """The files of one execution's model.
 
     Args:
         execution: the execution's index within its cell.
+        reference: what `make_reference` made of it.
 
     Raises:
         ExportMismatch: ONNX Runtime's logits differ from PyTorch's by more than 1e-4 of the largest.
@@ -83,6 +88,7 @@ def export_model(cell: PreparedCell, outcome: ExecutionOutcome, *, execution: in
         weights=save(tensors),
         manifest=_manifest(cell, outcome, execution, largest_difference(graph, trained, _checked_images(cell))),
         onnx=graph,
+        reference=reference.to_bytes() if reference else None,
     )
 
 

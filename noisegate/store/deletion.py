@@ -43,7 +43,7 @@ def plan_experiment(session: Session, experiment_id: str) -> Deleted:
         cells=_count(session, Cell, experiment_id),
         executions=_count(session, Execution, experiment_id),
         models=[model.id for model in kept],
-        digests=[digest for model in kept for digest in _digests(model)]
+        digests=[digest for model in kept for digest in model.digests]
         + [digest for digest in session.scalars(scored) if digest],
     )
 
@@ -81,7 +81,7 @@ def delete_model(session: Session, model_id: str) -> Deleted:
         )
     session.delete(model)
     session.flush()
-    return Deleted(models=[model.id], digests=_digests(model))
+    return Deleted(models=[model.id], digests=model.digests)
 
 
 def _refuse_aliased(session: Session, which: sa.ColumnElement[bool]) -> None:
@@ -110,7 +110,3 @@ def _awaited(session: Session, model: Model) -> bool:
 def _count(session: Session, table: type[Cell] | type[Execution], experiment_id: str) -> int:
     query = sa.select(sa.func.count()).select_from(table).where(table.experiment_id == experiment_id)
     return session.scalar(query) or 0
-
-
-def _digests(model: Model) -> list[str]:
-    return [model.weights_digest, model.manifest_digest, model.onnx_digest]

@@ -1,11 +1,12 @@
 """The registry: models, which of them a cell keeps, and the aliases that point at them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from noisegate.card import Card
 from noisegate.errors import NotFound
 from noisegate.manifest import ModelManifest
 from noisegate.store import files
@@ -17,14 +18,12 @@ DEFAULT_ALIAS = "default"
 
 @dataclass(frozen=True)
 class ModelDigests:
-    """The digests of a model's three files."""
+    """The digests of a model's files; one without a holdout has no reference."""
 
     weights_digest: str
     manifest_digest: str
     onnx_digest: str
-
-    def digests(self) -> list[str]:
-        return list(vars(self).values())
+    reference_digest: str | None = None
 
 
 def worth_keeping(session: Session, cell_id: str, *, keep: str, holdout_accuracy: float | None, position: int) -> bool:
@@ -36,7 +35,13 @@ def worth_keeping(session: Session, cell_id: str, *, keep: str, holdout_accuracy
 
 
 def register(
-    session: Session, execution_id: str, files: ModelDigests, manifest: ModelManifest, *, keep: str
+    session: Session,
+    execution_id: str,
+    files: ModelDigests,
+    manifest: ModelManifest,
+    *,
+    keep: str,
+    card: Card | None = None,
 ) -> list[str]:
     """Enter a model, if its cell keeps it, and drop the one it replaces unless an alias points there.
 
@@ -54,6 +59,7 @@ def register(
         execution_id=execution_id,
         manifest=manifest.model_dump(mode="json"),
         holdout_accuracy=accuracy,
+        card=card.model_dump(mode="json") if card else None,
         **vars(files),
     )
     session.add(model)
@@ -76,6 +82,14 @@ def get(session: Session, reference: str) -> Model:
         remedy = "GET /models lists models; PUT /aliases/{name} points an alias at one."
         raise NotFound(f"there is {what}", field="model", remedy=remedy)
     return model
+
+
+def ids_of(session: Session, references: Iterable[str]) -> dict[str, str]:
+    """The id that each of these ids and aliases stands for; those that stand for nothing are left out."""
+    asked = list(references)
+    by_id = session.scalars(sa.select(Model.id).where(Model.id.in_(asked)))
+    by_name = session.scalars(sa.select(Alias).where(Alias.name.in_(asked)))
+    return {id: id for id in by_id} | {alias.name: alias.model_id for alias in by_name}
 
 
 def of_execution(session: Session, execution_id: str) -> Model | None:
@@ -167,4 +181,4 @@ def _drop(session: Session, model: Model) -> list[str]:
     if aliases(session, [model.id]):
         return []
     session.delete(model)
-    return [model.weights_digest, model.manifest_digest, model.onnx_digest]
+    return model.digests

@@ -65,9 +65,21 @@ class Settings(BaseSettings):
     worker_processes: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Training processes; one a core."
     )
+    card_images: int = Field(
+        500,
+        ge=1,
+        description="Images of each unknown family that a model's card is computed from; above 64 pixels a side fewer.",
+    )
     claim_capacity: int = Field(1, ge=1, description="Executions that one process claims and trains together.")
-    model_cache: int = Field(8, ge=1, description="Models that one service process keeps loaded.")
-    alias_refresh_seconds: float = Field(1, ge=0, description="How old a cached alias may be.")
+    runtime: Literal["onnxruntime", "openvino"] = Field("onnxruntime", description="What runs models in the service.")
+    model_cache: int = Field(32, ge=1, description="Models that one service process keeps loaded.")
+    model_cache_bytes: int = Field(512 * MIB, ge=1, description="Memory for all of them; the least used goes first.")
+    max_batch: int = Field(32, ge=1, description="Images that run through a model together.")
+    max_waiting_images: int = Field(256, ge=1, description="Images that may wait for one model; more are refused.")
+    max_batch_images: int = Field(1_000, ge=1, description="Images of one POST /classify/batch.")
+    max_batch_bytes: int = Field(64 * MIB, ge=1, description="The body of one POST /classify/batch.")
+    max_tensor_bytes: int = Field(16 * MIB, ge=1, description="The body of one Open Inference Protocol request.")
+    alias_refresh_seconds: float = Field(1, gt=0, description="How often names of models are looked up again.")
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeat(self) -> "Settings":

@@ -207,7 +207,7 @@ class Execution(Leased, Base):
 
 
 class Model(Base):
-    """A trained artefact that can be served: three files, found by their digests."""
+    """A trained artefact that can be served: its files, found by their digests, and its card."""
 
     __tablename__ = "models"
 
@@ -220,10 +220,19 @@ class Model(Base):
     weights_digest: Mapped[str] = mapped_column(sa.String(64))
     manifest_digest: Mapped[str] = mapped_column(sa.String(64))
     onnx_digest: Mapped[str] = mapped_column(sa.String(64))
+    reference_digest: Mapped[str | None] = mapped_column(sa.String(64), doc="Null without a holdout to make one of.")
+    # Far larger than all else of the row, and rarely asked for.
+    card: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="card.Card", deferred=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     execution: Mapped[Execution] = relationship()
     cell: Mapped[Cell] = relationship()
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of its files."""
+        digests = (self.weights_digest, self.manifest_digest, self.onnx_digest, self.reference_digest)
+        return [digest for digest in digests if digest]
 
 
 class Alias(Base):

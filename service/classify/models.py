@@ -1,123 +1,221 @@
-"""Loaded models: found by id or alias, each loaded once and off the event loop, the least used given up first."""
+"""The models of this process: found by id or alias without asking the database, loaded aside, the least used given up first."""
 
 import asyncio
 import os
-import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from anyio import CapacityLimiter, to_thread
-from pydantic import ValidationError
+import numpy.typing as npt
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from noisegate.inference.classifier import Classifier, UnusableModel
-from noisegate.inference.decision import Decision
-from noisegate.inference.decoding import ImageLimits, decode_image
-from noisegate.manifest import ModelManifest
+from noisegate.errors import NotFound
+from noisegate.inference.classifier import Classifier
+from noisegate.inference.decision import Asked
+from noisegate.inference.decoding import ImageLimits
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.models import DEFAULT_ALIAS
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
+from service.classify.batching import Answered, Batcher
+from service.classify.decoding import Decoder
+from service.classify.loading import LoadedModel, Loader
 from service.errors import ModelUnusable
+from service.metrics import MODELS_BYTES, MODELS_LOADED, OUTCOMES, PREDICT_SECONDS, QUEUE_SECONDS
 
+log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to classify, and the id that was found for what the caller named."""
+    """A model ready to classify: its id, the SHA-256 of its model.onnx, and its queue."""
 
     id: str
+    version: str
     classifier: Classifier
+    batcher: Batcher
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What came of one image file, and the seconds that decoding it took."""
+
+    answered: Answered
+    decode_seconds: float
 
 
 class Classifiers:
-    """The models of this process. Used from one event loop, so its dictionaries need no lock."""
+    """The models of this process. Used from one event loop, so its dictionaries need no lock.
+
+    What names stand for is remembered, and looked up again in the background: a request that finds its model asks no
+    database, and none has to be there. A name that has moved goes on meaning the old model until the new one is loaded.
+    """
 
     def __init__(self, settings: Settings, sessions: Sessions, artefacts: Artefacts) -> None:
+        self._settings = settings
         self._sessions = sessions
-        self._artefacts = artefacts
-        self._capacity = settings.model_cache
-        self._refresh_seconds = settings.alias_refresh_seconds
-        self.limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        self._loads: OrderedDict[str, asyncio.Task[Classifier]] = OrderedDict()
+        self._loader = Loader(sessions, artefacts, settings.runtime)
+        self.decoder = Decoder(ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels))
+        # Loads in the order of their last use. One at a time runs, so that traffic keeps its core.
+        self._loads: OrderedDict[str, asyncio.Task[Loaded]] = OrderedDict()
+        self._one_load = asyncio.Lock()
         # Only what the database knows gets in here, so it grows no larger than the registry.
-        self._resolved: dict[str, tuple[str, float]] = {}
-        # One image a core: a decoded image may take 150 MB, and more threads than cores gain nothing.
-        self._threads = CapacityLimiter(os.cpu_count() or 1)
+        self._ids: dict[str, str] = {}
+        self._troubles: dict[str, str] = {}
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
+
+    def close(self) -> None:
+        """End its threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def find(self, reference: str) -> Loaded:
         """The model with this id or alias.
 
         Raises:
             NotFound: there is none.
-            ModelUnusable: its files are missing or damaged.
+            ModelUnusable: its files are missing or damaged, or it is larger than all models together may be.
         """
-        id = await self._resolve(reference)
-        return Loaded(id, await self._load_once(id))
+        id = self._ids.get(reference)
+        if id is None:
+            id = await run_in_threadpool(self._look_up, reference)
+            self._ids[reference] = id
+        return await self._load_once(id)
 
-    async def classify(self, model: Loaded, image: bytes, max_false_reject: float) -> Decision:
-        """The decision on one encoded image.
+    async def classify(self, model: Loaded, image: bytes, asked: Asked, *, patient: bool = False) -> Classified:
+        """The decision on one encoded image, which is decoded before it waits for anything else.
 
         Raises:
             InvalidImage, TooLarge: as decode_image.
+            Busy, ModelUnusable: as Batcher.decide.
         """
-        return await self.compute(partial(_decide, model.classifier, image, max_false_reject, self.limits))
+        pixels, seconds = await self.decoder.decode(image, model.classifier.manifest.image_size)
+        return Classified(await self.decide(model, pixels, asked, patient=patient), seconds)
+
+    async def decide(
+        self, model: Loaded, pixels: npt.NDArray[np.uint8], asked: Asked, *, patient: bool = False
+    ) -> Answered:
+        """The decision on one decoded image, uint8 [size, size, 3]; arguments and errors are those of Batcher.decide."""
+        answered = await model.batcher.decide(pixels, asked, patient=patient)
+        QUEUE_SECONDS.observe(answered.queue_seconds)
+        PREDICT_SECONDS.observe(answered.predict_seconds)
+        OUTCOMES[answered.decision.reason].inc()
+        return answered
 
     async def compute(self, work: Callable[[], Result]) -> Result:
-        """What `work` returns or raises, from a thread; as many at once as there are cores.
+        """What `work` returns or raises, from a thread; as many at once as there are cores."""
+        return await self.decoder.in_thread(work)
 
-        Always in a thread, though a decision costs some 50 µs: a file of 50 kB can hold 50 million pixels, and no look at
-        its size tells.
-        """
-        return await to_thread.run_sync(work, limiter=self._threads)
+    def trouble_with(self, reference: str) -> str | None:
+        """Why the model that this name has moved to cannot be loaded, while the one before it goes on serving."""
+        return self._troubles.get(reference)
 
-    async def _resolve(self, reference: str) -> str:
-        known = self._resolved.get(reference)
-        if known is not None and time.monotonic() < known[1]:
-            return known[0]
-        asked_at = time.monotonic()
-        id = await run_in_threadpool(self._look_up, reference)
-        self._resolved[reference] = (id, asked_at + self._refresh_seconds)
-        return id
+    async def keep_fresh(self) -> None:
+        """Load the default model, then follow names and deletions until cancelled."""
+        try:
+            await self.find(DEFAULT_ALIAS)
+        except (NotFound, ModelUnusable, SQLAlchemyError) as error:
+            log.info("no_default_model_yet", reason=str(error))
+        while True:
+            await asyncio.sleep(self._settings.alias_refresh_seconds)
+            try:
+                await self.refresh()
+            except SQLAlchemyError as error:
+                log.warning("names_not_refreshed", reason=type(error).__name__)
+
+    async def refresh(self) -> None:
+        """Look up all names again: load what has moved aside and swap, forget what is gone."""
+        if not self._ids:
+            return
+        found = await run_in_threadpool(self._look_up_all, list(self._ids))
+        for reference, id in list(self._ids.items()):
+            # What is not in memory is looked up when it is asked for again: the list stays as short as that of the models.
+            if reference not in found or id not in self._loads:
+                del self._ids[reference]
+                self._troubles.pop(reference, None)
+            elif found[reference] != id:
+                await self._move(reference, found[reference])
+        for id in [id for id in self._loads if id not in found.values() and id not in self._ids.values()]:
+            self._give_up(id)
+
+    async def _move(self, reference: str, id: str) -> None:
+        try:
+            await self._load_once(id)
+        except (ModelUnusable, NotFound) as error:
+            if self._troubles.get(reference) != error.detail:
+                log.error("name_not_moved", name=reference, model=id, reason=error.detail)
+            self._troubles[reference] = error.detail
+        else:
+            self._ids[reference] = id
+            self._troubles.pop(reference, None)
 
     def _look_up(self, reference: str) -> str:
         with self._sessions.reading() as session:
             return models.get(session, reference).id
 
-    async def _load_once(self, id: str) -> Classifier:
-        if id not in self._loads:
-            task = asyncio.create_task(run_in_threadpool(self._load, id))
-            task.add_done_callback(partial(self._forget_failed, id))
-            self._loads[id] = task
-            if len(self._loads) > self._capacity:
-                self._loads.popitem(last=False)
-        self._loads.move_to_end(id)
-        # Others may wait for the same load: it goes on when this request is given up.
-        return await asyncio.shield(self._loads[id])
+    def _look_up_all(self, references: Iterable[str]) -> Mapping[str, str]:
+        with self._sessions.reading() as session:
+            return models.ids_of(session, references)
 
-    def _forget_failed(self, id: str, task: asyncio.Task[Classifier]) -> None:
+    async def _load_once(self, id: str) -> Loaded:
+        if id not in self._loads:
+            task = asyncio.create_task(self._load(id))
+            task.add_done_callback(partial(self._settle, id))
+            self._loads[id] = task
+        self._loads.move_to_end(id)
+        task = self._loads[id]
+        if task.done():
+            return task.result()
+        # Others may wait for the same load: it goes on when this request is given up.
+        return await asyncio.shield(task)
+
+    async def _load(self, id: str) -> Loaded:
+        async with self._one_load:
+            loaded = await run_in_threadpool(self._loader.load, id)
+            self._make_room(id, loaded)
+        settings = self._settings
+        batcher = Batcher(
+            loaded.classifier, self._threads, most=settings.max_batch, most_waiting=settings.max_waiting_images
+        )
+        return Loaded(id, loaded.version, loaded.classifier, batcher)
+
+    def _make_room(self, id: str, loaded: LoadedModel) -> None:
+        most = self._settings.model_cache_bytes
+        needed = loaded.classifier.nbytes
+        if needed > most:
+            remedy = "Raise NOISEGATE_MODEL_CACHE_BYTES."
+            detail = f"model {id} takes {needed:,} bytes; all models of a process may take {most:,}"
+            raise ModelUnusable(detail, field="model", remedy=remedy)
+        held = self._held()
+        for old, size in list(held.items()):
+            if sum(held.values()) + needed <= most and len(held) < self._settings.model_cache:
+                break
+            self._give_up(old)
+            del held[old]
+            log.info("model_given_up", model=old, bytes=size)
+
+    def _held(self) -> dict[str, int]:
+        """The models in memory and their bytes, the least used first."""
+        done = ((id, task) for id, task in self._loads.items() if task.done() and not task.cancelled())
+        return {id: task.result().classifier.nbytes for id, task in done if task.exception() is None}
+
+    def _give_up(self, id: str) -> None:
+        self._loads.pop(id, None)
+        self._count()
+
+    def _settle(self, id: str, task: asyncio.Task[Loaded]) -> None:
         if (task.cancelled() or task.exception() is not None) and self._loads.get(id) is task:
             del self._loads[id]
+        self._count()
 
-    def _load(self, id: str) -> Classifier:
-        with self._sessions.reading() as session:
-            row = models.get(session, id)
-        try:
-            manifest = ModelManifest.model_validate(row.manifest)
-            return Classifier(self._artefacts.read(row.onnx_digest), manifest)
-        except (OSError, UnusableModel, ValidationError) as error:
-            # An OSError would name a path on this machine.
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            remedy = "Choose another model, or point the alias at one with PUT /aliases/{name}."
-            raise ModelUnusable(f"model {id} cannot be loaded: {reason}", field="model", remedy=remedy) from error
-
-
-def _decide(classifier: Classifier, image: bytes, max_false_reject: float, limits: ImageLimits) -> Decision:
-    pixels = decode_image(image, classifier.manifest.image_size, limits)
-    (decision,) = classifier.classify(pixels[np.newaxis], max_false_reject)
-    return decision
+    def _count(self) -> None:
+        held = self._held()
+        MODELS_LOADED.set(len(held))
+        MODELS_BYTES.set(sum(held.values()))

@@ -1,16 +1,72 @@
 """What /classify reads and answers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from noisegate.inference.decision import Decision
+from noisegate.inference.decision import Asked, Decision
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
+from noisegate.store.models import DEFAULT_ALIAS
+from service.classify.models import Classified, Loaded
+from service.errors import Problem
 
 ModelName = Annotated[str, Query(min_length=1, max_length=200, description="Id or alias of a model.")]
 MaxFalseReject = Annotated[
     float, Query(ge=0, le=1, allow_inf_nan=False, description="Largest share of known images rejected wrongly.")
 ]
+TopK = Annotated[
+    int | None,
+    Query(ge=1, le=100_000, description="Name only the most probable known classes, in falling order; all without it."),
+]
+
+
+class ClassifyQuery(BaseModel):
+    """The query of /classify. Read here and not by FastAPI, which takes longer over it than decoding an image does."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: ModelName = DEFAULT_ALIAS
+    max_false_reject: MaxFalseReject = DEFAULT_MAX_FALSE_REJECT
+    top_k: TopK = None
+
+    @property
+    def asked(self) -> Asked:
+        """What it asks of each image."""
+        return Asked(self.max_false_reject, self.top_k)
+
+    @classmethod
+    def of(cls, request: Request) -> "ClassifyQuery":
+        """The query of a request; of a parameter that comes twice, the last.
+
+        Raises:
+            RequestValidationError: a parameter is wrong; answered as if FastAPI had read it.
+        """
+        if not request.scope["query_string"]:
+            return _DEFAULT_QUERY
+        try:
+            return cls.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+
+    @classmethod
+    def parameters(cls) -> list[dict[str, Any]]:
+        """The OpenAPI entries of its parameters."""
+        properties: dict[str, dict[str, Any]] = cls.model_json_schema()["properties"]
+        return [
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": schema.pop("description"),
+                "schema": schema,
+            }
+            for name, schema in properties.items()
+        ]
+
+
+_DEFAULT_QUERY = ClassifyQuery()
 
 
 class ImageDocument(BaseModel):
@@ -26,14 +82,56 @@ class ModelReference(BaseModel):
 
     id: str
     alias: str | None = Field(description="The name it was asked for by; null if that was its id.")
+    version: str = Field(description="SHA-256 of the model.onnx that answered.")
 
     @classmethod
-    def found(cls, id: str, asked_for: str) -> "ModelReference":
-        """The model with this id, which the caller named by it or by an alias."""
-        return cls(id=id, alias=asked_for if asked_for != id else None)
+    def found(cls, loaded: Loaded, asked_for: str) -> "ModelReference":
+        """This model, which the caller named by its id or by an alias."""
+        return cls(id=loaded.id, alias=asked_for if asked_for != loaded.id else None, version=loaded.version)
+
+
+class Timing(BaseModel):
+    """Where the time went, in milliseconds."""
+
+    batch_size: int = Field(description="Images that ran through the model together with this one, itself included.")
+    decode_ms: float = Field(description="From the file to pixels.")
+    queue_ms: float = Field(description="Waiting for the batch before to end.")
+    predict_ms: float = Field(description="The whole batch through the model, and its decisions.")
 
 
 class Classification(Decision):
     """What a model makes of one image."""
 
     model: ModelReference
+    timing: Timing
+
+    @classmethod
+    def of(cls, classified: Classified, model: ModelReference) -> "Classification":
+        """What came of an image; its parts have been validated when they were made."""
+        answered = classified.answered
+        timing = Timing(
+            batch_size=answered.batch_size,
+            decode_ms=_milliseconds(classified.decode_seconds),
+            queue_ms=_milliseconds(answered.queue_seconds),
+            predict_ms=_milliseconds(answered.predict_seconds),
+        )
+        return cls.model_construct(model=model, timing=timing, **vars(answered.decision))
+
+
+class BatchLine(BaseModel):
+    """One line of the answer to /classify/batch: what came of one image. Either `classification` or `problem` is there."""
+
+    index: int = Field(description="Its place among the files of the form, from 0.")
+    name: str | None = Field(description="Its file name, as it was sent.")
+    classification: Classification | None = None
+    problem: Problem | None = Field(None, description="What is wrong with this image; the others are not concerned.")
+
+
+class BatchRead(BaseModel):
+    """The lines of a batch as one document."""
+
+    items: list[BatchLine]
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 3)

@@ -46,8 +46,10 @@ async def mix_hybrid(
     """
     pair = await _pair(request)
     loaded = await classifiers.find(model)
-    mixed = await classifiers.compute(partial(mix, loaded.classifier, pair, max_false_reject, classifiers.limits))
-    return HybridRead(model=ModelReference.found(loaded.id, model), **dict(mixed))
+    mixed = await classifiers.compute(
+        partial(mix, loaded.classifier, pair, max_false_reject, classifiers.decoder.limits)
+    )
+    return HybridRead(model=ModelReference.found(loaded, model), **dict(mixed))
 
 
 async def _pair(request: Request) -> Pair:

@@ -63,12 +63,16 @@ def get_model_file(reference: str, name: FileName, sessions: SessionsDep, artefa
         "model.safetensors": model.weights_digest,
         "model.json": model.manifest_digest,
         "model.onnx": model.onnx_digest,
+        "reference.safetensors": model.reference_digest,
     }
-    if not artefacts.path(digests[name]).exists():
+    digest = digests[name]
+    if digest is None:
+        raise NotFound(f"model {model.id} has no {name}: it was trained without a holdout", field="name")
+    if not artefacts.path(digest).exists():
         # A better model of its cell took its place since the row was read, or somebody removed the file.
         raise NotFound(f"the files of model {model.id} are gone", field="model", remedy="GET /models lists models.")
     media_type = JSON if name == "model.json" else _BINARY
-    return FileResponse(artefacts.path(digests[name]), media_type=media_type, filename=name)
+    return FileResponse(artefacts.path(digest), media_type=media_type, filename=name)
 
 
 @router.get("/aliases")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics, ModelManifest, Source
 from noisegate.store.tables import Alias, Model
 
-FileName = Literal["model.safetensors", "model.json", "model.onnx"]
+FileName = Literal["model.safetensors", "model.json", "model.onnx", "reference.safetensors"]
 
 
 class FileRead(BaseModel):
@@ -19,11 +19,12 @@ class FileRead(BaseModel):
 
 
 class FilesRead(BaseModel):
-    """The files of a model: model.safetensors, model.json and model.onnx."""
+    """The files of a model: model.safetensors, model.json, model.onnx and reference.safetensors."""
 
     weights: FileRead
     manifest: FileRead
     onnx: FileRead
+    reference: FileRead | None = Field(description="Null for a model without a holdout.")
 
 
 class ModelRead(BaseModel):
@@ -79,6 +80,7 @@ class ModelRead(BaseModel):
                 weights=FileRead(sha256=model.weights_digest),
                 manifest=FileRead(sha256=model.manifest_digest),
                 onnx=FileRead(sha256=model.onnx_digest),
+                reference=FileRead(sha256=model.reference_digest) if model.reference_digest else None,
             ),
             created_at=model.created_at,
         )

@@ -3,13 +3,13 @@
 from noisegate.client.answers import (
     Dataset,
     DatasetName,
-    Decision,
     Difference,
     Estimate,
     Experiment,
     ResultRow,
     Results,
 )
+from noisegate.client.decisions import Card, Decision, Family, ModelCard
 
 DIGITS: DatasetName = {"id": "ds_1", "name": "digits", "content_hash": "abc"}
 
@@ -131,9 +131,45 @@ def decision(**changed: object) -> Decision:
         "max_false_reject": 0.05,
         "rejected": False,
         "reason": None,
-        "scores": {"msp": 0.99, "max_logit": 9.1, "energy": 9.2, "entropy": 0.1},
+        "temperature_scaled": None,
+        "scores": {"msp": {"value": 0.99, "threshold": 0.6, "rejects": False}},
+        "conformal": None,
         "calibrated": True,
         "note": None,
-        "model": {"id": "mod_1", "alias": "default"},
+        "model": {"id": "mod_1", "alias": "default", "version": "0" * 64},
+        "timing": {"batch_size": 1, "decode_ms": 0.1, "queue_ms": 0.0, "predict_ms": 0.5},
     }
     return {**sample, **changed}  # type: ignore[typeddict-item]
+
+
+def family(name: str, **changed: object) -> Family:
+    sample: Family = {
+        "name": name,
+        "title": name,
+        "group": "noise",
+        "trained": False,
+        "images": 500,
+        "auroc": 0.507,
+        "scores": {"msp": 0.5},
+        "rejected": 0.006,
+        "rejected_as_noise": 0.0,
+    }
+    return {**sample, **changed}  # type: ignore[typeddict-item]
+
+
+def model_card(**changed: object) -> ModelCard:
+    """The card of a model; `changed` are fields of its measurements."""
+    card: Card = {
+        "test_images": 1234,
+        "accuracy": 0.7272,
+        "temperature": 1.1,
+        "calibration_error": {"before": {"error": 0.0245, "bins": []}, "after": {"error": 0.0173, "bins": []}},
+        "risk_coverage": {"aurc": 0.1021, "curve": []},
+        "false_reject": [
+            {"max_false_reject": 0.05, "threshold": 0.6, "rejected": 0.0491, "low": 0.045, "high": 0.0535}
+        ],
+        "families": [family("uniform", trained=True), family("blobs", auroc=None, rejected=None)],
+        "untrained_noise": {"families": ["a", "b"], "auroc": 0.516, "scores": {}, "rejected": 0.136},
+    }
+    model = {"id": "mod_1", "aliases": ["default"]}
+    return {"model": model, "spec": {}, "card": {**card, **changed}}  # type: ignore[typeddict-item]

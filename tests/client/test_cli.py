@@ -15,7 +15,7 @@ import pytest
 from noisegate.client import cli
 from noisegate.spec import PretrainedExperiment, parse_spec
 from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
-from tests.client.samples import dataset, decision, experiment, results
+from tests.client.samples import dataset, decision, experiment, model_card, results
 
 
 @pytest.fixture
@@ -46,6 +46,29 @@ def test_run_reads_standard_input(
     server.replies("POST", "/experiments", json_reply(experiment(), 202))
     assert cli.run(["run", "-"]) == 0
     assert json.loads(server.requests[0].body) == {"dataset": "mine"}
+
+
+def test_card_says_what_a_model_can_do_and_cannot(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.replies("GET", "/models/mod_1/card", json_reply(model_card()))
+    assert cli.run(["card", "mod_1"]) == 0
+    printed = capsys.readouterr().out
+    for expected in (
+        "accuracy 72.72% on 1,234 test images; calibration error 2.45%, 1.73% after temperature scaling",
+        "at most 5% to be rejected: 4.91% of the test images (4.50% to 5.35%)",
+        "AUROC 51.60% on average over 2 families of noise it was not trained on",
+    ):
+        assert expected in printed
+    assert re.search(r"uniform +noise +yes +50.70% +0.60% +0.00%", printed)
+
+
+def test_card_of_a_model_without_a_holdout(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = model_card(temperature=None, false_reject=[], untrained_noise=None)
+    bare["card"]["calibration_error"]["after"] = None
+    server.replies("GET", "/models/default/card", json_reply(bare))
+    assert cli.run(["card"]) == 0
+    printed = capsys.readouterr().out
+    assert "no threshold, as it was trained without a holdout" in printed
+    assert "calibration error 2.45%\n" in printed
 
 
 @pytest.mark.parametrize(("state", "status"), [("succeeded", 0), ("cancelled", 1)])

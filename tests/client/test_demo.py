@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from noisegate.client import demo
-from noisegate.client.answers import Decision
+from noisegate.client.decisions import Decision
 from noisegate.client.http import Client
 from noisegate.client.show import console_for
 from noisegate.spec import TrainingExperiment, parse_spec

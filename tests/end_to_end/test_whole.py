@@ -56,7 +56,20 @@ SPEC = {
 }
 
 
-def test_an_engineers_way(client: Client, archive: Path) -> None:
+def _classifies_a_folder(client: Client, folder: Path, generator: np.random.Generator) -> None:
+    """Many files in one request, of which one is no image."""
+    files = [folder / f"{number}.png" for number in range(5)]
+    for number, file in enumerate(files):
+        file.write_bytes(_shade(generator, "bright" if number % 2 else "dark") if number != 3 else b"no image")
+    lines = client.classify_many(files, model="production", top_k=1)
+    assert [line["name"] for line in lines] == [file.name for file in files]
+    labels = [list(line["classification"]["probabilities"]) if line["classification"] else None for line in lines]
+    assert labels == [["dark"], ["bright"], ["dark"], None, ["dark"]]
+    assert lines[3]["problem"]
+    assert lines[3]["problem"]["code"] == "invalid-image"
+
+
+def test_an_engineers_way(client: Client, archive: Path, tmp_path: Path) -> None:
     """Upload folders, train, read the table, take the model with a noise class into production, classify."""
     uploaded = client.upload(archive, name="shades", image_size=16)
     dataset = client.wait_for_dataset(uploaded["id"], lambda _: None)
@@ -78,6 +91,10 @@ def test_an_engineers_way(client: Client, archive: Path) -> None:
         # Another size than the model's: resized as in training.
         decision = client.classify(_shade(generator, name, size=48), model="production")
         assert decision["known_label"] == name
+    _classifies_a_folder(client, tmp_path, generator)
+    card = client.card("production")
+    assert card["card"]["accuracy"] == 1.0
+    assert {one["name"] for one in card["card"]["families"] if one["trained"]} == {"uniform"}
     noise = client.classify(noise_image(generator), model="production")
     assert (noise["label"], noise["rejected"], noise["reason"]) == ("noise", True, "noise")
     assert noise["model"]["id"] == with_noise["best_model"]

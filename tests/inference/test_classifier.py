@@ -7,10 +7,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from noisegate.errors import InvalidInput
-from noisegate.inference.classifier import Classifier, UnusableModel
-from noisegate.inference.decision import decide_many
+from noisegate.inference.classifier import Classifier
+from noisegate.inference.decision import Asked, Judge
+from noisegate.inference.runtimes import UnusableModel
+from noisegate.reference import Reference
 
-from .manifests import manifest
+from .manifests import manifest, reference
 
 SIZE = 8
 
@@ -66,8 +68,8 @@ def test_classify_decides_on_those_logits() -> None:
     model = manifest(quantiles=[0.0, 0.1, 1.0])
     classifier = Classifier(onnx_model(weights=np.eye(3, dtype=np.float32) / 10), model)
     images = random_images(4)
-    logits, _ = classifier.logits(images)
-    assert classifier.classify(images, 0.5) == decide_many(logits, model, 0.5)
+    answers = classifier.logits(images)
+    assert classifier.classify(images, 0.5) == Judge(model).decide(*answers, [Asked(0.5)] * 4)
     assert classifier.classify(images, 0.5)[0].threshold == 0.1
     with pytest.raises(InvalidInput):
         classifier.classify(images, 2)
@@ -83,7 +85,7 @@ def test_classify_decides_on_those_logits() -> None:
         (onnx_model(dtype=TensorProto.FLOAT), "tensor\\(float\\)"),
         (onnx_model(features="embedding"), "embedding"),
         (onnx_model(outputs=4), "names 3 outputs"),
-        (onnx_model(batch=1), "does not load or run"),
+        (onnx_model(batch=1), "does not run"),
         (onnx_model(weights=np.full((3, 3), np.nan, np.float32)), "not finite"),
     ],
 )
@@ -95,6 +97,23 @@ def test_models_that_are_not_the_manifests(model: bytes, words: str) -> None:
 def test_image_size_of_graph_and_manifest_must_agree() -> None:
     with pytest.raises(UnusableModel):
         Classifier(onnx_model(), manifest(image_size=16))
+
+
+def test_with_a_reference_features_are_compared_too() -> None:
+    found = Classifier(onnx_model(), manifest(), reference(2, width=3))
+    images = random_images(3)
+    _, features = found.logits(images)
+    cosines = features[:, 0] / np.linalg.norm(features, axis=1)
+    decisions = found.classify(images)
+    assert [one.scores["knn"].value for one in decisions] == pytest.approx(np.sqrt(2 - 2 * cosines), abs=1e-3)
+    assert all(one.conformal for one in decisions)
+    assert found.nbytes > Classifier(onnx_model(), manifest()).nbytes
+
+
+@pytest.mark.parametrize("other", [reference(2, width=4), reference(3, width=3)])
+def test_a_reference_of_another_model_is_refused(other: Reference) -> None:
+    with pytest.raises(UnusableModel, match="reference"):
+        Classifier(onnx_model(), manifest(), other)
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,25 @@ from hypothesis import strategies as st
 from scipy.special import entr, logsumexp, softmax
 
 from noisegate.errors import InvalidInput
-from noisegate.inference.decision import NOTE_NEVER, NOTE_NOISE_ONLY, decide, decide_many
+from noisegate.inference.decision import NOTE_NEVER, NOTE_NOISE_ONLY, Asked, Decision, Judge
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, ModelManifest
 
-from .manifests import manifest
+from .manifests import manifest, reference
 
 LEVELS = [float(level) for level in range(1001)]
 # Rejects above 0.5 at the default share of 5 %.
 HALF = [0.0] * 20 + [1.0]
 HALF[19] = 0.5
+
+
+def decide_many(rows: np.ndarray, model: ModelManifest, share: float = DEFAULT_MAX_FALSE_REJECT) -> list[Decision]:
+    return Judge(model).decide(rows, np.zeros((len(rows), 2)), [Asked(share)] * len(rows))
+
+
+def decide(row: np.ndarray, model: ModelManifest, share: float = DEFAULT_MAX_FALSE_REJECT) -> Decision:
+    (decision,) = decide_many(row[np.newaxis], model, share)
+    return decision
+
 
 # logits of cat, dog, noise → label, rejected, reason, at a threshold of 0.5
 TABLE = [
@@ -49,10 +59,10 @@ def test_numbers_match_scipy(has_noise_class: bool) -> None:
         assert decision.noise_probability == (pytest.approx(p[4], rel=1e-12) if has_noise_class else None)
         assert decision.reject_score == pytest.approx(1 - p[:4].max(), rel=1e-9)
         assert decision.known_label == "abcd"[int(known.argmax())]
-        assert decision.scores.msp == pytest.approx(softmax(known).max(), rel=1e-12)
-        assert decision.scores.max_logit == known.max()
-        assert decision.scores.energy == pytest.approx(logsumexp(known), rel=1e-12)
-        assert decision.scores.entropy == pytest.approx(entr(softmax(known)).sum(), rel=1e-9, abs=1e-12)
+        assert decision.scores["msp"].value == pytest.approx(softmax(known).max(), rel=1e-12)
+        assert decision.scores["max_logit"].value == known.max()
+        assert decision.scores["energy"].value == pytest.approx(logsumexp(known), rel=1e-12)
+        assert decision.scores["entropy"].value == pytest.approx(entr(softmax(known)).sum(), rel=1e-9, abs=1e-12)
 
 
 def test_rows_are_decided_alone_and_float32_is_widened() -> None:
@@ -125,3 +135,60 @@ def test_json_has_null_where_there_is_nothing() -> None:
     assert document["threshold"] is None
     assert document["noise_probability"] == pytest.approx(1 / 3)
     assert set(document["scores"]) == {"msp", "max_logit", "energy", "entropy"}
+    assert document["scores"]["msp"] == {"value": pytest.approx(1 / 2), "threshold": None, "rejects": None}
+    assert (document["temperature_scaled"], document["conformal"]) == (None, None)
+
+
+def test_temperature_scaling_stands_beside_the_raw_probabilities() -> None:
+    row = np.array([3.0, 1.0, -2.0])
+    decision = decide(row, manifest(quantiles=HALF, temperature=2.5))
+    assert decision.temperature_scaled
+    scaled = decision.temperature_scaled
+    assert list(decision.probabilities.values()) == pytest.approx(softmax(row)[:2], rel=1e-12)
+    assert list(scaled.probabilities.values()) == pytest.approx(softmax(row / 2.5)[:2], rel=1e-12)
+    assert scaled.temperature == 2.5
+    assert scaled.noise_probability == pytest.approx(softmax(row / 2.5)[2], rel=1e-12)
+
+
+def test_top_k_names_the_most_probable_in_falling_order() -> None:
+    model = manifest(["a", "b", "c", "d"], quantiles=HALF, temperature=2.0)
+    row = np.array([[0.0, 3.0, 1.0, 2.0, 9.0]])
+    judge = Judge(model, reference(4))
+    (some,) = judge.decide(row, np.ones((1, 2)), [Asked(top_k=2)])
+    (all_,) = judge.decide(row, np.ones((1, 2)), [Asked()])
+    assert some.temperature_scaled
+    assert some.conformal
+    for named in (some.probabilities, some.temperature_scaled.probabilities, some.conformal.classes):
+        assert list(named) == ["b", "d"]
+    assert some.probabilities.items() <= all_.probabilities.items()
+    assert (
+        some.model_copy(
+            update={name: getattr(all_, name) for name in ("probabilities", "temperature_scaled", "conformal")}
+        )
+        == all_
+    )
+    assert list(judge.decide(row, np.ones((1, 2)), [Asked(top_k=99)])[0].probabilities) == ["b", "d", "c", "a"]
+
+
+def test_each_score_has_a_threshold_of_its_own_for_each_share() -> None:
+    """Quantiles 0 … 1 of unknownness: a score of which higher is known is rejected below −quantile."""
+    judge = Judge(manifest(quantiles=HALF), reference(2))
+    rows = np.array([[2.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+    strict, lax = judge.decide(rows, np.ones((2, 2)), [Asked(0.3), Asked(1.0)])
+    assert {name: round(score.threshold or 0.0, 3) for name, score in strict.scores.items()} == {
+        "msp": -0.7,
+        "max_logit": -0.7,
+        "energy": -0.7,
+        "entropy": 0.7,
+        "knn": 0.7,
+    }
+    assert [score.threshold for score in lax.scores.values()] == [0.0] * 5
+    # A threshold of 0 on unknownness: what is known by its logits lies above it, an entropy or a distance beyond.
+    assert {name: score.rejects for name, score in lax.scores.items()} == {
+        "msp": False,
+        "max_logit": False,
+        "energy": False,
+        "entropy": True,
+        "knn": True,
+    }
+    assert strict.scores["knn"].value == lax.scores["knn"].value == pytest.approx(np.sqrt(2 - np.sqrt(2)))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.errors import InvalidSpec
-from noisegate.learning.executions import CellData, ExecutionOutcome, PreparedCell, prepare_cell
+from noisegate.learning.executions import Answers, CellData, ExecutionOutcome, PreparedCell, prepare_cell
 from noisegate.learning.hybrid_pairs import draw_pairs, measure_hybrids
 from noisegate.learning.training import Trained
 from noisegate.manifest import Calibration, Metrics
@@ -76,7 +76,9 @@ def outcome(module: nn.Module, threshold: float | None) -> ExecutionOutcome:
     metrics = Metrics(test_images=9, accuracy=0.5, noise_per_10000=0, **measured)
     # The last but one of 21 quantiles is the one that rejects 5 %.
     calibration = None if threshold is None else Calibration(samples=9, quantiles=[0.0] * 19 + [threshold, 1.0])
-    return ExecutionOutcome(trained, metrics, calibration, holdout_accuracy=None)
+    # Hybrids are answered anew; what was said of the test set plays no part.
+    answers = Answers(np.zeros((1, 3), np.float32), np.zeros((1, 1), np.float32))
+    return ExecutionOutcome(trained, metrics, calibration, None, answers, None)
 
 
 def test_known_answers_with_a_threshold() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from noisegate.card import Card
 from noisegate.manifest import ModelManifest
 from noisegate.store import datasets, executions, models, planning
 from noisegate.store.artefacts import Artefacts
@@ -92,6 +93,8 @@ def served_model(
     logits: Sequence[float] = (0.0, 5.0),
     holdout_accuracy: float | None = 0.7,
     dataset: str = "pets",
+    card: Card | None = None,
+    reference: bytes | None = None,
 ) -> str:
     """An experiment with one model that always gives these logits: cat, dog and, if there are three, noise.
 
@@ -108,8 +111,9 @@ def served_model(
             artefacts.put_bytes(f"weights of {execution.id}".encode()),
             artefacts.put_bytes(described.model_dump_json().encode()),
             artefacts.put_bytes(onnx_bytes(logits)),
+            artefacts.put_bytes(reference) if reference else None,
         )
-        models.register(session, execution.id, files, described, keep="best")
+        models.register(session, execution.id, files, described, keep="best", card=card)
         executions.record_success(session, lease, outcome(holdout_accuracy=holdout_accuracy))
         return models.best_by_cell(session, execution.experiment_id)[execution.cell_id].id
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from noisegate.errors import NotFound
-from noisegate.store import models
+from noisegate.store import deletion, models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -81,12 +81,10 @@ def test_a_request_given_up_does_not_end_the_load_of_others(
     settings: Settings, sessions: Sessions, artefacts: Artefacts, pair: tuple[str, str]
 ) -> None:
     async def ask() -> None:
-        classifiers = Classifiers(settings.model_copy(update={"alias_refresh_seconds": 3600}), sessions, artefacts)
-        # What the id stands for is known from here on, so both tasks get to the load at their first turn.
-        await classifiers._resolve(pair[0])
+        classifiers = Classifiers(settings, sessions, artefacts)
         given_up, other = (asyncio.create_task(classifiers.find(pair[0])) for _ in range(2))
-        await asyncio.sleep(0)
-        assert list(classifiers._loads) == [pair[0]]
+        while not classifiers._loads:
+            await asyncio.sleep(0)
         given_up.cancel()
         assert (await other).id == pair[0]
         with pytest.raises(asyncio.CancelledError):
@@ -95,21 +93,68 @@ def test_a_request_given_up_does_not_end_the_load_of_others(
     asyncio.run(ask())
 
 
-def test_an_alias_is_looked_up_again_only_after_its_time(
+def point_default(sessions: Sessions, model: str) -> None:
+    with sessions.begin() as session:
+        models.point_alias(session, "default", model)
+
+
+def test_a_moved_name_means_the_new_model_after_the_next_refresh(
     settings: Settings, sessions: Sessions, artefacts: Artefacts, pair: tuple[str, str]
 ) -> None:
-    def move() -> None:
-        with sessions.begin() as session:
-            models.point_alias(session, "default", pair[1])
+    async def ask() -> None:
+        classifiers = Classifiers(settings, sessions, artefacts)
+        assert (await classifiers.find("default")).id == pair[0]
+        point_default(sessions, pair[1])
+        # Nobody asks the database for a name that is known.
+        assert (await classifiers.find("default")).id == pair[0]
+        await classifiers.refresh()
+        assert list(classifiers._held()) == [pair[1]], (
+            "the new model is loaded before it is asked for, the old one gone"
+        )
+        assert (await classifiers.find("default")).id == pair[1]
+        with pytest.raises(NotFound):
+            await classifiers.find("nobody")
+
+    asyncio.run(ask())
+
+
+def test_a_name_that_moved_to_a_damaged_model_goes_on_meaning_the_old_one(
+    settings: Settings, sessions: Sessions, artefacts: Artefacts, pair: tuple[str, str]
+) -> None:
+    damaged = onnx_file(sessions, artefacts, pair[1])
+    whole = damaged.read_bytes()
 
     async def ask() -> None:
-        slow = Classifiers(settings.model_copy(update={"alias_refresh_seconds": 3600}), sessions, artefacts)
-        quick = Classifiers(settings.model_copy(update={"alias_refresh_seconds": 0}), sessions, artefacts)
-        assert (await slow.find("default")).id == (await quick.find("default")).id == pair[0]
-        move()
-        assert (await slow.find("default")).id == pair[0]
-        assert (await quick.find("default")).id == pair[1]
-        with pytest.raises(NotFound):
-            await quick.find("nobody")
+        classifiers = Classifiers(settings, sessions, artefacts)
+        await classifiers.find("default")
+        damaged.write_bytes(whole[:100])
+        point_default(sessions, pair[1])
+        await classifiers.refresh()
+        assert (await classifiers.find("default")).id == pair[0]
+        assert f"model {pair[1]} cannot be loaded" in (classifiers.trouble_with("default") or "")
+        damaged.write_bytes(whole)
+        await classifiers.refresh()
+        assert (await classifiers.find("default")).id == pair[1]
+        assert classifiers.trouble_with("default") is None
+
+    asyncio.run(ask())
+
+
+def test_a_deleted_model_and_a_name_taken_away_are_forgotten(
+    settings: Settings, sessions: Sessions, artefacts: Artefacts, pair: tuple[str, str]
+) -> None:
+    async def ask() -> None:
+        classifiers = Classifiers(settings, sessions, artefacts)
+        await classifiers.find("default")
+        await classifiers.find(pair[1])
+        with sessions.begin() as session:
+            models.delete_alias(session, "default")
+            deletion.delete_model(session, pair[1])
+        await classifiers.refresh()
+        assert classifiers._held() == {}
+        for reference in ("default", pair[1]):
+            with pytest.raises(NotFound):
+                await classifiers.find(reference)
+        assert (await classifiers.find(pair[0])).id == pair[0]
 
     asyncio.run(ask())

@@ -15,7 +15,7 @@ from migrations.run import config, upgrade
 from noisegate.store import claims
 from noisegate.store.sessions import Sessions, create_engine
 
-REVISIONS = ["0001", "0002", "0003"]
+REVISIONS = ["0001", "0002", "0003", "0004"]
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_rows_survive_every_step_up_and_down(migrations: MigrationContext, engin
 def test_work_that_waited_before_the_upgrade_is_claimed_after_it_in_its_old_order(
     migrations: MigrationContext, engine: sa.Engine
 ) -> None:
-    migrations.migrate_up_to("0003")
+    migrations.migrate_up_to(REVISIONS[-1])
     with engine.begin() as connection:
         spec = '{"dataset": "pets", "sweep": {}}'
         connection.execute(sa.text("UPDATE cells SET spec = :spec"), {"spec": spec})

@@ -34,12 +34,12 @@ def test_a_cell_keeps_its_best_by_holdout_accuracy(sessions: Sessions) -> None:
     with sessions.begin() as session:
         _one_cell(session, 4)
         assert _register(session, 1, 0.6)[1] == []
-        assert _register(session, 2, 0.8)[1] == factories.model_files(1).digests()
+        assert _register(session, 2, 0.8)[1] == list(vars(factories.model_files(1)).values())
         assert _register(session, 3, 0.7)[1] == []
         assert _register(session, 4, 0.8)[1] == []
         assert _kept(session) == [0.8]
-        digests = factories.model_files(1).digests() + factories.model_files(2).digests()
-        assert files.unreferenced(session, digests) == factories.model_files(1).digests()
+        digests = list(vars(factories.model_files(1)).values()) + list(vars(factories.model_files(2)).values())
+        assert files.unreferenced(session, digests) == list(vars(factories.model_files(1)).values())
 
 
 def test_of_equals_the_lower_number_is_kept_whoever_came_first(sessions: Sessions) -> None:

@@ -9,14 +9,18 @@ import onnxruntime
 import pytest
 import sqlalchemy as sa
 
+from noisegate.card import Card
+from noisegate.inference.classifier import Classifier
 from noisegate.learning.executions import prepare_cell
 from noisegate.learning.export import export_model
 from noisegate.manifest import ModelManifest
+from noisegate.reference import Reference
 from noisegate.store import executions, experiments, leases, losses, models
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from tests import factories
+from worker.classifiers import _images_per_family
 from worker.lease import draining
 from worker.resources import Resources
 from worker.training import train_oldest
@@ -57,6 +61,40 @@ def test_a_succeeded_execution_leaves_a_result_and_a_model_that_runs(resources: 
     assert manifest.outputs[int(network.run(["logits"], {"images": bright})[0].argmax())] == "bright"
 
 
+def test_a_model_is_kept_with_its_reference_and_its_card(resources: Resources) -> None:
+    _post(resources)
+    train_oldest(resources)
+    with resources.sessions.reading() as session:
+        default = models.get(session, "default")
+        card = Card.model_validate(default.card)
+    manifest = ModelManifest.model_validate(default.manifest)
+    reference = Reference.from_bytes(resources.artefacts.read(default.reference_digest or ""))
+    assert manifest.calibration
+    assert int(reference.class_counts.sum()) == manifest.calibration.samples == 24
+    classifier = Classifier(resources.artefacts.read(default.onnx_digest), manifest, reference)
+    bright = np.full((1, 8, 8, 3), 190, dtype=np.uint8)
+    (decision,) = classifier.classify(bright)
+    assert decision.conformal
+    assert set(decision.scores) == {"msp", "max_logit", "energy", "entropy", "knn"}
+    assert card.accuracy == 1.0
+    assert {one.name: one.trained for one in card.families}["uniform"]
+
+
+@pytest.mark.parametrize(("image_size", "images"), [(8, 500), (64, 500), (128, 125), (224, 50), (1024, 50)])
+def test_large_images_make_a_smaller_card(image_size: int, images: int) -> None:
+    assert _images_per_family(500, image_size) == images
+
+
+def test_without_a_holdout_there_is_a_card_but_no_reference(resources: Resources) -> None:
+    experiment_id = _post(resources, holdout=0, keep_models="all")
+    train_oldest(resources)
+    with resources.sessions.reading() as session:
+        (kept,) = models.page(session, experiment_id=experiment_id, cursor=None, limit=9).items
+        card = Card.model_validate(kept.card)
+    assert kept.reference_digest is None
+    assert (card.false_reject, card.temperature) == ([], None)
+
+
 def test_a_seed_gives_the_same_result_again(resources: Resources) -> None:
     first, second = _post(resources), None
     train_oldest(resources)
@@ -78,7 +116,7 @@ def test_a_cell_keeps_one_model_and_no_other_file_stays(resources: Resources) ->
         (kept,) = models.page(session, experiment_id=None, cursor=None, limit=9).items
     assert experiment.state is State.SUCCEEDED
     assert kept.holdout_accuracy == max(row.holdout_accuracy or 0 for row in rows)
-    assert _files(resources) - before == {kept.weights_digest, kept.manifest_digest, kept.onnx_digest}
+    assert _files(resources) - before == set(kept.digests)
 
 
 def test_a_diverging_execution_fails_with_the_reason(resources: Resources) -> None:
@@ -222,7 +260,7 @@ def test_a_zombies_result_is_refused_and_its_heirs_files_stay(
     assert (experiment.state, execution.attempt, execution.losses) == (State.SUCCEEDED, 2, 1)
     with resources.sessions.reading() as session:
         default = models.get(session, "default")
-    for digest in (default.weights_digest, default.manifest_digest, default.onnx_digest):
+    for digest in default.digests:
         assert resources.artefacts.path(digest).exists()
 
 

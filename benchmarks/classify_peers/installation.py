@@ -1,0 +1,34 @@
+"""A Noisegate with one trained model, of which only the service is then started."""
+
+import sys
+from pathlib import Path
+
+from noisegate.client import local
+from noisegate.client.http import Client
+
+FILES = ("model.onnx", "model.json", "model.safetensors")
+LIMIT_SECONDS = 600
+PRESET = {"preset": "recommended", "scale": "smoke", "name": "a model to serve"}
+
+
+def train(data_dir: Path, model_dir: Path) -> None:
+    """Train the preset `recommended` on the digits, and copy what `default` then names to `model_dir`."""
+    with local.running(data_dir, 0, isolated=True) as up, up.client() as client:
+        experiment = client.wait(client.create_experiment(PRESET, time_limit=LIMIT_SECONDS)["id"])
+        if experiment["state"] != "succeeded":
+            sys.exit(f"the training {experiment['state']}: {experiment['error']}")
+        _copy_default(client, model_dir)
+
+
+def service_environment(data_dir: Path) -> dict[str, str]:
+    """For the service alone: /classify needs no broker, so there is none at this address."""
+    return {
+        "NOISEGATE_DATA_DIR": str(data_dir),
+        "NOISEGATE_BROKER_URL": local.broker_url(data_dir / "no-broker.sock"),
+    }
+
+
+def _copy_default(client: Client, model_dir: Path) -> None:
+    model_dir.mkdir(parents=True)
+    for name in FILES:
+        (model_dir / name).write_bytes(client.model_file("default", name))

@@ -1,0 +1,109 @@
+"""Who takes part: command, environment and body of every server."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from classify_peers.installation import service_environment
+from classify_peers.servers import HOST, Server
+
+PEERS = ("litserve", "bentoml")
+# What a variant sets for the service, and the package it needs; the first is the one that targets are about.
+NOISEGATE_VARIANTS: dict[str, tuple[Mapping[str, str], str | None]] = {"noisegate": ({}, None)}
+UPLOAD_FIELD, LIST_FIELD = "file", "images"
+FORM_FIELDS = {UPLOAD_FIELD, LIST_FIELD}
+
+_UVICORN = ["-m", "uvicorn", "--host", HOST, "--port", "{port}", "--no-access-log", "--log-level", "warning"]
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A row of the table. Of several candidates the fastest one in a trial is taken; with none, it is not installed."""
+
+    name: str
+    candidates: list[Server]
+
+
+def line_up(data_dir: Path, model_dir: Path, peers: Path) -> list[Entrant]:
+    """Noisegate's variants first, then what it is compared with."""
+    model = {"CLASSIFY_MODEL": str(model_dir)}
+    return [
+        *(Entrant(server.name, [server]) for server in _noisegates(data_dir)),
+        Entrant("plain", [_fastapi("plain", "/predict", model, field=UPLOAD_FIELD)]),
+        Entrant("bare", [_fastapi("bare", "/classify", model)]),
+        Entrant("litserve", _litserves(peers, model) if python_of(peers, "litserve").exists() else []),
+        Entrant("bentoml", _bentomls(peers, model) if python_of(peers, "bentoml").exists() else []),
+    ]
+
+
+def python_of(peers: Path, name: str) -> Path:
+    """The interpreter of a peer's environment, which may not be there."""
+    return peers / name / "bin" / "python"
+
+
+def peer_versions(peers: Path) -> dict[str, dict[str, str]]:
+    """Of each installed peer: its own version, and those of what it shares with us."""
+    names = [*PEERS, "onnxruntime", "numpy", "pillow", "starlette", "uvicorn"]
+    script = (
+        f"import json; from importlib import metadata as m; found = {{d.name.lower() for d in m.distributions()}}; \
+print(json.dumps({{n: m.version(n) for n in {names!r} if n in found}}))"
+    )
+    installed = [(name, python_of(peers, name)) for name in PEERS]
+    return {
+        name: json.loads(subprocess.run([python, "-c", script], capture_output=True, check=True).stdout)
+        for name, python in installed
+        if python.exists()
+    }
+
+
+def _noisegates(data_dir: Path) -> list[Server]:
+    command = [sys.executable, *_UVICORN, "--factory", "service.app:create_app"]
+    return [
+        Server(name, command, "/classify", {**service_environment(data_dir), **variables})
+        for name, (variables, package) in NOISEGATE_VARIANTS.items()
+        if package is None or importlib.util.find_spec(package)
+    ]
+
+
+def _fastapi(name: str, path: str, model: Mapping[str, str], field: str | None = None) -> Server:
+    return Server(name, [sys.executable, *_UVICORN, f"classify_peers.{name}:app"], path, model, field)
+
+
+def _litserves(peers: Path, model: Mapping[str, str]) -> list[Server]:
+    command = [str(python_of(peers, "litserve")), "-m", "classify_peers.peer_litserve", "{port}"]
+    return [
+        Server(
+            "litserve",
+            command,
+            "/classify",
+            {**model, "PEER_BATCH": batch, "PEER_FAST_QUEUE": fast},
+            settings=f"{_batching(batch)}, fast_queue={fast == '1'}",
+        )
+        for batch in ("1", "16")
+        for fast in ("0", "1")
+    ]
+
+
+def _bentomls(peers: Path, model: Mapping[str, str]) -> list[Server]:
+    module = "classify_peers.peer_bentoml:Classify"
+    command = [str(python_of(peers, "bentoml")), "-m", "bentoml", "serve", module, "--host", HOST, "--port", "{port}"]
+    environment = {**model, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(Path(model["CLASSIFY_MODEL"]) / "home")}
+    return [
+        Server(
+            "bentoml",
+            command,
+            "/classify",
+            {**environment, "PEER_BATCH": batch},
+            field,
+            f"{_batching(batch)}, {body}",
+        )
+        for batch, field, body in (("1", None, "raw body"), ("16", LIST_FIELD, "form"))
+    ]
+
+
+def _batching(batch: str) -> str:
+    return "no batching" if batch == "1" else f"batches up to {batch}"

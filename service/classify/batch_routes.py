@@ -1,0 +1,106 @@
+"""POST /classify/batch: many images in one form, a line of NDJSON for each, in their order."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.datastructures import UploadFile
+from starlette.responses import Response, StreamingResponse
+
+from noisegate.errors import InvalidInput, NoisegateError
+from noisegate.inference.decision import Asked
+from service.bodies import JSON, MULTIPART, content_type_of, unsupported
+from service.classify.images import not_empty
+from service.classify.models import Classifiers, Loaded
+from service.classify.schemas import BatchLine, BatchRead, Classification, ClassifyQuery, ModelReference
+from service.deps import ResourcesDep
+from service.errors import problem_of, problems
+
+NDJSON = "application/x-ndjson"
+# Enough to fill a batch while the one before runs.
+_AT_ONCE = 64
+
+_FILES: dict[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+_FORM: dict[str, Any] = {"type": "object", "required": ["images"], "properties": {"images": _FILES}}
+_REQUEST_BODY: dict[str, Any] = {"required": True, "content": {MULTIPART: {"schema": _FORM}}}
+
+router = APIRouter(tags=["classify"])
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str | None
+    content: bytes
+
+
+@router.post(
+    "/classify/batch",
+    response_class=Response,
+    responses={
+        200: {
+            "model": BatchRead,
+            "description": "A line for each image as soon as it is there; or all of them as one JSON document.",
+            "content": {NDJSON: {"itemSchema": {"$ref": "#/components/schemas/BatchLine"}}},
+        },
+        **problems(400, 404, 413, 415, 422),
+    },
+    openapi_extra={"requestBody": _REQUEST_BODY, "parameters": ClassifyQuery.parameters()},
+)
+async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
+    """Classify every file of a form. What is wrong with one image stands in its line and nowhere else.
+
+    A stream of lines (NDJSON) in the order of the files, or one document if `Accept` names application/json.
+    """
+    query = ClassifyQuery.of(request)
+    files = await _files(request, resources.settings.max_batch_images)
+    loaded = await resources.classifiers.find(query.model)
+    reference = ModelReference.found(loaded, query.model)
+    lines = _lines(resources.classifiers, loaded, reference, files, query.asked)
+    vary = {"Vary": "Accept"}
+    if JSON in request.headers.get("accept", "").lower():
+        document = BatchRead.model_construct(items=[line async for line in lines])
+        return Response(document.model_dump_json(), headers=vary, media_type=JSON)
+    return StreamingResponse((line.model_dump_json() + "\n" async for line in lines), headers=vary, media_type=NDJSON)
+
+
+async def _files(request: Request, most: int) -> Sequence[_File]:
+    if (content_type := content_type_of(request)) != MULTIPART:
+        raise unsupported(content_type, [MULTIPART])
+    async with request.form(max_files=most, max_fields=0) as form:
+        sent = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        files = [_File(file.filename, await file.read()) for file in sent]
+    if not files:
+        raise InvalidInput("the form has no files", field="images", remedy="Send files in the field `images`.")
+    return files
+
+
+async def _lines(
+    classifiers: Classifiers, loaded: Loaded, reference: ModelReference, files: Sequence[_File], asked: Asked
+) -> AsyncIterator[BatchLine]:
+    """Lines in the order of the files, of which only so many are under way."""
+    waiting: deque[asyncio.Task[BatchLine]] = deque()
+    try:
+        for index, file in enumerate(files):
+            if len(waiting) == _AT_ONCE:
+                yield await waiting.popleft()
+            waiting.append(asyncio.create_task(_line(classifiers, loaded, reference, index, file, asked)))
+        while waiting:
+            yield await waiting.popleft()
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def _line(
+    classifiers: Classifiers, loaded: Loaded, reference: ModelReference, index: int, file: _File, asked: Asked
+) -> BatchLine:
+    try:
+        classified = await classifiers.classify(loaded, not_empty(file.content, "image"), asked, patient=True)
+    except NoisegateError as error:
+        return BatchLine(index=index, name=file.name, problem=problem_of(error))
+    return BatchLine.model_construct(
+        index=index, name=file.name, classification=Classification.of(classified, reference), problem=None
+    )

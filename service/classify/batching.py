@@ -1,0 +1,148 @@
+"""Opportunistic batching: an image that finds its model idle is run at once; those that come meanwhile make the next batch.
+
+No timer and no polling: a batch ends, the next begins with whatever is there. Batches run in threads, as ONNX Runtime lets
+go of the interpreter, so the event loop goes on reading and decoding.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from noisegate.errors import QuotaExceeded
+from noisegate.inference.classifier import Classifier
+from noisegate.inference.decision import Asked, Decision
+from noisegate.inference.runtimes import Answers, UnusableModel
+from service.errors import ModelUnusable
+from service.metrics import BATCH_SIZE, QUEUE_DEPTH
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Busy(QuotaExceeded):
+    """More images wait for a model than it may have waiting."""
+
+    code = "busy"
+    title = "Too many images are waiting"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came of one image: the network's answer, the decision, and when what happened (seconds, monotonic)."""
+
+    logits: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
+    decision: Decision
+    batch_size: int
+    queue_seconds: float
+    predict_seconds: float
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    pixels: Pixels
+    asked: Asked
+    since: float
+    answered: asyncio.Future[Answered]
+
+
+class Batcher:
+    """The queue of one model. Used from one event loop."""
+
+    def __init__(self, classifier: Classifier, threads: ThreadPoolExecutor, *, most: int, most_waiting: int) -> None:
+        """
+        Args:
+            most: images in one batch.
+            most_waiting: images that may wait while a batch runs.
+        """
+        self._classifier = classifier
+        self._threads = threads
+        self._most = most
+        self._most_waiting = most_waiting
+        self._waiting: deque[_Waiting] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._seconds_per_image = 0.0
+
+    async def decide(self, pixels: Pixels, asked: Asked, *, patient: bool = False) -> Answered:
+        """The decision on one image, uint8 [size, size, 3].
+
+        Args:
+            patient: join a full queue too; for callers that bound how many of theirs wait.
+
+        Raises:
+            Busy: too many wait already.
+            ModelUnusable: the model fails on this image, or gives numbers that are not finite.
+        """
+        if len(self._waiting) >= self._most_waiting and not patient:
+            seconds = math.ceil(len(self._waiting) * self._seconds_per_image)
+            raise Busy(f"{len(self._waiting):,} images wait for this model", retry_after_seconds=max(1, seconds))
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Answered] = loop.create_future()
+        self._waiting.append(_Waiting(pixels, asked, time.perf_counter(), answered))
+        QUEUE_DEPTH.inc()
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        return await answered
+
+    async def _run(self) -> None:
+        """Batch after batch, until none waits."""
+        loop = asyncio.get_running_loop()
+        try:
+            while batch := self._next():
+                results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
+                for waiting, result in zip(batch, results, strict=True):
+                    # Whoever has gone away meanwhile has cancelled his future.
+                    if waiting.answered.done():
+                        continue
+                    if isinstance(result, Exception):
+                        waiting.answered.set_exception(result)
+                    else:
+                        waiting.answered.set_result(result)
+                        self._seconds_per_image = result.predict_seconds / result.batch_size
+        finally:
+            self._running = None
+
+    def _next(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < self._most:
+            waiting = self._waiting.popleft()
+            QUEUE_DEPTH.dec()
+            if not waiting.answered.done():
+                batch.append(waiting)
+        return batch
+
+
+def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered | Exception]:
+    """What came of each image of a batch; trouble with one is that one's alone."""
+    started = time.perf_counter()
+    BATCH_SIZE.observe(len(batch))
+    try:
+        answers = classifier.logits(np.stack([waiting.pixels for waiting in batch]))
+        decisions = _decisions(classifier, answers, batch)
+    except Exception as error:  # told to every caller of the batch, who would otherwise wait for ever
+        failure = ModelUnusable(str(error), field="model") if isinstance(error, UnusableModel) else error
+        return [failure] * len(batch)
+    seconds = time.perf_counter() - started
+    return [
+        decision
+        if isinstance(decision, Exception)
+        else Answered(logits, features, decision, len(batch), started - waiting.since, seconds)
+        for waiting, decision, logits, features in zip(batch, decisions, *answers, strict=True)
+    ]
+
+
+def _decisions(classifier: Classifier, answers: Answers, batch: Sequence[_Waiting]) -> list[Decision | Exception]:
+    logits, features = answers
+    finite = np.asarray(np.isfinite(logits).all(axis=1))
+    asked = [waiting.asked for waiting, well in zip(batch, finite, strict=True) if well]
+    decided = iter(classifier.decide((logits[finite], features[finite]), asked) if asked else [])
+    return [
+        next(decided) if well else ModelUnusable("the model gives numbers that are not finite", field="model")
+        for well in finite
+    ]

@@ -1,0 +1,53 @@
+"""Image files to pixels without holding up the event loop: small ones at once, all others in threads."""
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from anyio import CapacityLimiter, to_thread
+
+from noisegate.inference.decoding import ImageLimits, decode_image, open_image
+from service.metrics import DECODE_SECONDS
+
+Result = TypeVar("Result")
+
+# A thread costs more than decoding what is below both. A file that small can still hold 50 million pixels, so its header is
+# read before it is decided.
+_SMALL_BYTES = 32 * 1024
+_SMALL_PIXELS = 128 * 128
+
+
+class Decoder:
+    """Decodes for one process; as many large images at once as there are cores, as one may take 150 MB."""
+
+    def __init__(self, limits: ImageLimits) -> None:
+        self.limits = limits
+        self._threads = CapacityLimiter(os.cpu_count() or 1)
+
+    async def decode(self, image: bytes, image_size: int) -> tuple[npt.NDArray[np.uint8], float]:
+        """The pixels, uint8 [image_size, image_size, 3], and the seconds it took, waiting included.
+
+        Raises:
+            InvalidImage, TooLarge: as decode_image.
+        """
+        started = time.perf_counter()
+        pixels = await self._decoded(image, image_size)
+        seconds = time.perf_counter() - started
+        DECODE_SECONDS.observe(seconds)
+        return pixels, seconds
+
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns or raises, from a thread."""
+        return await to_thread.run_sync(work, limiter=self._threads)
+
+    async def _decoded(self, image: bytes, image_size: int) -> npt.NDArray[np.uint8]:
+        if len(image) > _SMALL_BYTES:
+            return await self.in_thread(partial(decode_image, image, image_size, self.limits))
+        opened = open_image(image, self.limits)
+        if opened.width * opened.height > _SMALL_PIXELS:
+            return await self.in_thread(partial(opened.pixels, image_size))
+        return opened.pixels(image_size)

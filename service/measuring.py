@@ -1,0 +1,50 @@
+"""ASGI middleware that counts requests and their time, by route; and GET /metrics."""
+
+import time
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.metrics import REQUEST_SECONDS, REQUESTS, exposition
+
+# One name for all paths that are not ours, so that nobody makes new series by asking for them.
+_UNMATCHED = "unmatched"
+_METHODS = {"GET", "POST", "PUT", "DELETE"}
+_OTHER = "other"
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def get_metrics() -> Response:
+    """What this process has counted and measured, as Prometheus reads it."""
+    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+class Measured:
+    """Counts every answer, those of other middleware included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", _UNMATCHED)
+            REQUESTS.labels(scope["method"] if scope["method"] in _METHODS else _OTHER, route, status).inc()
+            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)

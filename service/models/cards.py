@@ -1,0 +1,114 @@
+"""GET /models/{id}/card: what a model can do and what it cannot, as JSON or as a page."""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import BaseModel, Field
+
+from noisegate.card import Card, FamilyResult
+from noisegate.errors import NotFound
+from noisegate.manifest import ModelManifest
+from noisegate.spec import ExperimentSpec
+from noisegate.store import models
+from service.deps import SessionsDep
+from service.errors import problems
+from service.models.drawings import reliability_svg, risk_coverage_svg
+from service.models.schemas import ModelRead
+
+HTML = "text/html"
+
+GROUPS = {
+    "noise": "Noise: images of nothing",
+    "images": "Pictures of another kind",
+    "natural_structure": "Test images, changed: they keep natural structure",
+}
+
+router = APIRouter(tags=["models"])
+
+
+class ModelCard(BaseModel):
+    """Everything there is to know of a model before it is used."""
+
+    model: ModelRead
+    spec: ExperimentSpec = Field(description="What its cell asked for.")
+    card: Card
+
+
+@router.get(
+    "/models/{reference}/card",
+    response_model=ModelCard,
+    responses={200: {"content": {HTML: {"schema": {"type": "string"}}}}, **problems(404, 422)},
+)
+def get_model_card(reference: str, sessions: SessionsDep, request: Request, response: Response) -> ModelCard | Response:
+    """Accuracy, calibration, risk and coverage, false rejects at each budget, and what it makes of unknown images.
+
+    Measured by the worker after training, on the test set and on families of images that belong to no class. JSON, or a
+    page if `Accept` names text/html.
+    """
+    card = _read(reference, sessions)
+    vary = {"Vary": "Accept"}
+    if HTML in request.headers.get("accept", "").lower():
+        return Response(page(card), headers=vary, media_type=HTML)
+    response.headers.update(vary)
+    return card
+
+
+def _read(reference: str, sessions: SessionsDep) -> ModelCard:
+    with sessions.reading() as session:
+        model = models.get(session, reference)
+        if model.card is None:
+            detail = f"model {model.id} has no card: it was not trained here, or before cards were made"
+            raise NotFound(
+                detail, field="model", remedy="Train it anew, as its spec in GET /models/{id}/files/model.json."
+            )
+        return ModelCard(
+            model=ModelRead.of(model, models.aliases(session, [model.id])),
+            spec=ModelManifest.model_validate(model.manifest).spec,
+            card=Card.model_validate(model.card),
+        )
+
+
+def page(card: ModelCard) -> str:
+    """The card as an HTML document that needs nothing else."""
+    return (
+        _templates()
+        .get_template("card.html")
+        .render(
+            model=card.model,
+            card=card.card,
+            spec=card.spec.model_dump_json(indent=2, exclude_defaults=True),
+            groups=list(_grouped(card.card)),
+            default_reject=next((one for one in card.card.false_reject if one.max_false_reject == 0.05), None),
+            risk_coverage=risk_coverage_svg(card.card.risk_coverage),
+            reliability=reliability_svg(card.card.calibration_error),
+        )
+    )
+
+
+def _grouped(card: Card) -> Iterator[tuple[str, list[FamilyResult]]]:
+    order = list(GROUPS)
+    families = sorted(card.families, key=lambda one: order.index(one.group))
+    for group, members in groupby(families, key=lambda one: one.group):
+        yield GROUPS[group], list(members)
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("service", "models"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: Mapping[str, Any] = {"percent": _percent}
+    templates.filters.update(filters)
+    return templates
+
+
+def _percent(share: float | None, digits: int = 1) -> str:
+    return "–" if share is None else f"{100 * share:.{digits}f} %"

@@ -1,0 +1,64 @@
+"""From a request to its answer: every image goes through the model's queue, beside those of all other requests."""
+
+import asyncio
+from collections.abc import Sequence
+
+from noisegate.errors import InvalidImage, TooLarge
+from noisegate.inference.decision import Asked
+from service.classify.batching import Answered
+from service.classify.models import Classifiers, Loaded
+from service.open_inference.outputs import chosen, outputs_of, tensor_of
+from service.open_inference.reading import Pixels, Tensors, field_of
+from service.open_inference.schemas import InferParameters, InferredParameters, InferResponse
+
+# Images of one request that wait at once: enough to fill a batch while the one before runs.
+_AT_ONCE = 64
+
+
+async def inferred(classifiers: Classifiers, loaded: Loaded, name: str, sent: Tensors) -> InferResponse:
+    """What `loaded`, which was asked for as `name`, makes of a request.
+
+    Raises:
+        InvalidInput: an output is asked for that the model has not.
+        InvalidImage, TooLarge: as decode_image, naming the first file it is about.
+        ModelUnusable: as Batcher.decide.
+    """
+    document = sent.document
+    outputs = chosen(outputs_of(loaded.classifier.manifest), document.outputs or [])
+    asked = Asked((document.parameters or InferParameters()).max_false_reject)
+    rows = await _decided(classifiers, loaded, sent.images, asked)
+    return InferResponse.model_construct(
+        model_name=name,
+        model_version=loaded.version,
+        id=document.id,
+        parameters=InferredParameters(
+            model=loaded.id, max_false_reject=asked.max_false_reject, threshold=rows[0].decision.threshold
+        ),
+        outputs=[tensor_of(name, output, rows) for name, output in outputs.items()],
+    )
+
+
+async def _decided(
+    classifiers: Classifiers, loaded: Loaded, images: Pixels | Sequence[bytes], asked: Asked
+) -> list[Answered]:
+    """The answers in the order of the images, of which only so many are under way."""
+    rows: list[Answered] = []
+    for start in range(0, len(images), _AT_ONCE):
+        some = range(start, min(start + _AT_ONCE, len(images)))
+        # Exceptions as results: of several bad images the first is told, and none is left running.
+        for result in await asyncio.gather(
+            *(_row(classifiers, loaded, row, images[row], asked) for row in some), return_exceptions=True
+        ):
+            if isinstance(result, BaseException):
+                raise result
+            rows.append(result)
+    return rows
+
+
+async def _row(classifiers: Classifiers, loaded: Loaded, row: int, image: Pixels | bytes, asked: Asked) -> Answered:
+    if isinstance(image, bytes):
+        try:
+            image, _ = await classifiers.decoder.decode(image, loaded.classifier.manifest.image_size)
+        except (InvalidImage, TooLarge) as error:
+            raise type(error)(error.detail, field=field_of(row), remedy=error.remedy) from error
+    return await classifiers.decide(loaded, image, asked, patient=True)

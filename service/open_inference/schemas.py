@@ -1,0 +1,144 @@
+"""What the protocol reads and answers; its field names. Members that are not named here are let pass, as it asks."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
+
+Name = Annotated[str, Path(min_length=1, max_length=200, description="Id or alias of a model.", examples=["default"])]
+Version = Annotated[str, Path(min_length=1, max_length=200, description="SHA-256 of the model.onnx.")]
+
+# Beside the model's fields, `model_…` is the protocol's.
+_NAMES = ConfigDict(protected_namespaces=())
+_ELEMENTS: dict[str, Any] = {"items": {"type": ["number", "string", "boolean"]}}
+
+# What a tensor's elements are.
+Datatype = Literal["UINT8", "FP32", "FP64", "BOOL", "BYTES"]
+
+
+class ServerMetadata(BaseModel):
+    name: str = "noisegate"
+    version: str
+    extensions: list[str] = Field([], description="None. In particular tensors are JSON, never binary.")
+
+
+class ServerLive(BaseModel):
+    live: bool = True
+
+
+class ServerReady(ServerLive):
+    """The protocol's text names the field `live`, its implementations `ready`: both are here."""
+
+    ready: bool = Field(description="As decided by /readyz, which also says what is missing.")
+
+
+class ModelReady(BaseModel):
+    name: str
+    ready: bool = Field(description="Whether the model is in memory and has answered once.")
+    error: str | None = Field(None, description="Why not; missing if it is ready.")
+
+
+class TensorMetadata(BaseModel):
+    name: str
+    datatype: Datatype
+    shape: list[int] = Field(description="−1 is a dimension that varies, or that only an answer shows.")
+    parameters: dict[str, str] = Field(
+        {},
+        description="`classes` or `outputs`: the names of the columns, a JSON array in a text, as parameters are no arrays. "
+        "`also`: another datatype that is read.",
+    )
+
+
+class ModelMetadata(BaseModel):
+    """What a model takes and gives."""
+
+    name: str = Field(description="The name it was asked for by.")
+    versions: list[str] = Field(description="The one that answers: SHA-256 of the model.onnx.")
+    platform: str = Field(examples=["onnxruntime_onnx"])
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata] = Field(description="`logits` and `features` are given only when asked for by name.")
+
+
+class Strict(BaseModel):
+    """Nothing is converted: true is no number, and "5" neither."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class InferParameters(Strict):
+    """What applies to the whole request. Others that clients send, such as `binary_data_output`, change nothing."""
+
+    max_false_reject: float = Field(
+        DEFAULT_MAX_FALSE_REJECT,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Largest share of known images rejected wrongly.",
+    )
+
+
+class InputTensor(Strict):
+    """Images, as pixels or as files."""
+
+    name: str = Field(json_schema_extra={"enum": ["images"]})
+    shape: list[Annotated[int, Field(ge=1, lt=2**63)]] = Field(
+        min_length=1, max_length=4, description="[n, size, size, 3] of UINT8, size being the model's; [n] of BYTES."
+    )
+    datatype: str = Field(json_schema_extra={"enum": ["UINT8", "BYTES"]})
+    data: list[Any] = Field(
+        description="UINT8: whole numbers 0 … 255, RGB, in row-major order, flat or nested. BYTES: each image a PNG, JPEG or "
+        "WEBP file of any size, in base64 without line breaks."
+    )
+
+
+class OutputParameters(Strict):
+    """What is asked of one output. Others are refused: an answer without them would be another than the one asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    binary_data: bool = Field(False, description="Answers are JSON whatever is asked; clients read both.")
+
+
+class RequestedOutput(Strict):
+    name: str = Field(max_length=200)
+    parameters: OutputParameters | None = None
+
+
+class InferRequest(Strict):
+    id: str | None = Field(None, description="Comes back in the answer.")
+    parameters: InferParameters | None = None
+    inputs: list[InputTensor] = Field(description="One tensor.", json_schema_extra={"minItems": 1, "maxItems": 1})
+    outputs: list[RequestedOutput] | None = Field(
+        None, description="Which outputs to answer; without it, or empty, all but `logits` and `features`."
+    )
+
+
+class OutputTensor(BaseModel):
+    name: str
+    shape: list[int]
+    datatype: Datatype
+    data: list[Any] = Field(description="Flat, in row-major order.", json_schema_extra=_ELEMENTS)
+
+
+class InferredParameters(BaseModel):
+    """What the decisions rest on."""
+
+    model: str = Field(description="The model's id.")
+    max_false_reject: float
+    threshold: float | None = Field(
+        None, description="Reject scores above it are rejected; missing without a calibration."
+    )
+
+
+class InferResponse(BaseModel):
+    """What a model makes of the images: each output has a row for each, in their order."""
+
+    model_config = _NAMES
+
+    model_name: str = Field(description="The name it was asked for by.")
+    model_version: str = Field(description="SHA-256 of the model.onnx that answered.")
+    id: str | None = Field(None, description="The request's; missing if it had none.")
+    parameters: InferredParameters
+    outputs: list[OutputTensor]

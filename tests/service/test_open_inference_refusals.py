@@ -1,0 +1,140 @@
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from noisegate.store import models
+from noisegate.store.sessions import Sessions
+from noisegate.store.settings import Settings
+from tests.service.conftest import run_client
+from tests.service.factories import png_bytes
+from tests.service.test_open_inference import INFER, MANY, SIZE, as_files, as_pixels, text_of
+
+ONE = MANY[:1]
+FLAT = ONE.ravel().tolist()
+PICTURE = text_of(png_bytes())
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ({}, "inputs", "Field required"),
+        ({"inputs": []}, "inputs", "there are 0 inputs"),
+        ({"inputs": as_pixels(ONE)["inputs"] * 2}, "inputs", "there are 2 inputs"),
+        (as_pixels(ONE, name="image"), "inputs.0.name", "no input 'image'. Send one input, named `images`"),
+        (as_pixels(ONE, datatype="FP32"), "inputs.0.datatype", "'FP32' is not read here. Send pixels as UINT8"),
+        (as_pixels(ONE, shape=[SIZE, SIZE, 3]), "inputs.0.shape", "is not [n, 32, 32, 3]"),
+        (as_pixels(ONE, shape=[1, 3, SIZE, SIZE]), "inputs.0.shape", "is not [n, 32, 32, 3]"),
+        (as_pixels(ONE, shape=[1]), "inputs.0.shape", "is not [n, 32, 32, 3]"),
+        (as_pixels(ONE, shape=[]), "inputs.0.shape", "at least 1 item"),
+        (as_pixels(ONE, shape=[1] * 5), "inputs.0.shape", "at most 4 items"),
+        (as_pixels(ONE, shape=[0, SIZE, SIZE, 3]), "inputs.0.shape.0", "greater than or equal to 1"),
+        (as_pixels(ONE, shape=[-1, SIZE, SIZE, 3]), "inputs.0.shape.0", "greater than or equal to 1"),
+        (as_pixels(ONE, shape=[2**63, SIZE, SIZE, 3]), "inputs.0.shape.0", "less than 9223372036854775808"),
+        (as_pixels(ONE, shape=[2**62, SIZE, SIZE, 3]), "inputs.0.shape", "the 1,000 that one request may have"),
+        (as_pixels(ONE, shape=[1001, SIZE, SIZE, 3]), "inputs.0.shape", "Send them in several requests"),
+        (as_pixels(ONE, shape=[True, SIZE, SIZE, 3]), "inputs.0.shape.0", "valid integer"),
+        (as_pixels(ONE, shape=[1.0, SIZE, SIZE, 3]), "inputs.0.shape.0", "valid integer"),
+        (as_pixels(ONE, shape="1"), "inputs.0.shape", "valid array"),
+        (as_pixels(ONE, data=FLAT[:-1]), "inputs.0.data", "3,071 elements where the shape [1, 32, 32, 3] has 3,072"),
+        (as_pixels(ONE, data=[*FLAT, 1]), "inputs.0.data", "3,073 elements"),
+        (as_pixels(ONE, data=[]), "inputs.0.data", "0 elements"),
+        (as_pixels(ONE, data=7), "inputs.0.data", "valid array"),
+        (as_pixels(ONE, data=[FLAT]), "inputs.0.data", "3,072 elements where"),
+        (as_pixels(ONE, data=[[[[0, 0, 0]] * 32] * 31 + [[[0, 0, 0]] * 31]]), "inputs.0.data", "31 elements"),
+        (as_pixels(ONE, data=[[[[0, 0, 0]] * 32] * 31 + [[[0, 0, 0]] * 31 + [[0, 0]]]]), "inputs.0.data", "2 elements"),
+        (as_pixels(ONE, data=[[[[0, 0, [0]]] * 32] * 32]), "inputs.0.data", "element 2 in row-major order is [0]"),
+        (as_pixels(ONE, data=[0, [0], *FLAT[2:]]), "inputs.0.data", "element 1 in row-major order is [0]"),
+        (as_pixels(ONE, data=[*FLAT[:-1], 256]), "inputs.0.data", "element 3,071 in row-major order is 256"),
+        (as_pixels(ONE, data=[*FLAT[:-1], 10**30]), "inputs.0.data", "is 1000"),
+        (as_pixels(ONE, data=[-1, *FLAT[1:]]), "inputs.0.data", "element 0 in row-major order is -1"),
+        (as_pixels(ONE, data=[True, *FLAT[1:]]), "inputs.0.data", "is True, not a whole number from 0 to 255"),
+        (as_pixels(ONE, data=[1.0, *FLAT[1:]]), "inputs.0.data", "is 1.0"),
+        (as_pixels(ONE, data=[float("nan"), *FLAT[1:]]), "inputs.0.data", "is nan"),
+        (as_pixels(ONE, data=[None, *FLAT[1:]]), "inputs.0.data", "is None"),
+        (as_pixels(ONE, data=["9" * 10_000, *FLAT[1:]]), "inputs.0.data", "'999999999999...9999999999999'"),
+        (as_files(PICTURE, shape=[2]), "inputs.0.data", "1 elements where the shape [2] has 2"),
+        (as_files(PICTURE, shape=[1, 1]), "inputs.0.shape", "is not [n]"),
+        (as_files(*[PICTURE] * 1001), "inputs.0.shape", "1,001 images"),
+        (as_files(PICTURE, data=[5]), "inputs.0.data.0", "element 0 is 5, not a text"),
+        (as_files(PICTURE, data=[[PICTURE]]), "inputs.0.data.0", "not a text"),
+        (as_files(PICTURE, "", PICTURE), "inputs.0.data.1", "is empty"),
+        (as_files(PICTURE, "äöü="), "inputs.0.data.1", "is not base64"),
+        (as_files(PICTURE, "AAAA", "BBBB"), "inputs.0.data.1", "is not a PNG, JPEG or WEBP image"),
+        (as_files(PICTURE) | {"outputs": [{"name": "label"}, {"name": "sizes"}]}, "outputs.1.name", "reject_score, "),
+        (as_files(PICTURE) | {"outputs": [{"name": "noise_probability"}]}, "outputs.0.name", "has no output 'noise_p"),
+        (
+            as_files(PICTURE) | {"outputs": [{"name": "label", "parameters": {"classification": 2}}]},
+            "outputs.0.parameters.classification",
+            "Extra inputs are not permitted",
+        ),
+        (as_files(PICTURE) | {"parameters": {"max_false_reject": 1.5}}, "parameters.max_false_reject", "equal to 1"),
+        (
+            as_files(PICTURE) | {"parameters": {"max_false_reject": float("nan")}},
+            "parameters.max_false_reject",
+            "finite",
+        ),
+        (
+            as_files(PICTURE) | {"parameters": {"max_false_reject": "0.5"}},
+            "parameters.max_false_reject",
+            "valid number",
+        ),
+        (as_files(PICTURE) | {"id": 5}, "id", "valid string"),
+    ],
+)
+def test_requests_that_are_wrong(shared_client: TestClient, body: dict[str, Any], field: str, words: str) -> None:
+    # Over the wire as Python writes it, NaN included.
+    answer = shared_client.post(INFER, content=json.dumps(body), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert field in [error["field"] for error in answer.json()["errors"]]
+    assert words in answer.json()["error"]
+    assert len(answer.json()["error"]) < 400
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "words"),
+    [
+        (b"{", {"Content-Type": "application/json"}, 400, "not valid JSON"),
+        (b"", {}, 400, "not valid JSON"),
+        (b"[" * 10_000, {}, 400, "not valid JSON"),
+        (b"\xff", {}, 400, "not valid JSON"),
+        (b"[]", {}, 422, "object"),
+        (b"{}", {"Inference-Header-Content-Length": "2"}, 415, "binary_data=False"),
+        (b"{}", {"Content-Encoding": "gzip"}, 415, "without compression"),
+        (b"{}", {"Content-Type": "image/png"}, 415, "application/json"),
+    ],
+)
+def test_bodies_that_cannot_be_read(
+    shared_client: TestClient, body: bytes, headers: dict[str, str], status: int, words: str
+) -> None:
+    answer = shared_client.post(INFER, content=body, headers=headers)
+    assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
+
+
+def test_limits(settings: Settings, model: str) -> None:
+    tight = settings.model_copy(
+        update={"max_batch_images": 2, "max_tensor_bytes": 50_000, "max_image_pixels": 2000, "max_image_bytes": 5000}
+    )
+    with run_client(tight) as client:
+        assert client.post(INFER, json=as_pixels(MANY[:2])).status_code == 200
+        many = client.post(INFER, json=as_pixels(MANY[:3]))
+        assert (many.status_code, many.json()["errors"][0]["field"]) == (422, "inputs.0.shape")
+        assert client.post(INFER, json=as_files(PICTURE, text_of(png_bytes(44)))).status_code == 200
+        wide = client.post(INFER, json=as_files(PICTURE, text_of(png_bytes(45))))
+        assert (wide.status_code, wide.json()["errors"][0]["field"]) == (413, "inputs.0.data.1")
+        long = client.post(INFER, json=as_files(PICTURE, text_of(bytes(5001))))
+        assert (long.status_code, long.json()["errors"][0]["field"]) == (413, "inputs.0.data.1")
+        body = b" " * 50_001
+        assert client.post(INFER, content=body).status_code == 413
+        chunked = client.post(INFER, content=iter([body]))
+        assert (chunked.status_code, "50,000 bytes" in chunked.json()["error"]) == (413, True)
+
+
+def test_trouble_that_is_ours_has_its_error_too(client: TestClient, model: str, sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        models.get(session, model).onnx_digest = "0" * 64
+    answer = client.post(INFER, json=as_pixels(ONE))
+    assert (answer.status_code, answer.json()["code"]) == (500, "model-unusable")
+    assert "cannot be loaded" in answer.json()["error"]
