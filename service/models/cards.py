@@ -16,7 +16,7 @@ from noisegate.spec import ExperimentSpec
 from noisegate.store import models
 from service.deps import SessionsDep
 from service.errors import problems
-from service.models.drawings import reliability_svg, risk_coverage_svg
+from service.models.drawings import reliability_uri, risk_coverage_uri
 from service.models.schemas import ModelRead
 
 HTML = "text/html"
@@ -83,8 +83,8 @@ def page(card: ModelCard) -> str:
             spec=card.spec.model_dump_json(indent=2, exclude_defaults=True),
             groups=list(_grouped(card.card)),
             default_reject=next((one for one in card.card.false_reject if one.max_false_reject == 0.05), None),
-            risk_coverage=risk_coverage_svg(card.card.risk_coverage),
-            reliability=reliability_svg(card.card.calibration_error),
+            risk_coverage=risk_coverage_uri(card.card.risk_coverage),
+            reliability=reliability_uri(card.card.calibration_error),
         )
     )
 
@@ -111,4 +111,4 @@ def _templates() -> Environment:
 
 
 def _percent(share: float | None, digits: int = 1) -> str:
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+    return "–" if share is None else f"{100 * share:.{digits}f}\u00a0%"

@@ -1,5 +1,6 @@
-"""The two figures of a model's card."""
+"""The two figures of a model's card, each as a data: URI of an SVG document."""
 
+import base64
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from service.results.figures.style import FAINT, LOOKS, NORMAL, SMALL, prepare
 _INCHES = (4.4, 3.3)
 
 
-def risk_coverage_svg(found: RiskCoverage) -> str:
+def risk_coverage_uri(found: RiskCoverage) -> str:
     """Risk against coverage: what is wrong among what is accepted, as more and more is."""
     figure, axes = _axes("accepted share of the test images, %", "wrong among the accepted, %")
     look = LOOKS[0]
@@ -23,10 +24,10 @@ def risk_coverage_svg(found: RiskCoverage) -> str:
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=0)
     described = f"Risk {found.curve[-1].risk:.1%} at full coverage; area under the curve {found.aurc:.4f}."
-    return _svg(figure, "Risk and coverage", described)
+    return _uri(figure, "Risk and coverage", described)
 
 
-def reliability_svg(found: CalibrationError) -> str:
+def reliability_uri(found: CalibrationError) -> str:
     """Accuracy against confidence, before and after temperature scaling."""
     figure, axes = _axes("mean probability of the top class, %", "share of them right, %")
     axes.plot([0, 100], [0, 100], color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), label="perfectly calibrated")
@@ -38,7 +39,7 @@ def reliability_svg(found: CalibrationError) -> str:
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 100)
     axes.legend(fontsize=SMALL, frameon=False, loc="upper left")
-    return _svg(figure, "Reliability", described)
+    return _uri(figure, "Reliability", described)
 
 
 def _axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
@@ -64,7 +65,7 @@ def _bins(axes: Axes, bins: Sequence[ReliabilityBin], label: str, look: int) -> 
     )
 
 
-def _svg(figure: Figure, title: str, description: str) -> str:
-    document = write(figure, "svg", title=title, description=description).decode()
-    # Within a page the element alone, without the XML declaration before it.
-    return document[document.index("<svg ") :]
+def _uri(figure: Figure, title: str, description: str) -> str:
+    # As an image with a document of its own: the ids of two drawings within one page would be mixed up.
+    document = write(figure, "svg", title=title, description=description)
+    return f"data:image/svg+xml;base64,{base64.b64encode(document).decode()}"

@@ -24,8 +24,8 @@ from tests.service.traffic import encoded, pictures, stored_model
 
 RUNTIMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
 PNG = {"Content-Type": "image/png"}
-# Relative to the largest value. Measured on an AMD EPYC (AVX2) over ten sets of weights and 320 images: logits up to 1.5e-6,
-# features up to 1.7e-6, as both sum in float32 in orders of their own.
+# Relative to the largest value. Measured on an AMD EPYC (AVX2) over ten sets of weights and 320 images: logits and features
+# up to 1.8e-6, as both sum in float32 in orders of their own.
 BOUND = 2e-5
 
 
@@ -91,11 +91,17 @@ def test_answers_are_the_callers_own(runtime: RuntimeName) -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(
-    "graph",
-    [b"", b"no graph", paper_onnx()[:1000], paper_onnx()[:-1000], bytes(5000)],
-    ids=["empty", "text", "a start", "all but the end", "zeros"],
+    "broken",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"no graph", id="text"),
+        pytest.param(bytes(5000), id="zeros"),
+        pytest.param(slice(1000), id="a start"),
+        pytest.param(slice(-1000), id="all but the end"),
+    ],
 )
-def test_broken_files_are_unusable(runtime: RuntimeName, graph: bytes) -> None:
+def test_broken_files_are_unusable(runtime: RuntimeName, broken: bytes | slice) -> None:
+    graph = paper_onnx()[broken] if isinstance(broken, slice) else broken
     with pytest.raises(UnusableModel):
         Classifier(graph, manifest(CLASSES, image_size=IMAGE_SIZE), None, runtime)
 
@@ -127,12 +133,12 @@ def test_the_service_answers_with_openvino(tmp_path: Path, broker_url: str) -> N
         with sessions.begin() as session:
             ready_dataset(session, artefacts)
         stored_model(sessions, artefacts, paper_onnx(), classes=CLASSES)
-    answers = {}
+    seen, answers = pictures(5, 3), {}
     for runtime in RUNTIMES:
+        alone = Classifier(paper_onnx(), manifest(CLASSES, image_size=IMAGE_SIZE), None, runtime)
         with run_client(settings.model_copy(update={"runtime": runtime})) as client:
-            sent = [client.post("/classify", content=encoded(picture), headers=PNG) for picture in pictures(5, 3)]
-            assert {answer.status_code for answer in sent} == {200}
-            answers[runtime] = [answer.json() for answer in sent]
-    for one, other in zip(answers["openvino"], answers["onnxruntime"], strict=True):
-        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
-        assert (one["label"], one["rejected"]) == (other["label"], other["rejected"])
+            sent = [client.post("/classify", content=encoded(picture), headers=PNG) for picture in seen]
+        assert {answer.status_code for answer in sent} == {200}
+        answers[runtime] = [answer.json()["probabilities"] for answer in sent]
+        assert answers[runtime] == [alone.classify(picture[np.newaxis])[0].probabilities for picture in seen]
+    assert answers["openvino"] != answers["onnxruntime"], "they differ in the last digits"

@@ -84,7 +84,8 @@ def test_a_bad_image_fails_its_own_line_only(settings: Settings, sessions: Sessi
         (well[:-30], 422, "invalid-image", "cut short"),
     ]
     files = [("well", well)] + [file for image, *_ in bad for file in (("bad", image), ("well", well))]
-    tight = settings.model_copy(update={"max_image_bytes": 20_000, "max_image_pixels": 10_000})
+    limits = {"max_image_bytes": 20_000, "max_image_pixels": 10_000, "max_waiting_images": 1}
+    tight = settings.model_copy(update=limits)
     assert len(noisy) > 20_000 > len(png_bytes(101))
     with run_client(tight) as client:
         lines = lines_of(client, files)

@@ -1,5 +1,7 @@
+import base64
 from html.parser import HTMLParser
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from starlette.testclient import TestClient
@@ -120,7 +122,11 @@ def test_a_browser_gets_a_page_with_the_numbers(client: TestClient, modelled: st
 
 def test_the_page_needs_nothing_from_elsewhere(client: TestClient, modelled: str) -> None:
     page = Text(client.get("/models/default/card", headers=HTML).text)
-    assert not [value for name, value in page.attributes if name == "src"]
+    images = [value or "" for name, value in page.attributes if name == "src"]
+    for image, word in zip(images, ("coverage", "calibration"), strict=True):
+        drawing = base64.b64decode(image.removeprefix("data:image/svg+xml;base64,"))
+        assert ElementTree.fromstring(drawing).tag.endswith("svg")
+        assert word in drawing.decode()
     links = [value for name, value in page.attributes if name in ("href", "xlink:href") and value]
     assert all(link.startswith(("/", "#")) for link in links)
 
