@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
 from noisegate import __version__
@@ -28,6 +29,7 @@ from service.experiments import event_routes as events
 from service.experiments import routes as experiments
 from service.experiments.streams import Streams
 from service.hybrids import routes as hybrids
+from service.lane import Lane
 from service.limits import BodyLimit, limit_of_body
 from service.measuring import Measured
 from service.models import cards
@@ -60,7 +62,17 @@ ROOMS = (
 
 
 class Application(FastAPI):
-    """FastAPI whose document tells what the middleware does."""
+    """FastAPI with a lane beside it, and a document that tells what the middleware does."""
+
+    lane: Lane | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As FastAPI's; what the lane takes goes past it."""
+        if self.lane is not None and self.lane.takes(scope):
+            scope["app"] = self  # Starlette's forms look whether there is one
+            await self.lane(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
@@ -82,14 +94,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         responses=problems(500, 503),
     )
-    app.add_middleware(BodyLimit, limit=limit_of_body(settings))
+    limit = limit_of_body(settings)
+    app.add_middleware(BodyLimit, limit=limit)
     app.add_middleware(ConditionalGet)
     app.add_middleware(Measured)
     routers = [room.router for room in ROOMS]
     install_handlers(app, routers)
     for router in routers:
         app.include_router(router)
-    app.router.routes.insert(0, classify.direct)
+    app.lane = Lane("POST", "/classify", classify.classify, lambda inner: Measured(BodyLimit(inner, limit)))
     return app
 
 

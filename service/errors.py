@@ -139,14 +139,19 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     return Response(content, problem.status, headers, PROBLEM_JSON)
 
 
+def answer_to(request: Request, error: Exception, routers: Sequence[APIRouter] = ()) -> Response:
+    """The problem that answers `error`; what is our fault is logged. `routers` know the methods of a path."""
+    problem = problem_of(error)
+    if problem.status is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request_failed", method=request.method, path=request.url.path, code=problem.code, exc_info=error)
+    return problem_response(problem, {**_headers(error), **_allow(request, problem, routers)})
+
+
 def install_handlers(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     """Answer every error of `app`, which is made of these routers, with its problem."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        problem = problem_of(error)
-        if problem.status is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("request_failed", method=request.method, path=request.url.path, code=problem.code, exc_info=error)
-        return problem_response(problem, {**_headers(error), **_allow(request, problem, routers)})
+        return answer_to(request, error, routers)
 
     database = (sa.exc.OperationalError, sa.exc.TimeoutError, sa.exc.IntegrityError, sa.exc.DataError)
     for kind in (NoisegateError, RequestValidationError, HTTPException, ClientDisconnect, *database, Exception):

@@ -14,7 +14,7 @@ _SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 DECISIONS = Counter("noisegate_decisions", "Images decided, by outcome.", ["outcome"])
 STAGE_SECONDS = Histogram(
     "noisegate_classify_stage_seconds",
-    "Time of one image in a stage: decode, queue, predict (its whole batch).",
+    "Time of one image in a stage: decode, queue; predict: of one batch.",
     ["stage"],
     buckets=_FAST_SECONDS,
 )

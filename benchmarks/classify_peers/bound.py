@@ -1,29 +1,43 @@
-"""Decode and network in a loop, no HTTP: what one core can do at most with Pillow and ONNX Runtime. Prints images a second.
+"""Decode and network in a loop, no HTTP: what one core can do at most with ONNX Runtime and each decoder. Images a second.
 
 python -m classify_peers.bound FOLDER_OF_JPEGS SECONDS
 """
 
+import importlib.util
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from classify_peers.onnx_model import OnnxModel
 
 BATCHES = (1, 16)
 
+Decode = Callable[[bytes], npt.NDArray[np.uint8]]
 
-def images_per_second(model: OnnxModel, files: Sequence[bytes], batch: int, seconds: float) -> float:
+
+def decoders(model: OnnxModel) -> dict[str, Decode]:
+    """Pillow, and simplejpeg where it is installed."""
+    found: dict[str, Decode] = {"pillow": model.decode}
+    if importlib.util.find_spec("simplejpeg"):
+        import simplejpeg
+
+        found["simplejpeg"] = lambda data: simplejpeg.decode_jpeg(data, "RGB")
+    return found
+
+
+def images_per_second(model: OnnxModel, decode: Decode, files: Sequence[bytes], batch: int, seconds: float) -> float:
     """Over whole batches, for at least `seconds`."""
     turns = cycle(files)
     count = 0
     started = time.perf_counter()
     while (taken := time.perf_counter() - started) < seconds:
-        model.logits(np.stack([model.decode(data) for data in islice(turns, batch)]))
+        model.logits(np.stack([decode(data) for data in islice(turns, batch)]))
         count += batch
     return count / taken
 
@@ -32,8 +46,12 @@ def main() -> None:
     folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
     files = [path.read_bytes() for path in sorted(folder.iterdir())]
     model = OnnxModel.of_environment()
-    images_per_second(model, files, 1, seconds / 5)
-    print(json.dumps({batch: images_per_second(model, files, batch, seconds) for batch in BATCHES}))
+    images_per_second(model, model.decode, files, 1, seconds / 5)
+    found = {
+        name: {batch: images_per_second(model, decode, files, batch, seconds / 2) for batch in BATCHES}
+        for name, decode in decoders(model).items()
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,30 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from classify_peers.installation import service_environment
 from classify_peers.servers import HOST, Server
 
 PEERS = ("litserve", "bentoml")
-# What a variant sets for the service, and the package it needs; the first is the one that targets are about.
-NOISEGATE_VARIANTS: dict[str, tuple[Mapping[str, str], str | None]] = {"noisegate": ({}, None)}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The service with other settings, with a package that it needs, or with one that it is not to find."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs: str | None = None
+    without: str | None = None
+
+
+# The first, as it is installed, is the one that targets are about.
+NOISEGATE_VARIANTS = {
+    "noisegate": Variant(),
+    "noisegate, Pillow alone": Variant(without="simplejpeg"),
+    "noisegate, OpenVINO": Variant({"NOISEGATE_RUNTIME": "openvino"}, needs="openvino"),
+}
 UPLOAD_FIELD, LIST_FIELD = "file", "images"
 FORM_FIELDS = {UPLOAD_FIELD, LIST_FIELD}
 
@@ -61,12 +76,20 @@ print(json.dumps({{n: m.version(n) for n in {names!r} if n in found}}))"
 
 
 def _noisegates(data_dir: Path) -> list[Server]:
-    command = [sys.executable, *_UVICORN, "--factory", "service.app:create_app"]
     return [
-        Server(name, command, "/classify", {**service_environment(data_dir), **variables})
-        for name, (variables, package) in NOISEGATE_VARIANTS.items()
-        if package is None or importlib.util.find_spec(package)
+        Server(name, _command(variant), "/classify", {**service_environment(data_dir), **variant.environment})
+        for name, variant in NOISEGATE_VARIANTS.items()
+        if variant.needs is None or importlib.util.find_spec(variant.needs)
     ]
+
+
+def _command(variant: Variant) -> list[str]:
+    application = ["--factory", "service.app:create_app"]
+    if variant.without is None:
+        return [sys.executable, *_UVICORN, *application]
+    # A name that stands for None cannot be imported.
+    blocked = f"import sys; sys.modules[{variant.without!r}] = None; import uvicorn.main; uvicorn.main.main()"
+    return [sys.executable, "-c", blocked, *_UVICORN[2:], *application]
 
 
 def _fastapi(name: str, path: str, model: Mapping[str, str], field: str | None = None) -> Server:

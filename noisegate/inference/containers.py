@@ -79,6 +79,20 @@ def unwrap(data: bytes) -> Container:
     raise refuse("is not a PNG, JPEG or WEBP image", "Convert it to PNG, JPEG or WEBP; renaming it is not enough.")
 
 
+def bare_jpeg(data: bytes) -> Container | None:
+    """A JPEG that says nothing of its orientation, as it is: for a decoder that reads no metadata. None for all else.
+
+    Finding that out takes a tenth of the time that cutting metadata away does.
+    """
+    if not data.startswith(_JPEG_SIGNATURE) or _EXIF_PREFIX in data or _scans(data) > _MOST_SCANS:
+        return None
+    return Container("JPEG", data, 1)
+
+
+def _scans(data: bytes, start: int = 0) -> int:
+    return data.count(bytes([0xFF, _JPEG_START_OF_SCAN]), start)
+
+
 def _unwrap_png(data: bytes) -> Container:
     kept, exif = [PNG_SIGNATURE], b""
     at, name, parts = len(PNG_SIGNATURE), b"", 0
@@ -119,7 +133,7 @@ def _unwrap_jpeg(data: bytes) -> Container:
         elif segment[4:].startswith(_EXIF_PREFIX) and not exif:
             exif = segment[4:]
         at = end
-    if data.count(bytes([0xFF, _JPEG_START_OF_SCAN]), at) > _MOST_SCANS:
+    if _scans(data, at) > _MOST_SCANS:
         raise refuse(f"has more than {_MOST_SCANS} scans", "Save it anew, as a baseline JPEG.")
     return Container("JPEG", b"".join([*kept, data[at:]]), read_orientation(exif))
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest, check_budget, level_of
 from noisegate.reference import Reference
@@ -30,14 +31,19 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Score(Answer):
-    """One score of one image, and what it alone would decide."""
+class Score(TypedDict):
+    """One score of one image, and what it alone would decide. A dictionary, as five models an image would take their time."""
 
     value: float
-    threshold: float | None = Field(
-        description="From the same holdout and for the same max_false_reject as the decision's; null without one."
-    )
-    rejects: bool | None = Field(description="Whether the value lies beyond the threshold, on the unknown side.")
+    threshold: Annotated[
+        float | None,
+        Field(
+            description="From the same holdout and for the same max_false_reject as the decision's; null without one."
+        ),
+    ]
+    rejects: Annotated[
+        bool | None, Field(description="Whether the value lies beyond the threshold, on the unknown side.")
+    ]
 
 
 class TemperatureScaled(Answer):

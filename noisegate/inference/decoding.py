@@ -25,7 +25,7 @@ from PIL.ImageFile import ImageFile
 
 from noisegate.errors import TooLarge
 from noisegate.inference import fast_jpeg
-from noisegate.inference.containers import Container, Kind, animated, refuse, unwrap
+from noisegate.inference.containers import Container, Kind, animated, bare_jpeg, refuse, unwrap
 
 # The classes themselves rather than Image.open, which warns about large images before their size can be checked,
 # and which turns a JPEG with a second picture (MPO, as telephones write it) into an animated image.
@@ -97,7 +97,7 @@ class OpenedImage:
                     return quick
                 return _resized(_upright(Image.fromarray(quick), self.container.orientation), image_size)
         with _failures_told(self.limits):
-            image = self.lazy or _header(self.container, self.limits)
+            image = self.lazy or _header(unwrap(self.container.data), self.limits)
             image.load()
             return _resized(_upright(_to_rgb(image), self.container.orientation), image_size)
 
@@ -115,11 +115,12 @@ def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
             field="image",
             remedy="Send a smaller or more strongly compressed image.",
         )
-    container = unwrap(data)
+    container = bare_jpeg(data) or unwrap(data)
     quick_size = fast_jpeg.size_of(container.data) if container.kind == "JPEG" else None
     if quick_size is not None:
         _check_pixels(quick_size, limits)
         return _opened(container, None, quick_size, limits)
+    container = unwrap(data)
     with _failures_told(limits):
         image = _header(container, limits)
         return _opened(container, image, image.size, limits)

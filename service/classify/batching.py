@@ -20,7 +20,7 @@ from noisegate.inference.classifier import Classifier
 from noisegate.inference.decision import Asked, Decision
 from noisegate.inference.runtimes import Answers, UnusableModel
 from service.errors import ModelUnusable
-from service.metrics import BATCH_SIZE, QUEUE_DEPTH
+from service.metrics import BATCH_SIZE, PREDICT_SECONDS, QUEUE_DEPTH
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -129,6 +129,7 @@ def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered 
         failure = ModelUnusable(str(error), field="model") if isinstance(error, UnusableModel) else error
         return [failure] * len(batch)
     seconds = time.perf_counter() - started
+    PREDICT_SECONDS.observe(seconds)
     return [
         decision
         if isinstance(decision, Exception)

@@ -28,7 +28,7 @@ from service.classify.batching import Answered, Batcher
 from service.classify.decoding import Decoder
 from service.classify.loading import LoadedModel, Loader
 from service.errors import ModelUnusable
-from service.metrics import MODELS_BYTES, MODELS_LOADED, OUTCOMES, PREDICT_SECONDS, QUEUE_SECONDS
+from service.metrics import MODELS_BYTES, MODELS_LOADED, OUTCOMES, QUEUE_SECONDS
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -105,7 +105,6 @@ class Classifiers:
         """The decision on one decoded image, uint8 [size, size, 3]; arguments and errors are those of Batcher.decide."""
         answered = await model.batcher.decide(pixels, asked, patient=patient)
         QUEUE_SECONDS.observe(answered.queue_seconds)
-        PREDICT_SECONDS.observe(answered.predict_seconds)
         OUTCOMES[answered.decision.reason].inc()
         return answered
 

@@ -4,12 +4,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
-from starlette.types import Scope
 
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
 from service.classify.images import from_base64, from_form, not_empty
-from service.classify.schemas import Classification, ClassifyQuery, ImageDocument, ModelReference
+from service.classify.schemas import Classification, ClassifyQuery, ImageDocument, ModelReference, encode
 from service.deps import resources_of
 from service.errors import problems
 
@@ -30,17 +28,6 @@ _REQUEST_BODY: dict[str, Any] = {
 router = APIRouter(tags=["classify"])
 
 
-class DirectRoute(Route):
-    """A route to an endpoint that reads its request itself, without the layers that FastAPI puts around one.
-
-    They take longer than decoding a small image. The same endpoint stands in a router too, which the document is made of.
-    """
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, found = super().matches(scope)
-        return match, {**found, "route": self}
-
-
 @router.post(
     "/classify",
     response_model=Classification,
@@ -54,13 +41,7 @@ async def classify(request: Request) -> Response:
     image = await _image(request)
     loaded = await classifiers.find(query.model)
     classified = await classifiers.classify(loaded, image, query.asked)
-    answer = Classification.of(classified, ModelReference.found(loaded, query.model))
-    # Written here: FastAPI would validate once more what has just been made.
-    return Response(answer.model_dump_json(), media_type=JSON)
-
-
-# Before all routers.
-direct = DirectRoute("/classify", classify, methods=["POST"])
+    return Response(encode(classified, ModelReference.found(loaded, query.model)), media_type=JSON)
 
 
 async def _image(request: Request) -> bytes:

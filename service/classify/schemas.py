@@ -1,5 +1,6 @@
 """What /classify reads and answers."""
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Query, Request
@@ -67,6 +68,7 @@ class ClassifyQuery(BaseModel):
 
 
 _DEFAULT_QUERY = ClassifyQuery()
+_TIMING = '"timing":{"batch_size":%d,"decode_ms":%.3f,"queue_ms":%.3f,"predict_ms":%.3f}'
 
 
 class ImageDocument(BaseModel):
@@ -79,6 +81,8 @@ class ImageDocument(BaseModel):
 
 class ModelReference(BaseModel):
     """Which model decided."""
+
+    model_config = ConfigDict(frozen=True)
 
     id: str
     alias: str | None = Field(description="The name it was asked for by; null if that was its id.")
@@ -116,6 +120,19 @@ class Classification(Decision):
             predict_ms=_milliseconds(answered.predict_seconds),
         )
         return cls.model_construct(model=model, timing=timing, **vars(answered.decision))
+
+
+def encode(classified: Classified, model: ModelReference) -> str:
+    """The JSON of `Classification.of(classified, model)`, made from that of the decision: in half the time."""
+    answered = classified.answered
+    seconds = (classified.decode_seconds, answered.queue_seconds, answered.predict_seconds)
+    timing = _TIMING % (answered.batch_size, *(1000 * each for each in seconds))
+    return f'{answered.decision.model_dump_json()[:-1]},"model":{_encoded(model)},{timing}}}'
+
+
+@lru_cache(maxsize=1024)
+def _encoded(model: ModelReference) -> str:
+    return model.model_dump_json()
 
 
 class BatchLine(BaseModel):

@@ -105,7 +105,7 @@ def test_with_a_reference_features_are_compared_too() -> None:
     _, features = found.logits(images)
     cosines = features[:, 0] / np.linalg.norm(features, axis=1)
     decisions = found.classify(images)
-    assert [one.scores["knn"].value for one in decisions] == pytest.approx(np.sqrt(2 - 2 * cosines), abs=1e-3)
+    assert [one.scores["knn"]["value"] for one in decisions] == pytest.approx(np.sqrt(2 - 2 * cosines), abs=1e-3)
     assert all(one.conformal for one in decisions)
     assert found.nbytes > Classifier(onnx_model(), manifest()).nbytes
 

@@ -59,10 +59,10 @@ def test_numbers_match_scipy(has_noise_class: bool) -> None:
         assert decision.noise_probability == (pytest.approx(p[4], rel=1e-12) if has_noise_class else None)
         assert decision.reject_score == pytest.approx(1 - p[:4].max(), rel=1e-9)
         assert decision.known_label == "abcd"[int(known.argmax())]
-        assert decision.scores["msp"].value == pytest.approx(softmax(known).max(), rel=1e-12)
-        assert decision.scores["max_logit"].value == known.max()
-        assert decision.scores["energy"].value == pytest.approx(logsumexp(known), rel=1e-12)
-        assert decision.scores["entropy"].value == pytest.approx(entr(softmax(known)).sum(), rel=1e-9, abs=1e-12)
+        assert decision.scores["msp"]["value"] == pytest.approx(softmax(known).max(), rel=1e-12)
+        assert decision.scores["max_logit"]["value"] == known.max()
+        assert decision.scores["energy"]["value"] == pytest.approx(logsumexp(known), rel=1e-12)
+        assert decision.scores["entropy"]["value"] == pytest.approx(entr(softmax(known)).sum(), rel=1e-9, abs=1e-12)
 
 
 def test_rows_are_decided_alone_and_float32_is_widened() -> None:
@@ -175,20 +175,20 @@ def test_each_score_has_a_threshold_of_its_own_for_each_share() -> None:
     judge = Judge(manifest(quantiles=HALF), reference(2))
     rows = np.array([[2.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
     strict, lax = judge.decide(rows, np.ones((2, 2)), [Asked(0.3), Asked(1.0)])
-    assert {name: round(score.threshold or 0.0, 3) for name, score in strict.scores.items()} == {
+    assert {name: round(score["threshold"] or 0.0, 3) for name, score in strict.scores.items()} == {
         "msp": -0.7,
         "max_logit": -0.7,
         "energy": -0.7,
         "entropy": 0.7,
         "knn": 0.7,
     }
-    assert [score.threshold for score in lax.scores.values()] == [0.0] * 5
+    assert [score["threshold"] for score in lax.scores.values()] == [0.0] * 5
     # A threshold of 0 on unknownness: what is known by its logits lies above it, an entropy or a distance beyond.
-    assert {name: score.rejects for name, score in lax.scores.items()} == {
+    assert {name: score["rejects"] for name, score in lax.scores.items()} == {
         "msp": False,
         "max_logit": False,
         "energy": False,
         "entropy": True,
         "knn": True,
     }
-    assert strict.scores["knn"].value == lax.scores["knn"].value == pytest.approx(np.sqrt(2 - np.sqrt(2)))
+    assert strict.scores["knn"]["value"] == lax.scores["knn"]["value"] == pytest.approx(np.sqrt(2 - np.sqrt(2)))

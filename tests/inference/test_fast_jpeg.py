@@ -76,12 +76,13 @@ def test_the_same_pixels_as_pillow_to_the_last_bit(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_turned_upright_as_pillow_turns(orientation: int) -> None:
+@pytest.mark.parametrize(("height", "width"), [(30, 50), (32, 32)])
+def test_turned_upright_as_pillow_turns(orientation: int, height: int, width: int) -> None:
     generator = np.random.default_rng(orientation)
-    picture = Image.fromarray(generator.integers(0, 256, (30, 50, 3), dtype=np.uint8))
+    picture = Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    file = saved(picture, exif=exif(orientation))
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(file)))
     for size in (32, 50):
-        file = saved(picture, exif=exif(orientation))
-        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(file)))
         expected = np.asarray(upright.resize((size, size), Image.Resampling.BILINEAR))
         pixels, found = decode_with_size(file, size, LIMITS)
         np.testing.assert_array_equal(pixels, expected)

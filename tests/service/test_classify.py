@@ -1,4 +1,5 @@
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ from starlette.testclient import TestClient
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
+from service.classify.schemas import Classification
 from tests.conftest import wait_until
 from tests.service.conftest import run_client
 from tests.service.factories import png_bytes, served_model
@@ -38,6 +40,15 @@ def test_every_way_in_gives_the_same_decision(client: TestClient, model: str) ->
     assert first["probabilities"]["dog"] == pytest.approx(0.993307, abs=1e-6)
     assert (first["rejected"], first["threshold"], first["max_false_reject"]) == (False, 0.9, 0.05)
     assert (first["model"]["id"], first["model"]["alias"]) == (model, "default")
+
+
+@pytest.mark.parametrize("query", ["", "?top_k=1", "?max_false_reject=0"])
+def test_what_is_answered_is_a_classification(client: TestClient, model: str, query: str) -> None:
+    """The JSON is put together by hand; this is what it has to be."""
+    answer = client.post(f"/classify{query}", content=png_bytes(), headers=PNG)
+    found = Classification.model_validate_json(answer.content)
+    assert json.loads(found.model_dump_json()) == answer.json()
+    assert answer.json().keys() == Classification.model_fields.keys()
 
 
 def test_the_model_by_id_and_the_threshold_by_request(client: TestClient, model: str) -> None:
