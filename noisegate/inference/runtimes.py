@@ -124,8 +124,7 @@ class OpenVino:
             answers = request.infer({INPUT: images})
         except RuntimeError as error:
             raise UnusableModel(f"the model does not run: {error}") from error
-        # The request owns its outputs and will write the next ones over them.
-        return answers[LOGITS].copy(), answers[FEATURES].copy()
+        return answers[LOGITS], answers[FEATURES]
 
 
 def _check_signature(found: Mapping[str, str], bytes_type: str, float_type: str) -> None:

@@ -22,7 +22,7 @@ _SMALL_PIXELS = 128 * 128
 
 
 class Decoder:
-    """Decodes for one process; as many large images at once as there are cores, as one may take 150 MB."""
+    """Decodes for one process; as many large images at once as there are cores, as one of 50 million pixels may take 750 MiB."""
 
     def __init__(self, limits: ImageLimits) -> None:
         self.limits = limits

@@ -128,21 +128,26 @@ class Classifiers:
                 await self.refresh()
             except SQLAlchemyError as error:
                 log.warning("names_not_refreshed", reason=type(error).__name__)
+            except Exception:  # whatever it was, names have to be followed until the process ends
+                log.exception("names_not_refreshed")
 
     async def refresh(self) -> None:
         """Look up all names again: load what has moved aside and swap, forget what is gone."""
         if not self._ids:
             return
-        found = await run_in_threadpool(self._look_up_all, list(self._ids))
-        for reference, id in list(self._ids.items()):
+        # What comes while the database answers is newer than its answer.
+        asked, loaded = dict(self._ids), list(self._loads)
+        found = await run_in_threadpool(self._look_up_all, asked)
+        for reference, id in asked.items():
             # What is not in memory is looked up when it is asked for again: the list stays as short as that of the models.
             if reference not in found or id not in self._loads:
-                del self._ids[reference]
+                self._ids.pop(reference, None)
                 self._troubles.pop(reference, None)
             elif found[reference] != id:
                 await self._move(reference, found[reference])
-        for id in [id for id in self._loads if id not in found.values() and id not in self._ids.values()]:
-            self._give_up(id)
+        for id in loaded:
+            if id not in found.values() and id not in self._ids.values():
+                self._give_up(id)
 
     async def _move(self, reference: str, id: str) -> None:
         try:

@@ -208,8 +208,8 @@ def test_24_models_stay_within_the_memory_they_are_counted_with(
 ) -> None:
     """The paper's network with 1,000 reference images, used at batches of 32.
 
-    Measured on Linux x86-64, ONNX Runtime 1.32: from the first model to the 24th 1.48 MiB each, counted as 1.7 MiB; the first
-    26 MiB more, for what all share. Through a cache with room for eight, 24 models take no more than those eight.
+    Measured on Linux x86-64, ONNX Runtime 1.32: from the first model to the 24th 1.51 MiB each, counted as 1.67 MiB; the first
+    27 MiB, most of it for what all share. Through a cache with room for eight (13.3 MiB), 24 models take 15 MiB.
     """
     with sessions.begin() as session:
         ready_dataset(session, artefacts)
