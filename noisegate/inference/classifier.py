@@ -1,12 +1,13 @@
 """A model in memory: uint8 images in, decisions out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from noisegate.inference.decision import Asked, Decision, Judge
-from noisegate.inference.runtimes import Answers, Runtime, RuntimeName, UnusableModel, open_runtime
+from noisegate.inference.runtimes import Answers, OnnxModel, Runtime, RuntimeName, UnusableModel, open_runtime
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest
 from noisegate.reference import Reference
 
@@ -21,12 +22,13 @@ class Classifier:
     Construction runs it once, so the first request pays for no initialisation. `nbytes` is the memory to count it with.
 
     Raises:
+        OSError: there is no such file.
         UnusableModel: the file does not load or run, or it does not match the manifest or the reference.
     """
 
     def __init__(
         self,
-        onnx_model: bytes,
+        onnx_model: OnnxModel,
         manifest: ModelManifest,
         reference: Reference | None = None,
         runtime: RuntimeName = "onnxruntime",
@@ -82,5 +84,6 @@ class Classifier:
             raise UnusableModel("the reference has other features or classes than the model")
 
 
-def _bytes_of(onnx_model: bytes, reference: Reference | None, runtime: RuntimeName) -> int:
-    return 2 * len(onnx_model) + _OWN_BYTES[runtime] + (reference.nbytes if reference else 0)
+def _bytes_of(onnx_model: OnnxModel, reference: Reference | None, runtime: RuntimeName) -> int:
+    size = onnx_model.stat().st_size if isinstance(onnx_model, Path) else len(onnx_model)
+    return 2 * size + _OWN_BYTES[runtime] + (reference.nbytes if reference else 0)

@@ -80,8 +80,9 @@ class Batcher:
             ModelUnusable: the model fails on this image, or gives numbers that are not finite.
         """
         if len(self._waiting) >= self._most_waiting and not patient:
-            seconds = math.ceil(len(self._waiting) * self._seconds_per_image)
-            raise Busy(f"{len(self._waiting):,} images wait for this model", retry_after_seconds=max(1, seconds))
+            seconds = max(1, math.ceil(len(self._waiting) * self._seconds_per_image))
+            remedy = f"Ask again in {seconds} s; many images are best sent together to /classify/batch."
+            raise Busy(f"{len(self._waiting):,} images wait for this model", retry_after_seconds=seconds, remedy=remedy)
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answered] = loop.create_future()
         self._waiting.append(_Waiting(pixels, asked, time.perf_counter(), answered))

@@ -56,5 +56,5 @@ class Loader:
 
     def _load(self, onnx_digest: str, reference_digest: str | None, manifest: ModelManifest) -> LoadedModel:
         reference = Reference.from_bytes(self._artefacts.read(reference_digest)) if reference_digest else None
-        classifier = Classifier(self._artefacts.read(onnx_digest), manifest, reference, self._runtime)
+        classifier = Classifier(self._artefacts.path(onnx_digest), manifest, reference, self._runtime)
         return LoadedModel(onnx_digest, classifier)
