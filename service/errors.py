@@ -75,6 +75,9 @@ _FRAMEWORK: dict[int, tuple[str, str, str | None]] = {
     413: (TooLarge.code, TooLarge.title, None),
 }
 
+# Nobody reads more, and somebody might send a million.
+_MOST_FIELDS = 20
+
 # Where a parameter stands is clear from its name; only the path within it is told.
 _PLACES = {"body", "query", "path", "header"}
 
@@ -201,8 +204,10 @@ def _validation_problem(error: RequestValidationError) -> Problem:
     if broken := [entry for entry in found if entry["type"] == "json_invalid"]:
         detail = f"the body is not valid JSON: {broken[0].get('ctx', {}).get('error', broken[0]['msg'])}"
         return _problem(HTTPStatus.BAD_REQUEST, Malformed.code, Malformed.title, detail)
-    fields = field_errors([entry | {"loc": _within(entry["loc"])} for entry in found])
+    fields = field_errors([entry | {"loc": _within(entry["loc"])} for entry in found[:_MOST_FIELDS]])
     detail = "; ".join(f"{field.field}: {field.message}" for field in fields)
+    if len(found) > _MOST_FIELDS:
+        detail += f"; and {len(found) - _MOST_FIELDS:,} more"
     return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidInput.code, InvalidInput.title, detail, errors=fields)
 
 

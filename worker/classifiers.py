@@ -180,7 +180,7 @@ def _export(
         )
     if not wanted:
         return None, None
-    reference = make_reference(context.cell, outcome, context.device)
+    reference = make_reference(context.cell, outcome, context.device, context.check)
     card = make_card(
         context.cell,
         outcome,

@@ -264,7 +264,8 @@ class Client:
         files = [("images", (Path(image).name, read_file(Path(image)))) for image in images]
         query = _query(model, max_false_reject, top_k)
         answer = self._send("POST", "/classify/batch", params=query, files=files)
-        return [json.loads(line) for line in answer.text.splitlines()]
+        # Not splitlines, which takes other characters for the ends of lines too.
+        return [json.loads(line) for line in answer.content.split(b"\n") if line]
 
     def _poll(self, path: str, done: Callable[[Answer], bool], on_progress: Callable[[Answer], None] | None) -> Answer:
         while True:

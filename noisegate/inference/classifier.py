@@ -19,7 +19,8 @@ _OWN_BYTES: dict[RuntimeName, int] = {"onnxruntime": 512 * 1024, "openvino": 8 *
 class Classifier:
     """One loaded model. It never changes after construction, so any number of threads may use it at once.
 
-    Construction runs it once, so the first request pays for no initialisation. `nbytes` is the memory to count it with.
+    Construction runs it once, so the first request pays for no initialisation. `nbytes` is the memory to count it with,
+    `width` the number of features.
 
     Raises:
         OSError: there is no such file.
@@ -34,10 +35,10 @@ class Classifier:
         runtime: RuntimeName = "onnxruntime",
     ) -> None:
         self.manifest = manifest
-        self.nbytes = _bytes_of(onnx_model, reference, runtime)
+        self.nbytes = memory_of(onnx_model, reference, runtime)
         self._judge = Judge(manifest, reference)
         self._runtime: Runtime = open_runtime(runtime, onnx_model)
-        self._warm_up(reference)
+        self.width = self._warm_up(reference)
 
     def logits(self, images: npt.NDArray[np.uint8]) -> Answers:
         """Logits [n, outputs] and features [n, width] of `images`, uint8 [n, size, size, 3].
@@ -67,7 +68,8 @@ class Classifier:
         """
         return self.decide(self.logits(images), [Asked(max_false_reject)] * len(images))
 
-    def _warm_up(self, reference: Reference | None) -> None:
+    def _warm_up(self, reference: Reference | None) -> int:
+        """Runs the model once, and answers how many features it gives."""
         # Two images, as a graph with its batch size fixed at one would pass with one.
         size, outputs = self.manifest.image_size, len(self.manifest.outputs)
         logits, features = self.logits(np.zeros((2, size, size, 3), np.uint8))
@@ -77,13 +79,14 @@ class Classifier:
             raise UnusableModel(f"the model gives features {list(features.shape)}, not [n, width]")
         if not np.isfinite(logits).all():
             raise UnusableModel("the model gives logits that are not finite")
-        if reference is None:
-            return
-        expected = (features.shape[1], len(self.manifest.classes))
-        if (reference.features.shape[1], len(reference.class_counts)) != expected:
+        width = int(features.shape[1])
+        expected = (width, len(self.manifest.classes))
+        if reference and (reference.features.shape[1], len(reference.class_counts)) != expected:
             raise UnusableModel("the reference has other features or classes than the model")
+        return width
 
 
-def _bytes_of(onnx_model: OnnxModel, reference: Reference | None, runtime: RuntimeName) -> int:
+def memory_of(onnx_model: OnnxModel, reference: Reference | None, runtime: RuntimeName) -> int:
+    """Bytes of memory to count a model with, known before it is loaded; raises OSError if there is no such file."""
     size = onnx_model.stat().st_size if isinstance(onnx_model, Path) else len(onnx_model)
     return 2 * size + _OWN_BYTES[runtime] + (reference.nbytes if reference else 0)

@@ -55,7 +55,7 @@ class TemperatureScaled(Answer):
 
 
 class Conformal(Answer):
-    """Conformal p-values: small ones speak against their hypothesis, and of images for which it holds, a share p has one ≤ p."""
+    """Conformal p-values. Small ones speak against their hypothesis: where it holds, at most a share p of images has one ≤ p."""
 
     classes: Probabilities = Field(
         description="Hypothesis: the image is of this class. From the holdout images of that class."

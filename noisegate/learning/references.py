@@ -1,5 +1,8 @@
 """What a trained network remembers of known images, for scores that compare (see `noisegate.reference`)."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
@@ -17,16 +20,25 @@ _MOST_BYTES = 4 * 2**20
 _NEIGHBOURS = 5
 
 
-def make_reference(cell: PreparedCell, outcome: ExecutionOutcome, device: str = "cpu") -> Reference | None:
+def make_reference(
+    cell: PreparedCell,
+    outcome: ExecutionOutcome,
+    device: str = "cpu",
+    between_batches: Callable[[], None] = lambda: None,
+) -> Reference | None:
     """The reference of one execution's model; None without a holdout to calibrate on.
 
     Features are of training images of the known classes, the same share of each class; all else is of the holdout.
+
+    Args:
+        between_batches: called every second or so. Whatever it raises passes through.
     """
     held = outcome.holdout_answers
     if held is None:
         return None
     known = len(cell.classes)
-    features = _reference_features(cell, outcome, held.features.shape[1], device)
+    answer = partial(predict, device=device, between_batches=between_batches)
+    features = _reference_features(cell, outcome, held.features.shape[1], answer)
     columns = logit_scores(held.logits[:, :known]) | {KNN: knn_distances(held.features, features, _NEIGHBOURS)}
     probabilities = probabilities_of(held.logits)
     of_true_class = probabilities[np.arange(len(cell.holdout_labels)), cell.holdout_labels]
@@ -43,13 +55,13 @@ def make_reference(cell: PreparedCell, outcome: ExecutionOutcome, device: str = 
 
 
 def _reference_features(
-    cell: PreparedCell, outcome: ExecutionOutcome, width: int, device: str
+    cell: PreparedCell, outcome: ExecutionOutcome, width: int, answer: Callable[..., tuple[np.ndarray, np.ndarray]]
 ) -> Float32[np.ndarray, "m width"]:
     most = max(1, min(_MOST_IMAGES, _MOST_BYTES // (4 * width)))
     chosen = _of_each_class(cell.labels[: cell.known_images], most, derive_seed(cell.spec.seed, "reference", cell.cell))
     images: UInt8[np.ndarray, "m size size 3"] = cell.images[chosen]
     trained = outcome.trained
-    return unit_rows(Answers(*predict(trained.module, trained.mean, images, device)).features)
+    return unit_rows(Answers(*answer(trained.module, trained.mean, images)).features)
 
 
 def _of_each_class(labels: Int64[np.ndarray, " n"], most: int, seed: int) -> Int64[np.ndarray, " chosen"]:

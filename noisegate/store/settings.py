@@ -74,11 +74,20 @@ class Settings(BaseSettings):
     runtime: Literal["onnxruntime", "openvino"] = Field("onnxruntime", description="What runs models in the service.")
     model_cache: int = Field(32, ge=1, description="Models that one service process keeps loaded.")
     model_cache_bytes: int = Field(512 * MIB, ge=1, description="Memory for all of them; the least used goes first.")
+    model_retry_seconds: float = Field(
+        30,
+        ge=0,
+        description="How long a model that did not load is left alone before a name tries to move to it again.",
+    )
     max_batch: int = Field(32, ge=1, description="Images that run through a model together.")
     max_waiting_images: int = Field(256, ge=1, description="Images that may wait for one model; more are refused.")
     max_batch_images: int = Field(1_000, ge=1, description="Images of one POST /classify/batch.")
+    max_batches: int = Field(8, ge=1, description="POST /classify/batch that are answered at once; more are refused.")
     max_batch_bytes: int = Field(64 * MIB, ge=1, description="The body of one POST /classify/batch.")
-    max_tensor_bytes: int = Field(16 * MIB, ge=1, description="The body of one Open Inference Protocol request.")
+    max_tensor_bytes: int = Field(8 * MIB, ge=1, description="The body of one Open Inference Protocol request.")
+    max_tensor_values: int = Field(
+        500_000, ge=1, description="Numbers in the answer to one Open Inference Protocol request."
+    )
     alias_refresh_seconds: float = Field(1, gt=0, description="How often names of models are looked up again.")
 
     @model_validator(mode="after")

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from noisegate.errors import InvalidInput, NoisegateError
+from noisegate.errors import InvalidInput
 from noisegate.inference.decision import Asked
 from service.bodies import JSON, MULTIPART, content_type_of, unsupported
 from service.classify.images import not_empty
@@ -20,6 +23,7 @@ from service.deps import ResourcesDep
 from service.errors import problem_of, problems
 
 NDJSON = "application/x-ndjson"
+_VARY = {"Vary": "Accept"}
 # Enough to fill a batch while the one before runs.
 _AT_ONCE = 64
 
@@ -27,7 +31,22 @@ _FILES: dict[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "str
 _FORM: dict[str, Any] = {"type": "object", "required": ["images"], "properties": {"images": _FILES}}
 _REQUEST_BODY: dict[str, Any] = {"required": True, "content": {MULTIPART: {"schema": _FORM}}}
 
+log = structlog.get_logger(__name__)
 router = APIRouter(tags=["classify"])
+
+
+class Lines(StreamingResponse):
+    """Lines as they come. `ended` is called in the end, also where nobody listens any more and not one line was made."""
+
+    def __init__(self, lines: AsyncIterator[BatchLine], ended: Callable[[], None]) -> None:
+        super().__init__((line.model_dump_json() + "\n" async for line in lines), headers=_VARY, media_type=NDJSON)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class _File:
             "description": "A line for each image as soon as it is there; or all of them as one JSON document.",
             "content": {NDJSON: {"itemSchema": {"$ref": "#/components/schemas/BatchLine"}}},
         },
-        **problems(400, 404, 413, 415, 422),
+        **problems(400, 404, 413, 415, 422, 429),
     },
     openapi_extra={"requestBody": _REQUEST_BODY, "parameters": ClassifyQuery.parameters()},
 )
@@ -55,37 +74,49 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
     A stream of lines (NDJSON) in the order of the files, or one document if `Accept` names application/json.
     """
     query = ClassifyQuery.of(request)
-    files = await _files(request, resources.settings.max_batch_images)
-    loaded = await resources.classifiers.find(query.model)
-    reference = ModelReference.found(loaded, query.model)
-    lines = _lines(resources.classifiers, loaded, reference, files, query.asked)
-    vary = {"Vary": "Accept"}
-    if JSON in request.headers.get("accept", "").lower():
-        document = BatchRead.model_construct(items=[line async for line in lines])
-        return Response(document.model_dump_json(), headers=vary, media_type=JSON)
-    return StreamingResponse((line.model_dump_json() + "\n" async for line in lines), headers=vary, media_type=NDJSON)
+    batches = resources.classifiers.batches
+    batches.enter()
+    try:
+        files = await _files(request, resources.settings.max_batch_images)
+        loaded = await resources.classifiers.find(query.model)
+        lines = _lines(resources.classifiers, loaded, ModelReference.found(loaded, query.model), files, query.asked)
+        if _wants_document(request):
+            document = BatchRead.model_construct(items=[line async for line in lines])
+            batches.leave()
+            return Response(document.model_dump_json(), headers=_VARY, media_type=JSON)
+    except BaseException:
+        batches.leave()
+        raise
+    return Lines(lines, batches.leave)
 
 
-async def _files(request: Request, most: int) -> Sequence[_File]:
+def _wants_document(request: Request) -> bool:
+    accepted = request.headers.get("accept", "").lower()
+    return JSON in accepted and NDJSON not in accepted
+
+
+async def _files(request: Request, most: int) -> deque[_File]:
     if (content_type := content_type_of(request)) != MULTIPART:
         raise unsupported(content_type, [MULTIPART])
     async with request.form(max_files=most, max_fields=0) as form:
         sent = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        files = [_File(file.filename, await file.read()) for file in sent]
+        files = deque([_File(file.filename, await file.read()) for file in sent])
     if not files:
         raise InvalidInput("the form has no files", field="images", remedy="Send files in the field `images`.")
     return files
 
 
 async def _lines(
-    classifiers: Classifiers, loaded: Loaded, reference: ModelReference, files: Sequence[_File], asked: Asked
+    classifiers: Classifiers, loaded: Loaded, reference: ModelReference, files: deque[_File], asked: Asked
 ) -> AsyncIterator[BatchLine]:
     """Lines in the order of the files, of which only so many are under way."""
     waiting: deque[asyncio.Task[BatchLine]] = deque()
     try:
-        for index, file in enumerate(files):
+        for index in range(len(files)):
             if len(waiting) == _AT_ONCE:
                 yield await waiting.popleft()
+            # Gone from the list when its turn has come: a slow reader keeps no file in memory that is answered.
+            file = files.popleft()
             waiting.append(asyncio.create_task(_line(classifiers, loaded, reference, index, file, asked)))
         while waiting:
             yield await waiting.popleft()
@@ -99,8 +130,11 @@ async def _line(
 ) -> BatchLine:
     try:
         classified = await classifiers.classify(loaded, not_empty(file.content, "image"), asked, patient=True)
-    except NoisegateError as error:
-        return BatchLine(index=index, name=file.name, problem=problem_of(error))
+    except Exception as error:  # the lines after it have nothing to do with it
+        problem = problem_of(error)
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.exception("line_failed", index=index)
+        return BatchLine(index=index, name=file.name, problem=problem)
     return BatchLine.model_construct(
         index=index, name=file.name, classification=Classification.of(classified, reference), problem=None
     )

@@ -32,6 +32,24 @@ class Busy(QuotaExceeded):
     title = "Too many images are waiting"
 
 
+class Turnstile:
+    """Lets so many batches in at once. Used from one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside = 0
+
+    def enter(self) -> None:
+        """Come in; raises Busy if it is full. Whoever came in has to leave."""
+        if self._inside >= self._most:
+            remedy = "Ask again in a second, or send images one by one."
+            raise Busy(f"{self._inside} batches are being answered", retry_after_seconds=1, remedy=remedy)
+        self._inside += 1
+
+    def leave(self) -> None:
+        self._inside -= 1
+
+
 @dataclass(frozen=True)
 class Answered:
     """What came of one image: the network's answer, the decision, and when what happened (seconds, monotonic)."""
@@ -66,6 +84,8 @@ class Batcher:
         self._most = most
         self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
+        # Half of the queue, so that whoever sends one image finds room beside whole batches.
+        self._patient = asyncio.Semaphore(max(1, most_waiting // 2))
         self._running: asyncio.Task[None] | None = None
         self._seconds_per_image = 0.0
 
@@ -73,16 +93,22 @@ class Batcher:
         """The decision on one image, uint8 [size, size, 3].
 
         Args:
-            patient: join a full queue too; for callers that bound how many of theirs wait.
+            patient: wait for room instead of being refused; all who are patient share half of the queue.
 
         Raises:
             Busy: too many wait already.
             ModelUnusable: the model fails on this image, or gives numbers that are not finite.
         """
-        if len(self._waiting) >= self._most_waiting and not patient:
+        if patient:
+            async with self._patient:
+                return await self._queued(pixels, asked)
+        if len(self._waiting) >= self._most_waiting:
             seconds = max(1, math.ceil(len(self._waiting) * self._seconds_per_image))
             remedy = f"Ask again in {seconds} s; many images are best sent together to /classify/batch."
             raise Busy(f"{len(self._waiting):,} images wait for this model", retry_after_seconds=seconds, remedy=remedy)
+        return await self._queued(pixels, asked)
+
+    async def _queued(self, pixels: Pixels, asked: Asked) -> Answered:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answered] = loop.create_future()
         self._waiting.append(_Waiting(pixels, asked, time.perf_counter(), answered))
@@ -93,21 +119,33 @@ class Batcher:
 
     async def _run(self) -> None:
         """Batch after batch, until none waits."""
-        loop = asyncio.get_running_loop()
         try:
             while batch := self._next():
-                results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
-                for waiting, result in zip(batch, results, strict=True):
-                    # Whoever has gone away meanwhile has cancelled his future.
-                    if waiting.answered.done():
-                        continue
-                    if isinstance(result, Exception):
-                        waiting.answered.set_exception(result)
-                    else:
-                        waiting.answered.set_result(result)
-                        self._seconds_per_image = result.predict_seconds / result.batch_size
+                await self._run_one(batch)
         finally:
             self._running = None
+
+    async def _run_one(self, batch: Sequence[_Waiting]) -> None:
+        loop = asyncio.get_running_loop()
+        results: Sequence[Answered | Exception]
+        try:
+            results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
+        except asyncio.CancelledError:
+            # The process ends; nobody shall wait for what will not come.
+            for waiting in batch:
+                waiting.answered.cancel()
+            raise
+        except Exception as error:  # told to every caller of the batch, who would otherwise wait for ever
+            results = [error] * len(batch)
+        for waiting, result in zip(batch, results, strict=True):
+            # Whoever has gone away meanwhile has cancelled his future.
+            if waiting.answered.done():
+                continue
+            if isinstance(result, Exception):
+                waiting.answered.set_exception(result)
+            else:
+                waiting.answered.set_result(result)
+                self._seconds_per_image = result.predict_seconds / result.batch_size
 
     def _next(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -125,10 +163,9 @@ def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered 
     BATCH_SIZE.observe(len(batch))
     try:
         answers = classifier.logits(np.stack([waiting.pixels for waiting in batch]))
-        decisions = _decisions(classifier, answers, batch)
-    except Exception as error:  # told to every caller of the batch, who would otherwise wait for ever
-        failure = ModelUnusable(str(error), field="model") if isinstance(error, UnusableModel) else error
-        return [failure] * len(batch)
+    except UnusableModel as error:
+        return [ModelUnusable(str(error), field="model")] * len(batch)
+    decisions = _decisions(classifier, answers, batch)
     seconds = time.perf_counter() - started
     PREDICT_SECONDS.observe(seconds)
     return [

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -26,16 +25,24 @@ class Decoder:
 
     def __init__(self, limits: ImageLimits) -> None:
         self.limits = limits
-        self._threads = CapacityLimiter(os.cpu_count() or 1)
+        cores = os.cpu_count() or 1
+        self._threads = CapacityLimiter(cores)
+        # Whole batches decode with half as many, so that a single image never waits behind a thousand of theirs.
+        self._patient_threads = CapacityLimiter(max(1, cores // 2))
 
-    async def decode(self, image: bytes, image_size: int) -> tuple[npt.NDArray[np.uint8], float]:
+    async def decode(
+        self, image: bytes, image_size: int, *, patient: bool = False
+    ) -> tuple[npt.NDArray[np.uint8], float]:
         """The pixels, uint8 [image_size, image_size, 3], and the seconds it took, waiting included.
+
+        Args:
+            patient: wait among the images of whole batches.
 
         Raises:
             InvalidImage, TooLarge: as decode_image.
         """
         started = time.perf_counter()
-        pixels = await self._decoded(image, image_size)
+        pixels = await self._decoded(image, image_size, self._patient_threads if patient else self._threads)
         seconds = time.perf_counter() - started
         DECODE_SECONDS.observe(seconds)
         return pixels, seconds
@@ -44,10 +51,10 @@ class Decoder:
         """What `work` returns or raises, from a thread."""
         return await to_thread.run_sync(work, limiter=self._threads)
 
-    async def _decoded(self, image: bytes, image_size: int) -> npt.NDArray[np.uint8]:
+    async def _decoded(self, image: bytes, image_size: int, threads: CapacityLimiter) -> npt.NDArray[np.uint8]:
         if len(image) > _SMALL_BYTES:
-            return await self.in_thread(partial(decode_image, image, image_size, self.limits))
+            return await to_thread.run_sync(decode_image, image, image_size, self.limits, limiter=threads)
         opened = open_image(image, self.limits)
         if opened.width * opened.height > _SMALL_PIXELS:
-            return await self.in_thread(partial(opened.pixels, image_size))
+            return await to_thread.run_sync(opened.pixels, image_size, limiter=threads)
         return opened.pixels(image_size)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from noisegate.inference.classifier import Classifier
+from noisegate.inference.classifier import Classifier, memory_of
 from noisegate.inference.runtimes import RuntimeName, UnusableModel
 from noisegate.manifest import ModelManifest
 from noisegate.reference import DamagedReference, Reference
@@ -32,29 +32,37 @@ class Loader:
         self._artefacts = artefacts
         self._runtime = runtime
 
-    def load(self, id: str) -> LoadedModel:
+    def load(self, id: str, most_bytes: int) -> LoadedModel:
         """The model with this id.
 
         Raises:
             NotFound: there is none.
-            ModelUnusable: its files are missing, damaged or do not belong together.
+            ModelUnusable: its files are missing, damaged or do not belong together, or it takes more memory than that.
         """
         started = time.perf_counter()
         with self._sessions.reading() as session:
             row = models.get(session, id)
         try:
-            loaded = self._load(row.onnx_digest, row.reference_digest, ModelManifest.model_validate(row.manifest))
+            reference = self._reference(row.reference_digest)
+            file = self._artefacts.path(row.onnx_digest)
+            _check_size(id, memory_of(file, reference, self._runtime), most_bytes)
+            manifest = ModelManifest.model_validate(row.manifest)
+            loaded = LoadedModel(row.onnx_digest, Classifier(file, manifest, reference, self._runtime))
         except (OSError, UnusableModel, DamagedReference, ValidationError) as error:
             MODEL_LOADS.labels("failed").inc()
             # An OSError would name a path on this machine.
-            reason = error.strerror if isinstance(error, OSError) else str(error)
+            reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
             remedy = "Choose another model, or point the alias at one with PUT /aliases/{name}."
             raise ModelUnusable(f"model {id} cannot be loaded: {reason}", field="model", remedy=remedy) from error
         MODEL_LOADS.labels("loaded").inc()
         MODEL_LOAD_SECONDS.observe(time.perf_counter() - started)
         return loaded
 
-    def _load(self, onnx_digest: str, reference_digest: str | None, manifest: ModelManifest) -> LoadedModel:
-        reference = Reference.from_bytes(self._artefacts.read(reference_digest)) if reference_digest else None
-        classifier = Classifier(self._artefacts.path(onnx_digest), manifest, reference, self._runtime)
-        return LoadedModel(onnx_digest, classifier)
+    def _reference(self, digest: str | None) -> Reference | None:
+        return Reference.from_bytes(self._artefacts.read(digest)) if digest else None
+
+
+def _check_size(id: str, needed: int, most: int) -> None:
+    if needed > most:
+        detail = f"model {id} takes {needed:,} bytes; all models of a process may take {most:,}"
+        raise ModelUnusable(detail, field="model", remedy="Raise NOISEGATE_MODEL_CACHE_BYTES.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from noisegate.errors import NotFound
+from noisegate.errors import NoisegateError, NotFound
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.decision import Asked
 from noisegate.inference.decoding import ImageLimits
@@ -24,7 +25,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import DEFAULT_ALIAS
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
-from service.classify.batching import Answered, Batcher
+from service.classify.batching import Answered, Batcher, Turnstile
 from service.classify.decoding import Decoder
 from service.classify.loading import LoadedModel, Loader
 from service.errors import ModelUnusable
@@ -70,6 +71,9 @@ class Classifiers:
         # Only what the database knows gets in here, so it grows no larger than the registry.
         self._ids: dict[str, str] = {}
         self._troubles: dict[str, str] = {}
+        # The model that a name could not move to last, and when.
+        self._failed: dict[str, float] = {}
+        self.batches = Turnstile(settings.max_batches)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
 
     def close(self) -> None:
@@ -96,7 +100,7 @@ class Classifiers:
             InvalidImage, TooLarge: as decode_image.
             Busy, ModelUnusable: as Batcher.decide.
         """
-        pixels, seconds = await self.decoder.decode(image, model.classifier.manifest.image_size)
+        pixels, seconds = await self.decoder.decode(image, model.classifier.manifest.image_size, patient=patient)
         return Classified(await self.decide(model, pixels, asked, patient=patient), seconds)
 
     async def decide(
@@ -122,6 +126,8 @@ class Classifiers:
             await self.find(DEFAULT_ALIAS)
         except (NotFound, ModelUnusable, SQLAlchemyError) as error:
             log.info("no_default_model_yet", reason=str(error))
+        except Exception:  # whatever it was, names have to be followed until the process ends
+            log.exception("default_model_not_loaded")
         while True:
             await asyncio.sleep(self._settings.alias_refresh_seconds)
             try:
@@ -150,12 +156,16 @@ class Classifiers:
                 self._give_up(id)
 
     async def _move(self, reference: str, id: str) -> None:
+        failed = self._failed.get(id)
+        if failed is not None and time.monotonic() < failed + self._settings.model_retry_seconds:
+            return
         try:
             await self._load_once(id)
-        except (ModelUnusable, NotFound) as error:
-            if self._troubles.get(reference) != error.detail:
-                log.error("name_not_moved", name=reference, model=id, reason=error.detail)
-            self._troubles[reference] = error.detail
+        except Exception as error:  # one name's trouble is not that of the names after it
+            reason = error.detail if isinstance(error, NoisegateError) else type(error).__name__
+            log.error("name_not_moved", name=reference, model=id, reason=reason)
+            self._failed = {id: time.monotonic()}
+            self._troubles[reference] = reason
         else:
             self._ids[reference] = id
             self._troubles.pop(reference, None)
@@ -182,21 +192,16 @@ class Classifiers:
 
     async def _load(self, id: str) -> Loaded:
         async with self._one_load:
-            loaded = await run_in_threadpool(self._loader.load, id)
-            self._make_room(id, loaded)
+            loaded = await run_in_threadpool(self._loader.load, id, self._settings.model_cache_bytes)
+            self._make_room(loaded)
         settings = self._settings
         batcher = Batcher(
             loaded.classifier, self._threads, most=settings.max_batch, most_waiting=settings.max_waiting_images
         )
         return Loaded(id, loaded.version, loaded.classifier, batcher)
 
-    def _make_room(self, id: str, loaded: LoadedModel) -> None:
-        most = self._settings.model_cache_bytes
-        needed = loaded.classifier.nbytes
-        if needed > most:
-            remedy = "Raise NOISEGATE_MODEL_CACHE_BYTES."
-            detail = f"model {id} takes {needed:,} bytes; all models of a process may take {most:,}"
-            raise ModelUnusable(detail, field="model", remedy=remedy)
+    def _make_room(self, loaded: LoadedModel) -> None:
+        most, needed = self._settings.model_cache_bytes, loaded.classifier.nbytes
         held = self._held()
         for old, size in list(held.items()):
             if sum(held.values()) + needed <= most and len(held) < self._settings.model_cache:

@@ -1,5 +1,6 @@
 """GET /models/{id}/card: what a model can do and what it cannot, as JSON or as a page."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import groupby
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, Field
 
-from noisegate.card import Card, FamilyResult
+from noisegate.card import CalibrationError, Card, FamilyResult, RiskCoverage
 from noisegate.errors import NotFound
 from noisegate.manifest import ModelManifest
 from noisegate.spec import ExperimentSpec
@@ -26,6 +27,8 @@ GROUPS = {
     "images": "Pictures of another kind",
     "natural_structure": "Test images, changed: they keep natural structure",
 }
+
+_drawing = threading.Lock()
 
 router = APIRouter(tags=["models"])
 
@@ -83,10 +86,23 @@ def page(card: ModelCard) -> str:
             spec=card.spec.model_dump_json(indent=2, exclude_defaults=True),
             groups=list(_grouped(card.card)),
             default_reject=next((one for one in card.card.false_reject if one.max_false_reject == 0.05), None),
-            risk_coverage=risk_coverage_uri(card.card.risk_coverage),
-            reliability=reliability_uri(card.card.calibration_error),
+            **_drawings(
+                card.model.id,
+                card.card.risk_coverage.model_dump_json(),
+                card.card.calibration_error.model_dump_json(),
+            ),
         )
     )
+
+
+@lru_cache(maxsize=256)
+def _drawings(_model: str, risk_coverage: str, calibration_error: str) -> dict[str, str]:
+    """Drawn once a model, and one at a time: it takes most of a second, and a card never changes."""
+    with _drawing:
+        return {
+            "risk_coverage": risk_coverage_uri(RiskCoverage.model_validate_json(risk_coverage)),
+            "reliability": reliability_uri(CalibrationError.model_validate_json(calibration_error)),
+        }
 
 
 def _grouped(card: Card) -> Iterator[tuple[str, list[FamilyResult]]]:

@@ -84,7 +84,7 @@ def list_aliases(sessions: SessionsDep) -> AliasList:
 
 @router.put("/aliases/{name}", dependencies=[Depends(require_json)], responses=problems(400, 404, 409, 413, 415, 422))
 def put_alias(name: AliasName, target: AliasTarget, sessions: SessionsDep) -> AliasRead:
-    """Make a name point at a model; `default` is what /classify uses. /classify follows within a second."""
+    """Make a name point at a model; `default` is what /classify uses. /classify follows once it is loaded."""
     if name.startswith("mod_"):
         remedy = "Choose a name that does not begin with mod_."
         raise InvalidInput("looks like a model's id", field="name", remedy=remedy)

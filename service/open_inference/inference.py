@@ -7,7 +7,7 @@ from noisegate.errors import InvalidImage, TooLarge
 from noisegate.inference.decision import Asked
 from service.classify.batching import Answered
 from service.classify.models import Classifiers, Loaded
-from service.open_inference.outputs import chosen, outputs_of, tensor_of
+from service.open_inference.outputs import check_values, chosen, outputs_of, tensor_of
 from service.open_inference.reading import Pixels, Tensors, field_of
 from service.open_inference.schemas import InferParameters, InferredParameters, InferResponse
 
@@ -15,17 +15,20 @@ from service.open_inference.schemas import InferParameters, InferredParameters, 
 _AT_ONCE = 64
 
 
-async def inferred(classifiers: Classifiers, loaded: Loaded, name: str, sent: Tensors) -> InferResponse:
+async def inferred(
+    classifiers: Classifiers, loaded: Loaded, name: str, sent: Tensors, most_values: int
+) -> InferResponse:
     """What `loaded`, which was asked for as `name`, makes of a request.
 
     Raises:
-        InvalidInput: an output is asked for that the model has not.
+        InvalidInput: an output is asked for that the model has not, or more than `most_values` numbers in all.
         InvalidImage, TooLarge: as decode_image, naming the first file it is about.
         ModelUnusable: as Batcher.decide.
     """
     document = sent.document
     outputs = chosen(outputs_of(loaded.classifier.manifest), document.outputs or [])
     asked = Asked((document.parameters or InferParameters()).max_false_reject)
+    check_values(outputs, loaded.classifier, len(sent.images), most_values)
     rows = await _decided(classifiers, loaded, sent.images, asked)
     return InferResponse.model_construct(
         model_name=name,
@@ -58,7 +61,8 @@ async def _decided(
 async def _row(classifiers: Classifiers, loaded: Loaded, row: int, image: Pixels | bytes, asked: Asked) -> Answered:
     if isinstance(image, bytes):
         try:
-            image, _ = await classifiers.decoder.decode(image, loaded.classifier.manifest.image_size)
+            size = loaded.classifier.manifest.image_size
+            image, _ = await classifiers.decoder.decode(image, size, patient=True)
         except (InvalidImage, TooLarge) as error:
             raise type(error)(error.detail, field=field_of(row), remedy=error.remedy) from error
     return await classifiers.decide(loaded, image, asked, patient=True)

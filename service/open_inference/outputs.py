@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from noisegate.errors import InvalidInput
+from noisegate.inference.classifier import Classifier
 from noisegate.manifest import ModelManifest
 from service.classify.batching import Answered
 from service.errors import ModelUnusable
@@ -77,6 +78,17 @@ def chosen(outputs: Mapping[str, Output], requested: Sequence[RequestedOutput]) 
             )
     names = [wanted.name for wanted in requested] or [name for name, output in outputs.items() if output.by_default]
     return {name: outputs[name] for name in names}
+
+
+def check_values(outputs: Mapping[str, Output], classifier: Classifier, rows: int, most: int) -> None:
+    """Raise InvalidInput if so many rows of these outputs have more numbers than that: the answer is written in one piece."""
+    widths = [math.prod(classifier.width if size < 0 else size for size in output.shape) for output in outputs.values()]
+    if rows * sum(widths) > most:
+        raise InvalidInput(
+            f"the answer would have {rows * sum(widths):,} numbers; at most {most:,} are given at once",
+            field="outputs",
+            remedy="Ask for fewer images at once, or for fewer outputs.",
+        )
 
 
 def tensor_of(name: str, output: Output, rows: Sequence[Answered]) -> OutputTensor:

@@ -1,4 +1,4 @@
-"""From a request's body to images. Shapes are checked before data are touched, so no tensor grows beyond what it says."""
+"""From a request's body to images. Shapes are checked before an array is made; the body's limit bounds what stands before."""
 
 import math
 import reprlib

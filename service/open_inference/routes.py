@@ -161,6 +161,6 @@ def _metadata(loaded: Loaded, name: str, settings: Settings) -> ModelMetadata:
 async def _answer(classifiers: Classifiers, loaded: Loaded, name: str, body: bytes, settings: Settings) -> Response:
     reading = partial(read, body, loaded.classifier.manifest.image_size, settings.max_batch_images)
     sent = reading() if len(body) <= _SMALL_BYTES else await classifiers.compute(reading)
-    answer = await inferred(classifiers, loaded, name, sent)
+    answer = await inferred(classifiers, loaded, name, sent, settings.max_tensor_values)
     # Written here: FastAPI would validate once more what has just been made.
     return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)

@@ -109,9 +109,13 @@ class RequestedOutput(Strict):
 class InferRequest(Strict):
     id: str | None = Field(None, description="Comes back in the answer.")
     parameters: InferParameters | None = None
-    inputs: list[InputTensor] = Field(description="One tensor.", json_schema_extra={"minItems": 1, "maxItems": 1})
+    inputs: list[InputTensor] = Field(
+        max_length=16, description="One tensor.", json_schema_extra={"minItems": 1, "maxItems": 1}
+    )
     outputs: list[RequestedOutput] | None = Field(
-        None, description="Which outputs to answer; without it, or empty, all but `logits` and `features`."
+        None,
+        max_length=16,
+        description="Which outputs to answer; without it, or empty, all but `logits` and `features`.",
     )
 
 

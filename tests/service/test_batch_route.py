@@ -213,3 +213,35 @@ def test_who_hangs_up_is_not_classified_to_the_end(
         with peer(port) as another:
             assert another.classify(png_bytes()).status == 200
     assert decided() - before < 250
+
+
+def test_batches_are_counted_in_and_out_however_they_end(
+    settings: Settings, sessions: Sessions, artefacts: Artefacts
+) -> None:
+    """Room for one: each leaves it, be it refused, answered in lines or as a document."""
+    with run_client(settings.model_copy(update={"max_batches": 1})) as client:
+        seeing_model(sessions, artefacts, seeing_onnx(1))
+        files = as_form([("a.png", png_bytes())])
+        for _ in range(2):
+            statuses = [
+                client.post("/classify/batch", files=files).status_code,
+                client.post("/classify/batch", files=files, headers={"Accept": "application/json"}).status_code,
+                client.post("/classify/batch?model=nobody", files=files).status_code,
+                client.post("/classify/batch", content=b"x", headers=PNG).status_code,
+            ]
+            assert statuses == [200, 200, 404, 415]
+        batches = client.app_state["resources"].classifiers.batches
+        batches.enter()
+        full = client.post("/classify/batch", files=files)
+        assert (full.status_code, full.headers["Retry-After"], full.json()["code"]) == (429, "1", "busy")
+        batches.leave()
+        assert client.post("/classify/batch", files=files).status_code == 200
+
+
+def test_a_document_has_the_lines(client: TestClient, seeing: str) -> None:
+    files = [("a.png", png_bytes()), ("b\u2028.txt", b"no image")]
+    answer = client.post("/classify/batch", files=as_form(files), headers={"Accept": "application/json"})
+    assert answer.headers["content-type"] == "application/json"
+    first, second = answer.json()["items"]
+    assert (first["index"], first["problem"]) == (0, None)
+    assert (second["classification"], second["problem"]["code"]) == (None, "invalid-image")

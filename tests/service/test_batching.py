@@ -238,6 +238,31 @@ def test_patient_callers_are_never_refused(threads: ThreadPoolExecutor) -> None:
     assert {type(answer) for answer in found} == {Answered}
 
 
+def test_whole_batches_leave_room_for_single_images(threads: ThreadPoolExecutor) -> None:
+    """Ten callers keep 20 patient images each under way; whoever sends one image at a time is never refused."""
+    batcher = Batcher(classifier_of(seeing_onnx(3)), threads, most=4, most_waiting=16)
+    images = pictures(20, 9)
+    singles: list[Told] = []
+
+    async def both() -> list[list[Told]]:
+        batches = [asyncio.create_task(all_of(batcher, images, patient=True)) for _ in range(10)]
+        while not all(batch.done() for batch in batches):
+            singles.extend(await all_of(batcher, images[:1]))
+        return await asyncio.gather(*batches)
+
+    found = in_loop(both)
+    assert all(isinstance(told, Answered) for batch in found for told in batch)
+    assert len(singles) > 3
+    assert all(isinstance(told, Answered) for told in singles)
+
+
+def test_a_pool_that_is_closed_leaves_nobody_waiting(threads: ThreadPoolExecutor) -> None:
+    batcher = Batcher(classifier_of(seeing_onnx(3)), threads, most=4, most_waiting=16)
+    threads.shutdown()
+    (told,) = in_loop(lambda: all_of(batcher, pictures(1, 1)))
+    assert isinstance(told, RuntimeError)
+
+
 def test_who_has_gone_away_is_not_classified(threads: ThreadPoolExecutor) -> None:
     batcher = Batcher(classifier_of(seeing_onnx(8)), threads, most=4, most_waiting=100)
     images = pictures(10, 8)

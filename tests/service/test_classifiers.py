@@ -1,6 +1,7 @@
 """The cache of loaded models, without HTTP."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from noisegate.store import deletion, models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
+from service.classify.loading import LoadedModel, Loader
 from service.classify.models import Classifiers
 from service.errors import ModelUnusable
 from tests.service.factories import ready_dataset, served_model
@@ -134,8 +136,58 @@ def test_a_name_that_moved_to_a_damaged_model_goes_on_meaning_the_old_one(
         assert f"model {pair[1]} cannot be loaded" in (classifiers.trouble_with("default") or "")
         damaged.write_bytes(whole)
         await classifiers.refresh()
-        assert (await classifiers.find("default")).id == pair[1]
-        assert classifiers.trouble_with("default") is None
+        assert (await classifiers.find("default")).id == pair[0], "it is left alone for a while"
+        asked_again = Classifiers(settings.model_copy(update={"model_retry_seconds": 0}), sessions, artefacts)
+        asked_again._ids, asked_again._failed = {"default": pair[0]}, {pair[1]: time.monotonic()}
+        await asked_again.find(pair[0])
+        await asked_again.refresh()
+        assert (await asked_again.find("default")).id == pair[1]
+        assert asked_again.trouble_with("default") is None
+
+    asyncio.run(ask())
+
+
+def test_an_unforeseen_error_does_not_end_the_following_of_names(
+    settings: Settings, sessions: Sessions, artefacts: Artefacts, pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default model cannot be loaded for want of memory; later it can, and then its name moves."""
+    quick = settings.model_copy(update={"alias_refresh_seconds": 0.01})
+    load = Loader.load
+    failures = [MemoryError()]
+
+    def short_of_memory(self: Loader, id: str, most_bytes: int) -> LoadedModel:
+        if failures:
+            raise failures.pop()
+        return load(self, id, most_bytes)
+
+    monkeypatch.setattr(Loader, "load", short_of_memory)
+
+    async def ask() -> None:
+        classifiers = Classifiers(quick, sessions, artefacts)
+        following = asyncio.create_task(classifiers.keep_fresh())
+        async with asyncio.timeout(10):
+            while failures:
+                await asyncio.sleep(0.01)
+        assert (await classifiers.find("default")).id == pair[0]
+        point_default(sessions, pair[1])
+        async with asyncio.timeout(10):
+            while (await classifiers.find("default")).id != pair[1]:
+                await asyncio.sleep(0.01)
+        assert not following.done()
+        following.cancel()
+
+    asyncio.run(ask())
+
+
+def test_a_model_over_the_limit_is_refused_before_it_is_loaded(
+    settings: Settings, sessions: Sessions, artefacts: Artefacts, pair: tuple[str, str]
+) -> None:
+    onnx_file(sessions, artefacts, pair[0]).write_bytes(b"nothing that loads" * 1_000)
+
+    async def ask() -> None:
+        tight = Classifiers(settings.model_copy(update={"model_cache_bytes": 10_000}), sessions, artefacts)
+        with pytest.raises(ModelUnusable, match=r"takes [\d,]+ bytes; all models of a process may take 10,000"):
+            await tight.find(pair[0])
 
     asyncio.run(ask())
 

@@ -97,6 +97,21 @@ def test_wrong_bodies(shared_client: TestClient, request_: dict[str, Any], statu
     assert words in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/classify", "/hybrids", "/v2/models/default/infer"])
+def test_a_body_with_a_great_many_members_is_refused_at_once(shared_client: TestClient, path: str) -> None:
+    """Each would be an error of its own: 40,000 took more than a second and made an answer of megabytes."""
+    body = "{" + ",".join(f'"{number}":0' for number in range(40_000)) + "}"
+    answer = shared_client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, "1,000 members" in answer.json()["detail"]) == (422, True)
+
+
+def test_of_many_wrong_fields_some_are_named_and_the_rest_counted(shared_client: TestClient) -> None:
+    answer = shared_client.post("/classify", json={"image": "AAAA"} | {f"wrong_{number}": 0 for number in range(500)})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 20
+    assert answer.json()["detail"].endswith("; and 480 more")
+
+
 @pytest.mark.parametrize("share", ["-0.01", "1.01", "nan", "inf", "half"])
 def test_wrong_shares(shared_client: TestClient, share: str) -> None:
     answer = shared_client.post(f"/classify?max_false_reject={share}", content=png_bytes(), headers=PNG)

@@ -8,7 +8,7 @@ from noisegate.store import models
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from tests.service.conftest import run_client
-from tests.service.factories import png_bytes
+from tests.service.factories import png_bytes, ready_dataset, served_model
 from tests.service.test_open_inference import INFER, MANY, SIZE, as_files, as_pixels, text_of
 
 ONE = MANY[:1]
@@ -138,3 +138,20 @@ def test_trouble_that_is_ours_has_its_error_too(client: TestClient, model: str, 
     answer = client.post(INFER, json=as_pixels(ONE))
     assert (answer.status_code, answer.json()["code"]) == (500, "model-unusable")
     assert "cannot be loaded" in answer.json()["error"]
+
+
+def test_an_answer_of_too_many_numbers_is_refused_before_anything_is_run(settings: Settings) -> None:
+    with run_client(settings.model_copy(update={"max_tensor_values": 10})) as client:
+        sessions = client.app_state["resources"].sessions
+        artefacts = client.app_state["resources"].artefacts
+        with sessions.begin() as session:
+            ready_dataset(session, artefacts)
+        served_model(sessions, artefacts)
+        sent: dict[str, Any] = {
+            "inputs": [{"name": "images", "shape": [4], "datatype": "BYTES", "data": [PICTURE] * 4}]
+        }
+        few = client.post("/v2/models/default/infer", json=sent | {"outputs": [{"name": "logits"}]})
+        many = client.post("/v2/models/default/infer", json=sent | {"outputs": [{"name": "features"}]})
+    assert few.status_code == 200
+    assert (many.status_code, many.json()["errors"][0]["field"]) == (422, "outputs")
+    assert "12 numbers" in many.json()["error"]
