@@ -18,6 +18,7 @@ from PIL import Image
 from noisegate.client import local
 from noisegate.client.errors import ProblemError
 from noisegate.client.http import Client
+from tests.conftest import wait_until
 from tests.ingestion.archive_factory import dataset, picture, write_archive
 
 GIB = 2**30
@@ -111,7 +112,8 @@ def test_a_bad_archive(client: Client, running: local.Running, tmp_path: Path, c
     (error,) = failed["error"]["errors"]
     assert error["field"] == "archive"
     assert error["remedy"]
-    assert _files(running) == before
+    # The row is told first, then its file goes.
+    wait_until(lambda: _files(running) == before, seconds=10, what="the archive is removed")
     with pytest.raises(ProblemError, match="bad"):
         client.dataset("bad")
 
