@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -74,20 +75,17 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
     A stream of lines (NDJSON) in the order of the files, or one document if `Accept` names application/json.
     """
     query = ClassifyQuery.of(request)
-    batches = resources.classifiers.batches
-    batches.enter()
-    try:
+    classifiers = resources.classifiers
+    with ExitStack() as inside:
+        classifiers.batches.enter()
+        inside.callback(classifiers.batches.leave)
         files = await _files(request, resources.settings.max_batch_images)
-        loaded = await resources.classifiers.find(query.model)
-        lines = _lines(resources.classifiers, loaded, ModelReference.found(loaded, query.model), files, query.asked)
+        loaded = await classifiers.find(query.model)
+        lines = _lines(classifiers, loaded, ModelReference.found(loaded, query.model), files, query.asked)
         if _wants_document(request):
             document = BatchRead.model_construct(items=[line async for line in lines])
-            batches.leave()
             return Response(document.model_dump_json(), headers=_VARY, media_type=JSON)
-    except BaseException:
-        batches.leave()
-        raise
-    return Lines(lines, batches.leave)
+        return Lines(lines, inside.pop_all().close)
 
 
 def _wants_document(request: Request) -> bool:
