@@ -10,7 +10,7 @@ import math
 import sys
 from typing import Any
 
-from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume
+from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume, side_by_side
 from record import keep
 
 from noisegate.client.answers import Results
@@ -26,15 +26,7 @@ NOISES: dict[str, Any] = {"plain": None, "recommended": {"family": "structured",
 
 def main() -> int:
     asked = options(__doc__, epochs=12).parse_args()
-    spec = {
-        "name": f"no noise beside recommended, {asked.epochs} epochs",
-        "dataset": DATASET,
-        "training": {"epochs": asked.epochs},
-        "holdout": 0.1,
-        "executions": asked.executions,
-        "keep_models": "best",
-        "sweep": {"noise": list(NOISES.values())},
-    }
+    spec = side_by_side("no noise beside recommended", asked, NOISES)
     with noisegate_with_cifar10(asked) as (client, console):
         results = run_or_resume(client, console, spec)
         cards = _cards(client, results)

@@ -54,6 +54,19 @@ def command_of(asked: argparse.Namespace) -> str:
     )
 
 
+def side_by_side(name: str, asked: argparse.Namespace, noises: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of an experiment with a cell for each kind of noise; each keeps its best model. `name` finds it again."""
+    return {
+        "name": f"{name}, {asked.epochs} epochs",
+        "dataset": DATASET,
+        "training": {"epochs": asked.epochs},
+        "holdout": 0.1,
+        "executions": asked.executions,
+        "keep_models": "best",
+        "sweep": {"noise": list(noises.values())},
+    }
+
+
 def run_or_resume(client: Client, console: Console, spec: Mapping[str, Any]) -> Results:
     """The results of the experiment of this name, which is posted if there is none; waits for its end."""
     known = next((found for found in client.experiments() if found["name"] == spec["name"]), None)

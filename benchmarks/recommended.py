@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume
+from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume, side_by_side
 from PIL import Image
 from record import keep
 from rich.console import Console
@@ -44,15 +44,7 @@ Images = npt.NDArray[np.uint8]
 
 def main() -> int:
     asked = options(__doc__, epochs=12).parse_args()
-    spec = {
-        "name": f"recommended beside no noise and uniform, {asked.epochs} epochs",
-        "dataset": DATASET,
-        "training": {"epochs": asked.epochs},
-        "holdout": 0.1,
-        "executions": asked.executions,
-        "keep_models": "best",
-        "sweep": {"noise": list(NOISES.values())},
-    }
+    spec = side_by_side("recommended beside no noise and uniform", asked, NOISES)
     with noisegate_with_cifar10(asked) as (client, console):
         results = run_or_resume(client, console, spec)
         known = _test_images(client)

@@ -2,15 +2,14 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from scipy.special import softmax
 
 from noisegate.manifest import Metrics
+from noisegate.scores import softmax
 
 
 def probabilities_of(logits: Float[np.ndarray, "n outputs"]) -> Float[np.ndarray, "n outputs"]:
     """Softmax over all outputs, noise included, in float64: a reject score of 1e-9 must not become 0."""
-    result: Float[np.ndarray, "n outputs"] = softmax(logits.astype(np.float64), axis=1)
-    return result
+    return softmax(logits)
 
 
 def table1(
