@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check faults bench bench-classify bench-cards bench-paper clean
+.PHONY: demo test check faults bench bench-classify bench-train bench-stacks bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
 
+# make test PYTEST='-k together -x' passes options on.
 test: .venv/installed-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: .venv/installed-test
 	$(BIN)/ruff check .
@@ -33,6 +34,15 @@ bench: .venv/installed-test
 # Two idle cores and wrk; some ten minutes. PEERS=--install-peers adds LitServe and BentoML, each in an environment of its own.
 bench-classify: .venv/installed-test
 	$(BIN)/python benchmarks/classify.py $(PEERS)
+
+# Two idle cores; some fifteen minutes. ARCHIVE=cifar10.tar.xz gives the naive loop real JPEGs. On a CUDA machine, from a bare
+# checkout, with PyTorch, NumPy, pydantic, torchvision and Pillow (eight minutes): python3 benchmarks/train_gpu.py
+bench-train: .venv/installed-test
+	$(BIN)/python benchmarks/train_cpu.py $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+# Are executions that train together as good as those that train alone? make bench-stacks ARCHIVE=cifar10.tar.xz: an hour on two cores.
+bench-stacks: .venv/installed-test
+	$(BIN)/python benchmarks/stacked_or_single.py --archive $(ARCHIVE)
 
 RUNS ?= noisegate-runs
 # make bench-cards ARCHIVE=cifar10.tar.xz RUNS=runs: half an hour on two cores.

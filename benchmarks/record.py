@@ -24,13 +24,24 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "bfloat16": "avx512_bf16" in flags or "amx_bf16" in flags,
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "versions": _versions(),
     }
 
 
-def keep(name: str, figures: dict[str, Any]) -> Path:
-    """Write `figures` beside the machine they were measured on, over the last ones of this name."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def keep(name: str, figures: dict[str, Any], path: Path | None = None) -> Path:
+    """Write `figures` beside the machine they were measured on, over the last ones of this name, or at `path`."""
+    path = path or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": machine(), **figures}, indent=2) + "\n")
     return path
+
+
+def _versions() -> dict[str, str]:
+    """Of those packages that are installed; some benchmarks run from a bare checkout."""
+    installed = {}
+    for name in _PACKAGES:
+        try:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return installed

@@ -9,10 +9,10 @@ from noisegate.caps import Caps
 from noisegate.details import Details
 from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, TrainingExperiment, parse_spec
-from noisegate.store import claims, datasets, planning
+from noisegate.store import claims, datasets, executions, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import Outcome
-from noisegate.store.leases import Lease
+from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.models import ModelDigests
 from noisegate.store.tables import Dataset, Execution, Experiment
 
@@ -117,6 +117,18 @@ def claim_one(session: Session, owner: str = "w1", lease_seconds: float = LEASE_
     granted = claims.claim(session, owner=owner, lease_seconds=lease_seconds, capacity=1)
     assert granted, "an execution waits"
     return claims.rows_of(session, granted)[0]
+
+
+def renew(session: Session, lease: Lease, lease_seconds: float = LEASE_SECONDS, **progress: object) -> bool:
+    """Renew one lease as a heartbeat does, with what it has to tell; answers whether the execution may go on.
+
+    Raises:
+        LeaseLost: another worker has taken over.
+    """
+    renewed = executions.renew_all(session, [lease], lease_seconds, {lease.id: progress})
+    if renewed.lost:
+        raise LeaseLost(lease.id)
+    return renewed.may_go_on
 
 
 def outcome(accuracy: float = 0.75, holdout_accuracy: float | None = 0.7) -> Outcome:

@@ -26,7 +26,8 @@ class Checkpoints:
         self._resources = resources
         self._digests = {execution.seed: execution.checkpoint_digest for execution in claimed}
         self._leases = {execution.seed: lease for execution, lease in zip(claimed, leases, strict=True)}
-        self._written = time.monotonic()
+        # Each has a clock of its own: those that train together come here one after another, and all are due at once.
+        self._written = dict.fromkeys(self._leases, time.monotonic())
 
     def read(self) -> dict[int, bytes]:
         """The last checkpoint of each execution that has one, by seed."""
@@ -41,7 +42,7 @@ class Checkpoints:
 
     def offer(self, progress: Progress, snapshot: Callable[[], bytes]) -> None:
         """Called after every epoch; writes the checkpoint when one is due."""
-        if time.monotonic() - self._written < self._resources.settings.checkpoint_seconds:
+        if time.monotonic() - self._written[progress.seed] < self._resources.settings.checkpoint_seconds:
             return
         try:
             self._write(self._leases[progress.seed], progress.epoch, snapshot())
@@ -49,7 +50,7 @@ class Checkpoints:
             log.warning("checkpoint_refused", execution=self._leases[progress.seed].id)
         except (StorageFull, OSError, *DATABASE_AWAY) as error:
             log.warning("checkpoint_not_written", execution=self._leases[progress.seed].id, error=str(error))
-        self._written = time.monotonic()
+        self._written[progress.seed] = time.monotonic()
 
     def _write(self, lease: Lease, epochs: int, state: bytes) -> None:
         resources = self._resources

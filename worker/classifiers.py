@@ -26,8 +26,10 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import Outcome
 from noisegate.store.packed import open_packed
 from noisegate.store.tables import Dataset, Execution
+from worker import cells
 from worker.bases import counts_of, scores_of_base
 from worker.checkpoints import Checkpoints
+from worker.devices import confine, place
 from worker.recording import Yield, device_name
 from worker.resources import Resources
 
@@ -70,28 +72,40 @@ class Hooks:
 
 
 def train_classifiers(
-    resources: Resources, claimed: Sequence[Execution], spec: ClassifierExperiment, hooks: Hooks, *, device: str
-) -> Iterator[Finish]:
-    """Train executions of one cell together, each from its last checkpoint; yields, in their order, how each is finished."""
+    resources: Resources, claimed: Sequence[Execution], spec: ClassifierExperiment, hooks: Hooks
+) -> Iterator[tuple[Execution, Finish]]:
+    """Train executions of one cell, each from its last checkpoint; yields each, once it has ended, and how it is finished."""
     first = claimed[0]
     dataset = first.cell.experiment.dataset
     assert dataset is not None, "classifiers are trained on a dataset"
+    placing = place(resources.settings, spec, dataset, len(claimed))
+    confine(resources.settings, placing.device)
     data = _cell_data(resources.artefacts, dataset)
-    scored = _scored(resources, first, data)
-    cell = prepare_cell(spec, data, first.cell.position, hooks.check, scored)
-    context = _Context(resources, cell, data, device, hooks.check)
-    seeds = [execution.seed for execution in claimed]
-    results = run_executions(
+    cell = cells.prepared(
+        first.cell.id,
+        lambda: prepare_cell(spec, data, first.cell.position, hooks.check, _scored(resources, first, data)),
+    )
+    context = _Context(resources, cell, data, placing.device, hooks.check)
+    by_seed = {execution.seed: execution for execution in claimed}
+    rounds = run_executions(
         cell,
-        seeds,
+        list(by_seed),
         between_batches=hooks.check,
         on_epoch=hooks.note,
         resume=hooks.checkpoints.read(),
         on_checkpoint=hooks.checkpoints.offer,
-        device=device,
+        device=placing.device,
+        together=placing.together,
     )
-    for execution, result in zip(claimed, results, strict=True):
-        yield partial(_finish, context, execution, result)
+    for results in rounds:
+        # The best first: its cell keeps it, and need not have been given the files and card of any other before.
+        for result in sorted(results, key=_holdout_accuracy, reverse=True):
+            execution = by_seed[result.seed]
+            yield execution, partial(_finish, context, execution, result)
+
+
+def _holdout_accuracy(result: ExecutionOutcome | Diverged) -> float:
+    return -1 if isinstance(result, Diverged) or result.holdout_accuracy is None else result.holdout_accuracy
 
 
 def _finish(context: _Context, execution: Execution, result: ExecutionOutcome | Diverged) -> Yield:
@@ -162,7 +176,7 @@ def _outcome(outcome: ExecutionOutcome, details: Details) -> Outcome:
         images_per_second=trained.images_per_second,
         precision=trained.precision,
         device=device_name(trained.device),
-        versions=versions(),
+        versions=versions() | {"engine": trained.engine},
     )
 
 

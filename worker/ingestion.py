@@ -15,7 +15,7 @@ from noisegate.ingestion.packing import PackedDataset, pack
 from noisegate.ingestion.sources import LICENCES, digits_members
 from noisegate.store import datasets, files
 from noisegate.store.datasets import Packed
-from noisegate.store.leases import Lease, LeaseLost, renew
+from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset
 from worker.lease import DATABASE_AWAY, Draining, Forfeited, Heartbeat, draining
@@ -62,9 +62,9 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
     settings, artefacts = resources.settings, resources.artefacts
     done = 0
 
-    def beat(session: Session, lease: Lease) -> bool:
-        renew(session, Dataset, lease, settings.lease_seconds, images_done=done)
-        return True
+    def beat(session: Session, held: Sequence[Lease]) -> Renewed:
+        lost = renew_each(session, Dataset, held, settings.lease_seconds, {dataset.id: {"images_done": done}})
+        return Renewed(lost, may_go_on=True)
 
     def note(images: int) -> None:
         nonlocal done

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
-from noisegate.store.leases import Lease, LeaseLost
+from noisegate.store.leases import Lease, Renewed
 from noisegate.store.sessions import Sessions
 
 log = structlog.get_logger(__name__)
@@ -37,13 +37,14 @@ class Forfeited(Stop):
     """Every claim was lost; whatever comes of the work would be refused."""
 
 
-# Renews one lease, noting progress; answers whether the work may go on.
-Renew = Callable[[Session, Lease], bool]
+# Renews all of these leases, noting progress.
+Renew = Callable[[Session, Sequence[Lease]], Renewed]
 
 
 class Heartbeat:
     """Renews `leases` every `seconds` while the `with` block runs; the block calls `check()` between its steps.
 
+    All in one transaction, however many: a process that trains fifty at once costs the database no more commits than one.
     A database that is away is not news of a lost lease: renewal is tried again with the next beat, and if the lease runs
     out meanwhile, the fence refuses what comes of the work.
     """
@@ -52,7 +53,7 @@ class Heartbeat:
         self._sessions = sessions
         self._renew = renew
         self._seconds = seconds
-        self._held = list(leases)
+        self._held = set(leases)  # of which both threads take away, each in one step
         self._cancelled = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -82,7 +83,7 @@ class Heartbeat:
 
     def let_go(self, lease: Lease) -> None:
         """Renew this one no more: what it was held for has been recorded."""
-        self._held = [held for held in self._held if held != lease]
+        self._held.discard(lease)
 
     def persist(self, write: Callable[[], None]) -> None:
         """Do a write, and if the database is away again with every beat, for as long as the claims may hold.
@@ -100,16 +101,21 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._ended.wait(self._seconds):
-            for lease in list(self._held):
-                try:
-                    with self._sessions.begin() as session:
-                        self._cancelled |= not self._renew(session, lease)
-                except LeaseLost:
-                    if lease in self._held:  # not so when its result has just been recorded
-                        log.warning("lease_lost", id=lease.id, attempt=lease.attempt)
-                    self.let_go(lease)
-                except DATABASE_AWAY as error:
-                    log.warning("renewal_postponed", id=lease.id, error=str(error.orig))
-                except Exception:
-                    # A thread that ended here would lose the lease in silence; the next beat may do better.
-                    log.exception("renewal_failed", id=lease.id)
+            held = list(self._held)
+            try:
+                with self._sessions.begin() as session:
+                    renewed = self._renew(session, held)
+            except DATABASE_AWAY as error:
+                log.warning("renewal_postponed", ids=[lease.id for lease in held], error=str(error.orig))
+            except Exception:
+                # A thread that ended here would lose the leases in silence; the next beat may do better.
+                log.exception("renewal_failed", ids=[lease.id for lease in held])
+            else:
+                self._hear(renewed)
+
+    def _hear(self, renewed: Renewed) -> None:
+        self._cancelled |= not renewed.may_go_on
+        for lease in renewed.lost:
+            if lease in self._held:  # not so when its result has just been recorded
+                log.warning("lease_lost", id=lease.id, attempt=lease.attempt)
+            self.let_go(lease)

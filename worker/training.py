@@ -1,23 +1,26 @@
 """One claim from rows to rows: claim, run what its kind asks for, record. No transaction is open meanwhile."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NoReturn
 
 import structlog
 import torch
-from billiard.process import current_process
 from sqlalchemy.orm import Session
 
 from noisegate.errors import StorageFull
+from noisegate.learning.memory import InsufficientMemory
 from noisegate.learning.training import Progress
-from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
-from noisegate.store import claims, executions
-from noisegate.store.leases import Lease
-from noisegate.store.settings import Settings
+from noisegate.spec import ClassifierExperiment
+from noisegate.store import executions
+from noisegate.store.leases import Lease, Renewed
 from noisegate.store.tables import Execution
+from worker import cells
 from worker.checkpoints import Checkpoints
+from worker.claiming import Claimed, claim_oldest
 from worker.classifiers import Finish, Hooks, train_classifiers
+from worker.devices import NoDevice, broken_by
 from worker.kinds import analyse
 from worker.lease import DATABASE_AWAY, Cancelled, Draining, Heartbeat, Stop, draining
 from worker.problems import problem_of
@@ -30,38 +33,21 @@ log = structlog.get_logger(__name__)
 _WAKEUPS = 64
 
 
-@dataclass(frozen=True)
-class Claimed:
-    """Executions of one cell that this process holds, and where each stands in its training."""
-
-    executions: Sequence[Execution]
-    leases: Sequence[Lease]
-    progress: dict[int, dict[str, object]]
-
-    @property
-    def spec(self) -> ExperimentSpec:
-        return parse_spec(self.executions[0].cell.spec)
-
-    @property
-    def ids(self) -> list[str]:
-        return [lease.id for lease in self.leases]
-
-    @property
-    def seeds(self) -> list[int]:
-        return [execution.seed for execution in self.executions]
-
-
-class NoDevice(Exception):
-    """A GPU is asked for and this process finds none."""
-
-
 # Trouble of this machine rather than of the work: another worker may not have it.
-_ENVIRONMENT = (OSError, StorageFull, MemoryError, NoDevice, torch.AcceleratorError)
+_ENVIRONMENT = (
+    OSError,
+    StorageFull,
+    MemoryError,
+    NoDevice,
+    InsufficientMemory,
+    torch.OutOfMemoryError,
+    torch.AcceleratorError,
+)
 
 
 def train_oldest(resources: Resources) -> None:
     """Claim the executions that have waited longest, run them, and record what came of each."""
-    claimed = None if draining.is_set() else _claim(resources)
+    claimed = None if draining.is_set() else claim_oldest(resources)
     if claimed is None:
         return  # whatever waits stays for another worker, whose reaper will find it
     log.info("claimed", executions=claimed.ids, attempt=claimed.leases[0].attempt)
@@ -72,27 +58,11 @@ def train_oldest(resources: Resources) -> None:
     except DATABASE_AWAY:
         log.exception("left_to_the_reaper", executions=claimed.ids)
     except Exception as error:
+        if broken := broken_by(error):
+            _abandon(resources, claimed, broken)
         for lease in claimed.leases:
             _give_up(resources, lease, error)
     _wake_others(resources, claimed)
-
-
-def _claim(resources: Resources) -> Claimed | None:
-    settings = resources.settings
-    granted = None
-    while granted is None:
-        with resources.sessions.begin() as session:
-            granted = claims.claim(
-                session,
-                owner=resources.owner,
-                lease_seconds=settings.lease_seconds,
-                capacity=settings.claim_capacity,
-            )
-    if not granted:
-        return None
-    with resources.sessions.reading() as session:
-        rows = claims.rows_of(session, granted)
-    return Claimed([execution for execution, _ in rows], [lease for _, lease in rows], {})
 
 
 def _wake_others(resources: Resources, claimed: Claimed) -> None:
@@ -105,6 +75,8 @@ def _wake_others(resources: Resources, claimed: Claimed) -> None:
         waiting = executions.count_waiting(session, most=_WAKEUPS if base else 1)
     if waiting:
         resources.wakeups.train(claimed.ids[0], count=waiting)
+    else:
+        cells.forget()
 
 
 def _stop(resources: Resources, claimed: Claimed, stop: Stop) -> None:
@@ -120,21 +92,22 @@ def _run(resources: Resources, claimed: Claimed) -> None:
     settings = resources.settings
     torch.set_num_threads(1)
 
-    def renew(session: Session, lease: Lease) -> bool:
-        known = claimed.progress.get(claimed.seeds[claimed.leases.index(lease)], {})
-        return executions.renew(session, lease, settings.lease_seconds, **known)
+    def renew(session: Session, held: Sequence[Lease]) -> Renewed:
+        ids = zip(claimed.seeds, claimed.ids, strict=True)
+        known = {id: claimed.progress[seed] for seed, id in ids if seed in claimed.progress}
+        return executions.renew_all(session, held, settings.lease_seconds, known)
 
     with Heartbeat(resources.sessions, claimed.leases, renew, seconds=settings.heartbeat_seconds) as heartbeat:
         heartbeat.check()
-        finishes = _finishes(resources, claimed, heartbeat.check)
-        for execution, lease, finish in zip(claimed.executions, claimed.leases, finishes, strict=True):
-            _end(resources, heartbeat, execution, lease, finish)
+        leases = dict(zip(claimed.seeds, claimed.leases, strict=True))
+        for execution, finish in _finishes(resources, claimed, heartbeat.check):
+            _end(resources, heartbeat, execution, leases[execution.seed], finish)
 
 
-def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None]) -> Iterator[Finish]:
+def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None]) -> Iterator[tuple[Execution, Finish]]:
     spec = claimed.spec
     if not isinstance(spec, ClassifierExperiment):
-        yield from (partial(analyse, execution, spec, check) for execution in claimed.executions)
+        yield from ((execution, partial(analyse, execution, spec, check)) for execution in claimed.executions)
         return
 
     def note(progress: Progress) -> None:
@@ -144,7 +117,7 @@ def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None])
         }
 
     hooks = Hooks(check, note, Checkpoints(resources, claimed.executions, claimed.leases))
-    yield from train_classifiers(resources, claimed.executions, spec, hooks, device=choose_device(resources.settings))
+    yield from train_classifiers(resources, claimed.executions, spec, hooks)
 
 
 def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease: Lease, finish: Finish) -> None:
@@ -156,6 +129,8 @@ def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease
     except (Stop, *DATABASE_AWAY):
         raise
     except Exception as error:
+        if broken_by(error):
+            raise  # nothing else that this process holds can be finished
         _give_up(resources, lease, error)
 
 
@@ -168,15 +143,26 @@ def _give_up(resources: Resources, lease: Lease, error: Exception) -> None:
         fail(resources, lease, problem_of(error, resources.owner))
 
 
-def choose_device(settings: Settings) -> str:
-    """ "cpu", or the GPU that belongs to this process of the pool.
+def _abandon(resources: Resources, claimed: Claimed, error: torch.AcceleratorError) -> NoReturn:
+    """The CUDA context is broken, for good: note it for all that had not ended, and go."""
+    log.error("device_broken", executions=claimed.ids, exc_info=error)
+    problem = problem_of(error, resources.owner)
+    try:
+        for lease in claimed.leases:
+            write(resources, lease, partial(executions.note_trouble, error=problem))
+        _wake_others(resources, claimed)
+    except Exception:
+        log.exception("trouble_not_noted", executions=claimed.ids)
+    _end_process()
 
-    Raises:
-        NoDevice: a GPU is asked for and there is none.
+
+def _end_process() -> NoReturn:
+    """End this process without a word to anybody, so that Celery starts a fresh one in its place.
+
+    After an illegal access every call of CUDA fails until the process ends: one that lived on would claim all that waits
+    and fail it. Not by `sys.exit`, whose tidying up includes CUDA's own, which may hang or crash. The message that led
+    here was acknowledged when it came (`worker.app`), so nobody gets it again; the reaper sees a process that died, and
+    what it held waits anew, at once.
     """
-    if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise NoDevice("NOISEGATE_DEVICE is cuda, but PyTorch finds no CUDA device")
-    number = getattr(current_process(), "index", 0)
-    return f"cuda:{number % torch.cuda.device_count()}"
+    log.critical("process_ends", exit_code=os.EX_SOFTWARE)
+    os._exit(os.EX_SOFTWARE)

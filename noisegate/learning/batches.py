@@ -12,7 +12,8 @@ class Batches(Iterator[Int64[Tensor, " batch"]]):
 
     With equal updates an epoch ends before the pass does; the next epoch goes on where it stopped.
 
-    `order` is that of the current pass, 0 … `images` − 1 each once, and `position` counts what was taken of it.
+    `order` is that of the current pass, 0 … `images` − 1 each once, and `position` counts what was taken of it; `size` is that
+    of a batch.
     """
 
     def __init__(self, images: int, batch_size: int, generator: torch.Generator, device: torch.device) -> None:
@@ -22,12 +23,12 @@ class Batches(Iterator[Int64[Tensor, " batch"]]):
         # The first batch finds an empty order used up, and so draws one.
         self.order = torch.empty(0, dtype=torch.int64, device=device)
         self.position = 0
-        self._size = min(batch_size, images)
+        self.size = min(batch_size, images)
 
     def __next__(self) -> Int64[Tensor, " batch"]:
-        if self.position + self._size > len(self.order):
+        if self.position + self.size > len(self.order):
             self.order = torch.randperm(self.images, generator=self.generator).to(self.device)
             self.position = 0
         start = self.position
-        self.position += self._size
+        self.position += self.size
         return self.order[start : self.position]

@@ -23,7 +23,7 @@ from noisegate.learning.curves import auroc, reliability, risk_coverage
 from noisegate.learning.executions import Answers, ExecutionOutcome, PreparedCell
 from noisegate.learning.families import FAMILIES, Family, KnownImages, family_chunks, trained_families
 from noisegate.learning.metrics import probabilities_of
-from noisegate.learning.training import predict
+from noisegate.learning.prediction import predict
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration
 from noisegate.reference import Reference
 from noisegate.scores import logit_scores, unknownness

@@ -1,7 +1,7 @@
 """One cell from its data to its results: what is trained on, and what is measured afterwards."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -13,8 +13,9 @@ from noisegate.errors import FieldError, InvalidSpec
 from noisegate.learning.calibration import calibrate, fit_temperature, reject_scores, rejections
 from noisegate.learning.metrics import probabilities_of, table1
 from noisegate.learning.noise import noise_chunks
+from noisegate.learning.prediction import predict_each
 from noisegate.learning.subgroups import ScoredImages, Subgroup, choose_subgroup
-from noisegate.learning.training import Diverged, OnCheckpoint, Progress, Trained, predict, train
+from noisegate.learning.training import ALONE, Diverged, OnCheckpoint, Progress, Together, Trained, train
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, Metrics
 from noisegate.seeds import derive_seed
 from noisegate.spec import ClassifierExperiment
@@ -75,6 +76,11 @@ class ExecutionOutcome:
     holdout_accuracy: float | None
     test_answers: Answers
     holdout_answers: Answers | None
+
+    @property
+    def seed(self) -> int:
+        """That of the execution."""
+        return self.trained.seed
 
 
 def prepare_cell(
@@ -159,15 +165,16 @@ def run_executions(
     between_batches: Callable[[], None],
     on_epoch: Callable[[Progress], None],
     device: str = "cpu",
+    together: Together = ALONE,
     resume: Mapping[int, bytes] = MappingProxyType({}),
     on_checkpoint: OnCheckpoint = lambda *_: None,
-) -> list[ExecutionOutcome | Diverged]:
-    """Train one execution a seed and measure each on the test set and the holdout; in the order of `seeds`.
+) -> Iterator[list[ExecutionOutcome | Diverged]]:
+    """Train one execution a seed and measure each on the test set and the holdout; yields those that were trained together.
 
-    `resume` and `on_checkpoint` are those of `train`. Whatever the callbacks raise passes through. `false_reject` is taken
-    at the default budget of 5 %.
+    `together`, `resume`, `on_checkpoint` and the order are those of `train`. Whatever the callbacks raise passes through.
+    `false_reject` is taken at the default budget of 5 %.
     """
-    results = train(
+    rounds = train(
         cell.images,
         cell.labels,
         network=cell.spec.network,
@@ -176,32 +183,46 @@ def run_executions(
         seeds=seeds,
         known_images=cell.known_images,
         device=device,
+        together=together,
         between_batches=between_batches,
         on_epoch=on_epoch,
         resume=resume,
         on_checkpoint=on_checkpoint,
     )
-    return [
-        result if isinstance(result, Diverged) else _measure(cell, result, device, between_batches)
-        for result in results
-    ]
+    for results in rounds:
+        trained = [result for result in results if isinstance(result, Trained)]
+        outcomes = _measure_all(cell, trained, device, between_batches)
+        yield [result if isinstance(result, Diverged) else outcomes[result.seed] for result in results]
+
+
+def _measure_all(
+    cell: PreparedCell, trained: Sequence[Trained], device: str, between_batches: Callable[[], None]
+) -> dict[int, ExecutionOutcome | Diverged]:
+    """By seed. All networks answer in one pass over the images."""
+    if not trained:
+        return {}
+    modules, mean = [one.module for one in trained], trained[0].mean
+    answer = partial(predict_each, modules, mean, device=device, between_batches=between_batches)
+    tested = [Answers(*answers) for answers in answer(cell.test_images)]
+    held: list[Answers | None] = [None] * len(trained)
+    if len(cell.holdout_images):
+        held = [Answers(*answers) for answers in answer(cell.holdout_images)]
+    return {
+        one.seed: _measure(cell, one, *answers)
+        for one, answers in zip(trained, zip(tested, held, strict=True), strict=True)
+    }
 
 
 def _measure(
-    cell: PreparedCell, trained: Trained, device: str, between_batches: Callable[[], None]
+    cell: PreparedCell, trained: Trained, tested: Answers, held: Answers | None
 ) -> ExecutionOutcome | Diverged:
     known = len(cell.classes)
-    answer = partial(predict, trained.module, trained.mean, device=device, between_batches=between_batches)
-    tested = Answers(*answer(cell.test_images))
-    if not np.isfinite(tested.logits).all():
+    if not all(np.isfinite(answers.logits).all() for answers in (tested, held) if answers):
         return Diverged(trained.seed, len(trained.losses))
     test = probabilities_of(tested.logits)
-    if len(cell.holdout_images) == 0:
+    if held is None:
         metrics = table1(test, cell.test_labels, known, rejected=None)
         return ExecutionOutcome(trained, metrics, None, None, tested, None)
-    held = Answers(*answer(cell.holdout_images))
-    if not np.isfinite(held.logits).all():
-        return Diverged(trained.seed, len(trained.losses))
     holdout = probabilities_of(held.logits)
     calibration = calibrate(reject_scores(holdout, known), fit_temperature(held.logits, cell.holdout_labels))
     rejected = rejections(test, known, calibration.threshold(DEFAULT_MAX_FALSE_REJECT))

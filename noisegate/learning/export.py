@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from noisegate import __version__
 from noisegate.learning.executions import ExecutionOutcome, PreparedCell
 from noisegate.learning.networks import build_network
-from noisegate.learning.training import Trained, predict
+from noisegate.learning.prediction import predict
+from noisegate.learning.training import Trained
 from noisegate.manifest import ModelManifest
 from noisegate.reference import Reference
 

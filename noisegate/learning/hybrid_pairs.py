@@ -13,7 +13,8 @@ from noisegate.learning.analysis import Analysis
 from noisegate.learning.calibration import reject_scores, rejections
 from noisegate.learning.executions import ExecutionOutcome, PreparedCell
 from noisegate.learning.metrics import probabilities_of
-from noisegate.learning.training import Trained, predict
+from noisegate.learning.prediction import predict
+from noisegate.learning.training import Trained
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.spec import NOISE_CLASS, HybridPairs
 

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int64, UInt8
 from noisegate.learning.calibration import quantiles_of, reject_scores
 from noisegate.learning.executions import Answers, ExecutionOutcome, PreparedCell
 from noisegate.learning.metrics import probabilities_of
-from noisegate.learning.training import predict
+from noisegate.learning.prediction import predict
 from noisegate.reference import Reference
 from noisegate.scores import HIGHER_IS_KNOWN, KNN, knn_distances, logit_scores, unit_rows, unknownness
 from noisegate.seeds import derive_seed

@@ -11,8 +11,8 @@ from torch import nn
 
 from noisegate.learning.metrics import probabilities_of
 from noisegate.learning.networks import NETWORKS
+from noisegate.learning.prediction import predict
 from noisegate.learning.subgroups import ScoredImages
-from noisegate.learning.training import predict
 from noisegate.manifest import ModelManifest
 
 _NETWORK = "network."

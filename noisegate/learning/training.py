@@ -1,42 +1,46 @@
 """Training: many executions of one cell, one visible loop.
 
-The recipe is the paper's (PAPER.md, "Recipe"): stochastic gradient descent with momentum, a learning rate that drops
-in steps, L2 on weights but not on biases, the mean training image subtracted. As in MATLAB the mean is that of *all*
-training images, those of the noise class included. One difference from MATLAB remains: its momentum carries steps
-(learning rate included), PyTorch's carries gradients, so the few updates just after a drop differ.
+How the recipe's numbers are made is told in `recipe`, how many networks take a step together in `engines`.
 """
 
 import contextlib
-import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import structlog
 import torch
-from jaxtyping import Float, Float32, Int64, UInt8
-from torch import Tensor, nn
-from torch.nn import functional
+from jaxtyping import Float32, Int64, UInt8
+from torch import nn
 
-from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, restore, write_checkpoint
-from noisegate.learning.networks import build_network
+from noisegate.learning.choosing import choose_engine
+from noisegate.learning.engines import Engine, EngineName, build_engine
+from noisegate.learning.recipe import (
+    Precision,
+    choose_precision,
+    exact_arithmetic,
+    learning_rate,
+    mean_image,
+    updates_per_epoch,
+)
+from noisegate.learning.states import TrainingSet, fresh_state
 from noisegate.spec import TrainingSpec
-
-Precision = Literal["bfloat16", "float32"]
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an execution stands after an epoch. `epoch` counts from 1; `loss` is the epoch's mean."""
+    """Where an execution stands after an epoch. `epoch` counts from 1; `loss` is the epoch's mean.
+
+    `images_per_second` is its own: those that are trained with it have as many again.
+    """
 
     seed: int
     epoch: int
@@ -52,7 +56,10 @@ OnCheckpoint = Callable[[Progress, Callable[[], bytes]], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """One trained network: on the CPU, float32, in evaluation mode. `mean` is the image to subtract (0 … 255)."""
+    """One trained network: on the CPU, float32, in evaluation mode. `mean` is the image to subtract (0 … 255).
+
+    `train_seconds` are those of the clock, however many were trained at once.
+    """
 
     seed: int
     module: nn.Module
@@ -62,6 +69,7 @@ class Trained:
     images_per_second: float
     precision: Precision
     device: str
+    engine: EngineName
 
 
 @dataclass(frozen=True)
@@ -73,17 +81,27 @@ class Diverged:
 
 
 @dataclass(frozen=True)
+class Together:
+    """How many executions take their steps together, at most, and by which engine; None is the device's fastest.
+
+    A CPU's caches are best used by one execution at a time.
+    """
+
+    most: int = 1
+    engine: EngineName | None = None
+
+
+ALONE = Together()
+
+
+@dataclass(frozen=True)
 class _Task:
     """What all executions of a cell share."""
 
-    images: UInt8[Tensor, "n size size 3"]
-    labels: Int64[Tensor, " n"]
-    mean: Float32[Tensor, "size size 3"]
-    network: str
-    outputs: int
-    spec: TrainingSpec
+    data: TrainingSet
+    engine: EngineName
     updates_per_epoch: int
-    precision: Precision
+    resume: Mapping[int, bytes]
     between_batches: Callable[[], None]
     on_epoch: Callable[[Progress], None]
     on_checkpoint: OnCheckpoint
@@ -101,23 +119,27 @@ def train(
     between_batches: Callable[[], None],
     on_epoch: Callable[[Progress], None],
     device: str = "cpu",
+    together: Together = ALONE,
     resume: Mapping[int, bytes] = MappingProxyType({}),
     on_checkpoint: OnCheckpoint = lambda *_: None,
-) -> list[Trained | Diverged]:
-    """Train one network a seed; the results stand in the order of `seeds`.
+) -> Iterator[list[Trained | Diverged]]:
+    """Train one network a seed; yields what came of those that were trained together, as soon as they have ended.
 
-    A seed decides initial weights and the order of images, and nothing else does: training seeds together or apart
-    gives the same networks. On a CPU with one thread the same seed gives the same bytes; on a GPU max-pooling's
-    gradient adds up in no fixed order, so last digits may differ.
+    A seed decides initial weights and the order of images, and nothing else does. By themselves (engine `separate`) seeds
+    trained together or apart give the same networks: on a CPU with one thread the same bytes; on a GPU max-pooling's
+    gradient adds up in no fixed order, so last digits may differ. Stacked engines add in an order of their own, and agree
+    to within rounding, alone or among many.
 
     Args:
         images: all training images, those of the noise class included, 0 … 255.
         labels: 0 … `outputs` − 1.
         network: a key of `NETWORKS`.
         known_images: how many of `images` are not noise; what `spec.equal_updates` counts.
-        between_batches: called before every batch. Whatever it raises stops training and passes through.
-        on_epoch: called after every epoch of every execution.
+        seeds: each once; results stand in their order, but for those that go on from a checkpoint of another epoch.
+        between_batches: called before every step. Whatever it raises stops training and passes through.
+        on_epoch: called after every epoch of every execution. Within an epoch nothing waits for a GPU.
         device: "cpu", "cuda" or "cuda:1".
+        together: fewer are trained at once where a GPU's memory does not suffice.
         resume: the last checkpoint of a seed, made with the same arguments but perhaps other `epochs`. The execution goes
             on from there, and where the same seed gives the same bytes it ends as one never interrupted. A checkpoint
             that cannot be used is logged, and the execution starts anew.
@@ -125,174 +147,130 @@ def train(
     """
     assert len(images) == len(labels) > 0
     assert 0 < known_images <= len(images)
+    assert len(set(seeds)) == len(seeds)
     place = torch.device(device)
-    task = _Task(
+    data = TrainingSet(
         images=_tensor(images).to(place),
         labels=_tensor(labels).to(place),
         mean=torch.from_numpy(mean_image(images)).to(place),
         network=network,
         outputs=outputs,
         spec=spec,
-        updates_per_epoch=updates_per_epoch(spec, known_images if spec.equal_updates else len(images)),
         precision=choose_precision(spec.precision, place),
-        between_batches=between_batches,
-        on_epoch=on_epoch,
-        on_checkpoint=on_checkpoint,
     )
-    with _exact():
-        return [_execute(task, seed, resume.get(seed)) for seed in seeds]
+    updates = updates_per_epoch(spec, known_images if spec.equal_updates else len(images))
+    waiting, most = list(seeds), together.most
+    while waiting:
+        engine = together.engine or choose_engine(data, min(most, len(waiting)))
+        task = _Task(data, engine, updates, resume, between_batches, on_epoch, on_checkpoint)
+        ended = _train_if_there_is_room(task, waiting[:most])
+        if ended:
+            waiting = waiting[most:]
+            yield ended
+        else:
+            most = min(most, len(waiting)) // 2
+            log.warning("out_of_gpu_memory", executions_at_once=most)
+            torch.cuda.empty_cache()
 
 
-def _execute(task: _Task, seed: int, checkpoint: bytes | None) -> Trained | Diverged:
-    spec, device = task.spec, task.images.device
-    state = _start(task, seed, checkpoint)
-    started = time.perf_counter() - state.train_seconds
+def _train_if_there_is_room(task: _Task, seeds: Sequence[int]) -> list[Trained | Diverged] | None:
+    """None if memory ends, unless it is not even enough for one; what was held is free again once this has returned."""
+    try:
+        return _train_together(task, seeds)
+    except torch.OutOfMemoryError:
+        if len(seeds) == 1:
+            raise
+        return None
 
-    for epoch in range(len(state.losses) + 1, spec.epochs + 1):
-        _set_learning_rate(state.optimizer, learning_rate(spec, epoch))
-        total = torch.zeros((), device=device)
-        for batch in itertools.islice(state.batches, task.updates_per_epoch):
-            task.between_batches()
-            total += _update(task, state, batch)  # reading it here would stop a GPU after every batch
-            state.images_seen += len(batch)
-        state.losses.append(total.item() / task.updates_per_epoch)
-        if not math.isfinite(state.losses[-1]):
-            return Diverged(seed, epoch)
-        state.train_seconds = time.perf_counter() - started
-        progress = Progress(seed, epoch, spec.epochs, state.losses[-1], state.images_seen / state.train_seconds)
-        task.on_epoch(progress)
-        if epoch < spec.epochs:
-            task.on_checkpoint(progress, partial(write_checkpoint, state))
 
+def _train_together(task: _Task, seeds: Sequence[int]) -> list[Trained | Diverged]:
+    """Those that stand at the same epoch take their steps together."""
+    states = [_start(task, seed) for seed in seeds]
+    with exact_arithmetic(), _on(task.data.device):
+        level = itertools.groupby(sorted(states, key=_standing), key=_standing)
+        return [result for _, alike in level for result in _execute(task, list(alike))]
+
+
+def _execute(task: _Task, states: Sequence[TrainingState]) -> list[Trained | Diverged]:
+    spec, ended = task.data.spec, dict[int, Trained | Diverged]()
+    running, engine = list(states), build_engine(task.engine, task.data, states)
+
+    for epoch in range(len(states[0].losses) + 1, spec.epochs + 1):
+        engine.set_learning_rate(learning_rate(spec, epoch))
+        _run_epoch(task, engine, running)
+        diverged = {state.seed: Diverged(state.seed, epoch) for state in running if not math.isfinite(state.losses[-1])}
+        if diverged:
+            ended |= diverged
+            running = [state for state in running if state.seed not in diverged]
+            if not running:
+                break
+            engine = build_engine(task.engine, task.data, running)
+        for state in running:
+            _tell(task, state)
+
+    ended |= {state.seed: _trained(task, state) for state in running}
+    return [ended[state.seed] for state in states]
+
+
+def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState]) -> None:
+    started, updates = time.perf_counter(), task.updates_per_epoch
+    for _ in range(updates):
+        task.between_batches()
+        engine.step(torch.stack([next(state.batches) for state in states]))
+    totals = engine.take_losses().tolist()  # here the host waits for a GPU, and nowhere else in an epoch
     seconds = time.perf_counter() - started
+    for state, total in zip(states, totals, strict=True):
+        state.losses.append(total / updates)
+        state.images_seen += updates * state.batches.size
+        state.train_seconds += seconds
+
+
+def _tell(task: _Task, state: TrainingState) -> None:
+    epoch, epochs = len(state.losses), task.data.spec.epochs
+    speed = state.images_seen / state.train_seconds
+    progress = Progress(state.seed, epoch, epochs, state.losses[-1], speed)
+    task.on_epoch(progress)
+    if epoch < epochs:
+        task.on_checkpoint(progress, partial(write_checkpoint, state))
+
+
+def _trained(task: _Task, state: TrainingState) -> Trained:
+    module = state.module.to("cpu").eval()
+    for parameter in module.parameters():  # copied: in a stack they are views, and would keep all of it
+        parameter.data = parameter.detach().clone(memory_format=torch.contiguous_format)
     return Trained(
-        seed=seed,
-        module=state.module.to("cpu").to(memory_format=torch.contiguous_format).eval(),
-        mean=task.mean.cpu().numpy(),
+        seed=state.seed,
+        module=module,
+        mean=task.data.mean.cpu().numpy(),
         losses=tuple(state.losses),
-        train_seconds=seconds,
-        images_per_second=state.images_seen / seconds,
-        precision=task.precision,
-        device=str(device),
+        train_seconds=state.train_seconds,
+        images_per_second=state.images_seen / state.train_seconds,
+        precision=task.data.precision,
+        device=str(task.data.device),
+        engine=task.engine,
     )
 
 
-def _start(task: _Task, seed: int, checkpoint: bytes | None) -> TrainingState:
+def _start(task: _Task, seed: int) -> TrainingState:
     """An execution before its first batch, or where its checkpoint left it."""
-    spec, device = task.spec, task.images.device
-    generator = torch.Generator().manual_seed(seed)
-    module = build_network(
-        task.network,
-        image_size=task.images.shape[1],
-        outputs=task.outputs,
-        first_layer_std=spec.first_layer_std,
-        generator=generator,
-    )
-    module = module.to(device).to(memory_format=torch.channels_last).train()
-    batches = Batches(len(task.images), spec.batch_size, generator, device)
-    state = TrainingState(seed, task.precision, module, _optimizer(module, spec), batches)
-    if checkpoint is not None:
+    state = fresh_state(task.data, seed)
+    if (checkpoint := task.resume.get(seed)) is not None:
         try:
-            restore(state, checkpoint, epochs=spec.epochs)
+            restore(state, checkpoint, epochs=task.data.spec.epochs)
         except UnusableCheckpoint as error:
             log.warning("checkpoint_ignored", seed=seed, reason=str(error))
     return state
 
 
-def _update(task: _Task, state: TrainingState, batch: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """One step of gradient descent; the batch's mean loss, still on the device."""
-    with _autocast(batch.device, task.precision):
-        logits, _ = state.module(_normalised(task.images.index_select(0, batch), task.mean))
-    loss = functional.cross_entropy(logits.float(), task.labels.index_select(0, batch))
-    state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    state.optimizer.step()
-    return loss.detach()
+def _standing(state: TrainingState) -> int:
+    return len(state.losses)
 
 
-def _exact() -> contextlib.AbstractContextManager[None]:
-    """float32 as it stands, in the same order each time: no TF32, no trying out of algorithms."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+def _on(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """CUDA graphs are recorded on the current device, whatever the tensors' is."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
-@torch.inference_mode()
-def predict(
-    module: nn.Module,
-    mean: Float32[np.ndarray, "size size 3"],
-    images: UInt8[np.ndarray, "n size size 3"],
-    device: str = "cpu",
-    batch_pixels: int = 500 * 32**2,
-    between_batches: Callable[[], None] = lambda: None,
-) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
-    """Logits and features of `images` (0 … 255), in float32, a batch of so many pixels at a time. `module` stays."""
-    assert len(images) > 0
-    there = copy.deepcopy(module).to(device).eval()
-    mean_there = torch.from_numpy(mean).to(device)
-    parts = []
-    batch_size = max(1, batch_pixels // images.shape[1] ** 2)
-    with _exact():
-        for start in range(0, len(images), batch_size):
-            between_batches()
-            batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)
-            logits, features = there(_normalised(batch, mean_there))
-            parts.append((logits.cpu().numpy(), features.cpu().numpy()))
-    return np.concatenate([logits for logits, _ in parts]), np.concatenate([features for _, features in parts])
-
-
-def mean_image(images: UInt8[np.ndarray, "n size size 3"]) -> Float32[np.ndarray, "size size 3"]:
-    """The mean of the images, 0 … 255. Sums are exact (whole numbers), so their order does not matter."""
-    mean: Float32[np.ndarray, "size size 3"] = (images.sum(axis=0, dtype=np.uint64) / len(images)).astype(np.float32)
-    return mean
-
-
-def learning_rate(spec: TrainingSpec, epoch: int) -> float:
-    """The learning rate of `epoch`, counted from 1."""
-    drop = spec.learning_rate_drop
-    return spec.learning_rate * drop.factor ** ((epoch - 1) // drop.every_epochs) if drop else spec.learning_rate
-
-
-def updates_per_epoch(spec: TrainingSpec, images: int) -> int:
-    """Weight updates an epoch for so many images: the last partial batch is dropped, unless it is the only one."""
-    return max(1, images // spec.batch_size)
-
-
-def choose_precision(asked: Literal["auto", "bfloat16", "float32"], device: torch.device) -> Precision:
-    """`auto` is bfloat16 where the processor multiplies it itself; elsewhere bfloat16 would be slower than float32."""
-    if asked != "auto":
-        return asked
-    return "bfloat16" if _multiplies_bfloat16(device) else "float32"
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    processor = torch.cpu.get_capabilities()
-    return bool(processor.get("avx512_bf16") or processor.get("amx_bf16"))
-
-
-def _autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
-
-
-def _normalised(
-    images: UInt8[Tensor, "batch size size 3"], mean: Float32[Tensor, "size size 3"]
-) -> Float[Tensor, "batch 3 size size"]:
-    # NHWC seen as NCHW is what PyTorch calls channels_last: the fast layout, without moving a byte.
-    return (images.to(torch.float32) - mean).permute(0, 3, 1, 2)
-
-
-def _optimizer(module: nn.Module, spec: TrainingSpec) -> torch.optim.SGD:
-    weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    biases = [parameter for parameter in module.parameters() if parameter.ndim == 1]
-    groups = [{"params": weights, "weight_decay": spec.weight_decay}, {"params": biases, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum)
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _tensor(array: np.ndarray) -> Tensor:
+def _tensor(array: np.ndarray) -> torch.Tensor:
     # A read-only memory map is copied: PyTorch has no read-only tensors.
     return torch.from_numpy(array if array.flags.writeable else array.copy())

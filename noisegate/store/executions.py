@@ -3,7 +3,7 @@
 Every function here that ends an execution also settles its experiment, in the caller's transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, defer, selectinload
 from noisegate.store import events, experiments, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
-from noisegate.store.leases import Lease, LeaseLost
+from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.pages import Page, page_of
 from noisegate.store.states import EXECUTION_MOVES, State
 from noisegate.store.tables import Cell, Execution, Experiment, utc_now
@@ -55,32 +55,34 @@ def note_scores(session: Session, execution_id: str, digest: str, details: dict[
     session.execute(sa.update(Execution).where(Execution.id == execution_id).values(**changes))
 
 
-def renew(session: Session, lease: Lease, lease_seconds: float, **progress: object) -> bool:
-    """Extend the lease and note the progress (epochs_done, images_per_second). Answers whether the execution may go on.
+def renew_all(
+    session: Session, held: Sequence[Lease], lease_seconds: float, progress: Mapping[str, Mapping[str, Any]]
+) -> Renewed:
+    """Extend the leases on executions of one experiment, and note the progress of each.
 
-    Raises:
-        LeaseLost: it is no longer this worker's.
+    A lease that was lost is answered, not raised, and the others are renewed all the same.
+
+    Args:
+        progress: epochs_done and images_per_second, by the execution's id, of those that have any.
     """
-    query = sa.select(Execution.experiment_id, Experiment.state, Execution.epochs_done)
-    query = query.join(Experiment, Execution.experiment_id == Experiment.id)
-    row = session.execute(query.where(Execution.id == lease.id)).first()
-    if row is None:
-        raise LeaseLost(f"execution {lease.id} is gone")
-    experiment_id, state, epochs_done = row
-    # The lock is taken before the execution is touched, as everywhere, and only when there is something to tell.
-    moved = progress.get("epochs_done", epochs_done) != epochs_done
-    experiment = experiments.lock(session, experiment_id) if moved else None
-    leases.renew(session, Execution, lease, lease_seconds, **progress)
+    columns = (Execution.id, Execution.experiment_id, Execution.epochs_done, Experiment.state)
+    query = sa.select(*columns).join(Experiment, Execution.experiment_id == Experiment.id)
+    rows = session.execute(query.where(Execution.id.in_([lease.id for lease in held]))).all()
+    moved = {row.id for row in rows if progress.get(row.id, {}).get("epochs_done", row.epochs_done) != row.epochs_done}
+    # The lock is taken before any execution is touched, as everywhere, and only when there is something to tell.
+    experiment = experiments.lock(session, rows[0].experiment_id) if moved else None
+    lost = leases.renew_each(session, Execution, held, lease_seconds, progress)
     if experiment is not None:
-        events.append(session, experiment, EventType.EPOCH, **_standing(session, lease.id))
-    return bool(state is not State.CANCELLING)
+        _note_epochs(session, experiment, moved - {lease.id for lease in lost})
+    return Renewed(lost, may_go_on=all(row.state is not State.CANCELLING for row in rows))
 
 
-def _standing(session: Session, execution_id: str) -> dict[str, object]:
-    columns = (Execution.epochs_done, Execution.epochs, Execution.images_per_second)
-    query = sa.select(Cell.position, Execution.position, *columns).join(Execution.cell)
-    cell, number, epoch, epochs, speed = session.execute(query.where(Execution.id == execution_id)).one()
-    return {"cell": cell, "execution": number, "epoch": epoch, "epochs": epochs, "images_per_second": speed}
+def _note_epochs(session: Session, experiment: Experiment, execution_ids: Collection[str]) -> None:
+    columns = (Execution.position, Execution.epochs_done, Execution.epochs, Execution.images_per_second)
+    query = sa.select(Cell.position, *columns).join(Execution.cell).where(Execution.id.in_(execution_ids))
+    for cell, number, epoch, epochs, speed in session.execute(query.order_by(Cell.position, Execution.position)):
+        told = {"cell": cell, "execution": number, "epoch": epoch, "epochs": epochs, "images_per_second": speed}
+        events.append(session, experiment, EventType.EPOCH, **told)
 
 
 def checkpoint_of(session: Session, lease: Lease) -> list[str]:

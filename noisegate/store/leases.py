@@ -4,7 +4,9 @@ A row is claimed by compare-and-swap, so two workers never hold it together, wha
 is the fence: `attempt` rises with each claim, and a write that names an old pair touches nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -25,6 +27,14 @@ class Lease:
     id: str
     owner: str
     attempt: int
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What a renewal of several leases found: those that are no longer the holder's, and whether the work may go on."""
+
+    lost: tuple[Lease, ...]
+    may_go_on: bool
 
 
 LeasedTable = type[Execution] | type[Dataset]
@@ -111,6 +121,26 @@ def renew(session: Session, table: LeasedTable, lease: Lease, lease_seconds: flo
         LeaseLost: it ran out and was taken away.
     """
     write(session, table, lease, lease_until=seconds_now() + lease_seconds, **changes)
+
+
+def renew_each(
+    session: Session,
+    table: LeasedTable,
+    held: Sequence[Lease],
+    lease_seconds: float,
+    changes: Mapping[str, Mapping[str, Any]],
+) -> tuple[Lease, ...]:
+    """Extend several leases, with what `changes` has for each by its id; answers those that were lost.
+
+    In the order of their ids, as a reaper goes: two that touch the same rows in one order cannot block each other.
+    """
+    lost: list[Lease] = []
+    for lease in sorted(held, key=lambda lease: lease.id):
+        try:
+            renew(session, table, lease, lease_seconds, **changes.get(lease.id, {}))
+        except LeaseLost:
+            lost.append(lease)
+    return tuple(lost)
 
 
 def expired(table: LeasedTable, lease_seconds: float) -> sa.ColumnElement[bool]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.states import DatasetState, State
-from noisegate.store.tables import Dataset, Execution, utc_now
+from noisegate.store.tables import Dataset, Execution, Json, utc_now
 
 Problem = dict[str, Any]
 
@@ -36,6 +36,8 @@ def owners(session: Session, worker: str) -> set[str]:
 def lose(session: Session, owners: Collection[str], describe: Callable[[int], Problem]) -> list[str]:
     """Let the leases of these processes run out now; answers the executions that they held.
 
+    Trouble that a process noted itself before it ended (`executions.note_trouble`) stays: it says more than how it ended.
+
     Args:
         describe: what became of the process with this id, should this have been the execution's last attempt.
     """
@@ -43,7 +45,9 @@ def lose(session: Session, owners: Collection[str], describe: Callable[[int], Pr
     for owner in sorted(owners):
         problem = describe(int(owner.rpartition("/")[2])) | {"worker": owner}
         held = sa.and_(Execution.owner == owner, Execution.state == State.RUNNING, Execution.lease_until.is_not(None))
-        statement = sa.update(Execution).where(held).values(lease_until=seconds_now() - 1, error=problem)
+        # Null in a row that nothing was noted on: a claim clears what its predecessor met.
+        error = sa.func.coalesce(Execution.error, sa.literal(problem, Json))
+        statement = sa.update(Execution).where(held).values(lease_until=seconds_now() - 1, error=error)
         lost += session.scalars(statement.returning(Execution.id))
     return lost
 
@@ -63,7 +67,7 @@ def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Prob
     lost = session.execute(
         sa.select(Execution.id, Execution.experiment_id, Execution.losses, Execution.error, Execution.owner)
         .where(Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
-        .order_by(Execution.experiment_id)
+        .order_by(Execution.experiment_id, Execution.id)
     )
     found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
     for id, experiment_id, losses, known, owner in lost.all():

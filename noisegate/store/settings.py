@@ -70,7 +70,16 @@ class Settings(BaseSettings):
         ge=1,
         description="Images of each unknown family that a model's card is computed from; above 64 pixels a side fewer.",
     )
-    claim_capacity: int = Field(1, ge=1, description="Executions that one process claims and trains together.")
+    claim_capacity: int = Field(
+        0,
+        ge=0,
+        description="Executions of one cell that one process claims; 0: one on a CPU, on a GPU as many as train well at once.",
+    )
+    engine: Literal["auto", "separate", "grouped", "multiplied", "vmapped"] = Field(
+        "auto",
+        description="How executions that train together take a step; auto: on a GPU what a short trial finds fastest.",
+    )
+    gpu_memory_bytes: int = Field(0, ge=0, description="Of each GPU, what its process may use; 0: all that is free.")
     runtime: Literal["onnxruntime", "openvino"] = Field("onnxruntime", description="What runs models in the service.")
     model_cache: int = Field(32, ge=1, description="Models that one service process keeps loaded.")
     model_cache_bytes: int = Field(512 * MIB, ge=1, description="Memory for all of them; the least used goes first.")

@@ -1,11 +1,13 @@
 """Small data that a network can learn in a second, and specs to train on it."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from noisegate.learning.executions import CellData
-from noisegate.learning.training import Progress
+from noisegate.learning.executions import CellData, ExecutionOutcome, PreparedCell, run_executions
+from noisegate.learning.training import Diverged, Progress, Trained, train
 from noisegate.spec import TrainingExperiment, TrainingSpec
 
 CLASSES = ("red", "green", "blue")
@@ -48,6 +50,17 @@ def experiment_spec(**changes: Any) -> TrainingExperiment:
         "noise": {"family": "uniform", "quantity": 1},
     }
     return TrainingExperiment(**(defaults | changes))
+
+
+def train_all(*arguments: Any, **named: Any) -> list[Trained | Diverged]:
+    """`train`, and what comes of all of its rounds."""
+    return list(itertools.chain.from_iterable(train(*arguments, **named)))
+
+
+def run_all(cell: PreparedCell, seeds: Sequence[int], **named: Any) -> list[ExecutionOutcome | Diverged]:
+    """`run_executions`, and what comes of all of its rounds; nobody is told of anything, unless `named` says so."""
+    callbacks = {"between_batches": nothing, "on_epoch": ignore}
+    return list(itertools.chain.from_iterable(run_executions(cell, seeds, **(callbacks | named))))
 
 
 class Cancelled(Exception):

@@ -20,15 +20,14 @@ from noisegate.learning.executions import (
     ExecutionOutcome,
     PreparedCell,
     prepare_cell,
-    run_executions,
 )
 from noisegate.learning.families import FAMILIES, KnownImages, family_chunks
 from noisegate.learning.metrics import probabilities_of
+from noisegate.learning.prediction import predict
 from noisegate.learning.references import make_reference
-from noisegate.learning.training import predict
 from noisegate.seeds import derive_seed
 
-from .factories import Cancelled, Counter, cell_data, experiment_spec, ignore, nothing, training_spec
+from .factories import Cancelled, Counter, cell_data, experiment_spec, run_all, training_spec
 
 NOISE_FAMILIES = [family.name for family in FAMILIES.values() if family.group == "noise"]
 OTHER_SCORES = {"msp", "max_logit", "energy", "entropy"}
@@ -50,7 +49,7 @@ def muddled_data() -> CellData:
 def trained(**changes: object) -> tuple[PreparedCell, ExecutionOutcome]:
     spec = experiment_spec(training=training_spec(epochs=10, learning_rate=0.005), **changes)
     cell = prepare_cell(spec, muddled_data(), 2)
-    (outcome,) = run_executions(cell, [1], between_batches=nothing, on_epoch=ignore)
+    (outcome,) = run_all(cell, [1])
     assert isinstance(outcome, ExecutionOutcome)
     return cell, outcome
 

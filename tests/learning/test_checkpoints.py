@@ -16,12 +16,24 @@ from torch import Tensor, nn
 
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, restore, write_checkpoint
-from noisegate.learning.executions import ExecutionOutcome, prepare_cell, run_executions
+from noisegate.learning.executions import ExecutionOutcome, prepare_cell
 from noisegate.learning.networks import build_network
-from noisegate.learning.training import Diverged, Progress, Trained, predict, train
+from noisegate.learning.prediction import predict
+from noisegate.learning.training import Diverged, Progress, Trained
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
-from .factories import Cancelled, Counter, cell_data, experiment_spec, ignore, nothing, tinted_images, training_spec
+from .factories import (
+    Cancelled,
+    Counter,
+    cell_data,
+    experiment_spec,
+    ignore,
+    nothing,
+    run_all,
+    tinted_images,
+    train_all,
+    training_spec,
+)
 
 DIGEST_BYTES = 32
 
@@ -59,7 +71,7 @@ def run(
 ) -> list[Trained | Diverged]:
     """Of 7 batches an epoch; with equal updates of 3, so that epochs end inside a pass and go over its end."""
     data, labels = tinted_images(images, seed=1)
-    return train(
+    return train_all(
         data,
         labels,
         network="paper",
@@ -190,8 +202,8 @@ def test_a_resumed_execution_may_diverge() -> None:
 def test_executions_of_a_cell_are_resumed() -> None:
     cell = prepare_cell(experiment_spec(training=SMALL), cell_data(), 0)
     keeper = Keeper()
-    go = functools.partial(run_executions, cell, [8, 9], between_batches=nothing)
-    whole = go(on_epoch=ignore, on_checkpoint=keeper)
+    go = functools.partial(run_all, cell, [8, 9])
+    whole = go(on_checkpoint=keeper)
     epochs: list[Progress] = []
     resumed = go(on_epoch=epochs.append, resume=keeper.last)
     assert [(progress.seed, progress.epoch) for progress in epochs] == [(8, 3), (9, 3)]

@@ -8,19 +8,19 @@ from noisegate.learning.executions import (
     PreparedCell,
     holdout_mask,
     prepare_cell,
-    run_executions,
 )
 from noisegate.learning.metrics import probabilities_of
 from noisegate.learning.noise import noise_images
-from noisegate.learning.training import Diverged, predict
+from noisegate.learning.prediction import predict
+from noisegate.learning.training import Diverged
 from noisegate.seeds import derive_seed
 from noisegate.spec import TrainingExperiment
 
-from .factories import CLASSES, cell_data, experiment_spec, ignore, nothing, training_spec
+from .factories import CLASSES, cell_data, experiment_spec, run_all, training_spec
 
 
 def run(cell: PreparedCell, *seeds: int) -> list[ExecutionOutcome | Diverged]:
-    return run_executions(cell, seeds, between_batches=nothing, on_epoch=ignore)
+    return run_all(cell, seeds)
 
 
 def run_one(cell: PreparedCell, seed: int = 1) -> ExecutionOutcome:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from noisegate.learning.executions import ExecutionOutcome, PreparedCell, prepare_cell, run_executions
+from noisegate.learning.executions import ExecutionOutcome, PreparedCell, prepare_cell
 from noisegate.learning.export import ExportMismatch, ModelFiles, export_model, largest_difference, versions
 from noisegate.learning.networks import NETWORKS
-from noisegate.learning.training import predict
+from noisegate.learning.prediction import predict
 from noisegate.manifest import ModelManifest
 
-from .factories import CLASSES, cell_data, experiment_spec, ignore, nothing, tinted_images, training_spec
+from .factories import CLASSES, cell_data, experiment_spec, run_all, tinted_images, training_spec
 
 Exported = tuple[PreparedCell, list[ExecutionOutcome], list[ModelFiles]]
 
@@ -21,7 +21,7 @@ Exported = tuple[PreparedCell, list[ExecutionOutcome], list[ModelFiles]]
 @pytest.fixture(scope="module")
 def exported() -> Exported:
     cell = prepare_cell(experiment_spec(training=training_spec(epochs=2)), cell_data(), 2)
-    results = run_executions(cell, [1, 2], between_batches=nothing, on_epoch=ignore)
+    results = run_all(cell, [1, 2])
     outcomes = [result for result in results if isinstance(result, ExecutionOutcome)]
     return cell, outcomes, [export_model(cell, outcome, execution=i) for i, outcome in enumerate(outcomes)]
 

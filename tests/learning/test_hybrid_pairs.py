@@ -71,6 +71,7 @@ def outcome(module: nn.Module, threshold: float | None) -> ExecutionOutcome:
         images_per_second=1.0,
         precision="float32",
         device="cpu",
+        engine="separate",
     )
     measured: dict[str, Any] = dict.fromkeys(("confidence", "spuriousness", "true_class_probability", "false_reject"))
     metrics = Metrics(test_images=9, accuracy=0.5, noise_per_10000=0, **measured)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from noisegate.learning.training import Trained, train
+from noisegate.learning.training import Trained
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
-from .factories import ignore, nothing, tinted_images, training_spec
+from .factories import ignore, nothing, tinted_images, train_all, training_spec
 
 FILE = Path(__file__).with_name("loss_curves.json")
 
@@ -30,7 +30,7 @@ SPECS: dict[str, Callable[[], TrainingSpec]] = {
 
 def curve_of(spec: TrainingSpec) -> list[float]:
     images, labels = tinted_images(200, seed=5, image_size=16)
-    (trained,) = train(
+    (trained,) = train_all(
         images,
         labels,
         network="paper",

@@ -16,9 +16,10 @@ from torchvision.models import AlexNet, AlexNet_Weights, alexnet
 
 from noisegate.errors import SourceUnavailable
 from noisegate.inference.classifier import Classifier
-from noisegate.learning import pretrained
+from noisegate.learning import alexnet as ours
+from noisegate.learning.alexnet import OFFICIAL_SHA256
 from noisegate.learning.export import ModelFiles
-from noisegate.learning.pretrained import OFFICIAL_SHA256, export_pretrained, load_alexnet
+from noisegate.learning.pretrained import export_pretrained, load_alexnet
 from noisegate.manifest import ModelManifest
 from noisegate.spec import PretrainedExperiment
 
@@ -98,7 +99,7 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]
 
         def serve(file: Path) -> None:
             server.published = file  # type: ignore[attr-defined]
-            monkeypatch.setattr(pretrained.OFFICIAL.value, "url", f"http://127.0.0.1:{server.server_port}/{NAME}")
+            monkeypatch.setattr(ours.OFFICIAL.value, "url", f"http://127.0.0.1:{server.server_port}/{NAME}")
 
         threading.Thread(target=server.serve_forever).start()
         yield serve
@@ -121,7 +122,7 @@ def unavailable() -> SourceUnavailable:
 
 
 def test_the_hash_is_the_one_that_the_name_of_torchvisions_file_begins() -> None:
-    assert re.search(r"-([0-9a-f]{8})\.pth$", pretrained.OFFICIAL.url)[1] == OFFICIAL_SHA256[:8]  # type: ignore[index]
+    assert re.search(r"-([0-9a-f]{8})\.pth$", ours.OFFICIAL.url)[1] == OFFICIAL_SHA256[:8]  # type: ignore[index]
 
 
 def test_weights_are_fetched_once(
@@ -132,12 +133,12 @@ def test_weights_are_fetched_once(
     theirs: AlexNet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pretrained, "OFFICIAL_SHA256", pretrained._sha256(weights_file))
+    monkeypatch.setattr(ours, "OFFICIAL_SHA256", ours._sha256(weights_file))
     publish(weights_file)
     found = load_alexnet()
-    assert torch.equal(found.network.features[0].weight, theirs.features[0].weight)
+    assert torch.equal(found.network.state_dict()["features.0.weight"], theirs.features[0].weight)
     assert not found.network.training  # else dropout would be at work
-    assert found.source.name == pretrained.OFFICIAL.url
+    assert found.source.name == ours.OFFICIAL.url
     assert [file.name for file in checkpoints.iterdir()] == [NAME]
     publish(page)
     assert load_alexnet().source == found.source
@@ -160,21 +161,21 @@ def test_a_wrong_file_in_their_place_is_not_opened(checkpoints: Path, monkeypatc
 def test_no_connection(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(pretrained.OFFICIAL.value, "url", f"http://127.0.0.1:{unused.getsockname()[1]}/{NAME}")
+        monkeypatch.setattr(ours.OFFICIAL.value, "url", f"http://127.0.0.1:{unused.getsockname()[1]}/{NAME}")
         assert "refused" in unavailable().detail
 
 
 def test_a_server_that_never_answers(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "_SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(ours, "_SILENCE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(pretrained.OFFICIAL.value, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/{NAME}")
+        monkeypatch.setattr(ours.OFFICIAL.value, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/{NAME}")
         assert "timed out" in unavailable().detail
 
 
 def test_a_server_that_never_ends(
     checkpoints: Path, publish: Callable[[Path], None], page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrained, "_DOWNLOAD_SECONDS", 0.0)
+    monkeypatch.setattr(ours, "_DOWNLOAD_SECONDS", 0.0)
     publish(page)
     assert "not here after 0 s" in unavailable().detail
 
@@ -247,7 +248,7 @@ def test_manifest(files: ModelFiles, weights_file: Path) -> None:
     assert (manifest.metrics, manifest.dataset_hash, manifest.calibration, manifest.precision) == (None,) * 4
     assert manifest.source is not None
     assert manifest.source.name == "made-up.pth"
-    assert manifest.source.sha256 == pretrained._sha256(weights_file)
+    assert manifest.source.sha256 == ours._sha256(weights_file)
     assert 0 < manifest.onnx_largest_difference < 1e-3
     assert "torchvision" in manifest.versions
 

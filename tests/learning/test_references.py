@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisegate.learning.executions import Answers, ExecutionOutcome, PreparedCell, prepare_cell, run_executions
+from noisegate.learning.executions import Answers, ExecutionOutcome, PreparedCell, prepare_cell
+from noisegate.learning.prediction import predict
 from noisegate.learning.references import _of_each_class, make_reference
-from noisegate.learning.training import predict
 from noisegate.scores import logit_scores, unit_rows
-from tests.learning.factories import CLASSES, cell_data, experiment_spec, ignore, nothing
+from tests.learning.factories import CLASSES, cell_data, experiment_spec, run_all
 
 Pair = tuple[PreparedCell, ExecutionOutcome]
 
 
 def trained_on(holdout: float) -> Pair:
     cell = prepare_cell(experiment_spec(holdout=holdout), cell_data(), 0)
-    (outcome,) = run_executions(cell, [1], between_batches=nothing, on_epoch=ignore)
+    (outcome,) = run_all(cell, [1])
     assert isinstance(outcome, ExecutionOutcome)
     return cell, outcome
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from noisegate.learning.executions import ExecutionOutcome, prepare_cell, run_executions
+from noisegate.learning.executions import ExecutionOutcome, prepare_cell
 from noisegate.learning.export import export_model
 from noisegate.learning.scores import score_images, score_with_weights, scores_from_bytes, scores_to_bytes
 from noisegate.manifest import ModelManifest
 
-from .factories import cell_data, experiment_spec, ignore, nothing
+from .factories import cell_data, experiment_spec, run_all
 
 Kept = tuple[ExecutionOutcome, bytes, ModelManifest]
 
@@ -18,7 +18,7 @@ Kept = tuple[ExecutionOutcome, bytes, ModelManifest]
 @pytest.fixture(scope="module")
 def trained() -> Kept:
     cell = prepare_cell(experiment_spec(noise=None), cell_data(), 0)
-    (outcome,) = run_executions(cell, [1], between_batches=nothing, on_epoch=ignore)
+    (outcome,) = run_all(cell, [1])
     assert isinstance(outcome, ExecutionOutcome)
     files = export_model(cell, outcome, execution=0)
     return outcome, files.weights, files.manifest

@@ -7,20 +7,16 @@ import torch
 from torch import nn
 
 from noisegate.learning.networks import build_network
+from noisegate.learning.prediction import predict
+from noisegate.learning.recipe import choose_precision, learning_rate, mean_image, updates_per_epoch
 from noisegate.learning.training import (
     Diverged,
     Progress,
     Trained,
-    choose_precision,
-    learning_rate,
-    mean_image,
-    predict,
-    train,
-    updates_per_epoch,
 )
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
-from .factories import Cancelled, Counter, ignore, nothing, tinted_images, training_spec
+from .factories import Cancelled, Counter, ignore, nothing, tinted_images, train_all, training_spec
 
 
 def run(
@@ -32,7 +28,7 @@ def run(
     epochs: list[Progress] | None = None,
 ) -> list[Trained | Diverged]:
     data, labels = tinted_images(images, seed=1)
-    return train(
+    return train_all(
         data,
         labels,
         network="paper",
@@ -83,8 +79,8 @@ def test_a_seed_decides_every_byte() -> None:
 
 def test_seeds_trained_together_are_the_seeds_trained_apart() -> None:
     spec = training_spec(epochs=2)
-    together = run(spec, seeds=(5, 6, 5))
-    assert [weights(one) for one in together] == [weights(run_one(spec, seed)) for seed in (5, 6, 5)]
+    together = run(spec, seeds=(5, 6, 4))
+    assert [weights(one) for one in together] == [weights(run_one(spec, seed)) for seed in (5, 6, 4)]
 
 
 @pytest.mark.parametrize("writeable", [True, False])
@@ -94,7 +90,7 @@ def test_training_draws_nothing_from_the_global_generator_and_changes_no_argumen
     kept_images, kept_labels = images.copy(), labels.copy()
     images.flags.writeable = writeable
     labels.flags.writeable = writeable
-    train(
+    train_all(
         images,
         labels,
         network="paper",

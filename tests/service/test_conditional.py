@@ -5,11 +5,10 @@ import hashlib
 import pytest
 from starlette.testclient import TestClient
 
-from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from service.app import create_app
-from tests.factories import claim_one
+from tests.factories import claim_one, renew
 from tests.service.factories import post_experiment
 
 SPEC = {"dataset": "pets", "executions": 1, "training": {"epochs": 4}}
@@ -94,14 +93,14 @@ def test_polls_change_with_the_experiment_and_with_nothing_else(
     waiting = client.get(path)
     with sessions.begin() as session:
         _, lease = claim_one(session)
-        executions.renew(session, lease, 30, epochs_done=1, images_per_second=10.0)
+        renew(session, lease, 30, epochs_done=1, images_per_second=10.0)
     running = client.get(path, headers={"If-None-Match": waiting.headers["etag"]})
     assert (running.status_code, running.json()["state"]) == (200, "running")
     assert running.json()["estimated_finish"] > running.json()["started_at"]
     same = client.get(path, headers={"If-None-Match": running.headers["etag"]})
     assert (same.status_code, same.headers["retry-after"]) == (304, "1")
     with sessions.begin() as session:
-        executions.renew(session, lease, 30, epochs_done=2)
+        renew(session, lease, 30, epochs_done=2)
     assert client.get(path, headers={"If-None-Match": running.headers["etag"]}).status_code == 200
 
 

@@ -23,7 +23,7 @@ from noisegate.store.settings import Settings
 from noisegate.store.tables import Cell, Event, Execution, Experiment
 from service.experiments import streams
 from tests.conftest import wait_until
-from tests.factories import claim_one, outcome, queued_experiment, spec
+from tests.factories import claim_one, outcome, queued_experiment, renew, spec
 from tests.service.conftest import run_server
 from tests.service.factories import ready_dataset
 
@@ -59,7 +59,7 @@ def run_through(sessions: Sessions) -> None:
     with sessions.begin() as session:
         _, lease = claim_one(session)
     with sessions.begin() as session:
-        executions.renew(session, lease, 30, epochs_done=1, images_per_second=10.0)
+        renew(session, lease, 30, epochs_done=1, images_per_second=10.0)
     with sessions.begin() as session:
         executions.record_success(session, lease, outcome(0.8))
 

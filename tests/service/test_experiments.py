@@ -10,7 +10,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import TRAIN, Wakeups
 from service.experiments.schemas import _EXAMPLES
-from tests.factories import claim_one, outcome
+from tests.factories import claim_one, outcome, renew
 from tests.service.conftest import run_client
 from tests.service.factories import ready_dataset
 
@@ -193,7 +193,7 @@ def test_progress_executions_and_failure(client: TestClient, sessions: Sessions)
     id = client.post("/experiments", json=SPEC | {"sweep": {}}).json()["id"]
     with sessions.begin() as session:
         _, lease = claim_one(session)
-        executions.renew(session, lease, 30, epochs_done=1, images_per_second=10.0)
+        renew(session, lease, 30, epochs_done=1, images_per_second=10.0)
     running = client.get(f"/experiments/{id}").json()
     assert (running["state"], running["progress"]) == ("running", 0.25)
     assert running["estimated_finish"] > running["started_at"]

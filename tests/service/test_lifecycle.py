@@ -145,7 +145,7 @@ class Lifecycle(RuleBasedStateMachine):
             self._refused(lease)
             return
         with self.sessions.begin() as session:
-            go_on = executions.renew(session, lease, LEASE_SECONDS, epochs_done=epoch)
+            go_on = factories.renew(session, lease, LEASE_SECONDS, epochs_done=epoch)
         assert go_on == self.model.renew(lease.id, epoch)
 
     @rule(lease=held, epoch=st.integers(1, 2))

@@ -2,13 +2,13 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
-from noisegate.store import executions, workers
+from noisegate.store import workers
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.clock import seconds_now
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Worker
-from tests.factories import claim_one
+from tests.factories import claim_one, renew
 from tests.service.factories import post_experiment
 
 SPEC = {"dataset": "pets", "executions": 3, "training": {"epochs": 4}}
@@ -31,7 +31,7 @@ def test_who_holds_what(client: TestClient, sessions: Sessions, artefacts: Artef
     for owner, speed in (("gpu/1", 100.0), ("gpu/2", None), ("gpu2/1", 5.0)):
         with sessions.begin() as session:
             _, lease = claim_one(session, owner)
-            executions.renew(session, lease, 30, epochs_done=1, images_per_second=speed)
+            renew(session, lease, 30, epochs_done=1, images_per_second=speed)
     first, second = client.get("/workers").json()["items"]
     assert (first["name"], first["host"], first["device"], first["processes"]) == ("gpu", "h1", "NVIDIA H200", 2)
     assert (first["alive"], first["images_per_second"], second["images_per_second"]) == (True, 100, 5)

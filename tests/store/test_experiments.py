@@ -108,10 +108,10 @@ def test_cancelling_stops_what_waits_and_tells_what_runs(sessions: Sessions) -> 
         factories.ready_dataset(session)
         experiment = factories.queued_experiment(session)
         _, running = factories.claim_one(session)
-        assert executions.renew(session, running, 30)
+        assert factories.renew(session, running, 30)
         assert experiments.cancel(session, experiment.id).state is State.CANCELLING
         assert experiments.cancel(session, experiment.id).state is State.CANCELLING
-        assert not executions.renew(session, running, 30)
+        assert not factories.renew(session, running, 30)
         assert claims.claim(session, owner="w", lease_seconds=30, capacity=9) == []
         executions.record_cancelled(session, running)
         assert experiments.cancel(session, experiment.id).state is State.CANCELLED

@@ -4,13 +4,15 @@ import threading
 from collections import Counter
 
 import pytest
+import sqlalchemy as sa
 
-from noisegate.store import claims, datasets, executions, experiments, leases, losses
-from noisegate.store.leases import LeaseLost
+from noisegate.store import claims, datasets, events, executions, experiments, leases, losses
+from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from noisegate.store.tables import Execution
 from tests import factories
+from tests.conftest import wait_until
 
 PROBLEM = {"code": "worker-lost", "detail": "lost"}
 EXPIRED = -1.0  # seconds: a lease that has run out when it is granted
@@ -80,7 +82,7 @@ def test_a_lost_lease_waits_again_and_its_old_holder_is_refused(sessions: Sessio
     with pytest.raises(LeaseLost), sessions.begin() as session:
         executions.record_success(session, zombie, factories.outcome(accuracy=0.1))
     with pytest.raises(LeaseLost), sessions.begin() as session:
-        executions.renew(session, zombie, 30)
+        factories.renew(session, zombie, 30)
     with sessions.begin() as session:
         executions.record_success(session, heir, factories.outcome(accuracy=0.9))
     with sessions.reading() as session:
@@ -118,10 +120,77 @@ def test_a_renewed_lease_is_not_reaped(sessions: Sessions) -> None:
         factories.ready_dataset(session)
         factories.queued_experiment(session)
         _, lease = factories.claim_one(session, "w", EXPIRED)
-        assert executions.renew(session, lease, 30, epochs_done=1, images_per_second=50.0)
+        assert factories.renew(session, lease, 30, epochs_done=1, images_per_second=50.0)
         assert losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).requeued == []
         execution = session.get_one(Execution, lease.id, populate_existing=True)
     assert (execution.epochs_done, execution.images_per_second) == (1, 50.0)
+
+
+def _three_held(sessions: Sessions) -> list[Lease]:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        factories.queued_experiment(session, factories.spec(sweep={}, executions=3))
+        granted = claims.claim(session, owner="gpu", lease_seconds=30, capacity=3)
+        assert granted is not None
+        return [lease for _, lease in claims.rows_of(session, granted)]
+
+
+def _take_away(sessions: Sessions, lease: Lease) -> None:
+    with sessions.begin() as session:
+        leases.renew(session, Execution, lease, lease_seconds=-1)
+        assert losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).requeued == [lease.id]
+
+
+def test_of_leases_renewed_together_a_lost_one_goes_alone(sessions: Sessions) -> None:
+    held = first, second, third = _three_held(sessions)
+    _take_away(sessions, second)
+    progress = {lease.id: {"epochs_done": 1, "images_per_second": 10.0 * n} for n, lease in enumerate(held, 1)}
+    with sessions.begin() as session:
+        before = {id: session.get_one(Execution, id).lease_until or 0 for id in (first.id, third.id)}
+        assert executions.renew_all(session, held, 60, progress) == Renewed((second,), may_go_on=True)
+    with sessions.begin() as session:
+        assert executions.renew_all(session, held, 90, {}) == Renewed((second,), may_go_on=True)
+    with sessions.reading() as session:
+        rows = {lease.id: session.get_one(Execution, lease.id) for lease in held}
+        told = events.after(session, rows[first.id].experiment_id, 0, limit=99)
+    assert all((rows[id].lease_until or 0) > until + 45 for id, until in before.items())
+    assert [(rows[lease.id].state.value, rows[lease.id].epochs_done) for lease in held] == [
+        ("running", 1),
+        ("queued", 0),
+        ("running", 1),
+    ]
+    assert [event.number for event in told] == list(range(1, len(told) + 1))
+    epochs = [event.data for event in told if event.type == "epoch"]
+    assert [(data["execution"], data["epoch"], data["images_per_second"]) for data in epochs] == [
+        (0, 1, 10.0),
+        (2, 1, 30.0),
+    ]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_renewal_cannot_block_a_result_that_is_being_recorded(sessions: Sessions) -> None:
+    held = _three_held(sessions)
+    third = held[2]
+    progress = {lease.id: {"epochs_done": 1, "images_per_second": 10.0} for lease in held}
+    found: list[Renewed] = []
+
+    def beat() -> None:
+        with sessions.begin() as session:
+            found.append(executions.renew_all(session, held, 60, progress))
+
+    def blocked() -> bool:
+        with sessions.reading() as session:
+            return bool(session.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    thread = threading.Thread(target=beat)
+    with sessions.begin() as session:
+        execution = session.get_one(Execution, third.id)
+        experiments.lock(session, execution.experiment_id)
+        thread.start()
+        wait_until(blocked, seconds=10, what="the renewal waits for the experiment")
+        executions.record_success(session, third, factories.outcome())
+    thread.join(timeout=20)
+    assert found == [Renewed((third,), may_go_on=True)]
 
 
 def test_losses_are_capped(sessions: Sessions) -> None:

@@ -49,7 +49,28 @@ def test_only_what_dead_processes_of_this_worker_held_is_lost_and_at_once(sessio
     with sessions.begin() as session:
         row = session.get_one(Execution, dead.id)
         assert row.error == PROBLEM | {"detail": "killed", "worker": "w_1/11"}
-        assert executions.renew(session, alive, LEASE)
+        assert factories.renew(session, alive, LEASE)
+
+
+def test_what_a_process_noted_before_it_died_says_more_than_how_it_died(sessions: Sessions) -> None:
+    troubled, silent = _two_claims(sessions)
+    noted = {"code": "unexpected", "detail": "CUDA error", "worker": troubled.owner}
+    with sessions.begin() as session:
+        executions.note_trouble(session, troubled, noted)
+        losses.lose(session, {troubled.owner, silent.owner}, lambda _: PROBLEM)
+    with sessions.reading() as session:
+        assert session.get_one(Execution, troubled.id).error == noted
+        assert session.get_one(Execution, silent.id).error == PROBLEM | {"worker": silent.owner}
+    assert sorted(_reap(sessions).requeued) == sorted([troubled.id, silent.id])
+    with sessions.begin() as session:
+        execution, heir = factories.claim_one(session, "w_1/13", LEASE)
+        assert execution.id == troubled.id
+        losses.lose(session, {heir.owner}, lambda _: PROBLEM)
+    assert _reap(sessions, max_losses=2).failed == [troubled.id]
+    with sessions.reading() as session:
+        assert session.get_one(Execution, troubled.id).error == PROBLEM | {"worker": heir.owner}, (
+            "not what its first met"
+        )
 
 
 def test_a_dead_process_of_an_ingestion_is_noticed_too(sessions: Sessions) -> None:
@@ -110,7 +131,7 @@ def test_a_deadline_cancels_what_has_not_ended_and_says_why(sessions: Sessions) 
         assert experiments.expire(session) == [late.id]
         assert not experiments.any_late(session)
     with sessions.begin() as session:
-        assert not executions.renew(session, lease, LEASE), "whoever trains is told to stop"
+        assert not factories.renew(session, lease, LEASE), "whoever trains is told to stop"
         for held in (lease, other):
             executions.record_cancelled(session, held)
         assert experiments.expire(session) == [], "what has ended stays as it is"

@@ -39,13 +39,13 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """`python -m worker.main`, and its children."""
+    """`python -m worker.main`, or another program that is a worker, and its children."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, settings: Settings, log: Path, program: str = "worker.main") -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker.main"],
+                [sys.executable, "-m", program],
                 env=environment(settings) | {"PYTHONUNBUFFERED": "1"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -72,12 +72,13 @@ class WorkerProcess:
 
 
 @pytest.fixture
-def start_worker(settings: Settings, tmp_path: Path, wakeups: Wakeups) -> Iterator[Callable[[], WorkerProcess]]:
+def start_worker(settings: Settings, tmp_path: Path, wakeups: Wakeups) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts workers of one process each; whatever the test leaves running is killed."""
     started: list[WorkerProcess] = []
 
-    def start() -> WorkerProcess:
-        worker = WorkerProcess(settings.model_copy(update={"worker_processes": 1}), tmp_path / "worker.log")
+    def start(program: str = "worker.main") -> WorkerProcess:
+        single = settings.model_copy(update={"worker_processes": 1})
+        worker = WorkerProcess(single, tmp_path / "worker.log", program)
         started.append(worker)
         return worker
 

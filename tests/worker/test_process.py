@@ -1,5 +1,6 @@
 """Real worker processes on a real broker and both databases: killed, drained, cancelled. More is done to them in tests/faults."""
 
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from tests import factories
 from tests.worker.conftest import WorkerProcess, wait_until
 from worker.resources import Resources
 
-StartWorker = Callable[[], WorkerProcess]
+StartWorker = Callable[..., WorkerProcess]
 
 
 @pytest.fixture
@@ -81,6 +82,22 @@ def _kill_whoever_trains(resources: Resources, id: str) -> None:
     assert row.owner
     psutil.Process(int(row.owner.rpartition("/")[2])).send_signal(signal.SIGKILL)
     wait_until(lambda: _executions(resources, id)[0].losses > losses, seconds=20, what="the loss is noticed")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_process_whose_gpu_is_broken_is_replaced_and_the_execution_says_why(
+    resources: Resources, start_worker: StartWorker
+) -> None:
+    worker = start_worker("tests.worker.broken_gpu")
+    id = _post(resources)
+    assert _wait_for_the_end(resources, id).state is State.FAILED
+    (row,) = _executions(resources, id)
+    assert row.error is not None
+    assert row.error["detail"].startswith("AcceleratorError: CUDA error: an illegal memory access was encountered")
+    ended = re.findall(r"pid:(\d+) exited with 'exitcode 70'", worker.log.read_text())
+    assert len(set(ended)) == row.losses == resources.settings.max_losses, "each attempt by a process of its own"
+    assert row.error["worker"] == row.owner
+    assert (row.owner or "").endswith(f"/{ended[-1]}")
 
 
 def test_a_worker_shows_itself_and_what_it_trains(resources: Resources, start_worker: StartWorker) -> None:

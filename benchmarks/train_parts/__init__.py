@@ -1,0 +1,1 @@
+"""What the benchmarks of training share, and the sections of the one for a GPU."""

@@ -1,0 +1,163 @@
+"""How much of a GPU's memory a training takes, reckoned before it starts, and how many executions fit at once."""
+
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from noisegate.errors import NoisegateError
+from noisegate.learning.batches import Batches
+from noisegate.learning.checkpoints import TrainingState
+from noisegate.learning.engines import EngineName, Stacked
+from noisegate.learning.networks import NETWORKS
+from noisegate.learning.recipe import Precision, make_optimizer
+from noisegate.learning.stacking import Form
+from noisegate.learning.states import TrainingSet
+from noisegate.spec import TrainingSpec
+
+GIB = 2**30
+
+# Of what a step is reckoned to take: copies within libraries, their workspaces, and blocks that cannot be used whole.
+_MARGIN = 1.5
+# Once a process: what PyTorch loads when it is first used, and a workspace of cuBLAS for each of 16 streams.
+_LIBRARIES_BYTES = GIB
+
+
+class InsufficientMemory(NoisegateError):
+    """Not even one execution fits on this device."""
+
+    code = "insufficient-memory"
+    title = "Not enough memory to train on"
+
+    def __init__(self, needed: int, free: int, device: str) -> None:
+        super().__init__(
+            f"one execution needs {needed / GIB:.2f} GiB of memory on {device}, where {free / GIB:.2f} GiB are free",
+            remedy="Ask for smaller batches, smaller images or less noise, or start a worker with more memory.",
+        )
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Bytes on a device: of what all executions share, and of each one that is trained at once."""
+
+    shared: int
+    each: int
+
+    def of(self, executions: int) -> int:
+        """Bytes for so many at once."""
+        return self.shared + executions * self.each
+
+    def fitting(self, free: int, most: int, device: str) -> int:
+        """How many fit at once, at most `most`.
+
+        Raises:
+            InsufficientMemory: none does.
+        """
+        if (fitting := (free - self.shared) // self.each) < 1:
+            raise InsufficientMemory(self.of(1), free, device)
+        return min(most, fitting)
+
+
+def needed(
+    *,
+    network: str,
+    outputs: int,
+    image_size: int,
+    images: int,
+    spec: TrainingSpec,
+    precision: Precision,
+    engine: EngineName,
+) -> Needed:
+    """Bytes to train on so many images, noise included: a reckoning with a margin, not a measurement."""
+    batch, momentum = min(spec.batch_size, images), spec.momentum > 0
+    in_step = partial(_peak_of_step, network, outputs, image_size, batch, momentum, precision)
+    # By itself or as a stack of one, a network makes the same values; autocast knows no meta device.
+    of_step = in_step("vmapped", 1) if engine == "separate" else in_step(engine, 2) - in_step(engine, 1)
+    data = images * (3 * image_size**2 + 8)
+    orders = 2 * images * 8  # of this pass, and of the next while it is drawn
+    return Needed(shared=data + _LIBRARIES_BYTES, each=round(of_step * _MARGIN) + orders)
+
+
+def free_bytes(device: torch.device) -> int:
+    """What this process can still have of a GPU's memory, its own unused blocks included."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+@lru_cache(maxsize=64)
+def _peak_of_step(
+    network: str,
+    outputs: int,
+    image_size: int,
+    batch: int,
+    momentum: bool,
+    precision: Precision,
+    form: Form,
+    executions: int,
+) -> int:
+    """The most bytes that so many executions and one step of them hold together: weights, momenta, all that lies between.
+
+    The step is carried out on PyTorch's meta device, where tensors have sizes and no values.
+    """
+    with torch.device("meta"), _Held() as held:
+        data = TrainingSet(
+            images=torch.empty(1, image_size, image_size, 3, dtype=torch.uint8),
+            labels=torch.empty(1, dtype=torch.int64),
+            mean=torch.empty(image_size, image_size, 3),
+            network=network,
+            outputs=outputs,
+            spec=TrainingSpec(batch_size=batch, momentum=0.9 if momentum else 0.0),
+            precision=precision,
+        )
+        stack = Stacked(data, [_without_values(data) for _ in range(executions)], form)
+        places = torch.empty(executions, batch, dtype=torch.int64)
+        for _ in range(2):  # the first one makes the momenta
+            stack.step(places)
+    most: int = held.most
+    return most
+
+
+def _without_values(data: TrainingSet) -> TrainingState:
+    module = NETWORKS[data.network](data.image_size, data.outputs)
+    weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+    biases = [parameter for parameter in module.parameters() if parameter.ndim == 1]
+    batches = Batches(1, data.spec.batch_size, torch.Generator(), data.device)
+    return TrainingState(0, data.precision, module, make_optimizer(weights, biases, data.spec), batches)
+
+
+class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the storages that live: of every result of every operation, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most: int = 0
+        self._now = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._note(tensor.untyped_storage())
+        return result
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        # PyTorch gives the same object for the same storage as long as it lives; views share it.
+        if id(storage) in self._known:
+            return
+        self._known.add(id(storage))
+        self._now += storage.nbytes()
+        self.most = max(self.most, self._now)
+        weakref.finalize(storage, self._let_go, id(storage), storage.nbytes())
+
+    def _let_go(self, known: int, size: int) -> None:
+        self._known.remove(known)
+        self._now -= size

@@ -1,0 +1,60 @@
+"""What trained networks answer to images: in float32, on any device, many networks in one pass over the images."""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor, nn
+
+from noisegate.learning.recipe import exact_arithmetic, normalised
+
+_BATCH_PIXELS = 500 * 32**2
+
+
+def predict(
+    module: nn.Module,
+    mean: Float32[np.ndarray, "size size 3"],
+    images: UInt8[np.ndarray, "n size size 3"],
+    device: str = "cpu",
+    batch_pixels: int = _BATCH_PIXELS,
+    between_batches: Callable[[], None] = lambda: None,
+) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
+    """Logits and features of `images` (0 … 255), in float32, a batch of so many pixels at a time. `module` stays."""
+    (predicted,) = predict_each([module], mean, images, device, batch_pixels, between_batches)
+    return predicted
+
+
+@torch.inference_mode()
+def predict_each(
+    modules: Sequence[nn.Module],
+    mean: Float32[np.ndarray, "size size 3"],
+    images: UInt8[np.ndarray, "n size size 3"],
+    device: str = "cpu",
+    batch_pixels: int = _BATCH_PIXELS,
+    between_batches: Callable[[], None] = lambda: None,
+) -> list[tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]]:
+    """The same of several networks that share `mean`: images are brought to the device and prepared once for all.
+
+    Each answers as it would alone, bit for bit. On a GPU the host waits once, at the end.
+    """
+    assert len(images) > 0
+    there = [copy.deepcopy(module).to(device).eval() for module in modules]
+    mean_there = torch.from_numpy(mean).to(device)
+    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in modules]
+    batch_size = max(1, batch_pixels // images.shape[1] ** 2)
+    with exact_arithmetic():
+        for start in range(0, len(images), batch_size):
+            between_batches()
+            batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)
+            # NHWC seen as NCHW is what PyTorch calls channels_last: the fast layout, without moving a byte.
+            shown = normalised(batch, mean_there).permute(0, 3, 1, 2)
+            for module, answers in zip(there, parts, strict=True):
+                answers.append(module(shown))
+    return [(_joined(logits), _joined(features)) for logits, features in (zip(*one, strict=True) for one in parts)]
+
+
+def _joined(parts: Sequence[Tensor]) -> Float32[np.ndarray, "n _"]:
+    joined: Float32[np.ndarray, "n _"] = torch.cat(list(parts)).cpu().numpy()
+    return joined

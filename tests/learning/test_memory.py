@@ -1,0 +1,89 @@
+"""What a training is reckoned to take, against what PyTorch really allocates for one."""
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from noisegate.learning.engines import ENGINES, EngineName, build_engine
+from noisegate.learning.memory import GIB, InsufficientMemory, Needed, needed
+from noisegate.learning.recipe import Precision
+from noisegate.learning.states import TrainingSet, fresh_state
+from noisegate.spec import TrainingSpec
+
+SPEC = TrainingSpec(batch_size=32)
+IMAGES = 64
+
+
+def reckoned(engine: EngineName, precision: Precision = "float32", images: int = IMAGES) -> Needed:
+    return needed(
+        network="paper", outputs=4, image_size=16, images=images, spec=SPEC, precision=precision, engine=engine
+    )
+
+
+def allocated(engine: EngineName, executions: int) -> int:
+    """The most bytes that so many executions and two of their steps hold together, by PyTorch's own account."""
+    data = TrainingSet(
+        images=torch.zeros(IMAGES, 16, 16, 3, dtype=torch.uint8),
+        labels=torch.zeros(IMAGES, dtype=torch.int64),
+        mean=torch.zeros(16, 16, 3),
+        network="paper",
+        outputs=4,
+        spec=SPEC,
+        precision="float32",
+    )
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        states = [fresh_state(data, seed) for seed in range(executions)]
+        running = build_engine(engine, data, states)
+        for _ in range(2):
+            running.step(torch.stack([next(state.batches) for state in states]))
+    held = most = 0
+    for event in recorded.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "separate"])
+def test_a_step_takes_what_was_reckoned_for_it(engine: EngineName) -> None:
+    """Of four executions minus that of one: what libraries hold once falls out."""
+    each = (allocated(engine, 4) - allocated(engine, 1)) / 3
+    assert 1.05 < reckoned(engine).each / each < 1.7
+
+
+def test_bfloat16_takes_less() -> None:
+    assert reckoned("grouped", "bfloat16").each < 0.75 * reckoned("grouped").each
+
+
+def test_the_images_are_counted_once_and_their_order_for_each() -> None:
+    few, many = reckoned("grouped", images=1_000), reckoned("grouped", images=101_000)
+    assert many.shared - few.shared == 100_000 * (16 * 16 * 3 + 8)
+    assert many.each - few.each == 2 * 100_000 * 8
+
+
+def test_as_many_as_fit_and_no_more_than_wanted() -> None:
+    each = Needed(shared=2 * GIB, each=GIB)
+    assert [each.fitting(free, 50, "a GPU") for free in (3 * GIB, 8 * GIB, 8 * GIB - 1, 139 * GIB)] == [1, 6, 5, 50]
+
+
+def test_what_does_not_fit_is_refused_with_the_number() -> None:
+    with pytest.raises(
+        InsufficientMemory, match=r"needs 3\.00 GiB of memory on a GPU, where 2\.50 GiB are free"
+    ) as found:
+        Needed(shared=2 * GIB, each=GIB).fitting(5 * GIB // 2, 50, "a GPU")
+    assert found.value.remedy
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_hundredfold_noise_fits_into_8_gib(engine: EngineName) -> None:
+    """The largest cell of the paper: 50,000 images of CIFAR-10 and 500,000 of noise."""
+    largest = needed(
+        network="paper",
+        outputs=11,
+        image_size=32,
+        images=550_000,
+        spec=TrainingSpec(),
+        precision="bfloat16",
+        engine=engine,
+    )
+    assert largest.fitting(8 * GIB, 50, "a GPU") >= 20

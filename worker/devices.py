@@ -1,0 +1,122 @@
+"""On which device a process trains, how many executions it claims for it, and how many of them it trains at once."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from billiard.process import current_process
+
+from noisegate.learning.engines import ENGINES
+from noisegate.learning.memory import Needed, free_bytes, needed
+from noisegate.learning.recipe import choose_precision
+from noisegate.learning.training import Together
+from noisegate.spec import ClassifierExperiment
+from noisegate.store.settings import Settings
+from noisegate.store.tables import Dataset
+
+# As many as a cell of the paper has; more would make a GPU no busier.
+_MOST_AT_ONCE = 50
+# Fewer would not keep one busy, however many GPUs there are to share with.
+_FEWEST_TO_SHARE = 10
+
+
+class NoDevice(Exception):
+    """A GPU is asked for and this process finds none."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Where the executions of a claim are trained, and how many of them together."""
+
+    device: str
+    together: Together
+
+
+def claim_capacity(settings: Settings) -> int:
+    """How many executions of one cell a claim may take, if the settings do not say: one on a CPU.
+
+    The GPUs of a machine share a cell between them: what one claims at once, the others cannot have.
+    """
+    if settings.claim_capacity:
+        return settings.claim_capacity
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        return 1
+    return max(_FEWEST_TO_SHARE, math.ceil(_MOST_AT_ONCE / torch.cuda.device_count()))
+
+
+def place(settings: Settings, spec: ClassifierExperiment, dataset: Dataset, executions: int) -> Placing:
+    """Where to train these executions of a cell, and how many at once.
+
+    Raises:
+        NoDevice: a GPU is asked for and there is none.
+        InsufficientMemory: not even one fits into the GPU's free memory, or into what the settings allow of it.
+    """
+    device = choose_device(settings)
+    engine = None if settings.engine == "auto" else settings.engine
+    if device == "cpu":
+        # One after another, unless a stacked engine is asked for by name.
+        return Placing(device, Together(1 if engine in (None, "separate") else executions, engine))
+    gpu = torch.device(device)
+    free = free_bytes(gpu)
+    if settings.gpu_memory_bytes:
+        free = min(free, settings.gpu_memory_bytes - torch.cuda.memory_allocated(gpu))
+    most = _needed(spec, dataset, gpu, settings).fitting(free, executions, torch.cuda.get_device_name(gpu))
+    return Placing(device, Together(most, engine))
+
+
+def confine(settings: Settings, device: str) -> None:
+    """Hold this process to the share of its GPU's memory that the settings allow."""
+    if device != "cpu" and settings.gpu_memory_bytes:
+        _, total = torch.cuda.mem_get_info(device)
+        torch.cuda.set_per_process_memory_fraction(min(1.0, settings.gpu_memory_bytes / total), device)
+
+
+def choose_device(settings: Settings) -> str:
+    """ "cpu", or the GPU that belongs to this process of the pool.
+
+    Raises:
+        NoDevice: a GPU is asked for and there is none.
+    """
+    if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise NoDevice("NOISEGATE_DEVICE is cuda, but PyTorch finds no CUDA device")
+    number = getattr(current_process(), "index", 0)
+    return f"cuda:{number % torch.cuda.device_count()}"
+
+
+def broken_by(error: Exception) -> torch.AcceleratorError | None:
+    """What CUDA says once its context is broken, for good; None while the device answers, or is not used.
+
+    Neither does every AcceleratorError mean that, nor does only that one: cuBLAS has errors of its own.
+    """
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return error if isinstance(error, torch.AcceleratorError) else None
+    try:
+        torch.cuda.synchronize()
+    except torch.AcceleratorError as found:
+        return found
+    return None
+
+
+def _needed(spec: ClassifierExperiment, dataset: Dataset, device: torch.device, settings: Settings) -> Needed:
+    """With the engine that needs most, where the device chooses."""
+    assert dataset.train_count is not None, "a dataset is trained on when it is ready"
+    assert dataset.classes is not None
+    known = len(dataset.classes)
+    images = dataset.train_count + spec.count_noise_images(dataset.train_count / known)
+    precision = choose_precision(spec.training.precision, device)
+    engines = ENGINES if settings.engine == "auto" else (settings.engine,)
+    reckoned = [
+        needed(
+            network=spec.network,
+            outputs=known + spec.has_noise_class,
+            image_size=spec.image_size,
+            images=images,
+            spec=spec.training,
+            precision=precision,
+            engine=engine,
+        )
+        for engine in engines
+    ]
+    return max(reckoned, key=lambda one: one.each)
