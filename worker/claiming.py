@@ -1,43 +1,42 @@
 """What a process takes on: executions of one cell, no more of them than it can train together."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
-
-from noisegate.learning.memory import InsufficientMemory
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
-from noisegate.store import claims, executions
+from noisegate.store import claims
 from noisegate.store.leases import Lease
+from noisegate.store.settings import Settings
 from noisegate.store.tables import Execution
-from worker.devices import NoDevice, claim_capacity, place
-from worker.recording import write
+from worker.devices import claim_capacity, place
 from worker.resources import Resources
 
 
-@dataclass(frozen=True)
+@dataclass
 class Claimed:
-    """Executions of one cell that this process holds, and where each stands in its training."""
+    """Executions of one cell that this process holds, and where each stands in its training (by its id)."""
 
-    executions: Sequence[Execution]
-    leases: Sequence[Lease]
-    progress: dict[int, dict[str, object]]
+    rows: list[tuple[Execution, Lease]]
+    progress: dict[str, dict[str, object]] = field(default_factory=dict)
 
     @property
     def spec(self) -> ExperimentSpec:
-        return parse_spec(self.executions[0].cell.spec)
+        return parse_spec(self.rows[0][0].cell.spec)
+
+    @property
+    def executions(self) -> list[Execution]:
+        return [execution for execution, _ in self.rows]
+
+    @property
+    def leases(self) -> list[Lease]:
+        return [lease for _, lease in self.rows]
 
     @property
     def ids(self) -> list[str]:
         return [lease.id for lease in self.leases]
 
-    @property
-    def seeds(self) -> list[int]:
-        return [execution.seed for execution in self.executions]
-
 
 def claim_oldest(resources: Resources) -> Claimed | None:
-    """Those that have waited longest, of one cell: as many as this process can train at once. None if nothing waits."""
+    """What has waited longest: one execution, or as many of its cell as the settings say. None if nothing waits."""
     settings = resources.settings
     granted = None
     while granted is None:
@@ -46,33 +45,34 @@ def claim_oldest(resources: Resources) -> Claimed | None:
                 session,
                 owner=resources.owner,
                 lease_seconds=settings.lease_seconds,
-                capacity=claim_capacity(settings),
+                capacity=settings.claim_capacity or 1,
             )
     if not granted:
         return None
     with resources.sessions.reading() as session:
-        rows = claims.rows_of(session, granted)
-    return _what_fits(resources, Claimed([execution for execution, _ in rows], [lease for _, lease in rows], {}))
+        return Claimed(claims.rows_of(session, granted))
 
 
-def _what_fits(resources: Resources, claimed: Claimed) -> Claimed:
-    """Give back what this process could only train later: another one may have the room for it now."""
-    fitting = _count_fitting(resources, claimed)
-    for lease in claimed.leases[fitting:]:
-        write(resources, lease, executions.release)
-    if claimed.leases[fitting:]:
-        resources.wakeups.train(claimed.ids[fitting], count=1)
-    return Claimed(claimed.executions[:fitting], claimed.leases[:fitting], claimed.progress)
+def claim_companions(resources: Resources, claimed: Claimed) -> None:
+    """Claim as many more of the cell as this process can train along with the one that it holds.
+
+    In a second step, because how many that are depends on the cell, and to reckon it may take seconds.
+    """
+    most = _count_companions(resources.settings, claimed)
+    if most < 1:
+        return
+    (held,) = claimed.leases
+    with resources.sessions.begin() as session:
+        granted = claims.claim_beside(session, held, lease_seconds=resources.settings.lease_seconds, most=most)
+    with resources.sessions.reading() as session:
+        # In one step: the heartbeat's thread reads it.
+        claimed.rows = claims.rows_of(session, [held, *granted])
 
 
-def _count_fitting(resources: Resources, claimed: Claimed) -> int:
-    spec, count = claimed.spec, len(claimed.ids)
-    if resources.settings.claim_capacity or count == 1:
-        return count  # as was asked for
+def _count_companions(settings: Settings, claimed: Claimed) -> int:
+    spec, most = claimed.spec, claim_capacity(settings)
+    if settings.claim_capacity or most == 1 or not isinstance(spec, ClassifierExperiment):
+        return 0  # as many as was asked for are held; or it is of a kind that needs no GPU
     dataset = claimed.executions[0].cell.experiment.dataset
-    if not isinstance(spec, ClassifierExperiment) or dataset is None:
-        return 1  # these take no GPU
-    try:
-        return place(resources.settings, spec, dataset, count).together.most
-    except (InsufficientMemory, NoDevice, torch.AcceleratorError):
-        return 1  # and trying it will say why not even one does
+    assert dataset is not None, "classifiers are trained on a dataset"
+    return place(settings, spec, dataset, most).together.most - 1

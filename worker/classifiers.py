@@ -29,7 +29,7 @@ from noisegate.store.tables import Dataset, Execution
 from worker import cells
 from worker.bases import counts_of, scores_of_base
 from worker.checkpoints import Checkpoints
-from worker.devices import confine, place
+from worker.devices import occupy, place
 from worker.recording import Yield, device_name
 from worker.resources import Resources
 
@@ -79,7 +79,7 @@ def train_classifiers(
     dataset = first.cell.experiment.dataset
     assert dataset is not None, "classifiers are trained on a dataset"
     placing = place(resources.settings, spec, dataset, len(claimed))
-    confine(resources.settings, placing.device)
+    occupy(resources.settings, placing.device)
     data = _cell_data(resources.artefacts, dataset)
     cell = cells.prepared(
         first.cell.id,

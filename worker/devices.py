@@ -64,9 +64,12 @@ def place(settings: Settings, spec: ClassifierExperiment, dataset: Dataset, exec
     return Placing(device, Together(most, engine))
 
 
-def confine(settings: Settings, device: str) -> None:
-    """Hold this process to the share of its GPU's memory that the settings allow."""
-    if device != "cpu" and settings.gpu_memory_bytes:
+def occupy(settings: Settings, device: str) -> None:
+    """Make the GPU this process's own: what names none means this one, and takes no more memory than the settings allow."""
+    if device == "cpu":
+        return
+    torch.cuda.set_device(device)
+    if settings.gpu_memory_bytes:
         _, total = torch.cuda.mem_get_info(device)
         torch.cuda.set_per_process_memory_fraction(min(1.0, settings.gpu_memory_bytes / total), device)
 
@@ -85,12 +88,17 @@ def choose_device(settings: Settings) -> str:
     return f"cuda:{number % torch.cuda.device_count()}"
 
 
+def uses_gpu() -> bool:
+    """Whether this process has asked anything of a GPU."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 def broken_by(error: Exception) -> torch.AcceleratorError | None:
     """What CUDA says once its context is broken, for good; None while the device answers, or is not used.
 
     Neither does every AcceleratorError mean that, nor does only that one: cuBLAS has errors of its own.
     """
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if not uses_gpu():
         return error if isinstance(error, torch.AcceleratorError) else None
     try:
         torch.cuda.synchronize()

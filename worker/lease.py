@@ -1,7 +1,7 @@
 """Holding claims while work goes on: a thread renews them, and tells the work when to stop."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -81,8 +81,17 @@ class Heartbeat:
         if not self._held:
             raise Forfeited
 
+    @property
+    def held(self) -> list[Lease]:
+        """What is still held, as far as is known; in the order of the ids."""
+        return sorted(self._held, key=lambda lease: lease.id)
+
+    def hold(self, leases: Iterable[Lease]) -> None:
+        """Renew these, too."""
+        self._held.update(leases)
+
     def let_go(self, lease: Lease) -> None:
-        """Renew this one no more: what it was held for has been recorded."""
+        """Renew this one no more: what it was held for has been recorded, or is to be lost."""
         self._held.discard(lease)
 
     def persist(self, write: Callable[[], None]) -> None:
@@ -101,7 +110,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._ended.wait(self._seconds):
-            held = list(self._held)
+            held = self.held
             try:
                 with self._sessions.begin() as session:
                     renewed = self._renew(session, held)

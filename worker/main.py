@@ -49,7 +49,14 @@ def count_processes(settings: Settings) -> int:
 
 
 def _count_gpus(settings: Settings) -> int:
-    return 0 if settings.device == "cpu" else len(list(Path("/dev").glob("nvidia[0-9]*")))
+    if settings.device == "cpu":
+        return 0
+    found = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    # CUDA shows a process no others than these, as numbers or names; an empty list hides all.
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (
+        found if shown is None else min(found, len([one for one in shown.split(",") if one.strip() not in ("", "-1")]))
+    )
 
 
 def _start_reaper(sender: Consumer, **_: object) -> None:

@@ -18,9 +18,9 @@ from noisegate.store.leases import Lease, Renewed
 from noisegate.store.tables import Execution
 from worker import cells
 from worker.checkpoints import Checkpoints
-from worker.claiming import Claimed, claim_oldest
+from worker.claiming import Claimed, claim_companions, claim_oldest
 from worker.classifiers import Finish, Hooks, train_classifiers
-from worker.devices import NoDevice, broken_by
+from worker.devices import NoDevice, broken_by, uses_gpu
 from worker.kinds import analyse
 from worker.lease import DATABASE_AWAY, Cancelled, Draining, Heartbeat, Stop, draining
 from worker.problems import problem_of
@@ -51,17 +51,23 @@ def train_oldest(resources: Resources) -> None:
     if claimed is None:
         return  # whatever waits stays for another worker, whose reaper will find it
     log.info("claimed", executions=claimed.ids, attempt=claimed.leases[0].attempt)
+    renew, seconds = partial(_renew, resources, claimed), resources.settings.heartbeat_seconds
+    heartbeat = Heartbeat(resources.sessions, claimed.leases, renew, seconds=seconds)
     try:
-        _run(resources, claimed)
-    except Stop as stop:
-        _stop(resources, claimed, stop)
+        try:
+            with heartbeat:
+                _run(resources, claimed, heartbeat)
+        except Stop as stop:
+            _stop(resources, heartbeat.held, stop)
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:
+            if broken := broken_by(error):
+                _abandon(resources, claimed, heartbeat.held, broken)
+            for lease in heartbeat.held:
+                _give_up(resources, lease, error)
     except DATABASE_AWAY:
-        log.exception("left_to_the_reaper", executions=claimed.ids)
-    except Exception as error:
-        if broken := broken_by(error):
-            _abandon(resources, claimed, broken)
-        for lease in claimed.leases:
-            _give_up(resources, lease, error)
+        log.exception("left_to_the_reaper", executions=[lease.id for lease in heartbeat.held])
     _wake_others(resources, claimed)
 
 
@@ -79,29 +85,27 @@ def _wake_others(resources: Resources, claimed: Claimed) -> None:
         cells.forget()
 
 
-def _stop(resources: Resources, claimed: Claimed, stop: Stop) -> None:
+def _stop(resources: Resources, held: Sequence[Lease], stop: Stop) -> None:
     """The work was asked to end: the rows are given back or cancelled; a lost one is somebody else's."""
-    log.info("stopped", executions=claimed.ids, reason=type(stop).__name__)
+    log.info("stopped", executions=[lease.id for lease in held], reason=type(stop).__name__)
     changes = {Draining: executions.release, Cancelled: executions.record_cancelled}
-    for lease in claimed.leases:
+    for lease in held:
         if (change := changes.get(type(stop))) is not None:
             write(resources, lease, change)
 
 
-def _run(resources: Resources, claimed: Claimed) -> None:
-    settings = resources.settings
+def _renew(resources: Resources, claimed: Claimed, session: Session, held: Sequence[Lease]) -> Renewed:
+    return executions.renew_all(session, held, resources.settings.lease_seconds, dict(claimed.progress))
+
+
+def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
     torch.set_num_threads(1)
-
-    def renew(session: Session, held: Sequence[Lease]) -> Renewed:
-        ids = zip(claimed.seeds, claimed.ids, strict=True)
-        known = {id: claimed.progress[seed] for seed, id in ids if seed in claimed.progress}
-        return executions.renew_all(session, held, settings.lease_seconds, known)
-
-    with Heartbeat(resources.sessions, claimed.leases, renew, seconds=settings.heartbeat_seconds) as heartbeat:
-        heartbeat.check()
-        leases = dict(zip(claimed.seeds, claimed.leases, strict=True))
-        for execution, finish in _finishes(resources, claimed, heartbeat.check):
-            _end(resources, heartbeat, execution, leases[execution.seed], finish)
+    heartbeat.check()
+    claim_companions(resources, claimed)
+    heartbeat.hold(claimed.leases[1:])
+    leases = dict(zip(claimed.ids, claimed.leases, strict=True))
+    for execution, finish in _finishes(resources, claimed, heartbeat.check):
+        _end(resources, heartbeat, execution, leases[execution.id], finish)
 
 
 def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None]) -> Iterator[tuple[Execution, Finish]]:
@@ -110,8 +114,10 @@ def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None])
         yield from ((execution, partial(analyse, execution, spec, check)) for execution in claimed.executions)
         return
 
+    ids = {execution.seed: execution.id for execution in claimed.executions}
+
     def note(progress: Progress) -> None:
-        claimed.progress[progress.seed] = {
+        claimed.progress[ids[progress.seed]] = {
             "epochs_done": progress.epoch,
             "images_per_second": progress.images_per_second,
         }
@@ -131,24 +137,30 @@ def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease
     except Exception as error:
         if broken_by(error):
             raise  # nothing else that this process holds can be finished
+        heartbeat.let_go(lease)  # to run out, if another is to try
         _give_up(resources, lease, error)
 
 
 def _give_up(resources: Resources, lease: Lease, error: Exception) -> None:
     """Trouble of this machine: note it and let the lease run out, so that another may try. Any other: it would come again."""
     log.error("execution_failed", execution=lease.id, exc_info=error)
-    if isinstance(error, _ENVIRONMENT):
+    if _is_trouble(error):
         write(resources, lease, partial(executions.note_trouble, error=problem_of(error, resources.owner)))
     else:
         fail(resources, lease, problem_of(error, resources.owner))
 
 
-def _abandon(resources: Resources, claimed: Claimed, error: torch.AcceleratorError) -> NoReturn:
+def _is_trouble(error: Exception) -> bool:
+    """Whether it is trouble of this machine. What CUDA's libraries lack or run out of comes as a bare RuntimeError."""
+    return isinstance(error, _ENVIRONMENT) or (type(error) is RuntimeError and uses_gpu())
+
+
+def _abandon(resources: Resources, claimed: Claimed, held: Sequence[Lease], error: torch.AcceleratorError) -> NoReturn:
     """The CUDA context is broken, for good: note it for all that had not ended, and go."""
     log.error("device_broken", executions=claimed.ids, exc_info=error)
     problem = problem_of(error, resources.owner)
     try:
-        for lease in claimed.leases:
+        for lease in held:
             write(resources, lease, partial(executions.note_trouble, error=problem))
         _wake_others(resources, claimed)
     except Exception:

@@ -27,7 +27,9 @@ class Batches(Iterator[Int64[Tensor, " batch"]]):
 
     def __next__(self) -> Int64[Tensor, " batch"]:
         if self.position + self.size > len(self.order):
-            self.order = torch.randperm(self.images, generator=self.generator).to(self.device)
+            order = torch.randperm(self.images, generator=self.generator)
+            # From pinned memory, a GPU fetches it when it comes to that, and nobody waits.
+            self.order = order.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else order
             self.position = 0
         start = self.position
         self.position += self.size

@@ -6,7 +6,7 @@ import structlog
 import torch
 
 from noisegate.learning.engines import ENGINES, EngineName, build_engine
-from noisegate.learning.recipe import learning_rate
+from noisegate.learning.recipe import exact_arithmetic, learning_rate, on_device
 from noisegate.learning.states import TrainingSet, fresh_state
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,8 @@ def try_engines(data: TrainingSet, executions: int) -> dict[EngineName, float]:
     seconds: dict[EngineName, float] = {}
     for name in ENGINES:
         try:
-            seconds[name] = _try(name, data, executions)
+            with exact_arithmetic(), on_device(data.device):  # as in training
+                seconds[name] = _try(name, data, executions)
         except RuntimeError as error:  # no memory, a kernel that is missing here, a graph that cannot be recorded
             log.warning("engine_not_usable", engine=name, error=str(error).partition("\n")[0])
         _tidy(data.device)
@@ -58,7 +59,7 @@ def try_engines(data: TrainingSet, executions: int) -> dict[EngineName, float]:
 def _tidy(device: torch.device) -> None:
     """As if nothing had been tried. Raises torch.AcceleratorError if the device no longer answers."""
     if device.type == "cuda":
-        # A recording that failed may have left its stream as the current one.
+        # In some versions of PyTorch, a recording that failed leaves its stream as the current one.
         torch.cuda.set_stream(torch.cuda.default_stream(device))
         torch.cuda.synchronize(device)
         torch.cuda.empty_cache()

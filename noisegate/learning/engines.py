@@ -8,6 +8,7 @@ network than the GPU to run them.
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal
 
 import torch
@@ -60,7 +61,7 @@ class Separate(Engine):
         self._states = states
         self._losses = torch.zeros(len(states), device=data.device)
         streams = min(len(states), _MOST_STREAMS) if data.device.type == "cuda" else 0
-        self._streams = [_stream(data.device) for _ in range(streams)]
+        self._streams = [_stream(data.device, number) for number in range(streams)]
 
     def set_learning_rate(self, rate: float) -> None:
         for state in self._states:
@@ -68,10 +69,12 @@ class Separate(Engine):
 
     def step(self, batches: Int64[Tensor, "executions batch"]) -> None:
         self._fork()
-        for number, (state, batch) in enumerate(zip(self._states, batches, strict=True)):
-            with self._beside(number):
-                self._losses[number].add_(self._update(state, batch))
-        self._join()
+        try:
+            for number, (state, batch) in enumerate(zip(self._states, batches, strict=True)):
+                with self._beside(number):
+                    self._losses[number].add_(self._update(state, batch))
+        finally:
+            self._join()  # or a recording that failed for want of memory would end with another error
 
     def take_losses(self) -> Float32[Tensor, " executions"]:
         taken = self._losses.clone()
@@ -151,7 +154,7 @@ class Recorded(Engine):
     def __init__(self, engine: Engine, device: torch.device) -> None:
         self._engine = engine
         self._device = device
-        self._side = _stream(device)
+        self._side = _stream(device, _MOST_STREAMS)
         self._steps = 0
         self._rate: float | None = None
         self._batches: Tensor | None = None
@@ -188,7 +191,9 @@ class Recorded(Engine):
         torch.cuda.current_stream(self._device).wait_stream(self._side)
 
 
-def _stream(device: torch.device) -> torch.cuda.Stream:
+@cache
+def _stream(device: torch.device, _number: int) -> torch.cuda.Stream:
+    """The same ones for every engine: cuBLAS keeps tens of MiB for each stream that it was ever called on."""
     stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return stream
 
@@ -198,6 +203,8 @@ def _descend(optimizer: torch.optim.SGD, parameters: Sequence[nn.Parameter], los
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.grad = gradient
     optimizer.step()
+    # Kept, they would hold on to the memory of a recording that is made anew, and go along with trained networks.
+    optimizer.zero_grad()
 
 
 def _stacked_parameters(states: Sequence[TrainingState]) -> dict[str, nn.Parameter]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from noisegate.errors import NoisegateError
+from noisegate.errors import InvalidInput
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import EngineName, Stacked
@@ -25,11 +25,11 @@ GIB = 2**30
 
 # Of what a step is reckoned to take: copies within libraries, their workspaces, and blocks that cannot be used whole.
 _MARGIN = 1.5
-# Once a process: what PyTorch loads when it is first used, and a workspace of cuBLAS for each of 16 streams.
-_LIBRARIES_BYTES = GIB
+# Once a process: what PyTorch loads when it is first used, and the workspaces that cuBLAS keeps for 17 streams.
+_LIBRARIES_BYTES = 3 * GIB // 2
 
 
-class InsufficientMemory(NoisegateError):
+class InsufficientMemory(InvalidInput):
     """Not even one execution fits on this device."""
 
     code = "insufficient-memory"

@@ -37,7 +37,7 @@ def predict_each(
 ) -> list[tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]]:
     """The same of several networks that share `mean`: images are brought to the device and prepared once for all.
 
-    Each answers as it would alone, bit for bit. On a GPU the host waits once, at the end.
+    Each answers as it would alone, bit for bit. On a GPU answers stay there until all are given.
     """
     assert len(images) > 0
     there = [copy.deepcopy(module).to(device).eval() for module in modules]

@@ -84,6 +84,11 @@ def exact_arithmetic() -> Iterator[None]:
         products.allow_bf16_reduced_precision_reduction = before
 
 
+def on_device(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Make a GPU the current one: graphs are recorded on it, whatever device the tensors are on."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
 def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

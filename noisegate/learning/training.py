@@ -3,7 +3,6 @@
 How the recipe's numbers are made is told in `recipe`, how many networks take a step together in `engines`.
 """
 
-import contextlib
 import itertools
 import math
 import time
@@ -27,6 +26,7 @@ from noisegate.learning.recipe import (
     exact_arithmetic,
     learning_rate,
     mean_image,
+    on_device,
     updates_per_epoch,
 )
 from noisegate.learning.states import TrainingSet, fresh_state
@@ -186,7 +186,7 @@ def _train_if_there_is_room(task: _Task, seeds: Sequence[int]) -> list[Trained |
 def _train_together(task: _Task, seeds: Sequence[int]) -> list[Trained | Diverged]:
     """Those that stand at the same epoch take their steps together."""
     states = [_start(task, seed) for seed in seeds]
-    with exact_arithmetic(), _on(task.data.device):
+    with exact_arithmetic(), on_device(task.data.device):
         level = itertools.groupby(sorted(states, key=_standing), key=_standing)
         return [result for _, alike in level for result in _execute(task, list(alike))]
 
@@ -264,11 +264,6 @@ def _start(task: _Task, seed: int) -> TrainingState:
 
 def _standing(state: TrainingState) -> int:
     return len(state.losses)
-
-
-def _on(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """CUDA graphs are recorded on the current device, whatever the tensors' is."""
-    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -86,10 +86,23 @@ def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) 
             started = experiments.lock(session, oldest.id).id
         granted = take(_CLAIM_NEXT_OF, experiment=oldest.id)
     if granted and capacity > 1:
-        granted += take(_CLAIM_BESIDE, first=granted[0].id, most=capacity - 1)
+        granted += claim_beside(session, granted[0], lease_seconds=lease_seconds, most=capacity - 1)
     if granted and started is not None:
         experiments.settle(session, started)
     return granted or None
+
+
+def claim_beside(session: Session, held: Lease, *, lease_seconds: float, most: int) -> list[Lease]:
+    """Claim up to so many more executions of the cell of one that is held, for the same owner."""
+    return leases.claim(
+        session,
+        _CLAIM_BESIDE,
+        owner=held.owner,
+        lease_seconds=lease_seconds,
+        moment=utc_now(),
+        first=held.id,
+        most=most,
+    )
 
 
 _CELL = joinedload(Execution.cell, innerjoin=True)

@@ -10,10 +10,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from noisegate.learning import choosing, training
+from noisegate.learning import training
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
-from noisegate.learning.choosing import choose_engine, try_engines
 from noisegate.learning.engines import ENGINES, Engine, EngineName, Stacked, build_engine
 from noisegate.learning.networks import NETWORKS
 from noisegate.learning.prediction import predict, predict_each
@@ -44,12 +43,6 @@ def run(
         together=Together(most, engine),
         **(arguments | changes),
     )
-
-
-def on_the_cpu(spec: TrainingSpec = SPEC, images: int = 40) -> TrainingSet:
-    data, labels = tinted_images(images, seed=1)
-    mean = torch.from_numpy(mean_image(data))
-    return TrainingSet(torch.from_numpy(data), torch.from_numpy(labels), mean, "paper", 3, spec, "float32")
 
 
 def weights_of(result: Trained | Diverged) -> Tensor:
@@ -270,36 +263,6 @@ def without_values(data: TrainingSet) -> TrainingState:
     module = NETWORKS[data.network](data.image_size, data.outputs)
     batches = Batches(len(data.images), data.spec.batch_size, torch.Generator("cpu"), data.device)
     return TrainingState(0, data.precision, module, make_optimizer(list(module.parameters()), [], data.spec), batches)
-
-
-def test_a_cpu_is_not_tried_out() -> None:
-    assert choose_engine(on_the_cpu(), 50) == "separate"
-
-
-def test_every_engine_is_tried_and_one_that_cannot_run_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = on_the_cpu()
-    assert set(try_engines(data, 2)) == set(ENGINES)
-
-    def no_kernel(*_: Any) -> Tensor:
-        raise RuntimeError("no engine found to execute this\nand where")
-
-    monkeypatch.setitem(FORMS, "grouped", no_kernel)
-    seconds = try_engines(data, 2)
-    assert set(seconds) == set(ENGINES) - {"grouped"}
-    assert all(0 < one < 10 for one in seconds.values())
-
-
-def test_a_broken_device_is_not_taken_for_a_missing_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever error comes first, the device is asked whether it still answers."""
-
-    def broken(*_: Any) -> Tensor:
-        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
-
-    monkeypatch.setattr(torch.cuda, "default_stream", lambda _: None)
-    monkeypatch.setattr(torch.cuda, "set_stream", lambda _: None)
-    monkeypatch.setattr(torch.cuda, "synchronize", broken)
-    with pytest.raises(torch.AcceleratorError, match="illegal"):
-        choosing._tidy(torch.device("cuda"))
 
 
 def test_the_settings_name_the_same_engines() -> None:

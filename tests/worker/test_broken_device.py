@@ -127,7 +127,7 @@ def test_where_the_device_works_an_error_is_the_works_own(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("shapes do not match")
+        raise ValueError("shapes do not match")
 
     resources, id = _post(resources, 3)
     monkeypatch.setattr("worker.classifiers.run_executions", wrong)
@@ -145,3 +145,19 @@ def test_a_device_that_still_answers_is_not_broken(resources: Resources, monkeyp
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     train_oldest(resources)
     assert [(row.state, row.lease_until is None) for row in _rows(resources, id)] == [(State.RUNNING, False)] * 3
+
+
+def test_what_a_library_lacks_is_trouble_of_the_machine(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN's and cuBLAS's errors come as bare RuntimeErrors: they must not fail fifty executions for good."""
+
+    def lacking(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
+
+    resources, id = _post(resources, 3)
+    monkeypatch.setattr("worker.classifiers.run_executions", lacking)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    train_oldest(resources)
+    rows = _rows(resources, id)
+    assert [row.state for row in rows] == [State.RUNNING] * 3
+    assert all("CUDNN" in _said(row) for row in rows)

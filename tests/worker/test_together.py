@@ -12,18 +12,13 @@ from noisegate.learning import training
 from noisegate.learning.engines import Engine, build_engine
 from noisegate.learning.executions import prepare_cell
 from noisegate.learning.export import export_model
-from noisegate.learning.memory import GIB, InsufficientMemory
-from noisegate.learning.training import Together
-from noisegate.spec import ClassifierExperiment, parse_spec
+from noisegate.learning.memory import GIB
 from noisegate.store import executions, experiments, leases, losses, models
-from noisegate.store.settings import Settings
 from noisegate.store.states import State
-from noisegate.store.tables import Dataset, Execution, Experiment
+from noisegate.store.tables import Execution, Experiment
 from tests import factories
 from worker import cells
 from worker.checkpoints import Checkpoints
-from worker.claiming import claim_oldest
-from worker.devices import Placing, claim_capacity, place
 from worker.resources import Resources
 from worker.training import train_oldest
 
@@ -146,6 +141,47 @@ def test_one_whose_export_fails_fails_alone(stacking: Resources, monkeypatch: py
     assert sorted(one.state for one in rows(stacking, id)[1]) == [State.FAILED, State.SUCCEEDED, State.SUCCEEDED]
 
 
+def test_trouble_with_one_is_no_trouble_of_the_others(stacking: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lease is renewed no more, so that another worker may try; theirs are recorded."""
+    calls: list[int] = []
+
+    def no_disk_at_first(*arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+        return export_model(*arguments, **named)
+
+    monkeypatch.setattr("worker.classifiers.export_model", no_disk_at_first)
+    id = post(stacking, executions=3, keep_models="all")
+    train_oldest(stacking)
+    troubled, *others = sorted(rows(stacking, id)[1], key=lambda one: one.state is State.SUCCEEDED)
+    assert (troubled.state, troubled.error and "Input/output" in troubled.error["detail"]) == (State.RUNNING, True)
+    assert [one.state for one in others] == [State.SUCCEEDED] * 2
+
+
+def test_one_that_was_taken_away_is_refused_and_the_others_recorded(
+    stacking: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = post(stacking, executions=3, keep_models="all")
+    taken: list[str] = []
+
+    def take_the_first_away(*arguments: Any, **named: Any) -> Any:
+        if not taken:
+            first = min(rows(stacking, id)[1], key=lambda one: one.position)
+            taken.append(first.id)
+            with stacking.sessions.begin() as session:
+                lease = leases.Lease(first.id, first.owner or "", first.attempt)
+                leases.renew(session, Execution, lease, lease_seconds=-1)
+                losses.reap(session, lease_seconds=20, max_losses=9, error={})
+        return export_model(*arguments, **named)
+
+    monkeypatch.setattr("worker.classifiers.export_model", take_the_first_away)
+    train_oldest(stacking)
+    first, *others = rows(stacking, id)[1]
+    assert (first.state, first.metrics, first.losses) == (State.QUEUED, None, 1)
+    assert [one.state for one in others] == [State.SUCCEEDED] * 2
+
+
 class KilledHere(BaseException):
     """Stands for SIGKILL: nothing of the product catches it, so nothing is written after it."""
 
@@ -191,88 +227,3 @@ def test_a_cell_is_prepared_once_and_forgotten_when_nothing_waits(
         assert (len(prepared), len(cells._kept)) == (expected, 1)
     train_oldest(resources)
     assert (len(prepared), cells._kept) == (2, {})
-
-
-@pytest.mark.parametrize(("gpus", "capacity"), [(0, 1), (1, 50), (2, 25), (4, 13), (8, 10)])
-def test_gpus_share_a_cell_and_a_cpu_takes_one(
-    gpus: int, capacity: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert claim_capacity(settings.model_copy(update={"device": "auto"})) == capacity
-    assert claim_capacity(settings.model_copy(update={"device": "cpu"})) == 1
-    assert claim_capacity(settings.model_copy(update={"claim_capacity": 7})) == 7
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """What PyTorch says of a GPU with so much free memory, on a machine that has none."""
-
-    def with_free(free: int) -> None:
-        answers: dict[str, Callable[..., Any]] = {
-            "is_available": lambda: True,
-            "device_count": lambda: 1,
-            "is_bf16_supported": lambda **_: True,
-            "mem_get_info": lambda _: (free, H200),
-            "memory_reserved": lambda _: 0,
-            "memory_allocated": lambda _: 0,
-            "get_device_name": lambda _: "a GPU",
-        }
-        for name, answer in answers.items():
-            monkeypatch.setattr(torch.cuda, name, answer)
-
-    return with_free
-
-
-def cifar10(**changes: Any) -> tuple[ClassifierExperiment, Dataset]:
-    spec = parse_spec({"dataset": "cifar10", "noise": {"family": "uniform", "quantity": 100}, **changes})
-    assert isinstance(spec, ClassifierExperiment)
-    return spec, Dataset(name="cifar10", classes=list("0123456789"), train_count=50_000, test_count=10_000)
-
-
-def test_as_many_are_trained_at_once_as_memory_allows(settings: Settings, gpu: Callable[[int], None]) -> None:
-    auto = settings.model_copy(update={"device": "auto"})
-    gpu(H200)
-    assert place(auto, *cifar10(), 50) == Placing("cuda:0", Together(50, None))
-    limited = auto.model_copy(update={"gpu_memory_bytes": 8 * GIB})
-    assert 20 <= place(limited, *cifar10(), 50).together.most < 50
-    assert place(limited, *cifar10(), 4).together.most == 4
-    named = limited.model_copy(update={"engine": "grouped"})
-    assert place(named, *cifar10(), 50).together == Together(50, "grouped")
-    gpu(8 * GIB)
-    assert 20 <= place(auto, *cifar10(), 50).together.most < 50
-    gpu(2 * GIB)
-    with pytest.raises(InsufficientMemory, match=r"needs \d\.\d\d GiB of memory on a GPU, where 2\.00 GiB are free"):
-        place(auto, *cifar10(), 50)
-
-
-def test_a_cpu_trains_one_after_another_unless_a_stack_is_asked_for(settings: Settings) -> None:
-    assert place(settings, *cifar10(), 3) == Placing("cpu", Together(1, None))
-    assert place(settings.model_copy(update={"engine": "grouped"}), *cifar10(), 3).together == Together(3, "grouped")
-
-
-def test_what_does_not_fit_is_given_back_at_once(resources: Resources, gpu: Callable[[int], None]) -> None:
-    """Images of 8 pixels need little: the memory is chosen so that about half of them fit."""
-    id = post(resources, executions=50)
-    gpu(GIB + 40 * 2**20)
-    claimed = claim_oldest(changed(resources, device="auto"))
-    assert claimed is not None
-    held = len(claimed.ids)
-    assert 5 < held < 45
-    _, found = rows(resources, id)
-    assert [one.state for one in found] == [State.RUNNING] * held + [State.QUEUED] * (50 - held)
-    assert all((one.owner, one.losses, one.lease_until) == (None, 0, None) for one in found[held:])
-
-
-def test_what_no_gpu_has_room_for_is_left_to_others_with_the_number(
-    resources: Resources, gpu: Callable[[int], None]
-) -> None:
-    id = post(resources, executions=2)
-    gpu(GIB // 4)
-    train_oldest(changed(resources, device="auto"))
-    _, (tried, other) = rows(resources, id)
-    assert (tried.state, other.state) == (State.RUNNING, State.QUEUED)
-    assert tried.error is not None
-    assert tried.error["code"] == "insufficient-memory"
-    assert "needs 1.00 GiB" in tried.error["detail"]
-    assert "smaller batches" in tried.error["remedy"]
