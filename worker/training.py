@@ -102,7 +102,7 @@ def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
     torch.set_num_threads(1)
     heartbeat.check()
     claim_companions(resources, claimed)
-    heartbeat.hold(claimed.leases[1:])
+    heartbeat.hold(claimed.leases)
     leases = dict(zip(claimed.ids, claimed.leases, strict=True))
     for execution, finish in _finishes(resources, claimed, heartbeat.check):
         _end(resources, heartbeat, execution, leases[execution.id], finish)

@@ -128,3 +128,18 @@ def test_a_beat_that_found_no_database_is_made_up_for(
         heartbeat.check()
     assert beats.asked[0] == {lease.id for lease in held}
     assert [entry["event"] for entry in said] == ["renewal_postponed", "renewal_failed"]
+
+
+def test_what_is_held_later_is_renewed_too(sessions: Sessions, held: list[Lease]) -> None:
+    first, *companions = held
+    beats = Beats()
+    with Heartbeat(sessions, [first], beats.renew, seconds=BEAT) as heartbeat:
+        beats.wait(1)
+        heartbeat.hold(held)
+        beats.wait(2)
+        heartbeat.let_go(companions[0])
+        beats.wait(2)
+    assert beats.asked[0] == {first.id}
+    assert {lease.id for lease in held} in beats.asked
+    assert beats.asked[-1] == {first.id, companions[1].id}
+    assert heartbeat.held == sorted([first, companions[1]], key=lambda lease: lease.id)
