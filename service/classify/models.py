@@ -28,6 +28,7 @@ from noisegate.store.settings import Settings
 from service.classify.batching import Answered, Batcher, Turnstile
 from service.classify.decoding import Decoder
 from service.classify.loading import LoadedModel, Loader
+from service.ending import in_a_thread
 from service.errors import ModelUnusable
 from service.metrics import MODELS_BYTES, MODELS_LOADED, OUTCOMES, QUEUE_SECONDS
 
@@ -89,7 +90,7 @@ class Classifiers:
         """
         id = self._ids.get(reference)
         if id is None:
-            id = await run_in_threadpool(self._look_up, reference)
+            id = await in_a_thread(self._look_up, reference)
             self._ids[reference] = id
         return await self._load_once(id)
 
@@ -143,7 +144,7 @@ class Classifiers:
             return
         # What comes while the database answers is newer than its answer.
         asked, loaded = dict(self._ids), list(self._loads)
-        found = await run_in_threadpool(self._look_up_all, asked)
+        found = await in_a_thread(self._look_up_all, asked)
         for reference, id in asked.items():
             # What is not in memory is looked up when it is asked for again: the list stays as short as that of the models.
             if reference not in found or id not in self._loads:
