@@ -21,12 +21,12 @@ import torch
 from record import keep
 from scipy import stats
 from train_parts.accuracy import EPOCHS, read_archive
-from train_parts.made_up import Images
+from train_parts.made_up import Images, train_all
 
 from noisegate.learning.engines import ENGINES, EngineName
 from noisegate.learning.prediction import predict_each
 from noisegate.learning.stacking import Form
-from noisegate.learning.training import Progress, Together, Trained, train
+from noisegate.learning.training import Progress, Together, Trained
 from noisegate.spec import TrainingSpec
 
 _LEVEL = 0.05
@@ -79,15 +79,12 @@ def _train(archive: Path, count: int, halve: bool, seeds: Sequence[int], togethe
     def tell(progress: Progress) -> None:
         print(f"{together.engine}: seed {progress.seed}, epoch {progress.epoch}: {progress.loss:.4f}", flush=True)
 
-    rounds = train(
+    rounds = train_all(
         images[chosen],
         labels[chosen],
-        network="paper",
+        TrainingSpec(epochs=EPOCHS),
+        seeds,
         outputs=10,
-        spec=TrainingSpec(epochs=EPOCHS),
-        seeds=list(seeds),
-        known_images=count,
-        between_batches=lambda: None,
         on_epoch=tell,
         device="cuda" if torch.cuda.is_available() else "cpu",
         together=together,

@@ -22,7 +22,7 @@ from record import RESULTS, keep
 from train_parts import accuracy, cpu_children, paper_work
 from train_parts.bounds import work_of_step
 from train_parts.cpu_children import each_in_a_process
-from train_parts.made_up import OUTPUTS, unpack_training, write_jpegs
+from train_parts.made_up import OUTPUTS, jpegs_in
 from train_parts.markdown import table
 from train_parts.sizes import Sizes
 
@@ -81,11 +81,7 @@ def _cores() -> int:
 
 def _rounds(asked: argparse.Namespace, sizes: Sizes) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="noisegate-naive-") as name:
-        folder = Path(name)
-        if asked.archive:
-            folder = unpack_training(asked.archive, folder)
-        else:
-            write_jpegs(folder, sizes.naive_files, sizes.image_size)
+        folder = jpegs_in(Path(name), asked.archive, sizes)
         rounds = [_round(folder, asked.seconds, sizes, number + 1) for number in range(asked.rounds)]
     medians = {
         name: {"images_per_second": statistics.median(one[name]["images_per_second"] for one in rounds)}

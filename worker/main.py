@@ -53,10 +53,9 @@ def _count_gpus(settings: Settings) -> int:
         return 0
     found = len(list(Path("/dev").glob("nvidia[0-9]*")))
     # CUDA shows a process no others than these, as numbers or names; an empty list hides all.
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (
-        found if shown is None else min(found, len([one for one in shown.split(",") if one.strip() not in ("", "-1")]))
-    )
+    if (shown := os.environ.get("CUDA_VISIBLE_DEVICES")) is None:
+        return found
+    return min(found, sum(one.strip() not in ("", "-1") for one in shown.split(",")))
 
 
 def _start_reaper(sender: Consumer, **_: object) -> None:

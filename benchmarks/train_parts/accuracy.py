@@ -11,9 +11,9 @@ from PIL import Image
 
 from noisegate.learning.prediction import predict
 from noisegate.learning.recipe import Precision
-from noisegate.learning.training import Trained, train
+from noisegate.learning.training import Trained
 from noisegate.spec import TrainingSpec
-from train_parts.made_up import Images, Labels
+from train_parts.made_up import Images, Labels, train_all
 
 EPOCHS = 12
 _PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float32")
@@ -36,19 +36,8 @@ def compare(archive: Path, seeds: int) -> dict[str, Any]:
 
 
 def _train(images: Images, labels: Labels, precision: Precision, seed: int) -> Trained:
-    rounds = train(
-        images,
-        labels,
-        network="paper",
-        outputs=10,
-        spec=TrainingSpec(epochs=EPOCHS, precision=precision),
-        seeds=[seed],
-        known_images=len(images),
-        between_batches=lambda: None,
-        on_epoch=print,
-        device="cuda" if torch.cuda.is_available() else "cpu",
-    )
-    ((trained,),) = rounds
+    spec, device = TrainingSpec(epochs=EPOCHS, precision=precision), "cuda" if torch.cuda.is_available() else "cpu"
+    ((trained,),) = train_all(images, labels, spec, [seed], outputs=10, on_epoch=print, device=device)
     assert isinstance(trained, Trained), "nothing diverges by this recipe"
     return trained
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from train_parts import naive
 from train_parts.bench import Bench, Record
-from train_parts.made_up import OUTPUTS, unpack_training, write_jpegs
+from train_parts.made_up import OUTPUTS, jpegs_in
 from train_parts.step_times import best_engine, best_figures
 
 MOST_WORKERS = 8
@@ -18,13 +18,8 @@ def measure(bench: Bench, record: Record) -> None:
     """Images a second of the naive loop."""
     sizes = bench.sizes
     with tempfile.TemporaryDirectory(prefix="noisegate-naive-") as name:
-        folder = Path(name)
-        if bench.archive:
-            folder = unpack_training(bench.archive, folder)
-        else:
-            write_jpegs(folder, sizes.naive_files, sizes.image_size)
         record |= naive.measure(
-            folder,
+            jpegs_in(Path(name), bench.archive, sizes),
             bench.device,
             workers=min(MOST_WORKERS, os.cpu_count() or 1),
             batch=sizes.batch,

@@ -16,10 +16,10 @@ import torch
 
 from noisegate.learning.engines import ENGINES
 from noisegate.learning.recipe import choose_precision
-from noisegate.learning.training import Trained, train
+from noisegate.learning.training import Trained
 from noisegate.spec import TrainingSpec
 from train_parts import naive
-from train_parts.made_up import OUTPUTS, images_and_labels, training_set
+from train_parts.made_up import OUTPUTS, images_and_labels, train_all, training_set
 from train_parts.sizes import Sizes
 from train_parts.step_times import figures_of
 from train_parts.timing import engine_named, line_through, median_seconds, step_seconds
@@ -154,18 +154,7 @@ def cost_of_progress(images_each: int, rounds: int, sizes: Sizes) -> Record:
 def _train(
     images: Any, labels: Any, spec: TrainingSpec, seed: int = 0, check: Callable[[], None] = lambda: None, **more: Any
 ) -> Trained:
-    arguments: dict[str, Any] = {"on_epoch": _ignore} | more
-    rounds = train(
-        images,
-        labels,
-        network="paper",
-        outputs=OUTPUTS,
-        spec=spec,
-        seeds=[seed],
-        known_images=len(images),
-        between_batches=check,
-        **arguments,
-    )
+    rounds = train_all(images, labels, spec, [seed], between_batches=check, **more)
     ((trained,),) = rounds
     assert isinstance(trained, Trained), "nothing diverges by this recipe"
     return trained

@@ -12,7 +12,9 @@ import torch
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.recipe import Precision, choose_precision, mean_image
 from noisegate.learning.states import TrainingSet, fresh_state
+from noisegate.learning.training import train
 from noisegate.spec import TrainingSpec
+from train_parts.sizes import Sizes
 
 OUTPUTS = 11
 _CLASSES = 10
@@ -61,6 +63,25 @@ def states_of(data: TrainingSet, executions: int) -> list[TrainingState]:
 def next_batches(states: Sequence[TrainingState]) -> torch.Tensor:
     """A fresh batch of each, as the training loop takes them."""
     return torch.stack([next(state.batches) for state in states])
+
+
+def train_all(images: Images, labels: Labels, spec: TrainingSpec, seeds: Sequence[int], **more: Any) -> list[list[Any]]:
+    """What comes of `train` by rounds of those trained together; on made-up images that nobody hears of, unless `more` says so."""
+    usual: dict[str, Any] = {"network": "paper", "outputs": OUTPUTS, "known_images": len(images)}
+    callbacks: dict[str, Any] = {"between_batches": _nothing, "on_epoch": _nothing}
+    return list(train(images, labels, spec=spec, seeds=seeds, **(usual | callbacks | more)))
+
+
+def _nothing(*_: object) -> None:
+    """A callback that does nothing."""
+
+
+def jpegs_in(folder: Path, archive: Path | None, sizes: Sizes) -> Path:
+    """Where JPEGs lie by class: those of an archive, or made-up ones written into `folder`."""
+    if archive:
+        return unpack_training(archive, folder)
+    write_jpegs(folder, sizes.naive_files, sizes.image_size)
+    return folder
 
 
 def write_jpegs(folder: Path, count: int, image_size: int) -> None:

@@ -9,13 +9,12 @@ import torch
 from noisegate.learning.engines import ENGINES, EngineName
 from noisegate.learning.memory import InsufficientMemory, Needed, needed
 from noisegate.learning.recipe import choose_precision
-from noisegate.learning.training import Diverged
+from noisegate.learning.training import Diverged, Together
 from noisegate.spec import TrainingSpec
 from train_parts.bench import Bench, Record
-from train_parts.made_up import OUTPUTS, images_and_labels
+from train_parts.made_up import OUTPUTS, images_and_labels, train_all
 from train_parts.sizes import GIB
 from train_parts.step_times import best_engine, release
-from train_parts.whole_training import train_rounds
 
 _LIMIT = 8 * GIB
 
@@ -73,7 +72,15 @@ def _train_within(bench: Bench, engine: EngineName, count: int) -> Record:
         torch.cuda.reset_peak_memory_stats(bench.device)
     try:
         started = time.perf_counter()
-        rounds = train_rounds(bench, images, labels, spec, engine, count, sizes.big_updates * sizes.batch)
+        rounds = train_all(
+            images,
+            labels,
+            spec,
+            range(count),
+            known_images=sizes.big_updates * sizes.batch,
+            device=str(bench.device),
+            together=Together(count, engine),
+        )
         found: Record = {
             "executions_by_round": [len(one) for one in rounds],
             "updates": sizes.big_updates,

@@ -10,10 +10,18 @@ import torch
 
 from noisegate.learning.engines import ENGINES, EngineName, build_engine
 from noisegate.learning.recipe import exact_arithmetic, learning_rate, updates_per_epoch
-from noisegate.learning.training import Progress, Together, Trained, train
+from noisegate.learning.training import Progress, Together, Trained
 from noisegate.spec import TrainingSpec
 from train_parts.bench import Bench, Record
-from train_parts.made_up import OUTPUTS, Images, Labels, images_and_labels, next_batches, states_of, training_set
+from train_parts.made_up import (
+    Images,
+    Labels,
+    images_and_labels,
+    next_batches,
+    states_of,
+    train_all,
+    training_set,
+)
 from train_parts.step_times import best_engine, cifar_like, release
 from train_parts.timing import engine_named, finish, line_through, step_seconds
 
@@ -78,7 +86,16 @@ def loop(bench: Bench, record: Record) -> None:
             ends.append(time.perf_counter())
 
     check, started = Check(), time.perf_counter()
-    rounds = _train(bench, images, labels, spec, best_engine(bench), range(sizes.most), check=check, on_epoch=on_epoch)
+    rounds = train_all(
+        images,
+        labels,
+        spec,
+        range(sizes.most),
+        between_batches=check,
+        on_epoch=on_epoch,
+        device=str(bench.device),
+        together=Together(sizes.most, best_engine(bench)),
+    )
     updates = updates_per_epoch(spec, sizes.images)
     record |= {
         "engine": best_engine(bench),
@@ -138,43 +155,11 @@ def _epoch_seconds(bench: Bench, engine_name: EngineName, count: int) -> tuple[f
     return upload, time.perf_counter() - started
 
 
-def _train(
-    bench: Bench,
-    images: Images,
-    labels: Labels,
-    spec: TrainingSpec,
-    engine: EngineName,
-    seeds: Sequence[int],
-    **more: Any,
-) -> list[list[Any]]:
-    check, on_epoch = more.get("check", Check()), more.get("on_epoch", lambda _progress: None)
-    rounds = train(
-        images,
-        labels,
-        network="paper",
-        outputs=OUTPUTS,
-        spec=spec,
-        seeds=seeds,
-        known_images=more.get("known_images", len(images)),
-        between_batches=check,
-        on_epoch=on_epoch,
-        device=str(bench.device),
-        together=Together(len(seeds), engine),
-    )
-    return list(rounds)
-
-
-def train_rounds(
-    bench: Bench, images: Images, labels: Labels, spec: TrainingSpec, engine: EngineName, count: int, known_images: int
-) -> list[list[Any]]:
-    """What comes of `train` for seeds 0 … `count` − 1, by rounds of those that were trained together."""
-    return _train(bench, images, labels, spec, engine, range(count), known_images=known_images)
-
-
 def _first(
     bench: Bench, images: Images, labels: Labels, spec: TrainingSpec, engine: EngineName, seeds: Sequence[int]
 ) -> Trained:
-    first = _train(bench, images, labels, spec, engine, seeds)[0][0]
+    together, device = Together(len(seeds), engine), str(bench.device)
+    first = train_all(images, labels, spec, seeds, between_batches=Check(), device=device, together=together)[0][0]
     assert isinstance(first, Trained), "nothing diverges by this recipe"
     return first
 

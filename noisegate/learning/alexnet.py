@@ -50,18 +50,7 @@ class AlexNetWithFeatures(AlexNet):  # type: ignore[misc]  # torchvision has no 
 
 
 def load(weights_file: Path | None = None, between_chunks: Callable[[], None] = lambda: None) -> Pretrained:
-    """AlexNet as torchvision gives it, with the 1000 classes of ImageNet.
-
-    Args:
-        weights_file: a state dict in PyTorch's format, read with the restricted unpickler whatever its hash; null for the
-            official weights. Those are looked for where torchvision keeps them ($TORCH_HOME/hub/checkpoints, by default
-            below ~/.cache/torch), and fetched into it (244 MB) if they are not there.
-        between_chunks: called at least once a MiB while they are fetched. Whatever it raises stops that and passes through.
-
-    Raises:
-        SourceUnavailable: the weights cannot be had within an hour, or the file is another one.
-        StorageFull: no room for them.
-    """
+    """As `pretrained.load_alexnet`, through which it is called."""
     file = weights_file or _official_file(between_chunks)
     preset = OFFICIAL.transforms()
     return Pretrained(

@@ -12,13 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from noisegate.errors import InvalidInput
-from noisegate.learning.batches import Batches
-from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import EngineName, Stacked
 from noisegate.learning.networks import NETWORKS
-from noisegate.learning.recipe import Precision, make_optimizer
+from noisegate.learning.recipe import Precision
 from noisegate.learning.stacking import Form
-from noisegate.learning.states import TrainingSet
+from noisegate.learning.states import TrainingSet, state_of
 from noisegate.spec import TrainingSpec
 
 GIB = 2**30
@@ -115,20 +113,13 @@ def _peak_of_step(
             spec=TrainingSpec(batch_size=batch, momentum=0.9 if momentum else 0.0),
             precision=precision,
         )
-        stack = Stacked(data, [_without_values(data) for _ in range(executions)], form)
+        modules = [NETWORKS[network](image_size, outputs) for _ in range(executions)]
+        stack = Stacked(data, [state_of(data, 0, module, torch.Generator()) for module in modules], form)
         places = torch.empty(executions, batch, dtype=torch.int64)
         for _ in range(2):  # the first one makes the momenta
             stack.step(places)
     most: int = held.most
     return most
-
-
-def _without_values(data: TrainingSet) -> TrainingState:
-    module = NETWORKS[data.network](data.image_size, data.outputs)
-    weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    biases = [parameter for parameter in module.parameters() if parameter.ndim == 1]
-    batches = Batches(1, data.spec.batch_size, torch.Generator(), data.device)
-    return TrainingState(0, data.precision, module, make_optimizer(weights, biases, data.spec), batches)
 
 
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
@@ -44,7 +44,11 @@ def fresh_state(data: TrainingSet, seed: int) -> TrainingState:
         first_layer_std=data.spec.first_layer_std,
         generator=generator,
     )
-    module = module.to(data.device).to(memory_format=torch.channels_last).train()
+    return state_of(data, seed, module.to(data.device).to(memory_format=torch.channels_last).train(), generator)
+
+
+def state_of(data: TrainingSet, seed: int, module: nn.Module, generator: torch.Generator) -> TrainingState:
+    """A network that is about to be trained on these images, whose order `generator` draws."""
     weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
     biases = [parameter for parameter in module.parameters() if parameter.ndim == 1]
     batches = Batches(len(data.images), data.spec.batch_size, generator, data.device)

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 
 from noisegate.errors import NoisegateError, NotFound
 from noisegate.inference.classifier import Classifier
@@ -122,7 +121,15 @@ class Classifiers:
         return self._troubles.get(reference)
 
     async def keep_fresh(self) -> None:
-        """Load the default model, then follow names and deletions until cancelled."""
+        """Load the default model, then follow names and deletions until cancelled; loads that go on end then, too."""
+        try:
+            await self._follow()
+        finally:
+            for task in self._loads.values():
+                task.cancel()
+            await asyncio.gather(*self._loads.values(), return_exceptions=True)
+
+    async def _follow(self) -> None:
         try:
             await self.find(DEFAULT_ALIAS)
         except (NotFound, ModelUnusable, SQLAlchemyError) as error:
@@ -193,7 +200,7 @@ class Classifiers:
 
     async def _load(self, id: str) -> Loaded:
         async with self._one_load:
-            loaded = await run_in_threadpool(self._loader.load, id, self._settings.model_cache_bytes)
+            loaded = await in_a_thread(self._loader.load, id, self._settings.model_cache_bytes)
             self._make_room(loaded)
         settings = self._settings
         batcher = Batcher(

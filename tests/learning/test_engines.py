@@ -11,19 +11,18 @@ from scipy import stats
 from torch import Tensor
 
 from noisegate.learning import training
-from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import ENGINES, Engine, EngineName, Stacked, build_engine
 from noisegate.learning.networks import NETWORKS
 from noisegate.learning.prediction import predict, predict_each
-from noisegate.learning.recipe import make_optimizer, mean_image
+from noisegate.learning.recipe import mean_image
 from noisegate.learning.stacking import FORMS, Form
-from noisegate.learning.states import TrainingSet
+from noisegate.learning.states import TrainingSet, state_of
 from noisegate.learning.training import Diverged, Progress, Together, Trained
 from noisegate.spec import LearningRateDrop, TrainingSpec
 from noisegate.store.settings import Settings
 
-from .factories import Counter, ignore, nothing, tinted_images, train_all, training_spec
+from .factories import Counter, tinted_images, train_all, training_spec
 
 SPEC = training_spec(epochs=4, learning_rate_drop=LearningRateDrop(factor=0.3, every_epochs=2))
 
@@ -32,17 +31,8 @@ def run(
     spec: TrainingSpec, *seeds: int, engine: EngineName, most: int = 50, **changes: Any
 ) -> list[Trained | Diverged]:
     images, labels = tinted_images(120, seed=1)
-    arguments = {"between_batches": nothing, "on_epoch": ignore, "known_images": 60}
-    return train_all(
-        images,
-        labels,
-        network="paper",
-        outputs=3,
-        spec=spec,
-        seeds=seeds,
-        together=Together(most, engine),
-        **(arguments | changes),
-    )
+    together = Together(most, engine)
+    return train_all(images, labels, spec=spec, seeds=seeds, together=together, **({"known_images": 60} | changes))
 
 
 def weights_of(result: Trained | Diverged) -> Tensor:
@@ -252,17 +242,12 @@ def test_a_step_waits_for_no_number(form: Form, precision: Any) -> None:
             spec=TrainingSpec(),
             precision=precision,
         )
-        engine = Stacked(data, [without_values(data) for _ in range(3)], form)
+        modules = [NETWORKS[data.network](data.image_size, data.outputs) for _ in range(3)]
+        engine = Stacked(data, [state_of(data, 0, module, torch.Generator("cpu")) for module in modules], form)
         engine.set_learning_rate(0.01)
         for _ in range(2):
             engine.step(torch.empty(3, 128, dtype=torch.int64))
         assert engine.take_losses().device.type == "meta"
-
-
-def without_values(data: TrainingSet) -> TrainingState:
-    module = NETWORKS[data.network](data.image_size, data.outputs)
-    batches = Batches(len(data.images), data.spec.batch_size, torch.Generator("cpu"), data.device)
-    return TrainingState(0, data.precision, module, make_optimizer(list(module.parameters()), [], data.spec), batches)
 
 
 def test_the_settings_name_the_same_engines() -> None:

@@ -12,7 +12,7 @@ import pytest
 from noisegate.learning.training import Trained
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
-from .factories import ignore, nothing, tinted_images, train_all, training_spec
+from .factories import tinted_images, train_all, training_spec
 
 FILE = Path(__file__).with_name("loss_curves.json")
 
@@ -30,17 +30,7 @@ SPECS: dict[str, Callable[[], TrainingSpec]] = {
 
 def curve_of(spec: TrainingSpec) -> list[float]:
     images, labels = tinted_images(200, seed=5, image_size=16)
-    (trained,) = train_all(
-        images,
-        labels,
-        network="paper",
-        outputs=3,
-        spec=spec,
-        seeds=[2026],
-        known_images=150,
-        between_batches=nothing,
-        on_epoch=ignore,
-    )
+    (trained,) = train_all(images, labels, spec=spec, seeds=[2026], known_images=150)
     assert isinstance(trained, Trained)
     return list(trained.losses)
 

@@ -17,7 +17,7 @@ from noisegate.learning.states import TrainingSet, fresh_state
 from noisegate.learning.training import Diverged, Together, Trained
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
-from .factories import ignore, nothing, tinted_images, train_all, training_spec
+from .factories import tinted_images, train_all, training_spec
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU here")
 
@@ -27,18 +27,7 @@ SPEC = training_spec(epochs=6, learning_rate=3e-4, learning_rate_drop=LearningRa
 
 def run(*seeds: int, device: str, engine: EngineName, spec: TrainingSpec = SPEC, **changes: Any) -> list[Any]:
     images, labels = tinted_images(400, seed=1, image_size=16)
-    return train_all(
-        images,
-        labels,
-        network="paper",
-        outputs=3,
-        spec=spec,
-        seeds=seeds,
-        known_images=400,
-        device=device,
-        together=Together(50, engine),
-        **({"between_batches": nothing, "on_epoch": ignore} | changes),
-    )
+    return train_all(images, labels, spec=spec, seeds=seeds, device=device, together=Together(50, engine), **changes)
 
 
 def on_the_gpu(spec: TrainingSpec = SPEC) -> TrainingSet:

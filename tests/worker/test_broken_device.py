@@ -1,6 +1,7 @@
 """A process whose CUDA context is broken says so in the rows that it holds, and ends: no call of CUDA would succeed again."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -108,56 +109,42 @@ def test_the_process_ends_even_if_its_trouble_cannot_be_noted(
     assert (row.state, row.error) == (State.RUNNING, None)
 
 
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        # A graph that could not be recorded comes as one; the device still answers.
+        (torch.AcceleratorError(BROKEN), State.RUNNING),
+        # What cuDNN and cuBLAS lack or run out of comes as a bare RuntimeError: it must not fail fifty executions for good.
+        (RuntimeError("CUDNN_STATUS_NOT_SUPPORTED"), State.RUNNING),
+        (ValueError("shapes do not match"), State.FAILED),
+    ],
+)
+def test_where_the_device_still_answers_the_process_lives_on(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch, error: Exception, state: State
+) -> None:
+    resources, id = _post(resources, 3)
+    _use_a_gpu(monkeypatch, error, synchronize=lambda: None)
+    train_oldest(resources)
+    rows = _rows(resources, id)
+    assert [row.state for row in rows] == [state] * 3
+    assert all(str(error) in _said(row) for row in rows)
+
+
 def test_a_library_may_be_the_first_to_meet_it(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     """cuBLAS raises a RuntimeError of its own; what a broken context is asked next tells what it was."""
-
-    def of_a_library(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED")
-
     resources, id = _post(resources, 3)
-    monkeypatch.setattr("worker.classifiers.run_executions", of_a_library)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "synchronize", _break)
+    _use_a_gpu(monkeypatch, RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED"), synchronize=_break)
     with pytest.raises(Ended):
         train_oldest(resources)
     assert [row.state for row in _rows(resources, id)] == [State.RUNNING] * 3
 
 
-def test_where_the_device_works_an_error_is_the_works_own(
-    resources: Resources, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def wrong(*_: Any, **__: Any) -> Any:
-        raise ValueError("shapes do not match")
+def _use_a_gpu(monkeypatch: pytest.MonkeyPatch, error: Exception, synchronize: Callable[[], Any]) -> None:
+    """Training raises the error, on a GPU that is asked by `synchronize` whether it still answers."""
 
-    resources, id = _post(resources, 3)
-    monkeypatch.setattr("worker.classifiers.run_executions", wrong)
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("worker.classifiers.run_executions", fail)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    train_oldest(resources)
-    assert [row.state for row in _rows(resources, id)] == [State.FAILED] * 3
-
-
-def test_a_device_that_still_answers_is_not_broken(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graph that could not be recorded is such an error; it is trouble of the machine, and the process lives on."""
-    resources, id = _post(resources, 3)
-    monkeypatch.setattr("worker.classifiers.run_executions", _break)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    train_oldest(resources)
-    assert [(row.state, row.lease_until is None) for row in _rows(resources, id)] == [(State.RUNNING, False)] * 3
-
-
-def test_what_a_library_lacks_is_trouble_of_the_machine(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
-    """cuDNN's and cuBLAS's errors come as bare RuntimeErrors: they must not fail fifty executions for good."""
-
-    def lacking(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
-
-    resources, id = _post(resources, 3)
-    monkeypatch.setattr("worker.classifiers.run_executions", lacking)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    train_oldest(resources)
-    rows = _rows(resources, id)
-    assert [row.state for row in rows] == [State.RUNNING] * 3
-    assert all("CUDNN" in _said(row) for row in rows)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
