@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check faults bench bench-classify bench-train bench-stacks bench-cards bench-paper clean
+.PHONY: demo test check audit faults bench bench-classify bench-train bench-stacks bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -18,6 +18,11 @@ check: .venv/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml noisegate service worker migrations
+	$(BIN)/python scripts/audit.py --if-reachable
+
+# Known vulnerabilities in what constraints.txt pins; fails where the advisory service does not answer, unlike make check.
+audit: .venv/installed-test
+	$(BIN)/python scripts/audit.py
 
 # Half an hour or more on two cores: every fault, as often as its bound asks for, and the service against its own OpenAPI.
 faults: .venv/installed-test

@@ -106,7 +106,7 @@ def _list(url: str, folder: Path, id: str) -> dict[str, float]:
     """Median milliseconds of an answer, by path."""
     settings = Settings(database_url=url, data_dir=folder / "data", broker_url="memory://")
     paths = [f"/experiments/{id}", "/experiments", f"/experiments/{id}/executions?limit=100"]
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), "http://127.0.0.1") as client:
         return {path.replace(id, "{id}"): _median(client, path) for path in paths}
 
 

@@ -14,6 +14,7 @@ The tree (`service/errors.py` maps each to an HTTP status, once):
     │   └── NotReady            ... but soon may be
     ├── QuotaExceeded           more than this server takes on at once
     ├── StorageFull             no room left where results are kept
+    ├── StorageUnavailable      the store that machines share does not answer, for now
     └── SourceUnavailable       a download that could not be had
 """
 
@@ -121,6 +122,15 @@ class QuotaExceeded(NoisegateError):
 class StorageFull(NoisegateError):
     code = "storage-full"
     title = "No room left where results are kept"
+
+
+class StorageUnavailable(NoisegateError):
+    code = "storage-unavailable"
+    title = "The store of results is away"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail, remedy=f"Ask again in {retry_after_seconds} s; whoever runs this server can help.")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class SourceUnavailable(NoisegateError):

@@ -11,11 +11,13 @@ from threadpoolctl import threadpool_limits
 
 from noisegate import __version__
 from noisegate.logs import configure_logs
-from noisegate.store.artefacts import Artefacts
+from noisegate.store.remote import open_artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import Wakeups, celery_app
-from service import conditional, health, measuring
+from service import access, conditional, health, measuring
+from service.access import KeyRing
+from service.census import CensusTaker
 from service.classify import batch_routes as classify_batch
 from service.classify import routes as classify
 from service.classify.models import Classifiers
@@ -28,6 +30,7 @@ from service.errors import install_handlers, problems
 from service.experiments import event_routes as events
 from service.experiments import routes as experiments
 from service.experiments.streams import Streams
+from service.guard import Door, Guard
 from service.hybrids import routes as hybrids
 from service.lane import Lane
 from service.limits import BodyLimit, limit_of_body
@@ -37,6 +40,7 @@ from service.models import routes as models
 from service.noise import routes as noise
 from service.open_inference import routes as open_inference
 from service.presets import routes as presets
+from service.request_ids import named
 from service.results import figure_routes as figures
 from service.results import routes as results
 from service.workers import routes as workers
@@ -68,6 +72,8 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI's; what the lane takes goes past it."""
+        if scope["type"] == "http":
+            send = named(scope, send)
         if self.lane is not None and self.lane.takes(scope):
             scope["app"] = self  # Starlette's forms look whether there is one
             await self.lane(scope, receive, send)
@@ -77,14 +83,16 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
         if self.openapi_schema is None:
-            conditional.describe(super().openapi())
+            document = super().openapi()
+            conditional.describe(document)
+            access.describe(document, problems(401, 403, 429))
         return super().openapi()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without `settings`, those of the environment."""
     settings = settings or load_settings()
-    configure_logs()
+    configure_logs(settings.log_format)
     app = Application(
         title="Noisegate",
         summary="Trains image classifiers that can answer 'none of these', and serves them.",
@@ -95,14 +103,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=problems(500, 503),
     )
     limit = limit_of_body(settings)
-    app.add_middleware(BodyLimit, limit=limit)
+    app.add_middleware(BodyLimit, limit=limit, seconds=settings.body_seconds)
     app.add_middleware(ConditionalGet)
+    door = Door(settings)
+    app.add_middleware(Guard, door=door)
     app.add_middleware(Measured)
     routers = [room.router for room in ROOMS]
     install_handlers(app, routers)
     for router in routers:
         app.include_router(router)
-    app.lane = Lane("POST", "/classify", classify.classify, lambda inner: Measured(BodyLimit(inner, limit)))
+    app.lane = Lane(
+        "POST",
+        "/classify",
+        classify.classify,
+        lambda inner: Measured(Guard(BodyLimit(inner, limit, settings.body_seconds), door)),
+    )
     return app
 
 
@@ -111,15 +126,21 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Resources]]:
         sessions = open_sessions(settings)
         celery = celery_app(settings)
-        artefacts = Artefacts(settings.artefact_root)
+        artefacts = open_artefacts(settings)
         wakeups = Wakeups(celery)
         try:
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
             streams = Streams(settings.max_event_streams)
+            census = CensusTaker(sessions, alive_seconds=settings.lease_seconds)
             with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
-                async with in_background(classifiers.keep_fresh()):
-                    yield {"resources": Resources(settings, sessions, artefacts, wakeups, classifiers, streams)}
+                keys = KeyRing(settings, sessions)
+                async with in_background(classifiers.keep_fresh()), in_background(keys.keep_fresh()):
+                    yield {
+                        "resources": Resources(
+                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, census
+                        )
+                    }
         finally:
             celery.close()
             sessions.close()

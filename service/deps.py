@@ -1,7 +1,7 @@
 """What routes ask for. All of it is async, as FastAPI would run each plain function in a thread of its own."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, cast
 
 from fastapi import Depends, Query, Request
@@ -10,6 +10,8 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups
+from service.access import Caller, KeyRing, caller_of
+from service.census import CensusTaker
 from service.classify.models import Classifiers
 from service.experiments.streams import Streams
 from service.idempotency import IdempotencyKeyHeader, Once, keyed
@@ -27,15 +29,25 @@ class Resources:
     wakeups: Wakeups
     classifiers: Classifiers
     streams: Streams
+    keys: KeyRing
+    census: CensusTaker
 
 
 def resources_of(request: Request) -> Resources:
-    """For a route that has no time for dependencies."""
+    """For a route that has no time for dependencies. Its sessions see the rows of all owners."""
     return cast(Resources, request.scope["state"]["resources"])
 
 
-async def _resources(request: Request) -> Resources:
-    return resources_of(request)
+async def _caller(request: Request) -> Caller:
+    return caller_of(request.scope)
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+
+async def _resources(request: Request, caller: CallerDep) -> Resources:
+    resources = resources_of(request)
+    return replace(resources, sessions=resources.sessions.of(caller.owner, sees_all=caller.sees_all))
 
 
 ResourcesDep = Annotated[Resources, Depends(_resources)]

@@ -25,6 +25,7 @@ from noisegate.errors import (
     QuotaExceeded,
     SourceUnavailable,
     StorageFull,
+    StorageUnavailable,
     TooLarge,
     UnsupportedMedia,
 )
@@ -46,6 +47,20 @@ class Malformed(NoisegateError):
     title = "The request cannot be read"
 
 
+class Unauthenticated(NoisegateError):
+    """No key, or one that opens nothing."""
+
+    code = "unauthenticated"
+    title = "A valid API key is needed"
+
+
+class Forbidden(NoisegateError):
+    """A key without the scope that this takes."""
+
+    code = "forbidden"
+    title = "The API key does not allow this"
+
+
 class ModelUnusable(NoisegateError):
     """A registered model whose files are missing or damaged: nothing the caller did."""
 
@@ -62,7 +77,10 @@ STATUSES: dict[type[NoisegateError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
     StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     SourceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -184,8 +202,10 @@ def _allow(request: Request, problem: Problem, routers: Sequence[APIRouter]) -> 
 
 def _headers(error: Exception) -> Mapping[str, str]:
     match error:
-        case NotReady() | QuotaExceeded():
+        case NotReady() | QuotaExceeded() | StorageUnavailable():
             return {"Retry-After": str(error.retry_after_seconds)}
+        case Unauthenticated():
+            return {"WWW-Authenticate": 'Bearer realm="noisegate"'}
         case HTTPException():
             return error.headers or {}
         case sa.exc.OperationalError() | sa.exc.TimeoutError():

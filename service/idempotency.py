@@ -20,6 +20,7 @@ from noisegate.store import idempotency
 from noisegate.store.idempotency import Keyed, Reservation, StoredAnswer
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
+from service.access import caller_of
 from service.bodies import JSON, content_type_of
 from service.transactions import twice
 
@@ -109,7 +110,8 @@ def keyed(request: Request, key: str | None, body_digest: str) -> Keyed | None:
     if key is None:
         return None
     asked = "\n".join([request.url.query, content_type_of(request), body_digest])
-    scope = f"{request.method} {request.url.path}"
+    # Of each owner its own: the answer to one must not be told another.
+    scope = f"{caller_of(request.scope).owner} {request.method} {request.url.path}".strip()
     return Keyed(scope, key, hashlib.sha256(f"{scope}\n{asked}".encode()).hexdigest())
 
 

@@ -1,5 +1,6 @@
 """How long a request body may be. FastAPI's own `max_body_size` answers in plain text; this answers with a problem."""
 
+import asyncio
 from collections.abc import Callable
 
 from fastapi import HTTPException
@@ -50,11 +51,16 @@ def _of_upload(settings: Settings, content_type: str) -> int:
 
 
 class BodyLimit:
-    """ASGI middleware: refuses a body that is over its limit, by Content-Length at once, else when it gets there."""
+    """ASGI middleware: refuses a body that is over its limit, by Content-Length at once, else when it gets there.
 
-    def __init__(self, app: ASGIApp, limit: Callable[[Scope], int]) -> None:
+    Args:
+        seconds: a body of which nothing comes for so long is refused, too.
+    """
+
+    def __init__(self, app: ASGIApp, limit: Callable[[Scope], int], seconds: float) -> None:
         self.app = app
         self.limit = limit
+        self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,6 +72,7 @@ class BodyLimit:
         if declared > limit:
             await problem_response(problem_of(_over(limit)))(scope, receive, send)
             return
+        receive = _timed(receive, self.seconds)
         if declared and "transfer-encoding" not in headers:
             # The server reads no further than that.
             await self.app(scope, receive, send)
@@ -82,6 +89,25 @@ class BodyLimit:
             return message
 
         await self.app(scope, counted, send)
+
+
+def _timed(receive: Receive, seconds: float) -> Receive:
+    """The same messages; each part of a body has to come in time. What comes after it, a client that leaves, has all time."""
+    whole = False
+
+    async def timed() -> Message:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout(seconds):
+                message = await receive()
+        except TimeoutError as error:
+            raise HTTPException(408, f"nothing of the body came for {seconds:g} seconds") from error
+        whole = not message.get("more_body", False)
+        return message
+
+    return timed
 
 
 def _over(limit: int) -> HTTPException:

@@ -2,11 +2,12 @@
 
 import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.deps import resources_of
 from service.metrics import REQUEST_SECONDS, REQUESTS, exposition
 
 # One name for all paths that are not ours, so that nobody makes new series by asking for them.
@@ -18,9 +19,9 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def get_metrics() -> Response:
-    """What this process has counted and measured, as Prometheus reads it."""
-    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
+async def get_metrics(request: Request) -> Response:
+    """What this process has counted and measured, and what the database holds, as Prometheus reads it."""
+    return Response(exposition() + await resources_of(request).census.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 class Measured:

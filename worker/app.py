@@ -3,12 +3,21 @@
 Messages are hints, so they are acknowledged early and nothing depends on their redelivery.
 """
 
+from celery import signals
+
 from noisegate.logs import configure_logs
 from noisegate.store.settings import load_settings
 from noisegate.store.wakeups import celery_app
 
 # Here and not in main: the processes that Celery spawns import this module, and nothing of main.
-configure_logs()
+configure_logs(load_settings().log_format)
+
+
+def _keep_logs_as_they_are(**_: object) -> None:
+    """Celery sets up logs of its own unless somebody listens here."""
+
+
+signals.setup_logging.connect(_keep_logs_as_they_are)
 app = celery_app(load_settings())
 app.conf.update(
     include=["worker.tasks"],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from noisegate.errors import StorageFull
+from noisegate.errors import StorageFull, StorageUnavailable
 from noisegate.learning.training import Progress
 from noisegate.store import executions, files
 from noisegate.store.leases import Lease, LeaseLost
@@ -36,7 +36,7 @@ class Checkpoints:
             if digest is not None:
                 try:
                     found[seed] = self._resources.artefacts.read(digest)
-                except OSError as error:
+                except (OSError, StorageFull, StorageUnavailable) as error:
                     log.warning("checkpoint_not_read", execution=self._leases[seed].id, error=str(error))
         return found
 
@@ -48,7 +48,7 @@ class Checkpoints:
             self._write(self._leases[progress.seed], progress.epoch, snapshot())
         except LeaseLost:
             log.warning("checkpoint_refused", execution=self._leases[progress.seed].id)
-        except (StorageFull, OSError, *DATABASE_AWAY) as error:
+        except (StorageFull, StorageUnavailable, OSError, *DATABASE_AWAY) as error:
             log.warning("checkpoint_not_written", execution=self._leases[progress.seed].id, error=str(error))
         self._written[progress.seed] = time.monotonic()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.orm import Session
 
-from noisegate.errors import NoisegateError, StorageFull
+from noisegate.errors import NoisegateError, StorageFull, StorageUnavailable
 from noisegate.inference.decoding import ImageLimits
 from noisegate.ingestion.archives import read_archive
 from noisegate.ingestion.members import ArchiveLimits, Member, Skipped
@@ -39,6 +39,11 @@ def ingest_one(resources: Resources, dataset_id: str) -> None:
     if claimed is None:
         return
     dataset, lease = claimed
+    with structlog.contextvars.bound_contextvars(dataset=dataset.id, attempt=lease.attempt):
+        _bring_to_its_end(resources, dataset, lease)
+
+
+def _bring_to_its_end(resources: Resources, dataset: Dataset, lease: Lease) -> None:
     log.info("ingestion_claimed", dataset=dataset.id, source=dataset.source, attempt=lease.attempt)
     try:
         _ingest(resources, dataset, lease)
@@ -48,7 +53,7 @@ def ingest_one(resources: Resources, dataset_id: str) -> None:
         resources.wakeups.ingest(dataset.id)
     except (Forfeited, LeaseLost):
         log.warning("ingestion_forfeited", dataset=dataset.id)
-    except DATABASE_AWAY:
+    except (*DATABASE_AWAY, StorageUnavailable):
         log.exception("ingestion_left_to_the_reaper", dataset=dataset.id)
     except Exception as error:
         # Bad archives and full disks end here, and so does what nobody foresaw: the dataset fails and says why.
@@ -98,7 +103,7 @@ def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[M
             return cifar10_members(folder)
         case _:
             assert dataset.upload_digest, "an upload has an archive"
-            return read_archive(resources.artefacts.path(dataset.upload_digest), archive_limits(resources.settings))
+            return read_archive(resources.artefacts.fetch(dataset.upload_digest), archive_limits(resources.settings))
 
 
 def archive_limits(settings: Settings) -> ArchiveLimits:

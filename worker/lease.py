@@ -1,5 +1,6 @@
 """Holding claims while work goes on: a thread renews them, and tells the work when to stop."""
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -9,8 +10,10 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
+from noisegate.errors import StorageUnavailable
 from noisegate.store.leases import Lease, Renewed
 from noisegate.store.sessions import Sessions
+from worker.metrics import LEASES_LOST
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +59,9 @@ class Heartbeat:
         self._held = set(leases)  # of which both threads take away, each in one step
         self._cancelled = False
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._beat,), name="heartbeat", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -95,16 +100,16 @@ class Heartbeat:
         self._held.discard(lease)
 
     def persist(self, write: Callable[[], None]) -> None:
-        """Do a write, and if the database is away again with every beat, for as long as the claims may hold.
+        """Do a write, and if the database or the store of files is away again with every beat, as long as the claims may hold.
 
         Raises:
-            Draining, Cancelled, Forfeited: before the database came back.
+            Draining, Cancelled, Forfeited: before it came back.
         """
         while True:
             try:
                 return write()
-            except DATABASE_AWAY as error:
-                log.warning("write_postponed", error=str(error.orig))
+            except (*DATABASE_AWAY, StorageUnavailable) as error:
+                log.warning("write_postponed", error=str(getattr(error, "orig", error)))
             draining.wait(self._seconds)
             self.check()
 
@@ -126,5 +131,6 @@ class Heartbeat:
         self._cancelled |= not renewed.may_go_on
         for lease in renewed.lost:
             if lease in self._held:  # not so when its result has just been recorded
+                LEASES_LOST.inc()
                 log.warning("lease_lost", id=lease.id, attempt=lease.attempt)
             self.let_go(lease)

@@ -1,7 +1,10 @@
 """`python -m worker.main`: one worker, with a training process a core, or a GPU."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
 from celery import signals
@@ -9,6 +12,7 @@ from celery.worker.consumer import Consumer
 
 from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import QUEUES
+from worker import metrics
 from worker.app import app
 from worker.processes import Processes
 from worker.reaper import Reaper
@@ -26,18 +30,30 @@ def main() -> None:
     processes = count_processes(settings)
     worker = name_worker()
     log.info("worker_starts", worker=worker, processes=processes, database=settings.sqlalchemy_url.split("://")[0])
-    app.worker_main(
-        [
-            "worker",
-            "--pool=prefork",
-            f"--concurrency={processes}",
-            f"--queues={','.join(QUEUES.values())}",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "--loglevel=WARNING",
-        ]
-    )
+    with _metrics(settings):
+        app.worker_main(
+            [
+                "worker",
+                "--pool=prefork",
+                f"--concurrency={processes}",
+                f"--queues={','.join(QUEUES.values())}",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                "--loglevel=WARNING",
+            ]
+        )
+
+
+@contextmanager
+def _metrics(settings: Settings) -> Iterator[None]:
+    if settings.worker_metrics_port == 0:
+        metrics.count_for_nobody()
+        yield
+        return
+    with TemporaryDirectory(prefix="noisegate-metrics-") as folder:
+        metrics.serve(settings.worker_metrics_host, settings.worker_metrics_port, Path(folder))
+        yield
 
 
 def count_processes(settings: Settings) -> int:

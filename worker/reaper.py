@@ -14,10 +14,12 @@ import structlog
 from kombu.exceptions import OperationalError
 
 from noisegate import __version__
+from noisegate.errors import StorageUnavailable
 from noisegate.store import datasets, experiments, files, idempotency, losses, workers
 from noisegate.store.clock import seconds_now
 from noisegate.store.wakeups import INGEST, TRAIN
 from worker.lease import DATABASE_AWAY
+from worker.metrics import note_reaped
 from worker.processes import Processes
 from worker.resources import Resources
 
@@ -62,7 +64,7 @@ class Reaper(threading.Thread):
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except (*DATABASE_AWAY, OperationalError) as error:
+        except (*DATABASE_AWAY, OperationalError, StorageUnavailable) as error:
             log.warning("reaper_postponed", error=str(error))
         except Exception:
             # Whatever it is: without a reaper lost work would stay lost, so the next look comes all the same.
@@ -137,6 +139,7 @@ def note_dead(resources: Resources, processes: Processes) -> None:
     if gone:
         with resources.sessions.begin() as session:
             lost = losses.lose(session, gone, describe) + datasets.lose(session, gone)
+        note_reaped("process_died", gone)
         log.warning("processes_died", held=lost)
 
 
@@ -167,12 +170,21 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
             late = experiments.expire(session)
     if any(vars(reaped).values()) or any(vars(ingestions).values()) or late:
         log.warning("leases_reaped", **vars(reaped), ingestions=vars(ingestions), late=late)
+    _count(reaped, ingestions, late)
     for id in reaped.requeued:
         wakeups.train(id)
     for id in ingestions.waiting:
         wakeups.ingest(id)
     files.discard(resources.sessions, resources.artefacts, ingestions.uploads_of_failed)
     _wake_overdue(resources)
+
+
+def _count(reaped: losses.Reaped, ingestions: datasets.Reaped, late: list[str]) -> None:
+    for kind, ids in vars(reaped).items():
+        note_reaped(kind, ids)
+    note_reaped("ingestion_requeued", ingestions.waiting)
+    note_reaped("ingestion_failed", ingestions.uploads_of_failed)
+    note_reaped("late", late)
 
 
 def clean(resources: Resources) -> None:
@@ -197,10 +209,12 @@ def _wake_overdue(resources: Resources) -> None:
     if wakeups.waiting(TRAIN) == 0:
         with resources.sessions.begin() as session:
             waiting = losses.overdue(session, wakeup_seconds=settings.wakeup_seconds, limit=_BURST)
+        note_reaped("woken", waiting)
         for id in waiting:
             wakeups.train(id)
     if wakeups.waiting(INGEST) == 0:
         with resources.sessions.begin() as session:
             unread = datasets.overdue(session, wakeup_seconds=settings.wakeup_seconds)
+        note_reaped("woken", unread)
         for id in unread:
             wakeups.ingest(id)

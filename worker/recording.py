@@ -16,6 +16,7 @@ from noisegate.store import executions, experiments, files, models
 from noisegate.store.executions import Outcome
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.tables import Execution
+from worker.metrics import EXECUTIONS_ENDED
 from worker.resources import Resources
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,9 @@ def record(resources: Resources, execution: Execution, lease: Lease, found: Yiel
                 doubtful.append(resources.artefacts.put_bytes(found.scores))
                 outcome = outcome | {"scores_digest": doubtful[-1]}
             executions.record_success(session, lease, Outcome(**outcome))
+        EXECUTIONS_ENDED.labels("succeeded").inc()
     except LeaseLost:
+        EXECUTIONS_ENDED.labels("refused").inc()
         log.warning("result_refused", execution=lease.id, attempt=lease.attempt)
     finally:
         files.discard(resources.sessions, resources.artefacts, doubtful)
@@ -59,17 +62,19 @@ def record(resources: Resources, execution: Execution, lease: Lease, found: Yiel
 
 def fail(resources: Resources, lease: Lease, problem: dict[str, Any]) -> None:
     """End the execution as failed, for this reason."""
-    write(resources, lease, lambda session, held: executions.record_failure(session, held, problem))
+    write(resources, lease, lambda session, held: executions.record_failure(session, held, problem), outcome="failed")
 
 
-def write(resources: Resources, lease: Lease, change: Callable[[Session, Lease], object]) -> None:
-    """Change the leased row, if the lease still holds."""
+def write(resources: Resources, lease: Lease, change: Callable[[Session, Lease], object], *, outcome: str) -> None:
+    """Change the leased row, if the lease still holds; it counts as one that ended so."""
     doubtful: list[str] = []
     try:
         with resources.sessions.begin() as session:
             doubtful += executions.checkpoint_of(session, lease)
             change(session, lease)
+        EXECUTIONS_ENDED.labels(outcome).inc()
     except LeaseLost:
+        EXECUTIONS_ENDED.labels("refused").inc()
         log.warning("write_refused", execution=lease.id, attempt=lease.attempt)
     files.discard(resources.sessions, resources.artefacts, doubtful)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.remote import open_artefacts
 from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import Wakeups
@@ -45,7 +46,7 @@ def open_resources() -> Resources:
     return Resources(
         settings=settings,
         sessions=open_sessions(settings),
-        artefacts=Artefacts(settings.artefact_root),
+        artefacts=open_artefacts(settings),
         wakeups=Wakeups(app),
         worker=os.environ[_NAME],
     )

@@ -9,7 +9,7 @@ import structlog
 import torch
 from sqlalchemy.orm import Session
 
-from noisegate.errors import StorageFull
+from noisegate.errors import StorageFull, StorageUnavailable
 from noisegate.learning.memory import InsufficientMemory
 from noisegate.learning.training import Progress
 from noisegate.spec import ClassifierExperiment
@@ -23,6 +23,7 @@ from worker.classifiers import Finish, Hooks, train_classifiers
 from worker.devices import NoDevice, broken_by, uses_gpu
 from worker.kinds import analyse
 from worker.lease import DATABASE_AWAY, Cancelled, Draining, Heartbeat, Stop, draining
+from worker.metrics import CLAIMS, EPOCH_SECONDS, IMAGES_TRAINED
 from worker.problems import problem_of
 from worker.recording import fail, record, write
 from worker.resources import Resources
@@ -37,6 +38,7 @@ _WAKEUPS = 64
 _ENVIRONMENT = (
     OSError,
     StorageFull,
+    StorageUnavailable,
     MemoryError,
     NoDevice,
     InsufficientMemory,
@@ -50,7 +52,15 @@ def train_oldest(resources: Resources) -> None:
     claimed = None if draining.is_set() else claim_oldest(resources)
     if claimed is None:
         return  # whatever waits stays for another worker, whose reaper will find it
-    log.info("claimed", executions=claimed.ids, attempt=claimed.leases[0].attempt)
+    with structlog.contextvars.bound_contextvars(
+        experiment=claimed.executions[0].experiment_id, executions=claimed.ids, attempt=claimed.leases[0].attempt
+    ):
+        _train(resources, claimed)
+
+
+def _train(resources: Resources, claimed: Claimed) -> None:
+    log.info("claimed")
+    CLAIMS.inc(len(claimed.ids))
     renew, seconds = partial(_renew, resources, claimed), resources.settings.heartbeat_seconds
     heartbeat = Heartbeat(resources.sessions, claimed.leases, renew, seconds=seconds)
     try:
@@ -91,7 +101,10 @@ def _stop(resources: Resources, held: Sequence[Lease], stop: Stop) -> None:
     changes = {Draining: executions.release, Cancelled: executions.record_cancelled}
     for lease in held:
         if (change := changes.get(type(stop))) is not None:
-            write(resources, lease, change)
+            write(resources, lease, change, outcome=_OUTCOMES[type(stop)])
+
+
+_OUTCOMES: dict[type[Stop], str] = {Draining: "given_back", Cancelled: "cancelled"}
 
 
 def _renew(resources: Resources, claimed: Claimed, session: Session, held: Sequence[Lease]) -> Renewed:
@@ -101,11 +114,16 @@ def _renew(resources: Resources, claimed: Claimed, session: Session, held: Seque
 def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
     torch.set_num_threads(1)
     heartbeat.check()
+    alone = len(claimed.ids)
     claim_companions(resources, claimed)
+    CLAIMS.inc(len(claimed.ids) - alone)
+    structlog.contextvars.bind_contextvars(executions=claimed.ids)
     heartbeat.hold(claimed.leases)
     leases = dict(zip(claimed.ids, claimed.leases, strict=True))
     for execution, finish in _finishes(resources, claimed, heartbeat.check):
-        _end(resources, heartbeat, execution, leases[execution.id], finish)
+        lease = leases[execution.id]
+        with structlog.contextvars.bound_contextvars(execution=execution.id, attempt=lease.attempt):
+            _end(resources, heartbeat, execution, lease, finish)
 
 
 def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None]) -> Iterator[tuple[Execution, Finish]]:
@@ -117,6 +135,8 @@ def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None])
     ids = {execution.seed: execution.id for execution in claimed.executions}
 
     def note(progress: Progress) -> None:
+        EPOCH_SECONDS.observe(progress.seconds)
+        IMAGES_TRAINED.inc(progress.images)
         claimed.progress[ids[progress.seed]] = {
             "epochs_done": progress.epoch,
             "images_per_second": progress.images_per_second,
@@ -145,7 +165,8 @@ def _give_up(resources: Resources, lease: Lease, error: Exception) -> None:
     """Trouble of this machine: note it and let the lease run out, so that another may try. Any other: it would come again."""
     log.error("execution_failed", execution=lease.id, exc_info=error)
     if _is_trouble(error):
-        write(resources, lease, partial(executions.note_trouble, error=problem_of(error, resources.owner)))
+        noted = partial(executions.note_trouble, error=problem_of(error, resources.owner))
+        write(resources, lease, noted, outcome="left")
     else:
         fail(resources, lease, problem_of(error, resources.owner))
 
@@ -161,7 +182,7 @@ def _abandon(resources: Resources, claimed: Claimed, held: Sequence[Lease], erro
     problem = problem_of(error, resources.owner)
     try:
         for lease in held:
-            write(resources, lease, partial(executions.note_trouble, error=problem))
+            write(resources, lease, partial(executions.note_trouble, error=problem), outcome="left")
         _wake_others(resources, claimed)
     except Exception:
         log.exception("trouble_not_noted", executions=claimed.ids)

@@ -47,6 +47,16 @@ app = App(
 )
 models_app = App(name="models", help="List the models, or add one that others have trained.")
 app.command(models_app)
+# By name: it needs the database's packages, which a client of a service elsewhere has not.
+app.command(
+    "noisegate.client.keys:keys_app", name="keys", help="Make, list and revoke API keys, on the database itself."
+)
+for command, summary in (
+    ("gc", "Remove what nobody needs any more: files without a row, expired keys, failed datasets."),
+    ("backup", "Write the database and all files that it names to one tar. SQLite only."),
+    ("restore", "Unpack a backup into the data directory, which must be empty or not there."),
+):
+    app.command(f"noisegate.client.maintenance:{command}", name=command, help=summary)
 
 
 def main() -> None:

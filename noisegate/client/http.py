@@ -1,6 +1,7 @@
 """`Client`: the HTTP API as Python calls. Sync, on httpx2; answers are the JSON objects of `answers`."""
 
 import json
+import os
 import re
 import secrets
 import time
@@ -47,6 +48,7 @@ class Client:
 
     Args:
         base_url: address of the service.
+        api_key: shown with every request; by default NOISEGATE_API_KEY of the environment, if that is set.
         timeout: seconds that connecting, and each read or write, may take.
         patience_seconds: how long `wait` and `wait_for_dataset` bear a service that does not answer.
         sleep: waits between two polls; one that raises ends the waiting.
@@ -57,6 +59,7 @@ class Client:
         base_url: str = DEFAULT_URL,
         timeout: float = 30.0,
         *,
+        api_key: str | None = None,
         patience_seconds: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -68,7 +71,9 @@ class Client:
         self._patience_seconds = patience_seconds
         self._sleep = sleep
         # A proxy from the environment cannot reach this machine's own loopback address.
-        self._http = httpx2.Client(base_url=url, timeout=timeout, trust_env=url.host not in _LOOPBACK)
+        key = os.environ.get("NOISEGATE_API_KEY", "") if api_key is None else api_key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.Client(base_url=url, timeout=timeout, headers=headers, trust_env=url.host not in _LOOPBACK)
 
     def __enter__(self) -> Self:
         return self

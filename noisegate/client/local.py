@@ -61,7 +61,7 @@ def running(
         data_dir = data_dir.resolve()
         first_start = not (data_dir / "artefacts").exists()
         port = _free_port(port)
-        environment = _environment(data_dir, socket_path, workers, isolated)
+        environment = _environment(data_dir, socket_path, port, workers, isolated)
         with Supervisor(data_dir / "logs", data_dir, environment, held=[lock]) as supervisor:
             try:
                 _start(supervisor, data_dir, socket_path, port)
@@ -146,7 +146,7 @@ def _start(supervisor: Supervisor, data_dir: Path, socket_path: Path, port: int)
         lambda: answers_ping(socket_path), what="The broker did not answer", limit_seconds=BROKER_LIMIT_SECONDS
     )
     supervisor.run(Program("migrations", _python("migrations.run")))
-    supervisor.start(_service(port))
+    supervisor.start(Program("service", _python("service.main")))
     supervisor.start(Program("worker", _python("worker.main"), WORKER_GRACE_SECONDS))
     with Client(_url(port)) as client:
         supervisor.wait_until(
@@ -191,22 +191,18 @@ def _free_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _environment(data_dir: Path, socket_path: Path, workers: int | None, isolated: bool) -> dict[str, str]:
+def _environment(data_dir: Path, socket_path: Path, port: int, workers: int | None, isolated: bool) -> dict[str, str]:
     ours = {
         "NOISEGATE_DATA_DIR": str(data_dir),
         "NOISEGATE_BROKER_URL": broker_url(socket_path),
+        "NOISEGATE_HOST": HOST,
+        "NOISEGATE_PORT": str(port),
         "PYTHONUNBUFFERED": "1",
     }
     if workers is not None:
         ours["NOISEGATE_WORKER_PROCESSES"] = str(workers)
     theirs = {name: value for name, value in os.environ.items() if not (isolated and name.startswith("NOISEGATE_"))}
     return theirs | ours
-
-
-def _service(port: int) -> Program:
-    # A waiting client asks once a second: an access log would hold little else.
-    address = ["--host", HOST, "--port", str(port), "--no-access-log"]
-    return Program("service", [*_python("uvicorn"), "service.app:create_app", "--factory", *address])
 
 
 def _url(port: int) -> str:

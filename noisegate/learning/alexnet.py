@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from pickle import UnpicklingError  # nosec B403
+from pickle import UnpicklingError  # noqa: TID251  # nosec B403
 from tempfile import TemporaryDirectory
-from urllib.request import urlopen
+from urllib.request import urlopen  # noqa: TID251
 
 import torch
 import torchvision
@@ -69,7 +69,7 @@ def _network(file: Path) -> AlexNetWithFeatures:
     with torch.device("meta"):
         network = AlexNetWithFeatures()
     try:
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), assign=True)
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), assign=True)  # noqa: TID251
     except (OSError, EOFError, UnpicklingError, RuntimeError, TypeError) as error:
         # PyTorch's own words go on to say how to open it all the same.
         reason = type(error).__name__

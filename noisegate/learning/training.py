@@ -39,7 +39,8 @@ log = structlog.get_logger(__name__)
 class Progress:
     """Where an execution stands after an epoch. `epoch` counts from 1; `loss` is the epoch's mean.
 
-    `images_per_second` is its own: those that are trained with it have as many again.
+    `images_per_second` is its own: those that are trained with it have as many again. `images` and `seconds` are the epoch's;
+    its time is also that of those trained with it.
     """
 
     seed: int
@@ -47,6 +48,8 @@ class Progress:
     epochs: int
     loss: float
     images_per_second: float
+    images: int
+    seconds: float
 
 
 # Called with an execution's progress and with what gives its checkpoint. That takes a copy of the whole network, so the
@@ -197,7 +200,7 @@ def _execute(task: _Task, states: Sequence[TrainingState]) -> list[Trained | Div
 
     for epoch in range(len(states[0].losses) + 1, spec.epochs + 1):
         engine.set_learning_rate(learning_rate(spec, epoch))
-        _run_epoch(task, engine, running)
+        seconds = _run_epoch(task, engine, running)
         diverged = {state.seed: Diverged(state.seed, epoch) for state in running if not math.isfinite(state.losses[-1])}
         if diverged:
             ended |= diverged
@@ -206,13 +209,14 @@ def _execute(task: _Task, states: Sequence[TrainingState]) -> list[Trained | Div
                 break
             engine = build_engine(task.engine, task.data, running)
         for state in running:
-            _tell(task, state)
+            _tell(task, state, seconds)
 
     ended |= {state.seed: _trained(task, state) for state in running}
     return [ended[state.seed] for state in states]
 
 
-def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState]) -> None:
+def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState]) -> float:
+    """Answers how many seconds it took."""
     started, updates = time.perf_counter(), task.updates_per_epoch
     for _ in range(updates):
         task.between_batches()
@@ -223,12 +227,15 @@ def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState]) -> 
         state.losses.append(total / updates)
         state.images_seen += updates * state.batches.size
         state.train_seconds += seconds
+    return seconds
 
 
-def _tell(task: _Task, state: TrainingState) -> None:
+def _tell(task: _Task, state: TrainingState, seconds: float) -> None:
     epoch, epochs = len(state.losses), task.data.spec.epochs
     speed = state.images_seen / state.train_seconds
-    progress = Progress(state.seed, epoch, epochs, state.losses[-1], speed)
+    progress = Progress(
+        state.seed, epoch, epochs, state.losses[-1], speed, task.updates_per_epoch * state.batches.size, seconds
+    )
     task.on_epoch(progress)
     if epoch < epochs:
         task.on_checkpoint(progress, partial(write_checkpoint, state))

@@ -30,9 +30,19 @@ class Artefacts:
         Raises:
             ValueError: `digest` is not 64 lower-case hexadecimal digits.
         """
-        if not _DIGEST.fullmatch(digest):
+        if not is_digest(digest):
             raise ValueError(f"not a SHA-256 digest: {digest!r}")
         return self.root / "sha256" / digest[:2] / digest
+
+    def fetch(self, digest: str) -> Path:
+        """Where the file lies, to be opened at once; of files that machines share, it may take as long as a download.
+
+        Raises:
+            FileNotFoundError: no such file.
+        """
+        path = self.path(digest)
+        path.stat()
+        return path
 
     def read(self, digest: str) -> bytes:
         """The file's bytes.
@@ -40,7 +50,7 @@ class Artefacts:
         Raises:
             FileNotFoundError: no such file.
         """
-        return self.path(digest).read_bytes()
+        return self.fetch(digest).read_bytes()
 
     def put_bytes(self, data: bytes) -> str:
         """Store `data`; answers its digest.
@@ -79,6 +89,11 @@ class Artefacts:
         """Remove the file, if it is there."""
         self.path(digest).unlink(missing_ok=True)
 
+    def size_bytes(self, digest: str) -> int:
+        """Of the file; 0 if it is not there."""
+        path = self.path(digest)
+        return path.stat().st_size if path.exists() else 0
+
     def free_bytes(self) -> int:
         """Room left on the file system."""
         self.root.mkdir(parents=True, exist_ok=True)
@@ -91,12 +106,16 @@ class Artefacts:
 
     def sweep_scratch(self, older_than_seconds: float) -> list[str]:
         """Remove scratch folders whose process was killed before it could: those untouched for so long. Answers their names."""
-        deadline = time.time() - older_than_seconds
-        parent = self.root / "scratch"
-        folders = [folder for folder in parent.iterdir() if _touched(folder) < deadline] if parent.exists() else []
+        folders = self.scratch_leftovers(older_than_seconds)
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)  # another sweep, or its own end, may have come first
         return [folder.name for folder in folders]
+
+    def scratch_leftovers(self, older_than_seconds: float) -> list[Path]:
+        """The scratch folders that `sweep_scratch` would remove."""
+        deadline = time.time() - older_than_seconds
+        parent = self.root / "scratch"
+        return [folder for folder in parent.iterdir() if _touched(folder) < deadline] if parent.exists() else []
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -109,6 +128,11 @@ class Artefacts:
             yield folder
         finally:
             shutil.rmtree(folder)
+
+
+def is_digest(words: str) -> bool:
+    """Whether this has the form of a SHA-256 digest."""
+    return _DIGEST.fullmatch(words) is not None
 
 
 def _sync_folder(folder: Path) -> None:

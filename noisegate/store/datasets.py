@@ -13,7 +13,7 @@ from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
 from noisegate.store.states import DatasetState
-from noisegate.store.tables import Dataset, Experiment, utc_now
+from noisegate.store.tables import NOBODY, Dataset, Experiment, utc_now
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def get(session: Session, reference: str) -> Dataset:
         NotFound: nobody has this id, and nobody alive this name.
     """
     query = sa.select(Dataset).where(sa.or_(Dataset.id == reference, sa.and_(_alive(), Dataset.name == reference)))
-    dataset = session.scalars(query).first()
+    # An owner's own name wins over the same name of what is everybody's.
+    dataset = session.scalars(query.order_by(Dataset.owned_by.desc(), Dataset.id)).first()
     if dataset is None:
         raise NotFound(f"there is no dataset {reference!r}", field="dataset", remedy="GET /datasets lists them.")
     return _followed(session, dataset)
@@ -128,8 +129,13 @@ def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
     Raises:
         LeaseLost: another worker has taken over.
     """
+    owner = sa.select(Dataset.owned_by).where(Dataset.id == lease.id).scalar_subquery()
     query = sa.select(Dataset).where(
-        Dataset.content_hash == packed.content_hash, Dataset.state == DatasetState.READY, Dataset.id != lease.id
+        Dataset.content_hash == packed.content_hash,
+        Dataset.state == DatasetState.READY,
+        Dataset.id != lease.id,
+        # Another owner may delete theirs, and must not be found out by this.
+        sa.or_(Dataset.owned_by == owner, Dataset.owned_by == NOBODY),
     )
     twin = session.scalars(query.order_by(Dataset.id)).first()
     same_as = _followed(session, twin).id if twin else None

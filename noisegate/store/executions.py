@@ -163,7 +163,7 @@ def of_experiment(session: Session, experiment_id: str, *, losses: bool = True) 
 
 def find(session: Session, experiment_id: str, cell: int, execution: int) -> Execution | None:
     """The execution with this number in the cell with that number."""
-    query = sa.select(Execution).join(Execution.cell).where(Cell.experiment_id == experiment_id)
+    query = sa.select(Execution).join(Execution.cell).join(Cell.experiment).where(Cell.experiment_id == experiment_id)
     return session.scalar(query.where(Cell.position == cell, Execution.position == execution))
 
 

@@ -8,12 +8,19 @@ spec posted twice, or an execution that two workers ran, gives the same bytes.
 from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from noisegate.errors import StorageUnavailable
 from noisegate.store.artefacts import Artefacts
-from noisegate.store.sessions import Sessions
+from noisegate.store.sessions import OF_ALL_OWNERS, Sessions
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset, Execution, Model
+
+log = structlog.get_logger(__name__)
+
+# Others wait for the lock meanwhile, and each may be a call to a store elsewhere.
+_REMOVED_AT_ONCE = 20
 
 # Any number that no other advisory lock on this database has.
 _LOCK = 6_075_311
@@ -41,34 +48,55 @@ def lock(session: Session) -> None:
 
 def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
     """Those of `digests` that no row names. An archive is named by the datasets that wait to be ingested from it."""
-    used = {digest for column in _COLUMNS for digest in session.scalars(sa.select(column).where(column.in_(digests)))}
+    of_all = {OF_ALL_OWNERS: True}  # two owners may have the same file
+    naming = (sa.select(column).where(column.in_(digests)) for column in _COLUMNS)
+    used = {digest for query in naming for digest in session.scalars(query, execution_options=of_all)}
     waiting = sa.select(Dataset.upload_digest).where(
         Dataset.upload_digest.in_(digests), Dataset.state == DatasetState.INGESTING
     )
-    used.update(session.scalars(waiting))
+    used.update(session.scalars(waiting, execution_options=of_all))
     return [digest for digest in digests if digest not in used]
 
 
+def named(session: Session) -> set[str]:
+    """The digests of all files that rows name."""
+    found = {digest for column in _COLUMNS for digest in session.scalars(sa.select(column).where(column.is_not(None)))}
+    waiting = sa.select(Dataset.upload_digest).where(
+        Dataset.upload_digest.is_not(None), Dataset.state == DatasetState.INGESTING
+    )
+    return {digest for digest in [*found, *session.scalars(waiting)] if digest}
+
+
 def discard(sessions: Sessions, artefacts: Artefacts, digests: Sequence[str]) -> list[str]:
-    """Remove those of the files that no row names; answers their digests."""
+    """Remove those of the files that no row names; answers their digests.
+
+    When the store that machines share goes away meanwhile, what is left stays for a sweep.
+    """
     removed: list[str] = []
-    for some in _batches(digests):
-        with sessions.begin() as session:
-            lock(session)
-            for digest in unreferenced(session, some):
-                artefacts.delete(digest)
-                removed.append(digest)
+    try:
+        for some in _batches(digests, _REMOVED_AT_ONCE):
+            with sessions.begin() as session:
+                lock(session)
+                for digest in unreferenced(session, some):
+                    artefacts.delete(digest)
+                    removed.append(digest)
+    except StorageUnavailable as error:
+        log.warning("files_left_to_the_sweep", error=error.detail)
     return removed
 
 
 def sweep(sessions: Sessions, artefacts: Artefacts, older_than_seconds: float) -> list[str]:
     """Remove files that were put but never entered, because their process was killed in between; answers their digests."""
+    return discard(sessions, artefacts, orphans(sessions, artefacts, older_than_seconds))
+
+
+def orphans(sessions: Sessions, artefacts: Artefacts, older_than_seconds: float) -> list[str]:
+    """What `sweep` would remove."""
     old = artefacts.older_than(older_than_seconds)
     with sessions.reading() as session:
-        orphans = [digest for some in _batches(old) for digest in unreferenced(session, some)]
-    return discard(sessions, artefacts, orphans)
+        return [digest for some in _batches(old) for digest in unreferenced(session, some)]
 
 
-def _batches(digests: Sequence[str]) -> Iterator[Sequence[str]]:
+def _batches(digests: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
     # A statement has room for so many parameters.
-    return (digests[start : start + 500] for start in range(0, len(digests), 500))
+    return (digests[start : start + size] for start in range(0, len(digests), size))

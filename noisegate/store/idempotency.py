@@ -118,7 +118,12 @@ def release(session: Session, reservation: Reservation) -> None:
 
 def forget(session: Session) -> None:
     """Remove the keys whose time is over."""
-    session.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.expires < seconds_now()))
+    session.execute(sa.delete(IdempotencyKey).where(expired()))
+
+
+def expired() -> sa.ColumnElement[bool]:
+    """The keys that `forget` removes."""
+    return IdempotencyKey.expires < seconds_now()
 
 
 def _answer_of(session: Session, request: Keyed) -> StoredAnswer:

@@ -7,11 +7,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.card import Card
-from noisegate.errors import NotFound
+from noisegate.errors import Conflict, NotFound
 from noisegate.manifest import ModelManifest
 from noisegate.store import files
 from noisegate.store.pages import Page, page_of
-from noisegate.store.tables import Alias, Cell, Execution, Model
+from noisegate.store.sessions import OF_ALL_OWNERS
+from noisegate.store.tables import Alias, Cell, Execution, Experiment, Model
 
 DEFAULT_ALIAS = "default"
 
@@ -54,6 +55,7 @@ def register(
         return []
     replaced = [model for model, _ in _of_cell(session, execution.cell_id)] if keep == "best" else []
     model = Model(
+        owned_by=session.get_one(Experiment, execution.experiment_id).owned_by,
         experiment_id=execution.experiment_id,
         cell_id=execution.cell_id,
         execution_id=execution_id,
@@ -78,10 +80,15 @@ def get(session: Session, reference: str) -> Model:
         sa.select(Model).join(Alias, Alias.model_id == Model.id).where(Alias.name == reference)
     )
     if model is None:
-        what = "no default model yet" if reference == DEFAULT_ALIAS else f"no model or alias {reference!r}"
-        remedy = "GET /models lists models; PUT /aliases/{name} points an alias at one."
-        raise NotFound(f"there is {what}", field="model", remedy=remedy)
+        raise not_found(reference)
     return model
+
+
+def not_found(reference: str) -> NotFound:
+    """The error for a model that is not there, or not for this caller."""
+    what = "no default model yet" if reference == DEFAULT_ALIAS else f"no model or alias {reference!r}"
+    remedy = "GET /models lists models; PUT /aliases/{name} points an alias at one."
+    return NotFound(f"there is {what}", field="model", remedy=remedy)
 
 
 def ids_of(session: Session, references: Iterable[str]) -> dict[str, str]:
@@ -128,7 +135,7 @@ def publish_default(session: Session, experiment_id: str) -> None:
         .order_by(Model.holdout_accuracy.desc(), Cell.position, Execution.position)
     ).first()
     if best is not None:
-        session.add(Alias(name=DEFAULT_ALIAS, model_id=best.id))
+        session.add(Alias(name=DEFAULT_ALIAS, model_id=best.id, owned_by=best.owned_by))
         session.flush()
 
 
@@ -137,11 +144,14 @@ def point_alias(session: Session, name: str, model_reference: str) -> Alias:
 
     Raises:
         NotFound: no such model.
+        Conflict: the name belongs to another owner.
     """
     files.lock(session)
     model = get(session, model_reference)
     alias = session.get(Alias, name, with_for_update=True)
     if alias is None:
+        if session.scalar(sa.select(Alias.name).where(Alias.name == name), execution_options={OF_ALL_OWNERS: True}):
+            raise Conflict(f"the name {name!r} is another owner's", field="name", remedy="Choose another name.")
         alias = Alias(name=name, model_id=model.id)
         session.add(alias)
     alias.model_id = model.id

@@ -21,7 +21,7 @@ class PackedArrays:
 
 
 def open_packed(artefacts: Artefacts, dataset: Dataset) -> PackedArrays:
-    """Map the arrays of a dataset that is ready; reading a slice reads only that from disk.
+    """Map the arrays of a dataset that is ready; reading a slice reads only that from disk, once they are on this machine.
 
     Raises:
         FileNotFoundError: the artefact root is not the one that ingestion wrote to.
@@ -31,6 +31,6 @@ def open_packed(artefacts: Artefacts, dataset: Dataset) -> PackedArrays:
     assert dataset.content_hash
     assert dataset.classes
     assert dataset.train_count is not None
-    images = np.load(artefacts.path(dataset.images_digest), mmap_mode="r", allow_pickle=False)
-    labels = np.load(artefacts.path(dataset.labels_digest), mmap_mode="r", allow_pickle=False)
+    images = np.load(artefacts.fetch(dataset.images_digest), mmap_mode="r", allow_pickle=False)  # noqa: TID251
+    labels = np.load(artefacts.fetch(dataset.labels_digest), mmap_mode="r", allow_pickle=False)  # noqa: TID251
     return PackedArrays(dataset.classes, dataset.train_count, images, labels, dataset.content_hash)

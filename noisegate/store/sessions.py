@@ -1,16 +1,26 @@
-"""Engines and transactions: `with sessions.begin()` writes and commits at its end, `with sessions.reading()` only reads."""
+"""Engines and transactions: `with sessions.begin()` writes and commits at its end, `with sessions.reading()` only reads.
 
+Sessions of an owner see, change and delete only rows that are theirs or nobody's, whatever a query asks for, and what they
+add is theirs. So a query that forgets whose rows it may see cannot be written.
+"""
+
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, sessionmaker, with_loader_criteria
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from noisegate.store.settings import Settings
+from noisegate.store.tables import NOBODY, Owned
 
+# Execution option of a query that must see all rows, such as: does anybody still need this file?
+OF_ALL_OWNERS = "noisegate_of_all_owners"
+
+_OWNER, _SEES_ALL = "owner", "sees_all"
 _READING = "noisegate_reading"
 # A database host that vanishes without a word is noticed in seconds, not after the kernel's quarter of an hour.
 _POSTGRESQL = {
@@ -26,32 +36,63 @@ _POSTGRESQL = {
 }
 
 
+class OwnedSession(Session):
+    """A session that knows for whom it works."""
+
+
 class Sessions:
     """Opens transactions on one database."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self._write = sessionmaker(engine, expire_on_commit=False)
+        self._info: dict[str, Any] = {_OWNER: NOBODY, _SEES_ALL: True}
+        self._write = sessionmaker(engine, expire_on_commit=False, class_=OwnedSession)
         reading: dict[str, Any] = {_READING: True}
         if engine.dialect.name == "postgresql":
             reading |= {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
-        self._read = sessionmaker(engine.execution_options(**reading), expire_on_commit=False)
+        self._read = sessionmaker(engine.execution_options(**reading), expire_on_commit=False, class_=OwnedSession)
+
+    def of(self, owner: str, *, sees_all: bool = False) -> "Sessions":
+        """The same database for one owner: what is added belongs to it; unless it `sees_all`, other owners' rows do not exist."""
+        theirs = copy.copy(self)
+        theirs._info = {_OWNER: owner, _SEES_ALL: sees_all}
+        return theirs
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """A transaction that commits when the block ends and rolls back when it raises."""
-        with self._write.begin() as session:
+        with self._write(info=self._info) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A transaction that sees one state of the database and changes nothing."""
-        with self._read() as session:
+        with self._read(info=self._info) as session:
             yield session
 
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+
+@sa.event.listens_for(OwnedSession, "do_orm_execute")
+def _see_own_rows(state: ORMExecuteState) -> None:
+    info = state.session.info
+    if info[_SEES_ALL] or state.execution_options.get(OF_ALL_OWNERS) or state.is_relationship_load or state.is_insert:
+        return
+    owner = info[_OWNER]
+    state.statement = state.statement.options(
+        with_loader_criteria(
+            Owned, lambda kind: sa.or_(kind.owned_by == owner, kind.owned_by == NOBODY), include_aliases=True
+        )
+    )
+
+
+@sa.event.listens_for(OwnedSession, "before_flush")
+def _own_new_rows(session: Session, _context: UOWTransaction, _instances: object) -> None:
+    for row in session.new:
+        if isinstance(row, Owned) and row.owned_by is None:
+            row.owned_by = session.info[_OWNER]
 
 
 def open_sessions(settings: Settings) -> Sessions:

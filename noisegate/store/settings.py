@@ -2,16 +2,47 @@
 
 import os
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from noisegate.caps import Caps
+from noisegate.logs import LogFormat
 
 MIB = 2**20
 GIB = 2**30
+
+
+def is_loopback(name: str) -> bool:
+    """Whether this is the name or an address of the loopback interface."""
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _with_password(url: str, file: Path | None) -> str:
+    """The URL with the content of the file as its password, if there is a file; read when a URL is made, and never logged.
+
+    Raises:
+        ValueError: the file is empty, or the URL has a password or no host to give one to.
+        OSError: the file cannot be read.
+    """
+    if file is None:
+        return url
+    if not (password := file.read_text().strip()):
+        raise ValueError(f"{file} is empty: a password is missing")
+    parts = urlsplit(url)
+    user, _, address = parts.netloc.rpartition("@")
+    if not address or ":" in user:
+        raise ValueError(f"{file} holds a password, but its URL has one already, or no host")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{address}"))
 
 
 class Settings(BaseSettings):
@@ -23,7 +54,43 @@ class Settings(BaseSettings):
         Path("noisegate-data"), description="Artefacts, and the SQLite file when no database is named."
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty means an SQLite file in data_dir.")
+    artefact_url: str = Field(
+        "", description="Where machines share artefacts, as s3://bucket/prefix; empty: they lie in data_dir alone."
+    )
+    artefact_cache_bytes: int = Field(
+        20 * GIB,
+        ge=0,
+        description="With artefact_url: what data_dir keeps of them; the least recently used goes first.",
+    )
+    database_password_file: Path | None = Field(
+        None, description="File whose content is the password put into database_url: it stands in no environment."
+    )
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey; redis+socket:///path also works.")
+    broker_password_file: Path | None = Field(
+        None, description="File whose content is the password put into broker_url."
+    )
+
+    host: str = Field("127.0.0.1", description="What `python -m service.main` binds to.")
+    port: int = Field(8000, ge=0, le=65_535)
+    service_processes: int = Field(1, ge=1, description="More share the port, and need PROMETHEUS_MULTIPROC_DIR.")
+    authentication: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="Whether callers need an API key; auto: unless the service is bound to the loopback interface.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="JSON list of names that requests may be sent to; none: where no key is needed those of this machine.",
+    )
+    requests_per_minute: int = Field(
+        120_000, ge=0, description="Of one key, in one service process; more are refused. 0: no limit."
+    )
+    failures_per_minute: int = Field(60, ge=1, description="Wrong keys from one address; then none is looked at.")
+    key_refresh_seconds: float = Field(1, gt=0, description="How often new and revoked keys are looked for.")
+    body_seconds: float = Field(30, gt=0, description="A request whose body stands still for this long is given up.")
+
+    log_format: LogFormat | None = Field(
+        None, description="json or console; none: console on a terminal, else one JSON object a line."
+    )
 
     caps: Caps = Caps()
     max_json_bytes: int = Field(256 * 1024, description="A request body that is JSON, images aside.")
@@ -64,6 +131,10 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     worker_processes: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Training processes; one a core."
+    )
+    worker_metrics_host: str = Field("127.0.0.1", description="What a worker's metrics are bound to.")
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65_535, description="Where a worker answers Prometheus; 0: nowhere. One worker a port."
     )
     card_images: int = Field(
         500,
@@ -106,8 +177,18 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def keys_required(self) -> bool:
+        """Whether every caller needs an API key."""
+        return self.authentication == "required" or (self.authentication == "auto" and not is_loopback(self.host))
+
+    @property
     def sqlalchemy_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'noisegate.db'}"
+        url = self.database_url or f"sqlite:///{self.data_dir.absolute() / 'noisegate.db'}"
+        return _with_password(url, self.database_password_file)
+
+    @property
+    def celery_broker_url(self) -> str:
+        return _with_password(self.broker_url, self.broker_password_file)
 
     @property
     def artefact_root(self) -> Path:

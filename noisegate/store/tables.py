@@ -57,6 +57,16 @@ class Base(DeclarativeBase):
     )
 
 
+# The owner of what everybody may see: the bundled digits, and all that was made without a key.
+NOBODY = ""
+
+
+class Owned:
+    """A row that belongs to somebody; sessions of other owners do not see it (noisegate.store.sessions)."""
+
+    owned_by: Mapped[str] = mapped_column(sa.String(40), server_default=NOBODY, doc="Owner of the key that made it.")
+
+
 class Leased:
     """A row that a worker claims. Unclaimed: `lease_until` is null. (owner, attempt) is the fence: writes must name both."""
 
@@ -69,7 +79,7 @@ class Leased:
     )
 
 
-class Dataset(Leased, Base):
+class Dataset(Leased, Owned, Base):
     """Labelled images. `same_as` names the dataset that an upload turned out to repeat."""
 
     __tablename__ = "datasets"
@@ -99,6 +109,7 @@ class Dataset(Leased, Base):
         # A failed ingestion does not keep its name.
         sa.Index(
             "uq_datasets_name",
+            "owned_by",
             "name",
             unique=True,
             sqlite_where=sa.text("state != 'failed'"),
@@ -107,7 +118,7 @@ class Dataset(Leased, Base):
     )
 
 
-class Experiment(Base):
+class Experiment(Owned, Base):
     """What a person posted. `spec` is an ExperimentSpec, with its sweep."""
 
     __tablename__ = "experiments"
@@ -206,7 +217,7 @@ class Execution(Leased, Base):
     )
 
 
-class Model(Base):
+class Model(Owned, Base):
     """A trained artefact that can be served: its files, found by their digests, and its card."""
 
     __tablename__ = "models"
@@ -235,7 +246,7 @@ class Model(Base):
         return [digest for digest in digests if digest]
 
 
-class Alias(Base):
+class Alias(Owned, Base):
     """A movable name for a model; `default` is what /classify uses."""
 
     __tablename__ = "aliases"
@@ -271,6 +282,21 @@ class Worker(Base):
     version: Mapped[str] = mapped_column(sa.String(50))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     beat_at: Mapped[float] = mapped_column(sa.Double, doc="Its newest heartbeat, by the database's clock.")
+
+
+class ApiKey(Base):
+    """What a caller shows to be let in. Of its secret only the digest is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, doc="The part of a key that is no secret.")
+    owner: Mapped[str] = mapped_column(sa.String(40), doc="Whose rows it sees, and who owns what it makes.")
+    scopes: Mapped[list[str]] = mapped_column(Json, doc="keys.Scope")
+    secret_digest: Mapped[str] = mapped_column(sa.String(64), doc="SHA-256 of the secret, which is 256 random bits.")
+    note: Mapped[str] = mapped_column(sa.String(200), default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class IdempotencyKey(Base):

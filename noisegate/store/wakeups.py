@@ -19,7 +19,7 @@ QUEUES = {INGEST: "ingestion", TRAIN: "training"}
 
 def celery_app(settings: Settings) -> Celery:
     """A Celery application that can send; the worker's adds its own settings to the same base."""
-    app = Celery("noisegate", broker=settings.broker_url, set_as_current=False)
+    app = Celery("noisegate", broker=settings.celery_broker_url, set_as_current=False)
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],

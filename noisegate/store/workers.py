@@ -65,6 +65,7 @@ def _held(session: Session) -> Sequence[Execution]:
         Execution.epochs_done,
         Execution.images_per_second,
     )
-    query = sa.select(Execution).where(Execution.state == State.RUNNING)
+    # Joined to its experiment, which says whose it is.
+    query = sa.select(Execution).join(Execution.cell).join(Cell.experiment).where(Execution.state == State.RUNNING)
     cell = joinedload(Execution.cell).load_only(Cell.position)
     return session.scalars(query.options(shown, cell).order_by(Execution.id)).all()

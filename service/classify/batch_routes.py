@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from noisegate.errors import InvalidInput
 from noisegate.inference.decision import Asked
+from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, unsupported
 from service.classify.images import not_empty
 from service.classify.models import Classifiers, Loaded
@@ -80,7 +81,7 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
         classifiers.batches.enter()
         inside.callback(classifiers.batches.leave)
         files = await _files(request, resources.settings.max_batch_images)
-        loaded = await classifiers.find(query.model)
+        loaded = await classifiers.find(query.model, caller_of(request.scope))
         lines = _lines(classifiers, loaded, ModelReference.found(loaded, query.model), files, query.asked)
         if _wants_document(request):
             document = BatchRead.model_construct(items=[line async for line in lines])

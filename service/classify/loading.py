@@ -22,6 +22,7 @@ class LoadedModel:
 
     version: str
     classifier: Classifier
+    owned_by: str
 
 
 class Loader:
@@ -44,10 +45,10 @@ class Loader:
             row = models.get(session, id)
         try:
             reference = self._reference(row.reference_digest)
-            file = self._artefacts.path(row.onnx_digest)
+            file = self._artefacts.fetch(row.onnx_digest)
             _check_size(id, memory_of(file, reference, self._runtime), most_bytes)
             manifest = ModelManifest.model_validate(row.manifest)
-            loaded = LoadedModel(row.onnx_digest, Classifier(file, manifest, reference, self._runtime))
+            loaded = LoadedModel(row.onnx_digest, Classifier(file, manifest, reference, self._runtime), row.owned_by)
         except (OSError, UnusableModel, DamagedReference, ValidationError) as error:
             MODEL_LOADS.labels("failed").inc()
             # An OSError would name a path on this machine.

@@ -24,6 +24,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import DEFAULT_ALIAS
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
+from service.access import ANYBODY, Caller
 from service.classify.batching import Answered, Batcher, Turnstile
 from service.classify.decoding import Decoder
 from service.classify.loading import LoadedModel, Loader
@@ -43,6 +44,7 @@ class Loaded:
     version: str
     classifier: Classifier
     batcher: Batcher
+    owned_by: str
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class Classifiers:
         """End its threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def find(self, reference: str) -> Loaded:
-        """The model with this id or alias.
+    async def find(self, reference: str, caller: Caller = ANYBODY) -> Loaded:
+        """The model with this id or alias, if it exists for this caller.
 
         Raises:
             NotFound: there is none.
@@ -91,7 +93,10 @@ class Classifiers:
         if id is None:
             id = await in_a_thread(self._look_up, reference)
             self._ids[reference] = id
-        return await self._load_once(id)
+        loaded = await self._load_once(id)
+        if not caller.sees(loaded.owned_by):
+            raise models.not_found(reference)
+        return loaded
 
     async def classify(self, model: Loaded, image: bytes, asked: Asked, *, patient: bool = False) -> Classified:
         """The decision on one encoded image, which is decoded before it waits for anything else.
@@ -206,7 +211,7 @@ class Classifiers:
         batcher = Batcher(
             loaded.classifier, self._threads, most=settings.max_batch, most_waiting=settings.max_waiting_images
         )
-        return Loaded(id, loaded.version, loaded.classifier, batcher)
+        return Loaded(id, loaded.version, loaded.classifier, batcher, loaded.owned_by)
 
     def _make_room(self, loaded: LoadedModel) -> None:
         most, needed = self._settings.model_cache_bytes, loaded.classifier.nbytes

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
 from service.classify.images import from_base64, from_form, not_empty
 from service.classify.schemas import Classification, ClassifyQuery, ImageDocument, ModelReference, encode
@@ -39,7 +40,7 @@ async def classify(request: Request) -> Response:
     query = ClassifyQuery.of(request)
     classifiers = resources_of(request).classifiers
     image = await _image(request)
-    loaded = await classifiers.find(query.model)
+    loaded = await classifiers.find(query.model, caller_of(request.scope))
     classified = await classifiers.classify(loaded, image, query.asked)
     return Response(encode(classified, ModelReference.found(loaded, query.model)), media_type=JSON)
 

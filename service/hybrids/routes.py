@@ -11,6 +11,7 @@ from starlette.datastructures import FormData
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.spec import HybridCutoffs
 from noisegate.store.models import DEFAULT_ALIAS
+from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
 from service.classify.images import from_base64, from_form
 from service.classify.schemas import MaxFalseReject, ModelName, ModelReference
@@ -45,7 +46,7 @@ async def mix_hybrid(
     From nearby the image `high` is seen, from afar or with half-closed eyes the image `low`.
     """
     pair = await _pair(request)
-    loaded = await classifiers.find(model)
+    loaded = await classifiers.find(model, caller_of(request.scope))
     mixed = await classifiers.compute(
         partial(mix, loaded.classifier, pair, max_false_reject, classifiers.decoder.limits)
     )

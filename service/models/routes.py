@@ -68,11 +68,14 @@ def get_model_file(reference: str, name: FileName, sessions: SessionsDep, artefa
     digest = digests[name]
     if digest is None:
         raise NotFound(f"model {model.id} has no {name}: it was trained without a holdout", field="name")
-    if not artefacts.path(digest).exists():
+    try:
+        file = artefacts.fetch(digest)
+    except FileNotFoundError as error:
         # A better model of its cell took its place since the row was read, or somebody removed the file.
-        raise NotFound(f"the files of model {model.id} are gone", field="model", remedy="GET /models lists models.")
+        detail = f"the files of model {model.id} are gone"
+        raise NotFound(detail, field="model", remedy="GET /models lists models.") from error
     media_type = JSON if name == "model.json" else _BINARY
-    return FileResponse(artefacts.path(digest), media_type=media_type, filename=name)
+    return FileResponse(file, media_type=media_type, filename=name)
 
 
 @router.get("/aliases")

@@ -10,9 +10,10 @@ from noisegate import __version__
 from noisegate.errors import NotFound
 from noisegate.store.settings import Settings
 from service import health
+from service.access import Caller
 from service.bodies import JSON
 from service.classify.models import Classifiers, Loaded
-from service.deps import ClassifiersDep, ResourcesDep, SettingsDep
+from service.deps import CallerDep, ClassifiersDep, ResourcesDep, SettingsDep
 from service.errors import ModelUnusable
 from service.open_inference.inference import inferred
 from service.open_inference.outputs import input_metadata, output_metadata, outputs_of
@@ -87,60 +88,71 @@ async def get_server_ready(resources: ResourcesDep, response: Response) -> Serve
 
 
 @router.get("/v2/models/{name}", responses=_REFUSALS)
-async def get_model_metadata(name: Name, classifiers: ClassifiersDep, settings: SettingsDep) -> ModelMetadata:
+async def get_model_metadata(
+    name: Name, classifiers: ClassifiersDep, caller: CallerDep, settings: SettingsDep
+) -> ModelMetadata:
     """What a model takes and gives. Its input also takes image files; the names of its classes stand in parameters."""
-    return _metadata(await _found(classifiers, name), name, settings)
+    return _metadata(await _found(classifiers, caller, name), name, settings)
 
 
 @router.get("/v2/models/{name}/versions/{version}", responses=_REFUSALS)
 async def get_model_version_metadata(
-    name: Name, version: Version, classifiers: ClassifiersDep, settings: SettingsDep
+    name: Name, version: Version, classifiers: ClassifiersDep, caller: CallerDep, settings: SettingsDep
 ) -> ModelMetadata:
     """What a model takes and gives, if it is of this version."""
-    return _metadata(await _found(classifiers, name, version), name, settings)
+    return _metadata(await _found(classifiers, caller, name, version), name, settings)
 
 
 @router.get("/v2/models/{name}/ready", **_READY)
-async def get_model_ready(name: Name, classifiers: ClassifiersDep, response: Response) -> ModelReady:
+async def get_model_ready(name: Name, classifiers: ClassifiersDep, caller: CallerDep, response: Response) -> ModelReady:
     """200 when the model is in memory, where this puts it, and has answered once."""
-    return await _ready(response, classifiers, name)
+    return await _ready(response, classifiers, caller, name)
 
 
 @router.get("/v2/models/{name}/versions/{version}/ready", **_READY)
 async def get_model_version_ready(
-    name: Name, version: Version, classifiers: ClassifiersDep, response: Response
+    name: Name, version: Version, classifiers: ClassifiersDep, caller: CallerDep, response: Response
 ) -> ModelReady:
     """200 when the model is of this version, in memory, and has answered once."""
-    return await _ready(response, classifiers, name, version)
+    return await _ready(response, classifiers, caller, name, version)
 
 
 @router.post("/v2/models/{name}/infer", **_INFER)
-async def infer(request: Request, name: Name, classifiers: ClassifiersDep, settings: SettingsDep) -> Response:
+async def infer(
+    request: Request, name: Name, classifiers: ClassifiersDep, caller: CallerDep, settings: SettingsDep
+) -> Response:
     """Decisions on images, pixels or files, as /classify makes them. Tensors are JSON: tritonclient's `binary_data=False`."""
     body = await body_of(request)
-    return await _answer(classifiers, await _found(classifiers, name), name, body, settings)
+    return await _answer(classifiers, await _found(classifiers, caller, name), name, body, settings)
 
 
 @router.post("/v2/models/{name}/versions/{version}/infer", **_INFER)
 async def infer_by_version(
-    request: Request, name: Name, version: Version, classifiers: ClassifiersDep, settings: SettingsDep
+    request: Request,
+    name: Name,
+    version: Version,
+    classifiers: ClassifiersDep,
+    caller: CallerDep,
+    settings: SettingsDep,
 ) -> Response:
     """Decisions on images, if the model is of this version."""
     body = await body_of(request)
-    return await _answer(classifiers, await _found(classifiers, name, version), name, body, settings)
+    return await _answer(classifiers, await _found(classifiers, caller, name, version), name, body, settings)
 
 
-async def _found(classifiers: Classifiers, name: str, version: str | None = None) -> Loaded:
-    loaded = await classifiers.find(name)
+async def _found(classifiers: Classifiers, caller: Caller, name: str, version: str | None = None) -> Loaded:
+    loaded = await classifiers.find(name, caller)
     if version not in (None, loaded.version):
         remedy = f"Ask for {loaded.version}, or for none."
         raise NotFound(f"model {name!r} has no version {version!r}", field="version", remedy=remedy)
     return loaded
 
 
-async def _ready(response: Response, classifiers: Classifiers, name: str, version: str | None = None) -> ModelReady:
+async def _ready(
+    response: Response, classifiers: Classifiers, caller: Caller, name: str, version: str | None = None
+) -> ModelReady:
     try:
-        await _found(classifiers, name, version)
+        await _found(classifiers, caller, name, version)
     except ModelUnusable as error:
         response.status_code = 503
         return ModelReady(name=name, ready=False, error=error.detail)

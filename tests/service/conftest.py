@@ -47,7 +47,7 @@ def artefacts(settings: Settings) -> Artefacts:
 @contextlib.contextmanager
 def run_client(settings: Settings) -> Iterator[TestClient]:
     """The application in this process. Unforeseen errors come as answers, as they would over a socket."""
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), "http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client
 
 

@@ -64,7 +64,7 @@ class Lifecycle(RuleBasedStateMachine):
         shutil.copy(_migrated(), data / "noisegate.db")
         # Nobody listens there: wake-ups are hints, and none of this depends on them.
         settings = Settings(data_dir=data, broker_url="memory://", min_free_bytes=0)
-        self.client = TestClient(create_app(settings), raise_server_exceptions=False)
+        self.client = TestClient(create_app(settings), "http://127.0.0.1", raise_server_exceptions=False)
         self.client.__enter__()
         self.sessions: Sessions = self.client.app_state["resources"].sessions
         with self.sessions.begin() as session:

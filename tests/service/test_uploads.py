@@ -132,7 +132,7 @@ def test_a_full_disk(settings: Settings, stored_files: StoredFiles, chunked: boo
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(settings: Settings, stored_files: StoredFiles) -> None:
-    head = b"POST /datasets HTTP/1.1\r\nHost: x\r\nContent-Type: application/zip\r\nContent-Length: 100000000\r\n\r\n"
+    head = b"POST /datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/zip\r\nContent-Length: 100000000\r\n\r\n"
     with run_server(settings) as address:
         with socket.create_connection(address) as connection:
             connection.sendall(head + bytes(4_000_000))

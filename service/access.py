@@ -1,0 +1,163 @@
+"""Who may do what: the scope that an operation needs, and the callers whose keys this process knows."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import Scope as RequestScope
+
+from noisegate.store import keys
+from noisegate.store.keys import Key, Scope
+from noisegate.store.sessions import Sessions
+from noisegate.store.settings import Settings
+from noisegate.store.tables import NOBODY
+from service.ending import in_a_thread
+from service.errors import Unauthenticated
+
+log = structlog.get_logger(__name__)
+
+# What a caller learns here concerns nobody in particular.
+PUBLIC = frozenset(
+    {
+        "/",
+        "/livez",
+        "/readyz",
+        "/docs",
+        "/docs/oauth2-redirect",
+        "/redoc",
+        "/openapi.json",
+        "/v2",
+        "/v2/",
+        "/v2/health/live",
+        "/v2/health/ready",
+    }
+)
+_CLASSIFYING = frozenset({"/classify", "/classify/batch", "/hybrids"})
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_CALLER = "noisegate.caller"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """For whom a request is carried out."""
+
+    owner: str
+    scopes: frozenset[Scope]
+    key_id: str | None = None
+
+    @property
+    def sees_all(self) -> bool:
+        return Scope.ADMIN in self.scopes
+
+    def may(self, scope: Scope) -> bool:
+        """Whether this caller has the scope."""
+        return self.sees_all or scope in self.scopes
+
+    def sees(self, owner: str) -> bool:
+        """Whether what belongs to this owner exists for this caller."""
+        return self.sees_all or owner in (self.owner, NOBODY)
+
+
+# Whoever reaches a service that asks for no keys may do everything, and what they make is everybody's.
+ANYBODY = Caller(NOBODY, frozenset(Scope))
+
+
+def needed_scope(method: str, path: str) -> Scope | None:
+    """The scope that this operation needs; None where no key is asked for. What nobody thought of needs one.
+
+    Args:
+        path: without a root path.
+    """
+    if path in PUBLIC and method in READING:
+        return None
+    if path in _CLASSIFYING or path.startswith("/v2/"):
+        return Scope.CLASSIFY
+    return Scope.READ if method in READING else Scope.TRAIN
+
+
+def caller_of(scope: RequestScope) -> Caller:
+    """For whom this request is carried out: the guard has let it in."""
+    caller: Caller = scope[_CALLER]
+    return caller
+
+
+def let_in(scope: RequestScope, caller: Caller) -> None:
+    """Note who it is."""
+    scope[_CALLER] = caller
+
+
+class KeyRing:
+    """The open keys of the database, in memory: classifying waits for no database, and works while it is away."""
+
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+        self._seconds = settings.key_refresh_seconds
+        self._sessions = sessions
+        self._keys: dict[str, Key] = {}
+        self._looked_at = float("-inf")
+        self._looking = asyncio.Lock()
+
+    async def caller(self, token: str) -> Caller:
+        """For whom this key stands.
+
+        Raises:
+            Unauthenticated: for nobody, or no longer. Which of both is not told.
+        """
+        parts = keys.split(token)
+        if parts is None:
+            raise _refused()
+        id, secret = parts
+        if id not in self._keys:
+            # It may be new. Made-up ids must not keep the database busy, so it is asked once in a while only.
+            await self._look(older_than=self._seconds)
+        key = self._keys.get(id)
+        if key is None or not key.opens_with(secret) or key.expired:
+            raise _refused()
+        return Caller(key.owner, key.scopes, key.id)
+
+    async def keep_fresh(self) -> None:
+        """Look for new and revoked keys until cancelled."""
+        while True:
+            try:
+                await self._look(older_than=0)
+            except SQLAlchemyError as error:
+                log.warning("keys_not_refreshed", reason=type(error).__name__)
+            await asyncio.sleep(self._seconds)
+
+    async def _look(self, older_than: float) -> None:
+        async with self._looking:
+            if time.monotonic() - self._looked_at < older_than:
+                return
+            self._keys = await in_a_thread(self._open_keys)
+            self._looked_at = time.monotonic()
+
+    def _open_keys(self) -> dict[str, Key]:
+        with self._sessions.reading() as session:
+            return keys.open_keys(session)
+
+
+def describe(document: dict[str, Any], refusals: dict[int | str, dict[str, Any]]) -> None:
+    """Enter in an OpenAPI document which scope each operation needs, and the answers to whoever lacks it."""
+    scheme = {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "ng_<id>_<secret>",
+        "description": "Needed unless the service is bound to the loopback interface. Scopes: read, classify, train, admin.",
+    }
+    document.setdefault("components", {}).setdefault("securitySchemes", {})["key"] = scheme
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            scope = needed_scope(method.upper(), path)
+            if scope is None:
+                continue
+            operation["security"] = [{"key": []}]
+            operation["x-scope"] = scope.value
+            for status, answer in refusals.items():
+                operation["responses"].setdefault(str(status), answer)
+
+
+def _refused() -> Unauthenticated:
+    remedy = "Send `Authorization: Bearer ng_…`; `noisegate keys create` makes keys."
+    return Unauthenticated("there is no key, or it is not valid", remedy=remedy)

@@ -1,0 +1,155 @@
+"""The door: which hosts, which keys, how often. It stands before everything else, so no body is read of whoever may not come in."""
+
+import math
+import time
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from noisegate.errors import QuotaExceeded
+from noisegate.store.settings import Settings, is_loopback
+from service.access import ANYBODY, READING, Caller, KeyRing, let_in, needed_scope
+from service.errors import Forbidden, Malformed, Unauthenticated, answer_to
+
+_BEARER = "bearer "
+_DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
+# Pages of ours are whole in themselves; the documentation's scripts come from where FastAPI says.
+_OURS = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_OF_DOCS = (
+    "default-src 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; font-src https://fonts.gstatic.com; "
+    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; frame-ancestors 'none'"
+)
+
+
+def _security_headers(policy: str) -> list[tuple[bytes, bytes]]:
+    headers = {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "same-origin",
+    }
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+_HEADERS, _HEADERS_OF_DOCS = _security_headers(_OURS), _security_headers(_OF_DOCS)
+
+
+class Guard:
+    """ASGI middleware: lets in, or refuses with a problem; and puts the security headers on every answer."""
+
+    def __init__(self, app: ASGIApp, door: "Door") -> None:
+        self.app = app
+        self.door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        added = _HEADERS_OF_DOCS if path in _DOCS else _HEADERS
+
+        async def secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        try:
+            let_in(scope, await self.door.admit(scope, path))
+        except Exception as error:
+            # Of whoever is refused nothing more is read.
+            await answer_to(Request(scope), error)(scope, receive, secured)
+            return
+        await self.app(scope, receive, secured)
+
+
+class Door:
+    """Who may come in, as the settings say. One for all ways into the application."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._hosts = frozenset(name.lower() for name in settings.allowed_hosts)
+        self._keys_required = settings.keys_required
+        self._trusts_loopback = settings.authentication == "auto"
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._most = RateLimitItemPerMinute(settings.requests_per_minute) if settings.requests_per_minute else None
+        self._most_failures = RateLimitItemPerMinute(settings.failures_per_minute)
+
+    async def admit(self, scope: Scope, path: str) -> Caller:
+        """For whom this request may be carried out.
+
+        Raises:
+            Malformed: it was sent to a name that is not this server's.
+            Unauthenticated, Forbidden: as they say; without keys, also a form that another website has sent.
+            QuotaExceeded: too many of this key, or too many wrong keys from this address.
+        """
+        headers = Headers(scope=scope)
+        open_to_all = not self._keys_required and not (self._trusts_loopback and not _on_loopback(scope))
+        self._check_host(headers, only_loopback=open_to_all)
+        needed = needed_scope(scope["method"], path)
+        if needed is None:
+            return ANYBODY
+        token = headers.get("authorization")
+        if token is None and open_to_all:
+            _check_origin(scope["method"], headers)
+            return ANYBODY
+        caller = await self._known(scope, token or "")
+        self._count(caller)
+        if not caller.may(needed):
+            detail = f"this takes a key with the scope {needed.value}"
+            raise Forbidden(detail, remedy="Use another key, or have one made with `noisegate keys create`.")
+        return caller
+
+    async def _known(self, scope: Scope, authorization: str) -> Caller:
+        ring: KeyRing = scope["state"]["resources"].keys
+        try:
+            token = authorization[len(_BEARER) :].strip() if authorization.lower().startswith(_BEARER) else ""
+            return await ring.caller(token)
+        except Unauthenticated:
+            # A right key is let in whatever else comes from its address: many may stand behind one proxy.
+            address = (scope.get("client") or ("unknown",))[0]
+            if authorization and not self._limiter.hit(self._most_failures, address):
+                raise self._too_many(self._most_failures, address, "wrong keys came from this address") from None
+            raise
+
+    def _count(self, caller: Caller) -> None:
+        if self._most is not None and not self._limiter.hit(self._most, caller.key_id or ""):
+            raise self._too_many(self._most, caller.key_id or "", "requests came with this key")
+
+    def _too_many(self, limit: RateLimitItemPerMinute, who: str, what: str) -> QuotaExceeded:
+        seconds = max(1, math.ceil(self._limiter.get_window_stats(limit, who).reset_time - time.time()))
+        return QuotaExceeded(f"more than {limit.amount:,} {what} within a minute", retry_after_seconds=seconds)
+
+    def _check_host(self, headers: Headers, *, only_loopback: bool) -> None:
+        name = _host_name(headers.get("host", ""))
+        # Without keys a page in somebody's browser, under a name that leads here, could do everything (DNS rebinding).
+        without_list = not only_loopback or is_loopback(name)
+        known = "*" in self._hosts or name in self._hosts if self._hosts else without_list
+        if not known:
+            remedy = "Ask under a name that NOISEGATE_ALLOWED_HOSTS has."
+            raise Malformed(f"this server does not answer to the name {name!r}", field="Host", remedy=remedy)
+
+
+def _check_origin(method: str, headers: Headers) -> None:
+    # A form on any website may post here from the browser of somebody who runs this. Only a key would tell them apart.
+    origin = headers.get("origin")
+    foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
+    if method not in READING and (foreign or headers.get("sec-fetch-site") == "cross-site"):
+        raise Forbidden("a page of another website sent this", remedy="Use an API key, or send it from elsewhere.")
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port and in lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _on_loopback(scope: Scope) -> bool:
+    """Whether this request came in on the loopback interface, or through a unix socket."""
+    server = scope.get("server")
+    return server is not None and (server[1] is None or is_loopback(server[0]))

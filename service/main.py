@@ -1,0 +1,63 @@
+"""`python -m service.main`: the service behind uvicorn, on the host and port of the settings."""
+
+import os
+import sys
+
+import structlog
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from noisegate.logs import configure_logs
+from noisegate.store import keys
+from noisegate.store.sessions import open_sessions
+from noisegate.store.settings import Settings, load_settings
+
+log = structlog.get_logger(__name__)
+
+# Requests that are being answered get so long when the process is asked to end.
+_GRACE_SECONDS = 20
+
+
+def main() -> int:
+    """Serve until a signal comes. Without a key that opens, a service that needs keys does not start."""
+    settings = load_settings()
+    configure_logs(settings.log_format)
+    if settings.keys_required and (reason := _closed_to_all(settings)):
+        log.error("not_started", host=settings.host, reason=reason)
+        return os.EX_CONFIG
+    uvicorn.run(
+        "service.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.service_processes,
+        # A waiting client asks once a second: an access log would hold little else. /metrics counts.
+        access_log=False,
+        # Its lines come out as ours do.
+        log_config=None,
+        log_level="info",
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return os.EX_OK
+
+
+def _closed_to_all(settings: Settings) -> str | None:
+    """Why nobody could come in, if so."""
+    sessions = open_sessions(settings)
+    try:
+        with sessions.reading() as session:
+            if keys.open_keys(session):
+                return None
+    except SQLAlchemyError as error:
+        return f"the database does not answer, or has not been migrated ({type(error).__name__})"
+    finally:
+        sessions.close()
+    return (
+        f"everybody who reaches {settings.host} would need a key, and there is none: make one with `noisegate keys create`, "
+        "bind to 127.0.0.1, or say NOISEGATE_AUTHENTICATION=off"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

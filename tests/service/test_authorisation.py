@@ -1,0 +1,217 @@
+"""Every operation of the OpenAPI document, asked without a key, with a wrong one, with each scope, and by another owner.
+
+The document names the operations, so one that is new is asked too: where nothing here says what it answers to another owner, it
+has to answer 404.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from noisegate.store import experiments, keys, models
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.keys import Scope
+from noisegate.store.settings import Settings
+from service.access import PUBLIC
+from service.app import create_app
+from tests.conftest import wait_until
+from tests.service.conftest import run_client, settings_in
+from tests.service.factories import png_bytes, ready_dataset, served_model
+
+METHODS = {"get", "post", "put", "delete"}
+OPERATIONS = [
+    (method.upper(), path)
+    for path, operations in create_app(Settings()).openapi()["paths"].items()
+    for method in operations
+    if method in METHODS
+]
+# Lists, which leave out what is another's (below), what is nobody's in particular, and what makes something new.
+_SHARED = ("/datasets", "/experiments", "/models", "/aliases", "/workers", "/presets", "/presets/{name}", "/metrics")
+ALLOWED_TO_ANOTHER = {
+    **{("GET", path): {200} for path in _SHARED},
+    ("GET", "/noise/preview.png"): {409},  # the digits, which it is drawn on, have not been ingested here
+    ("POST", "/datasets"): {200, 202},
+    ("POST", "/experiments"): {422},  # there is no such dataset
+}
+
+
+@dataclass(frozen=True)
+class House:
+    """A service that asks for keys, and things in it that are Ada's."""
+
+    client: TestClient
+    tokens: dict[str, str]
+    ids: dict[str, str]
+
+    def ask(self, method: str, path: str, token: str | None) -> int:
+        """The status of the answer to a request that would be right if it were Ada's."""
+        body = self._body(method, path)
+        headers = body.pop("headers", {}) | ({} if token is None else _shown(token))
+        return self.client.request(method, self.filled(path), headers=headers, **body).status_code
+
+    def filled(self, path: str) -> str:
+        room = path.split("/")[1]
+        values = {
+            "experiment_id": self.ids["experiment"],
+            "reference": self.ids["dataset" if room == "datasets" else "model"],
+            "split": "train",
+            "index": "0",
+            "format": "svg",
+            "version": self.ids["version"],
+            "name": {"aliases": "default", "presets": "table-3", "results": "accuracy"}.get(room, self.ids["model"]),
+        }
+        if "/files/" in path:
+            values["name"] = "model.json"
+        return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
+
+    def _body(self, method: str, path: str) -> dict[str, Any]:
+        if method not in ("POST", "PUT") or path.endswith("/cancel"):
+            return {}
+        picture = png_bytes()
+        if path.startswith("/v2/"):
+            pixels = {"name": "images", "shape": [1, 32, 32, 3], "datatype": "UINT8", "data": [0] * 3072}
+            return {"json": {"inputs": [pixels]}}
+        match path:
+            case "/classify":
+                return {"content": picture, "headers": {"Content-Type": "image/png"}}
+            case "/classify/batch":
+                return {"files": [("images", ("a.png", picture, "image/png"))]}
+            case "/hybrids":
+                return {"files": {"low": ("a.png", picture, "image/png"), "high": ("b.png", picture, "image/png")}}
+            case "/aliases/{name}":
+                return {"json": {"model": self.ids["model"]}}
+            case "/datasets":
+                return {"json": {"source": "digits"}}
+            case _:
+                return {"json": {"dataset": self.ids["dataset"], "executions": 1}}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, broker_url: str) -> Iterator[House]:
+    settings = settings_in(tmp_path_factory.mktemp("house") / "data", migrated_database, broker_url)
+    settings = settings.model_copy(update={"authentication": "required", "failures_per_minute": 1_000_000})
+    artefacts = Artefacts(settings.artefact_root)
+    with run_client(settings) as client:
+        sessions = client.app_state["resources"].sessions
+        adas = sessions.of("ada")
+        with adas.begin() as session:
+            dataset = ready_dataset(session, artefacts).id
+        model = served_model(adas, artefacts)
+        with sessions.begin() as session:
+            row = models.get(session, model)
+            ids = {"dataset": dataset, "model": model, "experiment": row.experiment_id, "version": row.onnx_digest}
+            tokens = {scope.value: keys.create(session, owner="ada", scopes=[scope])[0] for scope in Scope}
+            some = [scope for scope in Scope if scope is not Scope.ADMIN]
+            tokens["bob"] = keys.create(session, owner="bob", scopes=some)[0]
+            tokens["expired"] = keys.create(session, owner="ada", scopes=list(Scope), days=-1)[0]
+        yield House(client, tokens, ids)
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_without_a_key_and_with_a_wrong_one(house: House, method: str, path: str) -> None:
+    right = house.tokens["admin"]
+    wrong = [None, "", "nonsense", right[:-1] + ("a" if right[-1] != "a" else "b"), f"ng_{'0' * 12}_{'a' * 43}"]
+    statuses = {house.ask(method, path, token) for token in [*wrong, house.tokens["expired"]]}
+    assert statuses == {401} or (path in PUBLIC and not statuses & {401, 403})
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in OPERATIONS if path not in PUBLIC])
+def test_another_scope_and_another_owner(house: House, method: str, path: str) -> None:
+    documented = house.client.get("/openapi.json").json()["paths"][path][method.lower()]
+    needed = documented["x-scope"]
+    assert documented["security"] == [{"key": []}]
+    assert {"401", "403", "429"} <= set(documented["responses"])
+
+    others = [scope.value for scope in Scope if scope.value not in (needed, "admin")]
+    assert {house.ask(method, path, house.tokens[scope]) for scope in others} == {403}
+
+    of_bob = house.ask(method, path, house.tokens["bob"])
+    if (method, path) in ALLOWED_TO_ANOTHER:
+        assert of_bob in ALLOWED_TO_ANOTHER[method, path]
+    else:
+        assert of_bob == 404
+
+
+def test_the_owner_may_what_another_may_not(house: House) -> None:
+    for path in (
+        "/experiments/{experiment_id}",
+        "/datasets/{reference}",
+        "/models/{reference}",
+        "/results/{experiment_id}",
+    ):
+        assert house.ask("GET", path, house.tokens["read"]) == 200
+        assert house.ask("GET", path, house.tokens["admin"]) == 200
+    assert house.ask("POST", "/classify", house.tokens["classify"]) == 200
+    assert house.ask("POST", "/classify", house.tokens["admin"]) == 200
+
+
+def test_lists_leave_out_what_is_anothers(house: House) -> None:
+    def listed(path: str, token: str) -> str:
+        return house.client.get(path, headers={"Authorization": f"Bearer {token}"}).text
+
+    for path in ("/datasets", "/experiments", "/models", "/aliases", "/workers"):
+        seen = listed(path, house.tokens["bob"])
+        assert not [id for id in house.ids.values() if id in seen], path
+    for kind, path in (
+        ("dataset", "/datasets"),
+        ("experiment", "/experiments"),
+        ("model", "/models"),
+        ("model", "/aliases"),
+    ):
+        assert house.ids[kind] in listed(path, house.tokens["read"])
+        assert house.ids[kind] in listed(path, house.tokens["admin"])
+
+
+def test_another_owner_may_have_the_same_names_and_the_same_idempotency_key(house: House) -> None:
+    sessions = house.client.app_state["resources"].sessions
+    with sessions.of("bob").begin() as session:
+        theirs = ready_dataset(session, house.client.app_state["resources"].artefacts, number=7).id
+    post = {"dataset": "pets", "executions": 1, "training": {"epochs": 1}}
+    answers = {
+        who: house.client.post(
+            "/experiments",
+            json=post,
+            headers={"Authorization": f"Bearer {house.tokens[who]}", "Idempotency-Key": "one"},
+        )
+        for who in ("train", "bob")
+    }
+    assert [answer.status_code for answer in answers.values()] == [202, 202]
+    used = {}
+    with sessions.reading() as session:
+        for who, answer in answers.items():
+            used[who] = experiments.get(session, answer.json()["id"])
+            assert used[who].owned_by == {"train": "ada", "bob": "bob"}[who]
+    assert (used["train"].dataset_id, used["bob"].dataset_id) == (house.ids["dataset"], theirs)
+
+
+def test_files_that_another_owner_needs_stay(house: House) -> None:
+    """Two owners sent the same images: the files are one, and go only with the last of them."""
+    resources = house.client.app_state["resources"]
+    with resources.sessions.of("ada").begin() as session:
+        ours = ready_dataset(session, resources.artefacts, "same", number=9)
+    with resources.sessions.of("bob").begin() as session:
+        theirs = ready_dataset(session, resources.artefacts, "same", number=9)
+    assert (ours.images_digest, ours.same_as, theirs.same_as) == (theirs.images_digest, None, None)
+    assert house.client.delete(f"/datasets/{theirs.id}", headers=_shown(house.tokens["bob"])).status_code == 204
+    assert resources.artefacts.path(ours.images_digest).exists()
+    assert house.client.delete(f"/datasets/{ours.id}", headers=_shown(house.tokens["train"])).status_code == 204
+    assert not resources.artefacts.path(ours.images_digest).exists()
+
+
+def test_a_revoked_key_opens_nothing_any_more(house: House) -> None:
+    sessions = house.client.app_state["resources"].sessions
+    with sessions.begin() as session:
+        token, row = keys.create(session, owner="ada", scopes=[Scope.READ])
+    wait_until(lambda: house.ask("GET", "/models", token) == 200, seconds=10, what="the new key opens")
+    with sessions.begin() as session:
+        keys.revoke(session, row.id)
+    wait_until(lambda: house.ask("GET", "/models", token) == 401, seconds=10, what="the revoked key does not")
+
+
+def _shown(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

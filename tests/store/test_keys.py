@@ -1,0 +1,110 @@
+"""Keys in the database, and the sessions of their owners."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from noisegate.errors import Conflict, InvalidInput, NotFound
+from noisegate.store import datasets, experiments, keys, models
+from noisegate.store.keys import Scope
+from noisegate.store.sessions import Sessions
+from noisegate.store.tables import Alias, ApiKey, Dataset, Model
+from tests.factories import claim_one, manifest, model_files, queued_experiment, ready_dataset, spec
+
+
+def test_a_key_opens_until_it_is_revoked_or_expires(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        token, row = keys.create(session, owner="ada", scopes=[Scope.TRAIN, Scope.READ])
+        brief, _ = keys.create(session, owner="ada", scopes=[Scope.READ], days=1)
+        id = row.id
+    parts = keys.split(token)
+    assert parts is not None
+    assert parts[0] == id
+    with sessions.reading() as session:
+        key = keys.open_keys(session)[id]
+        assert len(keys.open_keys(session)) == 2
+    assert (key.owner, set(key.scopes)) == ("ada", {Scope.READ, Scope.TRAIN})
+    assert key.opens_with(parts[1])
+    assert not key.opens_with(parts[1][:-1])
+    with sessions.begin() as session:
+        session.execute(
+            sa.update(ApiKey).where(ApiKey.id != id).values(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+        )
+        keys.revoke(session, id)
+    with sessions.reading() as session:
+        assert keys.open_keys(session) == {}
+        assert [row.id for row in keys.every(session)] == [id, brief.split("_")[1]]
+
+
+def test_no_secret_is_stored(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        token, _ = keys.create(session, owner="ada", scopes=[Scope.READ])
+    with sessions.reading() as session:
+        stored = str(session.execute(sa.select(ApiKey.__table__)).all())
+    assert token.split("_", 2)[2] not in stored
+
+
+@pytest.mark.parametrize(
+    ("owner", "scopes"), [("", [Scope.READ]), ("a b", [Scope.READ]), ("a" * 41, [Scope.READ]), ("ada", [])]
+)
+def test_keys_that_make_no_sense(sessions: Sessions, owner: str, scopes: list[Scope]) -> None:
+    with pytest.raises(InvalidInput), sessions.begin() as session:
+        keys.create(session, owner=owner, scopes=scopes)
+
+
+@pytest.mark.parametrize(
+    "token", ["", "ng", "ng_12_ab", "sk_" + "0" * 12 + "_" + "a" * 43, "ng_" + "0" * 12 + "_" + "a" * 44]
+)
+def test_what_does_not_look_like_a_key(token: str) -> None:
+    assert keys.split(token) is None
+
+
+def test_owners_see_theirs_and_what_is_everybodys(sessions: Sessions) -> None:
+    ada, bob, admin = sessions.of("ada"), sessions.of("bob"), sessions.of("root", sees_all=True)
+    with sessions.begin() as session:
+        ready_dataset(session, "shared", number=1)
+    for owner, number in ((ada, 2), (bob, 3)):
+        with owner.begin() as session:
+            ready_dataset(session, "pets", number=number)
+            queued_experiment(session, spec("pets"))
+    for owner, count in ((ada, 2), (bob, 2), (admin, 3), (sessions, 3)):
+        with owner.reading() as session:
+            assert len(datasets.page(session, cursor=None, limit=10).items) == count
+    with ada.reading() as session:
+        assert datasets.get(session, "pets").owned_by == "ada"
+        assert datasets.get(session, "shared").owned_by == ""
+        (theirs,) = experiments.page(session, state=None, cursor=None, limit=10).items
+        assert (theirs.owned_by, theirs.dataset.name if theirs.dataset else None) == ("ada", "pets")
+    with pytest.raises(NotFound), bob.begin() as session:
+        experiments.cancel(session, theirs.id)
+    with bob.begin() as session:
+        assert session.execute(sa.update(Dataset).values(licence="mine")).rowcount == 2  # type: ignore[attr-defined]
+    with sessions.reading() as session:
+        licences = session.scalars(sa.select(Dataset.licence).order_by(Dataset.owned_by)).all()
+    assert licences == ["mine", None, "mine"]
+
+
+def test_a_model_is_its_experiments_owners_and_names_are_one_for_all(sessions: Sessions) -> None:
+    ada, bob = sessions.of("ada"), sessions.of("bob")
+    for owner, number in ((ada, 1), (bob, 2)):
+        with owner.begin() as session:
+            ready_dataset(session, number=number)
+            queued_experiment(session, spec(executions=1, sweep={}))
+    ids: list[str] = []
+    for number in (1, 2):
+        with sessions.begin() as session:  # a worker's
+            execution, _ = claim_one(session)
+            models.register(session, execution.id, model_files(number), manifest(execution), keep="all")
+            ids += session.scalars(sa.select(Model.id).where(Model.execution_id == execution.id))
+    with ada.begin() as session:
+        models.point_alias(session, "best", ids[0])
+    with bob.begin() as session:
+        with pytest.raises(NotFound):
+            models.get(session, ids[0])
+        with pytest.raises(NotFound):
+            models.get(session, "best")
+        with pytest.raises(Conflict, match="another owner"):
+            models.point_alias(session, "best", ids[1])
+    with sessions.reading() as session:
+        assert [(alias.name, alias.owned_by) for alias in session.scalars(sa.select(Alias))] == [("best", "ada")]
