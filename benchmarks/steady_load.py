@@ -5,7 +5,7 @@
 The service runs already, in a container or not, and has a default model; NOISEGATE_API_KEY is shown if set. Capacity is what 16
 connections get that ask again as soon as they are answered. Then requests are sent by the clock, whether or not earlier ones
 have been answered, and times count from when a request was due: a service that falls behind cannot hide it. PID is the
-service's process on this machine (of a container: `docker inspect --format '{{.State.Pid}}'`); with an init it is looked for below it.
+service's process on this machine (of a container: `docker inspect --format '{{.State.Pid}}'`); what runs below it counts, too.
 """
 
 import argparse
