@@ -37,12 +37,18 @@ COPY pyproject.toml ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     mkdir noisegate && echo '__version__ = "0"' > noisegate/__init__.py && touch README.md && \
     env ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} \
-    pip install --disable-pip-version-check --constraint constraints.txt ".[service,client,jpeg,s3]"
-# Libraries' own tests, and pip: 50 MB that nothing runs; that all still imports is seen at once.
+    pip install --disable-pip-version-check --no-compile --constraint constraints.txt ".[service,client,jpeg,s3]"
+# 180 MB that nothing here runs: debug symbols, onnxruntime's library for C, what botocore knows of other services than S3,
+# libraries' own tests, pip. What is patched by auditwheel (*.libs) must not be stripped.
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 RUN cd /opt/noisegate/lib/python3*/site-packages \
- && find scipy matplotlib fontTools sqlalchemy onnxruntime -type d -name tests -prune -exec rm -r {} + \
- && python -c "import scipy.stats, scipy.optimize, matplotlib.pyplot, onnxruntime, sqlalchemy, numpy.testing" \
- && rm -r pip pip-*
+ && find . -name '*.so' ! -path '*.libs/*' -exec strip --strip-debug {} + \
+ && find . -type d -name tests -prune -exec rm -r {} + \
+ && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 'sso*' ! -name sts ! -name signin -exec rm -r {} + \
+ && rm -r onnxruntime/capi/libonnxruntime.so* pip pip-*
+# What is imported is compiled (a quarter of all there is), and that it can be imported is seen at once.
+COPY deploy/imports.py /build/
+RUN python /build/imports.py
 
 # ---- Our code, as a wheel. --------------------------------------------------------------------------------------------------
 FROM empty AS code

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check audit faults bench bench-classify bench-train bench-stacks bench-cards bench-paper clean
+.PHONY: demo test check audit faults lab bench bench-load bench-classify bench-train bench-stacks bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -29,6 +29,16 @@ faults: .venv/installed-test
 	$(BIN)/python -m tests.faults --database postgresql --json benchmarks/results/faults_postgresql.json
 	$(BIN)/python -m tests.faults --database sqlite --json benchmarks/results/faults_sqlite.json
 	$(BIN)/python -m tests.faults.conformance --json benchmarks/results/conformance.json
+
+COMPOSE ?= docker compose
+# docker-compose.yml through its life, on a real engine; half an hour with two cores. It ends with `down --volumes`. PREVIOUS="--previous
+# 'docker compose --project-directory OTHER_TREE' --previous-is v1" adds the upgrade from there.
+lab: .venv/installed-test
+	$(BIN)/python -m tests.deployment.lab --compose "$(COMPOSE)" --json benchmarks/results/deployment.json $(PREVIOUS)
+
+# A minute at 90 % of what one service can do, in a container or not: make bench-load URL=http://127.0.0.1:8000 PID=… (NOISEGATE_API_KEY)
+bench-load: .venv/installed-test
+	$(BIN)/python benchmarks/steady_load.py --url $(URL) --pid $(PID) --json benchmarks/results/steady_load.json
 
 # make bench ARCHIVE=cifar10.tar.xz, of train/<class>/* and test/<class>/*.
 bench: .venv/installed-test

@@ -22,6 +22,7 @@ from service.classify import batch_routes as classify_batch
 from service.classify import routes as classify
 from service.classify.models import Classifiers
 from service.conditional import ConditionalGet
+from service.cors import for_websites
 from service.datasets import routes as datasets
 from service.datasets.registration import register_digits
 from service.deps import Resources
@@ -108,6 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     door = Door(settings)
     app.add_middleware(Guard, door=door)
     app.add_middleware(Measured)
+    app.add_middleware(for_websites, settings=settings)
     routers = [room.router for room in ROOMS]
     install_handlers(app, routers)
     for router in routers:
@@ -116,7 +118,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "POST",
         "/classify",
         classify.classify,
-        lambda inner: Measured(Guard(BodyLimit(inner, limit, settings.body_seconds), door)),
+        lambda inner: for_websites(Measured(Guard(BodyLimit(inner, limit, settings.body_seconds), door)), settings),
     )
     return app
 

@@ -73,6 +73,7 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self._hosts = frozenset(name.lower() for name in settings.allowed_hosts)
+        self._origins = frozenset(settings.allowed_origins)
         self._keys_required = settings.keys_required
         self._trusts_loopback = settings.authentication == "auto"
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
@@ -95,7 +96,7 @@ class Door:
             return ANYBODY
         token = headers.get("authorization")
         if token is None and open_to_all:
-            _check_origin(scope["method"], headers)
+            self._check_origin(scope["method"], headers)
             return ANYBODY
         caller = await self._known(scope, token or "")
         self._count(caller)
@@ -133,13 +134,14 @@ class Door:
             remedy = "Ask under a name that NOISEGATE_ALLOWED_HOSTS has."
             raise Malformed(f"this server does not answer to the name {name!r}", field="Host", remedy=remedy)
 
-
-def _check_origin(method: str, headers: Headers) -> None:
-    # A form on any website may post here from the browser of somebody who runs this. Only a key would tell them apart.
-    origin = headers.get("origin")
-    foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
-    if method not in READING and (foreign or headers.get("sec-fetch-site") == "cross-site"):
-        raise Forbidden("a page of another website sent this", remedy="Use an API key, or send it from elsewhere.")
+    def _check_origin(self, method: str, headers: Headers) -> None:
+        # A form on any website may post here from the browser of somebody who runs this. Only a key would tell them apart.
+        origin = headers.get("origin")
+        if method in READING or origin in self._origins:
+            return
+        foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
+        if foreign or headers.get("sec-fetch-site") == "cross-site":
+            raise Forbidden("a page of another website sent this", remedy="Use an API key, or send it from elsewhere.")
 
 
 def _host_name(host: str) -> str:

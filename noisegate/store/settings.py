@@ -81,6 +81,10 @@ class Settings(BaseSettings):
         (),
         description="JSON list of names that requests may be sent to; none: where no key is needed those of this machine.",
     )
+    allowed_origins: tuple[str, ...] = Field(
+        (),
+        description="JSON list of websites whose pages may ask from a browser (CORS), as https://example.org; none: no page may.",
+    )
     requests_per_minute: int = Field(
         120_000, ge=0, description="Of one key, in one service process; more are refused. 0: no limit."
     )

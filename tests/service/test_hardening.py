@@ -138,6 +138,31 @@ def test_a_form_on_another_website_can_do_nothing_where_no_key_is_needed(
     assert ours.status_code in (200, 202)
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/models"), ("POST", "/classify"), ("POST", "/experiments")])
+def test_a_website_that_the_settings_name_may_ask(settings: Settings, method: str, path: str) -> None:
+    """As browsers ask: a preflight without a key, then the request; refusals can be read, too."""
+    ours, other = "https://ours.example", "https://other.example"
+    with run_client(changed(settings, allowed_origins=(ours,), authentication="required")) as client:
+        asking = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization"}
+        preflight = client.options(path, headers={"Origin": ours, **asking})
+        assert preflight.status_code == 200
+        assert preflight.headers["Access-Control-Allow-Origin"] == ours
+        assert "Access-Control-Allow-Credentials" not in preflight.headers
+        assert client.options(path, headers={"Origin": other, **asking}).status_code == 400
+        refused = client.request(method, path, headers={"Origin": ours})
+        assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (401, ours)
+        assert "Retry-After" in refused.headers["Access-Control-Expose-Headers"]
+        assert "Access-Control-Allow-Origin" not in client.request(method, path, headers={"Origin": other}).headers
+
+
+def test_without_keys_only_that_website_may_send_a_form(settings: Settings) -> None:
+    form = {"archive": ("a.zip", b"PK", "application/zip")}
+    with run_client(changed(settings, allowed_origins=("https://ours.example",))) as client:
+        for origin, allowed in (("https://ours.example", True), ("https://other.example", False)):
+            headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+            assert (client.post("/datasets", files=form, headers=headers).status_code != 403) is allowed
+
+
 def test_a_public_service_without_a_key_does_not_start(settings: Settings) -> None:
     environment = {"NOISEGATE_DATA_DIR": str(settings.data_dir), "NOISEGATE_HOST": "0.0.0.0", "NOISEGATE_PORT": "0"}
     command = [sys.executable, "-m", "service.main"]

@@ -44,7 +44,9 @@ def test_an_error_is_logged_under_its_request(
     assert "no such table" in line["exception"]
 
 
-def test_libraries_log_as_we_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_libraries_log_as_we_do(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    # Servers of other tests want less of it.
+    caplog.set_level(logging.WARNING, "uvicorn.error")
     configure_logs("json")
     logging.getLogger("uvicorn.error").warning("cannot reach %s", "redis://user:hunter2@broker/0")
     (line,) = lines(capsys.readouterr().err)

@@ -34,7 +34,7 @@ def resources(settings: Settings, sessions: Sessions, wakeups: Wakeups) -> Resou
 
 def environment(settings: Settings) -> dict[str, str]:
     """The environment that gives another process these settings."""
-    given = settings.model_dump(mode="json", exclude={"caps"})
+    given = settings.model_dump(mode="json", exclude={"caps"}, exclude_none=True)
     return os.environ | {f"NOISEGATE_{name.upper()}": str(value) for name, value in given.items()}
 
 
