@@ -16,7 +16,7 @@ _SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 EPOCH_SECONDS = Histogram(
     "noisegate_epoch_seconds",
-    "Time of one epoch, of all executions that were trained together.",
+    "Time of an epoch, once for each execution; those that are trained together share it.",
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500),
 )
 IMAGES_TRAINED = Counter("noisegate_images_trained", "Images that training steps took, of every execution.")
