@@ -31,8 +31,8 @@ faults: .venv/installed-test
 	$(BIN)/python -m tests.faults.conformance --json benchmarks/results/conformance.json
 
 COMPOSE ?= docker compose
-# docker-compose.yml through its life, on a real engine; half an hour with two cores. It ends with `down --volumes`. PREVIOUS="--previous
-# 'docker compose --project-directory OTHER_TREE' --previous-is v1" adds the upgrade from there.
+# docker-compose.yml through its life, on a real engine, as a project of its own: half an hour on two cores.
+# PREVIOUS="--previous 'docker compose --project-directory OTHER_TREE' --previous-is v1" adds the upgrade from there.
 lab: .venv/installed-test
 	$(BIN)/python -m tests.deployment.lab --compose "$(COMPOSE)" --json benchmarks/results/deployment.json $(PREVIOUS)
 

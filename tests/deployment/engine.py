@@ -11,6 +11,8 @@ from rich.console import Console
 from noisegate.client.errors import ClientError
 from noisegate.client.http import Client
 
+PROJECT = "noisegate-lab"
+
 
 class Broken(Exception):
     """A promise was not kept; the message says which."""
@@ -62,12 +64,7 @@ class Lab:
         """
         process = subprocess.run(
             [*self.compose, *arguments],
-            env={
-                **os.environ,
-                "COMPOSE_PROFILES": "cpu",
-                "NOISEGATE_WORKER_PROCESSES": "1",
-                "NOISEGATE_VERSION": self.version,
-            },
+            env=os.environ | self.environment,
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -76,6 +73,16 @@ class Lab:
         if process.returncode:
             raise Broken(f"compose {arguments[0]} ended with {process.returncode}: {process.stderr[-500:]}")
         return process.stdout
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """A project of its own, so that nothing real is taken down; one training process a worker."""
+        return {
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_PROFILES": "cpu",
+            "NOISEGATE_WORKER_PROCESSES": "1",
+            "NOISEGATE_VERSION": self.version,
+        }
 
     def up(self, *arguments: str) -> None:
         """Bring everything up, and wait until it is healthy."""
