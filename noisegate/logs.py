@@ -81,5 +81,7 @@ def _take_over(*names: str) -> None:
     """Let what these loggers get come to the root's handler, whatever handlers they were given."""
     for name in names:
         logger = logging.getLogger(name)
+        if not logger.handlers and not logger.propagate:
+            continue  # its server was told to keep it silent
         logger.handlers.clear()
         logger.propagate = True

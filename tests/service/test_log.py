@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import uvicorn
 from starlette.testclient import TestClient
 
 from noisegate.logs import configure_logs, without_secrets
@@ -52,6 +53,15 @@ def test_libraries_log_as_we_do(capsys: pytest.CaptureFixture[str], caplog: pyte
     (line,) = lines(capsys.readouterr().err)
     assert line["event"] == "cannot reach redis://user:***@broker/0"
     assert (line["level"], line["logger"]) == ("warning", "uvicorn.error")
+
+
+def test_an_access_log_that_is_off_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    access = logging.getLogger("uvicorn.access")
+    monkeypatch.setattr(access, "handlers", [])
+    monkeypatch.setattr(access, "propagate", True)
+    uvicorn.Config("service.app:create_app", access_log=False, log_config=None)
+    configure_logs("json")
+    assert not access.hasHandlers()
 
 
 @pytest.mark.parametrize(

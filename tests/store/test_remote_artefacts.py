@@ -116,12 +116,13 @@ def test_what_one_machine_puts_another_fetches_until_it_is_deleted(machine: Mach
     digest = a.put_bytes(b"hello")
     assert (_objects(bucket), _files(a.root), _files(b.root)) == ([digest], [digest], [])
     assert not b.path(digest).exists()
+    assert b.size_bytes(digest) == len(b"hello")
     assert b.read(digest) == b"hello"
     assert b.fetch(digest) == b.path(digest)
     assert _files(b.root) == [digest]
     b.delete(digest)
     b.delete(digest)
-    assert (_objects(bucket), _files(b.root)) == ([], [])
+    assert (_objects(bucket), _files(b.root), b.size_bytes(digest)) == ([], [], 0)
     with pytest.raises(FileNotFoundError, match="No such file or directory"):
         machine("c").read(digest)
 
@@ -144,7 +145,7 @@ def test_a_bucket_that_does_not_exist_is_trouble_with_the_store(tmp_path: Path, 
     assert _files(lost.root) == []
 
 
-def test_a_large_file_goes_in_parts_and_comes_back_mapped(machine: Machine) -> None:
+def test_a_large_file_comes_in_parts_and_stays_mapped(machine: Machine) -> None:
     array = np.random.default_rng(1).integers(0, 256, 20 * 2**20, dtype=np.uint8)
     a, b = machine("a"), machine("b")
     with a.scratch() as folder:
