@@ -29,7 +29,7 @@ COPY pyproject.toml ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     mkdir noisegate && echo '__version__ = "0"' > noisegate/__init__.py && touch README.md && \
     env ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} \
-    pip install --disable-pip-version-check --constraint constraints.txt ".[worker,s3]"
+    pip install --disable-pip-version-check --constraint constraints.txt ".[worker,s3,otel]"
 
 FROM empty AS service-dependencies
 ARG PIP_INDEX_URL=""
@@ -37,7 +37,7 @@ COPY pyproject.toml ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     mkdir noisegate && echo '__version__ = "0"' > noisegate/__init__.py && touch README.md && \
     env ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} \
-    pip install --disable-pip-version-check --no-compile --constraint constraints.txt ".[service,client,jpeg,s3]"
+    pip install --disable-pip-version-check --no-compile --constraint constraints.txt ".[service,client,jpeg,s3,otel]"
 # 180 MB that nothing here runs: debug symbols, onnxruntime's library for C, what botocore knows of other services than S3,
 # libraries' own tests, pip. What is patched by auditwheel (*.libs) must not be stripped.
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*

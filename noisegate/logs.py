@@ -8,6 +8,8 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from noisegate import tracing
+
 LogFormat = Literal["json", "console"]
 
 # Passwords in URLs, what follows Authorization or Bearer, and our own keys; however they came into a line.
@@ -29,7 +31,7 @@ def configure_logs(wanted: LogFormat | None = None) -> None:
         wanted: None stands for `console` on a terminal, else `json`.
     """
     form = wanted or ("console" if sys.stderr.isatty() else "json")
-    ours = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level]
+    ours = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _add_trace]
     rendering = _rendering(form)
     structlog.configure([*ours, *rendering])
     theirs = structlog.stdlib.ProcessorFormatter(
@@ -70,6 +72,12 @@ def _rendering(form: LogFormat) -> list[Processor]:
     traces = structlog.processors.format_exc_info
     console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     return [stamps, traces, console if form == "console" else structlog.processors.JSONRenderer(), _cross_out]
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if (id := tracing.trace_id()) is not None:
+        event["trace_id"] = id
+    return event
 
 
 def _cross_out(_logger: WrappedLogger, _method: str, line: EventDict) -> str:

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
-from noisegate import __version__
+from noisegate import __version__, tracing
 from noisegate.logs import configure_logs
 from noisegate.store.remote import open_artefacts
 from noisegate.store.sessions import open_sessions
@@ -65,6 +65,9 @@ ROOMS = (
     workers,
 )
 
+# Asked every few seconds for as long as the service lives.
+_PROBES = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+
 
 class Application(FastAPI):
     """FastAPI with a lane beside it, and a document that tells what the middleware does."""
@@ -102,6 +105,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # A path with a slash too many is a mistake to be told, not to be followed by a second request.
         redirect_slashes=False,
         responses=problems(500, 503),
+        # One span a request, where traces are wanted; metrics and logs are our own.
+        telemetry={
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": _is_probe,
+        },
     )
     limit = limit_of_body(settings)
     app.add_middleware(BodyLimit, limit=limit, seconds=settings.body_seconds)
@@ -114,18 +125,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_handlers(app, routers)
     for router in routers:
         app.include_router(router)
-    app.lane = Lane(
-        "POST",
-        "/classify",
-        classify.classify,
-        lambda inner: for_websites(Measured(Guard(BodyLimit(inner, limit, settings.body_seconds), door)), settings),
-    )
+    if not tracing.wanted():  # what goes past FastAPI has no span
+        app.lane = Lane(
+            "POST",
+            "/classify",
+            classify.classify,
+            lambda inner: for_websites(Measured(Guard(BodyLimit(inner, limit, settings.body_seconds), door)), settings),
+        )
     return app
+
+
+def _is_probe(scope: Scope) -> bool:
+    return scope["path"] in _PROBES
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Resources]]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Resources]]:
+        tracing.start("noisegate-service")
         sessions = open_sessions(settings)
         celery = celery_app(settings)
         artefacts = open_artefacts(settings)
@@ -146,5 +163,6 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         finally:
             celery.close()
             sessions.close()
+            await run_in_threadpool(tracing.stop)
 
     return lifespan

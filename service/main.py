@@ -7,6 +7,7 @@ import structlog
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
+from noisegate import tracing
 from noisegate.logs import configure_logs
 from noisegate.store import keys
 from noisegate.store.sessions import open_sessions
@@ -22,6 +23,9 @@ def main() -> int:
     """Serve until a signal comes. Without a key that opens, a service that needs keys does not start."""
     settings = load_settings()
     configure_logs(settings.log_format)
+    if reason := tracing.unavailable():
+        log.error("not_started", reason=reason)
+        return os.EX_CONFIG
     if settings.keys_required and (reason := _closed_to_all(settings)):
         log.error("not_started", host=settings.host, reason=reason)
         return os.EX_CONFIG

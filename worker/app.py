@@ -5,6 +5,7 @@ Messages are hints, so they are acknowledged early and nothing depends on their 
 
 from celery import signals
 
+from noisegate import tracing
 from noisegate.logs import configure_logs
 from noisegate.store.settings import load_settings
 from noisegate.store.wakeups import celery_app
@@ -17,7 +18,17 @@ def _keep_logs_as_they_are(**_: object) -> None:
     """Celery sets up logs of its own unless somebody listens here."""
 
 
+def _start_tracing(**_: object) -> None:
+    tracing.start("noisegate-worker")
+
+
+def _stop_tracing(**_: object) -> None:
+    tracing.stop()
+
+
 signals.setup_logging.connect(_keep_logs_as_they_are)
+signals.worker_process_init.connect(_start_tracing)
+signals.worker_process_shutdown.connect(_stop_tracing)
 app = celery_app(load_settings())
 app.conf.update(
     include=["worker.tasks"],

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from noisegate import tracing
 from noisegate.card import Card
 from noisegate.details import Details, SubgroupUsed
 from noisegate.errors import InvalidInput
@@ -78,13 +79,14 @@ def train_classifiers(
     first = claimed[0]
     dataset = first.cell.experiment.dataset
     assert dataset is not None, "classifiers are trained on a dataset"
-    placing = place(resources.settings, spec, dataset, len(claimed))
-    occupy(resources.settings, placing.device)
-    data = _cell_data(resources.artefacts, dataset)
-    cell = cells.prepared(
-        first.cell.id,
-        lambda: prepare_cell(spec, data, first.cell.position, hooks.check, _scored(resources, first, data)),
-    )
+    with tracing.span("noisegate.prepare"):
+        placing = place(resources.settings, spec, dataset, len(claimed))
+        occupy(resources.settings, placing.device)
+        data = _cell_data(resources.artefacts, dataset)
+        cell = cells.prepared(
+            first.cell.id,
+            lambda: prepare_cell(spec, data, first.cell.position, hooks.check, _scored(resources, first, data)),
+        )
     context = _Context(resources, cell, data, placing.device, hooks.check)
     by_seed = {execution.seed: execution for execution in claimed}
     rounds = run_executions(
@@ -97,7 +99,7 @@ def train_classifiers(
         device=placing.device,
         together=placing.together,
     )
-    for results in rounds:
+    for results in tracing.each("noisegate.train", rounds):
         # The best first: its cell keeps it, and need not have been given the files and card of any other before.
         for result in sorted(results, key=_holdout_accuracy, reverse=True):
             execution = by_seed[result.seed]

@@ -1,6 +1,7 @@
 """`python -m worker.main`: one worker, with a training process a core, or a GPU."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import structlog
 from celery import signals
 from celery.worker.consumer import Consumer
 
+from noisegate import tracing
 from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import QUEUES
 from worker import metrics
@@ -24,6 +26,9 @@ log = structlog.get_logger(__name__)
 def main() -> None:
     """Run until SIGTERM; claims are then given back and the process exits within seconds."""
     settings = load_settings()
+    if reason := tracing.unavailable():
+        log.error("not_started", reason=reason)
+        sys.exit(os.EX_CONFIG)
     # One thread a process: processes share the work better than threads do, and results do not depend on their number.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     signals.worker_ready.connect(_start_reaper)

@@ -1,21 +1,24 @@
 """One claim from rows to rows: claim, run what its kind asks for, record. No transaction is open meanwhile."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NoReturn
 
 import structlog
 import torch
+from opentelemetry.util.types import AttributeValue
 from sqlalchemy.orm import Session
 
+from noisegate import tracing
 from noisegate.errors import StorageFull, StorageUnavailable
 from noisegate.learning.memory import InsufficientMemory
 from noisegate.learning.training import Progress
 from noisegate.spec import ClassifierExperiment
 from noisegate.store import executions
 from noisegate.store.leases import Lease, Renewed
-from noisegate.store.tables import Execution
+from noisegate.store.tables import Execution, utc_now
 from worker import cells
 from worker.checkpoints import Checkpoints
 from worker.claiming import Claimed, claim_companions, claim_oldest
@@ -55,7 +58,22 @@ def train_oldest(resources: Resources) -> None:
     with structlog.contextvars.bound_contextvars(
         experiment=claimed.executions[0].experiment_id, executions=claimed.ids, attempt=claimed.leases[0].attempt
     ):
-        _train(resources, claimed)
+        _trace(resources, claimed)
+
+
+def _trace(resources: Resources, claimed: Claimed) -> None:
+    experiment = claimed.executions[0].cell.experiment
+    about: dict[str, AttributeValue] = {
+        "noisegate.experiment": experiment.id,
+        "noisegate.worker": resources.owner,
+        "noisegate.attempt": claimed.leases[0].attempt,
+        "noisegate.since_posted_seconds": (utc_now() - experiment.created_at).total_seconds(),
+    }
+    with tracing.span("noisegate.claim", parent=experiment.traceparent, attributes=about) as opened:
+        try:
+            _train(resources, claimed)
+        finally:
+            opened.set_attribute("noisegate.executions", claimed.ids)
 
 
 def _train(resources: Resources, claimed: Claimed) -> None:
@@ -120,9 +138,14 @@ def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
     structlog.contextvars.bind_contextvars(executions=claimed.ids)
     heartbeat.hold(claimed.leases)
     leases = dict(zip(claimed.ids, claimed.leases, strict=True))
+    began_at = time.time_ns()
     for execution, finish in _finishes(resources, claimed, heartbeat.check):
         lease = leases[execution.id]
-        with structlog.contextvars.bound_contextvars(execution=execution.id, attempt=lease.attempt):
+        about: dict[str, AttributeValue] = {"noisegate.execution": execution.id, "noisegate.attempt": lease.attempt}
+        with (
+            structlog.contextvars.bound_contextvars(execution=execution.id, attempt=lease.attempt),
+            tracing.span("noisegate.execution", began_at=began_at, attributes=about),
+        ):
             _end(resources, heartbeat, execution, lease, finish)
 
 
@@ -149,8 +172,10 @@ def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None])
 def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease: Lease, finish: Finish) -> None:
     """Bring one execution to its end; what goes wrong with it is no concern of those that were trained beside it."""
     try:
-        found = finish()
-        heartbeat.persist(partial(record, resources, execution, lease, found))
+        with tracing.span("noisegate.finish"):
+            found = finish()
+        with tracing.span("noisegate.record"):
+            heartbeat.persist(partial(record, resources, execution, lease, found))
         heartbeat.let_go(lease)
     except (Stop, *DATABASE_AWAY):
         raise
@@ -164,6 +189,7 @@ def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease
 def _give_up(resources: Resources, lease: Lease, error: Exception) -> None:
     """Trouble of this machine: note it and let the lease run out, so that another may try. Any other: it would come again."""
     log.error("execution_failed", execution=lease.id, exc_info=error)
+    tracing.failed(error)
     if _is_trouble(error):
         noted = partial(executions.note_trouble, error=problem_of(error, resources.owner))
         write(resources, lease, noted, outcome="left")

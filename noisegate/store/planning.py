@@ -103,11 +103,13 @@ def create(
     preset: str | None = None,
     scale: str | None = None,
     time_limit: float | None = None,
+    traceparent: str | None = None,
 ) -> Experiment:
     """The experiment's row and, queued, those of all its cells and executions.
 
     Args:
         time_limit: seconds from now, by the database's clock, after which it is cancelled if it has not ended.
+        traceparent: the span that it is posted in.
     """
     spec = planned.spec
     experiment = Experiment(
@@ -117,6 +119,7 @@ def create(
         preset=preset,
         scale=scale,
         deadline=None if time_limit is None else seconds_now() + time_limit,
+        traceparent=traceparent,
     )
     for number, point in enumerate(planned.cells):
         experiment.cells.append(Cell(position=number, point=point.point, spec=point.spec.model_dump(mode="json")))

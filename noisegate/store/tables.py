@@ -142,6 +142,9 @@ class Experiment(Owned, Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="Why it was cancelled, if not by a person.")
     last_event: Mapped[int] = mapped_column(default=0, server_default="0", doc="The number of its newest event.")
     updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When its newest event was entered.")
+    traceparent: Mapped[str | None] = mapped_column(
+        sa.String(55), doc="The span that it was posted in, if one was recorded; W3C's form."
+    )
 
     dataset: Mapped[Dataset | None] = relationship()
     cells: Mapped[list["Cell"]] = relationship(back_populates="experiment", order_by="Cell.position")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from sqlalchemy.orm import Session
 
+from noisegate import tracing
 from noisegate.store import deletion, executions, experiments, files, planning, quotas
 from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.pages import Page
@@ -85,7 +86,9 @@ def list_experiments(
 def get_experiment(experiment_id: str, sessions: SessionsDep, response: Response) -> ExperimentRead:
     """One experiment; `Retry-After` says when to look again while it is under way."""
     with sessions.reading() as session:
-        (answer,) = read(session, [experiments.get(session, experiment_id)])
+        experiment = experiments.get(session, experiment_id)
+        tracing.link(experiment.traceparent)
+        (answer,) = read(session, [experiment])
     return _polled(answer, response)
 
 
@@ -132,7 +135,14 @@ def _created(session: Session, posted: Posted, resources: Resources, time_limit:
     planned = planning.plan(session, posted.spec, settings.caps)
     quotas.check_queue(session, planned.executions, most=settings.max_queued_executions)
     quotas.check_room(resources.artefacts, min_free_bytes=settings.min_free_bytes)
-    return planning.create(session, planned, preset=posted.preset, scale=posted.scale, time_limit=time_limit)
+    return planning.create(
+        session,
+        planned,
+        preset=posted.preset,
+        scale=posted.scale,
+        time_limit=time_limit,
+        traceparent=tracing.traceparent(),
+    )
 
 
 def _polled(answer: ExperimentRead, response: Response) -> ExperimentRead:
