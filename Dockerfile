@@ -15,12 +15,13 @@ COPY constraints.txt ./
 
 FROM empty AS torch
 ARG PIP_INDEX_URL=""
-# An index with the variant of PyTorch that is wanted (CPU alone, or another CUDA). Empty: what the package index has, which on
-# Linux x86-64 is the CUDA build; it is larger, and runs on CPUs too.
+# An index with the variant of PyTorch that is wanted (CPU alone, or another CUDA), beside the package index: of one version
+# pip takes the build with a local label (2.15.0+cpu). Empty: what the package index has, which on Linux x86-64 is the CUDA
+# build; it is larger, and runs on CPUs too.
 ARG TORCH_INDEX=""
 RUN --mount=type=cache,target=/root/.cache/pip \
     env ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} \
-    pip install --disable-pip-version-check --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
+    pip install --disable-pip-version-check --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch torchvision
 
 FROM torch AS worker-dependencies
 ARG PIP_INDEX_URL=""
@@ -38,13 +39,15 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     mkdir noisegate && echo '__version__ = "0"' > noisegate/__init__.py && touch README.md && \
     env ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} \
     pip install --disable-pip-version-check --no-compile --constraint constraints.txt ".[service,client,jpeg,s3,otel]"
-# 180 MB that nothing here runs: debug symbols, onnxruntime's library for C, what botocore knows of other services than S3,
-# libraries' own tests, pip. What is patched by auditwheel (*.libs) must not be stripped.
+# Half of all, which nothing here runs: debug symbols, onnxruntime's library for C, what botocore knows of other services than
+# S3, the larger part of SciPy (the service takes special functions and filters), libraries' own tests, pip. What is patched by
+# auditwheel (*.libs) must not be stripped.
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 RUN cd /opt/noisegate/lib/python3*/site-packages \
  && find . -name '*.so' ! -path '*.libs/*' -exec strip --strip-debug {} + \
  && find . -type d -name tests -prune -exec rm -r {} + \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 'sso*' ! -name sts ! -name signin -exec rm -r {} + \
+ && (cd scipy && rm -r cluster datasets fft fftpack integrate interpolate io odr optimize signal sparse spatial stats) \
  && rm -r onnxruntime/capi/libonnxruntime.so* pip pip-*
 # What is imported is compiled (a quarter of all there is), and that it can be imported is seen at once.
 COPY deploy/imports.py /build/
@@ -75,7 +78,9 @@ COPY --from=service-dependencies /opt/noisegate /opt/noisegate
 RUN --mount=type=bind,from=code,source=/wheels,target=/wheels \
     /usr/local/bin/python -m pip --python /opt/noisegate/bin/python install \
     --disable-pip-version-check --no-cache-dir --no-deps --force-reinstall /wheels/*.whl
-ENV NOISEGATE_HOST=0.0.0.0 NOISEGATE_PORT=8000
+# Large images come and go: with glibc's arena for each thread, and thresholds that grow with what was freed, some 50 MiB of
+# them would never be given back (tests/inference/test_decoder_fuzz.py runs with the same).
+ENV NOISEGATE_HOST=0.0.0.0 NOISEGATE_PORT=8000 MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
 USER 10001:10001
 EXPOSE 8000
 # Database, broker and default model; urlopen raises, and Python exits with 1, at 503. A missing worker or first model is well.

@@ -10,6 +10,7 @@ The tree (`service/errors.py` maps each to an HTTP status, once):
     ├── TooLarge                over a limit of this server
     ├── UnsupportedMedia        a content type nobody here reads
     ├── NotFound                no such thing
+    ├── NotYours                it is everybody's, so that nobody alone may change it
     ├── Conflict                the thing is in another state than this needs
     │   └── NotReady            ... but soon may be
     ├── QuotaExceeded           more than this server takes on at once
@@ -94,6 +95,11 @@ class UnsupportedMedia(NoisegateError):
 class NotFound(NoisegateError):
     code = "not-found"
     title = "No such thing"
+
+
+class NotYours(NoisegateError):
+    code = "not-yours"
+    title = "What is everybody's cannot be changed with this key"
 
 
 class Conflict(NoisegateError):

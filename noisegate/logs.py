@@ -12,15 +12,16 @@ from noisegate import tracing
 
 LogFormat = Literal["json", "console"]
 
-# Passwords in URLs, what follows Authorization or Bearer, and our own keys; however they came into a line.
+# Passwords in URLs, what follows Authorization or Bearer, and our own keys; however they came into a line. None begins with \b:
+# in JSON the character before may be the n of an escaped newline.
 _SECRETS = (
     (re.compile(r"(://[^/\s:@\"'\\]*:)[^/\s@\"'\\]+@"), r"\1***@"),
     (
-        re.compile(r"\b(authorization\b[\\\"':=,\s]{0,8}(?:b[\\\"']{1,2})?(?:\w+ +)?)[^\s\\\"',}]+", re.IGNORECASE),
+        re.compile(r"(authorization\b[\\\"':=,\s]{0,8}(?:b[\\\"']{1,2})?(?:\w+ +)?)[^\s\\\"',}]+", re.IGNORECASE),
         r"\1***",
     ),
-    (re.compile(r"\b(bearer +)[^\s\\\"',}]+", re.IGNORECASE), r"\1***"),
-    (re.compile(r"\b(ng_[0-9A-Za-z]+_)[0-9A-Za-z_-]{16,}"), r"\1***"),
+    (re.compile(r"(bearer +)[^\s\\\"',}]+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(ng_[0-9a-f]{12}_)[0-9A-Za-z_-]{16,}"), r"\1***"),
 )
 
 

@@ -97,6 +97,7 @@ class KeyRing:
         self._sessions = sessions
         self._keys: dict[str, Key] = {}
         self._looked_at = float("-inf")
+        self._away: SQLAlchemyError | None = None
         self._looking = asyncio.Lock()
 
     async def caller(self, token: str) -> Caller:
@@ -104,6 +105,7 @@ class KeyRing:
 
         Raises:
             Unauthenticated: for nobody, or no longer. Which of both is not told.
+            SQLAlchemyError: it is not known here, and the database is away.
         """
         parts = keys.split(token)
         if parts is None:
@@ -124,14 +126,24 @@ class KeyRing:
                 await self._look(older_than=0)
             except SQLAlchemyError as error:
                 log.warning("keys_not_refreshed", reason=type(error).__name__)
+            except Exception:  # whatever it was, revoked keys have to be noticed until the process ends
+                log.exception("keys_not_refreshed")
             await asyncio.sleep(self._seconds)
 
     async def _look(self, older_than: float) -> None:
         async with self._looking:
             if time.monotonic() - self._looked_at < older_than:
+                if self._away is not None:
+                    raise self._away.with_traceback(None)
                 return
-            self._keys = await in_a_thread(self._open_keys)
-            self._looked_at = time.monotonic()
+            try:
+                self._keys, self._away = await in_a_thread(self._open_keys), None
+            except SQLAlchemyError as error:
+                self._away = error
+                raise
+            finally:
+                # A database that is away is not asked more often than one that answers.
+                self._looked_at = time.monotonic()
 
     def _open_keys(self) -> dict[str, Key]:
         with self._sessions.reading() as session:

@@ -14,8 +14,10 @@ from noisegate.errors import QuotaExceeded
 from noisegate.store.settings import Settings, is_loopback
 from service.access import ANYBODY, READING, Caller, KeyRing, let_in, needed_scope
 from service.errors import Forbidden, Malformed, Unauthenticated, answer_to
+from service.metrics import KEY_REQUESTS
 
 _BEARER = "bearer "
+_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 _DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
 # Pages of ours are whole in themselves; the documentation's scripts come from where FastAPI says.
 _OURS = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -89,7 +91,8 @@ class Door:
             QuotaExceeded: too many of this key, or too many wrong keys from this address.
         """
         headers = Headers(scope=scope)
-        open_to_all = not self._keys_required and not (self._trusts_loopback and not _on_loopback(scope))
+        from_here = _on_loopback(scope) and not _forwarded(headers)
+        open_to_all = not self._keys_required and (from_here or not self._trusts_loopback)
         self._check_host(headers, only_loopback=open_to_all)
         needed = needed_scope(scope["method"], path)
         if needed is None:
@@ -120,6 +123,7 @@ class Door:
     def _count(self, caller: Caller) -> None:
         if self._most is not None and not self._limiter.hit(self._most, caller.key_id or ""):
             raise self._too_many(self._most, caller.key_id or "", "requests came with this key")
+        KEY_REQUESTS.labels(caller.key_id).inc()
 
     def _too_many(self, limit: RateLimitItemPerMinute, who: str, what: str) -> QuotaExceeded:
         seconds = max(1, math.ceil(self._limiter.get_window_stats(limit, who).reset_time - time.time()))
@@ -127,10 +131,10 @@ class Door:
 
     def _check_host(self, headers: Headers, *, only_loopback: bool) -> None:
         name = _host_name(headers.get("host", ""))
-        # Without keys a page in somebody's browser, under a name that leads here, could do everything (DNS rebinding).
-        without_list = not only_loopback or is_loopback(name)
-        known = "*" in self._hosts or name in self._hosts if self._hosts else without_list
-        if not known:
+        # Without keys a page in somebody's browser, under a name that leads here, could do everything (DNS rebinding). Loopback
+        # names cannot be made to lead elsewhere, and are what health checks ask.
+        listed = "*" in self._hosts or name in self._hosts if self._hosts else not only_loopback
+        if not (listed or is_loopback(name)):
             remedy = "Ask under a name that NOISEGATE_ALLOWED_HOSTS has."
             raise Malformed(f"this server does not answer to the name {name!r}", field="Host", remedy=remedy)
 
@@ -149,6 +153,11 @@ def _host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()
+
+
+def _forwarded(headers: Headers) -> bool:
+    """Whether a proxy says that it sends this on for somebody: who stands before it is not on this machine, then."""
+    return any(name in headers for name in _OF_PROXIES)
 
 
 def _on_loopback(scope: Scope) -> bool:

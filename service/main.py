@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 import structlog
 import uvicorn
@@ -17,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 # Requests that are being answered get so long when the process is asked to end.
 _GRACE_SECONDS = 20
+# Where processes that share a port count together; prometheus_client looks for it when it is imported, in each of them.
+_SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def main() -> int:
@@ -29,21 +34,33 @@ def main() -> int:
     if settings.keys_required and (reason := _closed_to_all(settings)):
         log.error("not_started", host=settings.host, reason=reason)
         return os.EX_CONFIG
-    uvicorn.run(
-        "service.app:create_app",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.service_processes,
-        # A waiting client asks once a second: an access log would hold little else. /metrics counts.
-        access_log=False,
-        # Its lines come out as ours do.
-        log_config=None,
-        log_level="info",
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    with _shared_metrics(settings.service_processes):
+        uvicorn.run(
+            "service.app:create_app",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.service_processes,
+            # A waiting client asks once a second: an access log would hold little else. /metrics counts.
+            access_log=False,
+            # Its lines come out as ours do.
+            log_config=None,
+            log_level="info",
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
     return os.EX_OK
+
+
+@contextmanager
+def _shared_metrics(processes: int) -> Iterator[None]:
+    """A folder for the time of the service, unless there is one process, or a folder already."""
+    if processes == 1 or _SHARED_METRICS in os.environ:
+        yield
+        return
+    with TemporaryDirectory(prefix="noisegate-metrics-") as folder:
+        os.environ[_SHARED_METRICS] = folder
+        yield
 
 
 def _closed_to_all(settings: Settings) -> str | None:

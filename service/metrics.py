@@ -27,6 +27,7 @@ MODEL_LOAD_SECONDS = Histogram("noisegate_model_load_seconds", "From files to th
 MODELS_LOADED = Gauge("noisegate_models_loaded", "Models in memory.", multiprocess_mode="livesum")
 MODELS_BYTES = Gauge("noisegate_models_bytes", "Memory that the models are counted with.", multiprocess_mode="livesum")
 REQUESTS = Counter("noisegate_http_requests", "Requests answered.", ["method", "route", "status"])
+KEY_REQUESTS = Counter("noisegate_key_requests", "Requests let in with a key, by the key's id.", ["key"])
 REQUEST_SECONDS = Histogram(
     "noisegate_http_request_seconds",
     "From a request's first byte to its answer's last.",
@@ -34,6 +35,9 @@ REQUEST_SECONDS = Histogram(
     buckets=_FAST_SECONDS,
 )
 
+# There, as 0, before the first failure: an increase from nothing is none.
+for result in ("loaded", "failed"):
+    MODEL_LOADS.labels(result)
 # Children made once: looking one up by its label takes longer than counting.
 DECODE_SECONDS, QUEUE_SECONDS, PREDICT_SECONDS = (
     STAGE_SECONDS.labels(stage) for stage in ("decode", "queue", "predict")

@@ -19,6 +19,7 @@ from worker.app import app
 from worker.processes import Processes
 from worker.reaper import Reaper
 from worker.resources import name_worker, open_resources
+from worker.sizing import fitting_processes
 
 log = structlog.get_logger(__name__)
 
@@ -62,11 +63,11 @@ def _metrics(settings: Settings) -> Iterator[None]:
 
 
 def count_processes(settings: Settings) -> int:
-    """One process for each GPU there is, unless the CPU is asked for; without a GPU, as many as the settings say.
+    """One process for each GPU there is, unless the CPU is asked for; without a GPU, as many as the settings say or fit.
 
     The devices are counted by their files: this process supervises, and loading CUDA to ask would take hundreds of MiB.
     """
-    return _count_gpus(settings) or settings.worker_processes
+    return _count_gpus(settings) or settings.worker_processes or fitting_processes()
 
 
 def _count_gpus(settings: Settings) -> int:

@@ -12,6 +12,7 @@ from noisegate.store import files, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
+from noisegate.store.sessions import OF_ALL_OWNERS, own_first, own_or_nobodys, require_own
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import NOBODY, Dataset, Experiment, utc_now
 
@@ -50,7 +51,7 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
     if (known := _same_source(session, source, image_size, upload_digest)) is not None:
         _also_called(session, known, name)
         return Registered(known, created=False)
-    if (holder := session.scalar(sa.select(Dataset).where(_alive(), Dataset.name == name))) is not None:
+    if (holder := session.scalars(_called(session, name)).first()) is not None:
         remedy = "Choose another name, or delete that dataset."
         raise Conflict(f"the name {name!r} belongs to dataset {holder.id}", field="name", remedy=remedy)
     dataset = Dataset(name=name, source=source, image_size=image_size, upload_digest=upload_digest)
@@ -61,17 +62,21 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
 
 def _also_called(session: Session, known: Dataset, name: str) -> None:
     """Give a ready dataset another name, if it is free: the same archive was sent again under it."""
-    taken = session.scalars(sa.select(Dataset.id).where(_alive(), Dataset.name == name)).first()
-    if known.state is DatasetState.READY and taken is None:
+    if known.state is DatasetState.READY and session.scalars(_called(session, name)).first() is None:
         other = Dataset(name=name, source=known.source, image_size=known.image_size, state=DatasetState.READY)
         other.same_as, other.finished_at = known.id, utc_now()
         session.add(other)
         session.flush()
 
 
+def _called(session: Session, name: str) -> sa.Select[Dataset]:
+    return sa.select(Dataset).where(_alive(), Dataset.name == name, own_or_nobodys(session, Dataset))
+
+
 def _same_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
     query = sa.select(Dataset).where(
         _alive(),
+        own_or_nobodys(session, Dataset),
         Dataset.source == source,
         Dataset.image_size == image_size,
         Dataset.upload_digest == upload_digest if upload_digest else Dataset.upload_digest.is_(None),
@@ -87,8 +92,7 @@ def get(session: Session, reference: str) -> Dataset:
         NotFound: nobody has this id, and nobody alive this name.
     """
     query = sa.select(Dataset).where(sa.or_(Dataset.id == reference, sa.and_(_alive(), Dataset.name == reference)))
-    # An owner's own name wins over the same name of what is everybody's.
-    dataset = session.scalars(query.order_by(Dataset.owned_by.desc(), Dataset.id)).first()
+    dataset = session.scalars(query.order_by(own_first(session, Dataset), Dataset.id)).first()
     if dataset is None:
         raise NotFound(f"there is no dataset {reference!r}", field="dataset", remedy="GET /datasets lists them.")
     return _followed(session, dataset)
@@ -223,10 +227,13 @@ def delete(session: Session, dataset_id: str) -> list[str]:
 
     Raises:
         NotFound: no such dataset.
+        NotYours: it is everybody's.
         Conflict: experiments refer to it, or it is being ingested.
     """
     dataset = get(session, dataset_id)
-    if session.scalars(sa.select(Experiment.id).where(Experiment.dataset_id == dataset.id)).first() is not None:
+    require_own(session, dataset)
+    used = sa.select(Experiment.id).where(Experiment.dataset_id == dataset.id)
+    if session.scalars(used, execution_options={OF_ALL_OWNERS: True}).first() is not None:
         remedy = "Delete its experiments first; without it their results could no longer be traced."
         raise Conflict(f"experiments use dataset {dataset.id}", field="dataset", remedy=remedy)
     if dataset.state is DatasetState.INGESTING:

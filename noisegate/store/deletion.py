@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session, aliased
 
 from noisegate.errors import Conflict
 from noisegate.store import experiments, files, models
+from noisegate.store.sessions import OF_ALL_OWNERS, require_own
 from noisegate.store.states import TERMINAL
 from noisegate.store.tables import Alias, Cell, Event, Execution, Experiment, Model
 
@@ -26,6 +27,7 @@ def plan_experiment(session: Session, experiment_id: str) -> Deleted:
 
     Raises:
         NotFound: no such experiment.
+        NotYours: it is everybody's.
         Conflict: it has not ended, an alias points at one of its models, or another experiment builds on it.
     """
     experiment = experiments.lock(session, experiment_id)
@@ -52,7 +54,7 @@ def delete_experiment(session: Session, experiment_id: str) -> Deleted:
     """Delete an experiment with its cells, executions, events and models. Its dataset stays.
 
     Raises:
-        NotFound, Conflict: as `plan_experiment`.
+        NotFound, NotYours, Conflict: as `plan_experiment`.
     """
     deleted = plan_experiment(session, experiment_id)
     # One that depends on another of the same experiment would forbid the other to go first.
@@ -69,10 +71,12 @@ def delete_model(session: Session, model_id: str) -> Deleted:
 
     Raises:
         NotFound: no such model.
+        NotYours: it is everybody's.
         Conflict: an alias points at it, or executions wait for the answers that it gives on the training images.
     """
     files.lock(session)
     model = models.get(session, model_id)
+    require_own(session, model)
     _refuse_aliased(session, Model.id == model.id)
     if _awaited(session, model):
         remedy = "Wait until the experiments that build on it have ended, or cancel them."
@@ -86,7 +90,7 @@ def delete_model(session: Session, model_id: str) -> Deleted:
 
 def _refuse_aliased(session: Session, which: sa.ColumnElement[bool]) -> None:
     query = sa.select(Alias.name, Model.id).join(Model, Alias.model_id == Model.id).where(which).order_by(Alias.name)
-    if (found := session.execute(query).first()) is not None:
+    if (found := session.execute(query, execution_options={OF_ALL_OWNERS: True}).first()) is not None:
         name, model_id = found
         remedy = f"PUT /aliases/{name} to point it at another model, or DELETE /aliases/{name}."
         raise Conflict(f"the alias {name!r} points at model {model_id}", field="alias", remedy=remedy)
@@ -97,8 +101,11 @@ def _refuse_built_upon(session: Session, experiment_id: str) -> None:
     query = sa.select(Execution.experiment_id).join(base, base.id == Execution.depends_on)
     query = query.where(base.experiment_id == experiment_id, Execution.experiment_id != experiment_id)
     if (other := session.scalars(query.order_by(Execution.experiment_id)).first()) is not None:
-        remedy = f"Delete experiment {other} first: its subgroups are chosen by an execution of this one."
-        raise Conflict(f"experiment {other} builds on {experiment_id}", field="experiment", remedy=remedy)
+        # Executions have no owner: the experiment may be another's.
+        visible = session.scalar(sa.select(Experiment.id).where(Experiment.id == other))
+        other = f"experiment {other}" if visible else "an experiment of another owner"
+        remedy = f"Delete {other} first: its subgroups are chosen by an execution of this one."
+        raise Conflict(f"{other} builds on {experiment_id}", field="experiment", remedy=remedy)
 
 
 def _awaited(session: Session, model: Model) -> bool:

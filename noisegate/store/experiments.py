@@ -14,6 +14,7 @@ from noisegate.store import events, models
 from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
 from noisegate.store.pages import Page, page_of
+from noisegate.store.sessions import require_own
 from noisegate.store.states import EXPERIMENT_MOVES, State, settled_state
 from noisegate.store.tables import Cell, Execution, Experiment, utc_now
 
@@ -106,6 +107,7 @@ def cancel(session: Session, experiment_id: str, *, problem: dict[str, Any] | No
 
     Raises:
         NotFound: no such experiment.
+        NotYours: it is everybody's.
         Conflict: it has ended already, otherwise than by cancellation.
     """
     experiment = lock(session, experiment_id)
@@ -151,6 +153,7 @@ def lock(session: Session, experiment_id: str) -> Experiment:
 
     Raises:
         NotFound: no such experiment.
+        NotYours: it is everybody's.
     """
     query = sa.select(Experiment).where(Experiment.id == experiment_id).with_for_update()
     # Its spec may be long, and nobody who locks it reads that.
@@ -158,6 +161,7 @@ def lock(session: Session, experiment_id: str) -> Experiment:
     experiment = session.scalar(query)
     if experiment is None:
         raise NotFound(f"there is no experiment {experiment_id!r}", field="experiment")
+    require_own(session, experiment)
     return experiment
 
 

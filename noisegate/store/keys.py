@@ -109,11 +109,13 @@ def every(session: Session) -> Sequence[ApiKey]:
 def open_keys(session: Session) -> dict[str, Key]:
     """The keys that are neither revoked nor expired, by id."""
     rows = session.scalars(sa.select(ApiKey).where(ApiKey.revoked_at.is_(None)))
-    keys = (
-        Key(row.id, row.owner, frozenset(Scope(name) for name in row.scopes), row.secret_digest, row.expires_at)
-        for row in rows
-    )
+    keys = (Key(row.id, row.owner, _known(row.scopes), row.secret_digest, row.expires_at) for row in rows)
     return {key.id: key for key in keys if not key.expired}
+
+
+def _known(names: Collection[str]) -> frozenset[Scope]:
+    """These scopes but for those of a newer version, which may run beside this one: here they allow nothing."""
+    return frozenset(scope for scope in Scope if scope.value in names)
 
 
 def _digest(secret: str) -> str:

@@ -11,7 +11,7 @@ from noisegate.errors import Conflict, NotFound
 from noisegate.manifest import ModelManifest
 from noisegate.store import files
 from noisegate.store.pages import Page, page_of
-from noisegate.store.sessions import OF_ALL_OWNERS
+from noisegate.store.sessions import OF_ALL_OWNERS, sees_all
 from noisegate.store.tables import Alias, Cell, Execution, Experiment, Model
 
 DEFAULT_ALIAS = "default"
@@ -91,12 +91,22 @@ def not_found(reference: str) -> NotFound:
     return NotFound(f"there is {what}", field="model", remedy=remedy)
 
 
-def ids_of(session: Session, references: Iterable[str]) -> dict[str, str]:
-    """The id that each of these ids and aliases stands for; those that stand for nothing are left out."""
+@dataclass(frozen=True)
+class Named:
+    """The model that an id or an alias stands for, and whose both are: only who sees both has the model by that name."""
+
+    id: str
+    owners: frozenset[str]
+
+
+def named(session: Session, references: Iterable[str]) -> dict[str, Named]:
+    """What each of these ids and aliases stands for; those that stand for nothing are left out."""
     asked = list(references)
-    by_id = session.scalars(sa.select(Model.id).where(Model.id.in_(asked)))
-    by_name = session.scalars(sa.select(Alias).where(Alias.name.in_(asked)))
-    return {id: id for id in by_id} | {alias.name: alias.model_id for alias in by_name}
+    by_id = session.execute(sa.select(Model.id, Model.owned_by).where(Model.id.in_(asked)))
+    columns = (Alias.name, Alias.owned_by, Model.id, Model.owned_by)
+    by_name = session.execute(sa.select(*columns).join(Model, Alias.model_id == Model.id).where(Alias.name.in_(asked)))
+    aliased = {name: Named(id, frozenset({theirs, whose})) for name, theirs, id, whose in by_name}
+    return aliased | {id: Named(id, frozenset({whose})) for id, whose in by_id}
 
 
 def of_execution(session: Session, execution_id: str) -> Model | None:
@@ -142,8 +152,11 @@ def publish_default(session: Session, experiment_id: str) -> None:
 def point_alias(session: Session, name: str, model_reference: str) -> Alias:
     """Make `name` point at a model, named by id or by another alias.
 
+    Whoever sees all gives it to the model's owner: a name is there for those for whom its model is.
+
     Raises:
         NotFound: no such model.
+        NotYours: the name is everybody's.
         Conflict: the name belongs to another owner.
     """
     files.lock(session)
@@ -155,6 +168,8 @@ def point_alias(session: Session, name: str, model_reference: str) -> Alias:
         alias = Alias(name=name, model_id=model.id)
         session.add(alias)
     alias.model_id = model.id
+    if sees_all(session):
+        alias.owned_by = model.owned_by
     session.flush()
     return alias
 
@@ -170,12 +185,14 @@ def delete_alias(session: Session, name: str) -> None:
 
     Raises:
         NotFound: no such alias.
+        NotYours: it is everybody's.
     """
     files.lock(session)
     alias = session.get(Alias, name)
     if alias is None:
         raise NotFound(f"there is no alias {name!r}", field="name", remedy="GET /aliases lists them.")
     session.delete(alias)
+    session.flush()
 
 
 def _of_cell(session: Session, cell_id: str) -> list[tuple[Model, tuple[float | None, int]]]:

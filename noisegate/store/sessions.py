@@ -1,7 +1,7 @@
 """Engines and transactions: `with sessions.begin()` writes and commits at its end, `with sessions.reading()` only reads.
 
-Sessions of an owner see, change and delete only rows that are theirs or nobody's, whatever a query asks for, and what they
-add is theirs. So a query that forgets whose rows it may see cannot be written.
+Sessions of an owner see only rows that are theirs or nobody's, change and delete only their own, whatever a query asks for, and
+what they add is theirs. So a query that forgets whose rows it may see, or change, cannot be written.
 """
 
 import copy
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, sessionmaker, with_loader_criteria
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from noisegate.errors import NotYours
 from noisegate.store.settings import Settings
 from noisegate.store.tables import NOBODY, Owned
 
@@ -80,12 +81,10 @@ def _see_own_rows(state: ORMExecuteState) -> None:
     info = state.session.info
     if info[_SEES_ALL] or state.execution_options.get(OF_ALL_OWNERS) or state.is_relationship_load or state.is_insert:
         return
-    owner = info[_OWNER]
-    state.statement = state.statement.options(
-        with_loader_criteria(
-            Owned, lambda kind: sa.or_(kind.owned_by == owner, kind.owned_by == NOBODY), include_aliases=True
-        )
-    )
+    # What is nobody's is seen by all; who changes it must see all.
+    owners = [info[_OWNER]] if state.is_update or state.is_delete else [info[_OWNER], NOBODY]
+    criteria = with_loader_criteria(Owned, lambda kind: kind.owned_by.in_(owners), include_aliases=True)
+    state.statement = state.statement.options(criteria)
 
 
 @sa.event.listens_for(OwnedSession, "before_flush")
@@ -93,6 +92,36 @@ def _own_new_rows(session: Session, _context: UOWTransaction, _instances: object
     for row in session.new:
         if isinstance(row, Owned) and row.owned_by is None:
             row.owned_by = session.info[_OWNER]
+    changed = (row for row in session.dirty if session.is_modified(row, include_collections=False))
+    for row in (*changed, *session.deleted):
+        if isinstance(row, Owned):
+            require_own(session, row)
+
+
+def require_own(session: Session, row: Owned) -> None:
+    """To be asked before what belongs to a row is changed; changes of the row itself are refused without it.
+
+    Raises:
+        NotYours: it is nobody's, and this session's owner does not see all.
+    """
+    if not session.info[_SEES_ALL] and row.owned_by != session.info[_OWNER]:
+        remedy = "Use a key with the scope admin, or make one of your own."
+        raise NotYours("it was made without a key, or comes with the server, and so is everybody's", remedy=remedy)
+
+
+def sees_all(session: Session) -> bool:
+    """Whether rows of every owner exist for this session."""
+    return bool(session.info[_SEES_ALL])
+
+
+def own_first(session: Session, kind: type[Owned]) -> sa.ColumnElement[int]:
+    """To order by: of rows with one name, first that of the session's owner, then nobody's, then those of others."""
+    return sa.case((kind.owned_by == session.info[_OWNER], 0), (kind.owned_by == NOBODY, 1), else_=2)
+
+
+def own_or_nobodys(session: Session, kind: type[Owned]) -> sa.ColumnElement[bool]:
+    """What this session's owner would see if it did not see all: a name is taken, and a thing known, only among these."""
+    return kind.owned_by.in_([session.info[_OWNER], NOBODY])
 
 
 def open_sessions(settings: Settings) -> Sessions:

@@ -1,6 +1,5 @@
 """Every setting, read from `NOISEGATE_…` in the environment; the same names in `noisegate up` and in docker compose."""
 
-import os
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -72,10 +71,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="What `python -m service.main` binds to.")
     port: int = Field(8000, ge=0, le=65_535)
-    service_processes: int = Field(1, ge=1, description="More share the port, and need PROMETHEUS_MULTIPROC_DIR.")
+    service_processes: int = Field(1, ge=1, description="More share the port.")
     authentication: Literal["auto", "required", "off"] = Field(
         "auto",
-        description="Whether callers need an API key; auto: unless the service is bound to the loopback interface.",
+        description="Whether callers need an API key; auto: unless the service is bound to the loopback interface, and no proxy "
+        "says that it sends a request on. Behind a proxy on the same machine say `required`: not every proxy says so.",
     )
     allowed_hosts: tuple[str, ...] = Field(
         (),
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         120_000, ge=0, description="Of one key, in one service process; more are refused. 0: no limit."
     )
-    failures_per_minute: int = Field(60, ge=1, description="Wrong keys from one address; then none is looked at.")
+    failures_per_minute: int = Field(60, ge=1, description="Wrong keys from one address; more are 429.")
     key_refresh_seconds: float = Field(1, gt=0, description="How often new and revoked keys are looked for.")
     body_seconds: float = Field(30, gt=0, description="A request whose body stands still for this long is given up.")
 
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     worker_processes: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Training processes; one a core."
+        0, ge=0, description="Training processes; 0: one a core, as far as the memory of a container goes around."
     )
     worker_metrics_host: str = Field("127.0.0.1", description="What a worker's metrics are bound to.")
     worker_metrics_port: int = Field(

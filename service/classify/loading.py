@@ -22,7 +22,6 @@ class LoadedModel:
 
     version: str
     classifier: Classifier
-    owned_by: str
 
 
 class Loader:
@@ -48,7 +47,7 @@ class Loader:
             file = self._artefacts.fetch(row.onnx_digest)
             _check_size(id, memory_of(file, reference, self._runtime), most_bytes)
             manifest = ModelManifest.model_validate(row.manifest)
-            loaded = LoadedModel(row.onnx_digest, Classifier(file, manifest, reference, self._runtime), row.owned_by)
+            loaded = LoadedModel(row.onnx_digest, Classifier(file, manifest, reference, self._runtime))
         except (OSError, UnusableModel, DamagedReference, ValidationError) as error:
             MODEL_LOADS.labels("failed").inc()
             # An OSError would name a path on this machine.

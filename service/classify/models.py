@@ -21,7 +21,7 @@ from noisegate.inference.decision import Asked
 from noisegate.inference.decoding import ImageLimits
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
-from noisegate.store.models import DEFAULT_ALIAS
+from noisegate.store.models import DEFAULT_ALIAS, Named
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.access import ANYBODY, Caller
@@ -44,7 +44,6 @@ class Loaded:
     version: str
     classifier: Classifier
     batcher: Batcher
-    owned_by: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Classifiers:
         self._loads: OrderedDict[str, asyncio.Task[Loaded]] = OrderedDict()
         self._one_load = asyncio.Lock()
         # Only what the database knows gets in here, so it grows no larger than the registry.
-        self._ids: dict[str, str] = {}
+        self._names: dict[str, Named] = {}
         self._troubles: dict[str, str] = {}
         # The model that a name could not move to last, and when.
         self._failed: dict[str, float] = {}
@@ -89,14 +88,14 @@ class Classifiers:
             NotFound: there is none.
             ModelUnusable: its files are missing or damaged, or it is larger than all models together may be.
         """
-        id = self._ids.get(reference)
-        if id is None:
-            id = await in_a_thread(self._look_up, reference)
-            self._ids[reference] = id
-        loaded = await self._load_once(id)
-        if not caller.sees(loaded.owned_by):
+        found = self._names.get(reference)
+        if found is None:
+            found = await in_a_thread(self._look_up, reference)
+            self._names[reference] = found
+        # Before it is loaded: what there is not for this caller takes no room, and tells nothing of itself.
+        if not all(map(caller.sees, found.owners)):
             raise models.not_found(reference)
-        return loaded
+        return await self._load_once(found.id)
 
     async def classify(self, model: Loaded, image: bytes, asked: Asked, *, patient: bool = False) -> Classified:
         """The decision on one encoded image, which is decoded before it waits for anything else.
@@ -152,23 +151,25 @@ class Classifiers:
 
     async def refresh(self) -> None:
         """Look up all names again: load what has moved aside and swap, forget what is gone."""
-        if not self._ids:
+        if not self._names:
             return
         # What comes while the database answers is newer than its answer.
-        asked, loaded = dict(self._ids), list(self._loads)
+        asked, loaded = dict(self._names), list(self._loads)
         found = await in_a_thread(self._look_up_all, asked)
-        for reference, id in asked.items():
+        for reference, known in asked.items():
             # What is not in memory is looked up when it is asked for again: the list stays as short as that of the models.
-            if reference not in found or id not in self._loads:
-                self._ids.pop(reference, None)
+            if reference not in found or known.id not in self._loads:
+                self._names.pop(reference, None)
                 self._troubles.pop(reference, None)
-            elif found[reference] != id:
+            elif found[reference] != known:
                 await self._move(reference, found[reference])
+        in_use = {name.id for name in (*found.values(), *self._names.values())}
         for id in loaded:
-            if id not in found.values() and id not in self._ids.values():
+            if id not in in_use:
                 self._give_up(id)
 
-    async def _move(self, reference: str, id: str) -> None:
+    async def _move(self, reference: str, target: Named) -> None:
+        id = target.id
         failed = self._failed.get(id)
         if failed is not None and time.monotonic() < failed + self._settings.model_retry_seconds:
             return
@@ -180,16 +181,18 @@ class Classifiers:
             self._failed = {id: time.monotonic()}
             self._troubles[reference] = reason
         else:
-            self._ids[reference] = id
+            self._names[reference] = target
             self._troubles.pop(reference, None)
 
-    def _look_up(self, reference: str) -> str:
-        with self._sessions.reading() as session:
-            return models.get(session, reference).id
+    def _look_up(self, reference: str) -> Named:
+        found = self._look_up_all([reference])
+        if reference not in found:
+            raise models.not_found(reference)
+        return found[reference]
 
-    def _look_up_all(self, references: Iterable[str]) -> Mapping[str, str]:
+    def _look_up_all(self, references: Iterable[str]) -> Mapping[str, Named]:
         with self._sessions.reading() as session:
-            return models.ids_of(session, references)
+            return models.named(session, references)
 
     async def _load_once(self, id: str) -> Loaded:
         if id not in self._loads:
@@ -211,7 +214,7 @@ class Classifiers:
         batcher = Batcher(
             loaded.classifier, self._threads, most=settings.max_batch, most_waiting=settings.max_waiting_images
         )
-        return Loaded(id, loaded.version, loaded.classifier, batcher, loaded.owned_by)
+        return Loaded(id, loaded.version, loaded.classifier, batcher)
 
     def _make_room(self, loaded: LoadedModel) -> None:
         most, needed = self._settings.model_cache_bytes, loaded.classifier.nbytes

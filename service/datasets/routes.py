@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
+import structlog
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
 from PIL import Image
 from sqlalchemy.orm import Session
@@ -28,6 +29,8 @@ from service.deps import ArtefactsDep, PagingDep, Resources, ResourcesDep, Sessi
 from service.errors import problems
 from service.idempotency import REPLAYED, IdempotencyKeyHeader, Once, keyed
 from service.schemas import LOCATED, POLL_SECONDS, POLLED, Collection
+
+log = structlog.get_logger(__name__)
 
 # Which kind of archive it is, its first bytes tell; these only say that the body is one.
 ARCHIVES = (
@@ -82,7 +85,7 @@ async def create_dataset(
     """
 
     def announce(dataset_id: str) -> None:
-        background.add_task(resources.wakeups.ingest, dataset_id)
+        background.add_task(_announce, resources, dataset_id)
 
     content_type = content_type_of(request)
     largest = resources.settings.caps.image_size
@@ -120,6 +123,7 @@ def delete_dataset(reference: str, sessions: SessionsDep, artefacts: ArtefactsDe
     """Delete a dataset that no experiment uses, and its files."""
     with sessions.begin() as session:
         digests = datasets.delete(session, reference)
+    log.info("dataset_deleted", dataset=reference)
     files.discard(sessions, artefacts, digests)
 
 
@@ -156,6 +160,12 @@ def get_image(
     Image.fromarray(packed.images[place]).save(png, "PNG")
     label = quote(packed.classes[packed.labels[place]], safe=_HEADER_SAFE)
     return Response(png.getvalue(), headers={"X-Label": label}, media_type="image/png")
+
+
+def _announce(resources: Resources, dataset_id: str) -> None:
+    # The line that ties a request to what workers log.
+    log.info("dataset_posted", dataset=dataset_id)
+    resources.wakeups.ingest(dataset_id)
 
 
 def _once(request: Request, resources: Resources, key: str | None, body_digest: str) -> Once:

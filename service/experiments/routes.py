@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,8 @@ from service.experiments.reading import read
 from service.experiments.schemas import ExecutionRead, ExperimentRead, PlanRead, Posted, PostedBody
 from service.idempotency import REPLAYED
 from service.schemas import LOCATED, POLL_SECONDS, POLLED, Collection, DeletedRead
+
+log = structlog.get_logger(__name__)
 
 # More than a worker has processes. Whoever ends an execution wakes another as long as something waits.
 WAKEUPS = 64
@@ -65,7 +68,7 @@ def create_experiment(
     def create(session: Session) -> StoredAnswer:
         (answer,) = read(session, [_created(session, posted, resources, time_limit)])
         # After the answer: a broker that is away must not keep anyone waiting for what is safe in the database already.
-        background.add_task(resources.wakeups.train, answer.id, count=min(answer.executions, WAKEUPS))
+        background.add_task(_announce, resources, answer)
         headers = {"Location": f"/experiments/{answer.id}", "Retry-After": POLL_SECONDS}
         return StoredAnswer(202, headers, answer.model_dump_json())
 
@@ -101,6 +104,7 @@ def cancel_experiment(experiment_id: str, sessions: SessionsDep, response: Respo
     """Ask an experiment to end. What waits is cancelled now, what runs stops within seconds. Asking twice changes nothing."""
     with sessions.begin() as session:
         (answer,) = read(session, [experiments.cancel(session, experiment_id)])
+    log.info("experiment_cancelled", experiment=experiment_id)
     return _polled(answer, response)
 
 
@@ -114,6 +118,8 @@ def delete_experiment(
         deleted = act(session, experiment_id)
     named = sorted(set(deleted.digests))
     gone = named if dry_run else files.discard(sessions, artefacts, named)
+    if not dry_run:
+        log.info("experiment_deleted", experiment=experiment_id)
     return DeletedRead.of(deleted, files=len(gone), experiment=experiment_id)
 
 
@@ -143,6 +149,12 @@ def _created(session: Session, posted: Posted, resources: Resources, time_limit:
         time_limit=time_limit,
         traceparent=tracing.traceparent(),
     )
+
+
+def _announce(resources: Resources, answer: ExperimentRead) -> None:
+    # The line that ties a request to what workers log: theirs have the experiment's id, this one has both.
+    log.info("experiment_posted", experiment=answer.id, executions=answer.executions)
+    resources.wakeups.train(answer.id, count=min(answer.executions, WAKEUPS))
 
 
 def _polled(answer: ExperimentRead, response: Response) -> ExperimentRead:

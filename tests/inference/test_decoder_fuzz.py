@@ -35,6 +35,9 @@ SECONDS = 5
 # What decoding 50 million pixels takes, twice over on a busy machine.
 HOSTILE_SECONDS = 15
 JPEG = "image/jpeg"
+# As in the Dockerfile: free memory goes back to the system, so what is resident is what is held. (With glibc's defaults it
+# goes up and down by 50 MiB, and a leak of that size is not seen.)
+GLIBC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterat
         with sessions.begin() as session:
             ready_dataset(session, Artefacts(settings.artefact_root))
         stored_model(sessions, Artefacts(settings.artefact_root), seeing_onnx(1))
-    with run_process(settings, folder) as process:
+    with run_process(settings, folder, environment=GLIBC) as process:
         yield process
 
 
@@ -134,7 +137,7 @@ def send_all(service: ServiceProcess, numbered: Sequence[tuple[int, bytes]]) -> 
 
 
 def test_damaged_files_over_http_get_answers_and_leave_no_memory_behind(service: ServiceProcess) -> None:
-    """Some are large, so its memory goes up and down by 25 MiB: from 10,000 to 30,000 files as from 4,000 to 10,000."""
+    """Where it has got to after each thousand goes up and down by some MiB, and does not grow; most of a large image is 140."""
     statuses: Counter[int] = Counter()
     resident: list[int] = []
     files = [file for _, file in cases(CASES, seed=2)]
@@ -144,7 +147,8 @@ def test_damaged_files_over_http_get_answers_and_leave_no_memory_behind(service:
     assert statuses.keys() == {200, 413, 422}
     assert statuses[200] > CASES / 10
     assert statuses.total() == CASES
-    assert max(resident[5:]) - max(resident[:5]) < 30 * 2**20
+    assert min(resident[5:]) - min(resident[:5]) < 5 * 2**20, resident
+    assert max(resident) - min(resident) < 40 * 2**20, resident
 
 
 def test_damaged_files_in_batches_get_a_line_each(service: ServiceProcess) -> None:

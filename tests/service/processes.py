@@ -16,17 +16,18 @@ from tests.service.traffic import Peer, peer
 
 
 class ServiceProcess(Program):
-    """`uvicorn service.app:create_app`, with one process or several that share a port."""
+    """`python -m service.main`, with one process or several that share a port."""
 
     def __init__(self, settings: Settings, folder: Path, workers: int, environment: Mapping[str, str]) -> None:
         self.port = _free_port()
-        options = ["--factory", "--port", str(self.port), "--workers", str(workers), "--no-access-log"]
         named = {
             "NOISEGATE_DATA_DIR": str(settings.data_dir),
             "NOISEGATE_DATABASE_URL": settings.database_url,
             "NOISEGATE_BROKER_URL": settings.broker_url,
+            "NOISEGATE_PORT": str(self.port),
+            "NOISEGATE_SERVICE_PROCESSES": str(workers),
         }
-        command = [sys.executable, "-m", "uvicorn", "service.app:create_app", *options]
+        command = [sys.executable, "-m", "service.main"]
         super().__init__(command, folder / "service.log", {**os.environ, **named, **environment})
 
     def memory_bytes(self) -> int:

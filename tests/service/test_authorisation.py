@@ -13,16 +13,64 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from noisegate.store import experiments, keys, models
+from noisegate.store import executions, experiments, keys, models, workers
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.keys import Scope
 from noisegate.store.settings import Settings
 from service.access import PUBLIC
 from service.app import create_app
 from tests.conftest import wait_until
+from tests.factories import claim_one, outcome, queued_experiment, spec
 from tests.service.conftest import run_client, settings_in
 from tests.service.factories import png_bytes, ready_dataset, served_model
 
+# Written out, as the document says only what the code does. A new operation has to be entered here.
+SCOPES = {
+    None: ["GET /", "GET /livez", "GET /readyz", "GET /v2", "GET /v2/health/live", "GET /v2/health/ready"],
+    "classify": [
+        "POST /classify",
+        "POST /classify/batch",
+        "POST /hybrids",
+        "GET /v2/models/{name}",
+        "GET /v2/models/{name}/ready",
+        "GET /v2/models/{name}/versions/{version}",
+        "GET /v2/models/{name}/versions/{version}/ready",
+        "POST /v2/models/{name}/infer",
+        "POST /v2/models/{name}/versions/{version}/infer",
+    ],
+    "train": [
+        "POST /datasets",
+        "DELETE /datasets/{reference}",
+        "POST /experiments",
+        "POST /experiments/{experiment_id}/cancel",
+        "DELETE /experiments/{experiment_id}",
+        "DELETE /models/{reference}",
+        "PUT /aliases/{name}",
+        "DELETE /aliases/{name}",
+    ],
+    "read": [
+        "GET /datasets",
+        "GET /datasets/{reference}",
+        "GET /datasets/{reference}/images/{split}/{index}.png",
+        "GET /experiments",
+        "GET /experiments/{experiment_id}",
+        "GET /experiments/{experiment_id}/events",
+        "GET /experiments/{experiment_id}/executions",
+        "GET /results/{experiment_id}",
+        "GET /results/{experiment_id}/figures",
+        "GET /results/{experiment_id}/figures/{name}.{format}",
+        "GET /models",
+        "GET /models/{reference}",
+        "GET /models/{reference}/card",
+        "GET /models/{reference}/files/{name}",
+        "GET /aliases",
+        "GET /metrics",
+        "GET /noise/preview.png",
+        "GET /presets",
+        "GET /presets/{name}",
+        "GET /workers",
+    ],
+}
 METHODS = {"get", "post", "put", "delete"}
 OPERATIONS = [
     (method.upper(), path)
@@ -109,7 +157,15 @@ def house(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, bro
             some = [scope for scope in Scope if scope is not Scope.ADMIN]
             tokens["bob"] = keys.create(session, owner="bob", scopes=some)[0]
             tokens["expired"] = keys.create(session, owner="ada", scopes=list(Scope), days=-1)[0]
-        yield House(client, tokens, ids)
+        made = House(client, tokens, ids)
+        wait_until(lambda: made.ask("GET", "/models", tokens["bob"]) == 200, seconds=10, what="the keys open")
+        yield made
+
+
+def test_each_operation_takes_the_scope_that_was_meant_for_it(house: House) -> None:
+    paths = house.client.get("/openapi.json").json()["paths"]
+    documented = {f"{method} {path}": paths[path][method.lower()].get("x-scope") for method, path in OPERATIONS}
+    assert documented == {operation: scope for scope, operations in SCOPES.items() for operation in operations}
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
@@ -165,6 +221,86 @@ def test_lists_leave_out_what_is_anothers(house: House) -> None:
     ):
         assert house.ids[kind] in listed(path, house.tokens["read"])
         assert house.ids[kind] in listed(path, house.tokens["admin"])
+
+
+def test_workers_show_an_execution_to_its_owner_alone(house: House) -> None:
+    resources = house.client.app_state["resources"]
+    with resources.sessions.of("ada").begin() as session:
+        experiment = queued_experiment(session, spec(executions=1, sweep={})).id
+    with resources.sessions.begin() as session:
+        workers.beat(session, "w1", host="h", device="cpu", processes=1, version="0")
+        execution, lease = claim_one(session, owner="w1/1")
+    assert execution.experiment_id == experiment
+
+    def shown(who: str) -> str:
+        return house.client.get("/workers", headers=_shown(house.tokens[who])).text
+
+    assert (execution.id in shown("read"), execution.id in shown("admin"), execution.id in shown("bob")) == (
+        True,
+        True,
+        False,
+    )
+    with resources.sessions.begin() as session:
+        executions.record_success(session, lease, outcome())
+
+
+def test_what_is_everybodys_is_used_by_all_and_changed_by_an_admin_alone(house: House) -> None:
+    """Where keys came later, all that was there before is everybody's."""
+    resources = house.client.app_state["resources"]
+    with resources.sessions.begin() as session:
+        ready_dataset(session, resources.artefacts, "shared", number=5)
+        spare = ready_dataset(session, resources.artefacts, "spare", number=6).id
+    model, other = (served_model(resources.sessions, resources.artefacts, dataset="shared") for _ in range(2))
+    with resources.sessions.begin() as session:
+        models.point_alias(session, "everybodys", model)
+        waiting = queued_experiment(session, spec("shared", executions=1, sweep={})).id
+    changes: list[tuple[str, str, Any]] = [
+        ("POST", f"/experiments/{waiting}/cancel", None),
+        ("PUT", "/aliases/everybodys", {"model": other}),
+        ("DELETE", "/aliases/everybodys", None),
+        ("DELETE", f"/models/{model}", None),
+        ("DELETE", f"/experiments/{waiting}", None),
+        ("DELETE", f"/datasets/{spare}", None),
+    ]
+
+    def status(who: str, method: str, path: str, json: Any = None) -> int:
+        return house.client.request(method, path, json=json, headers=_shown(house.tokens[who])).status_code
+
+    assert status("read", "GET", f"/models/{model}") == status("read", "GET", "/models/everybodys") == 200
+    assert [status("train", *change) for change in changes] == [403] * len(changes)
+    assert status("train", "DELETE", f"/experiments/{waiting}?dry_run=true") == 403
+    assert [status("admin", *change) for change in changes] == [202, 200, 204, 200, 200, 204]
+
+
+def test_a_model_of_another_owner_is_not_even_loaded(house: House) -> None:
+    resources = house.client.app_state["resources"]
+    model = served_model(resources.sessions.of("ada"), resources.artefacts)
+    with resources.sessions.of("ada").begin() as session:
+        row = models.point_alias(session, "lost", model)
+        resources.artefacts.delete(models.get(session, model).onnx_digest)
+    assert row.owned_by == "ada"
+
+    def answer(who: str, path: str) -> tuple[int, bool]:
+        found = house.client.post(
+            path, content=png_bytes(), headers=_shown(house.tokens[who]) | {"Content-Type": "image/png"}
+        )
+        return found.status_code, model in found.text
+
+    assert answer("classify", "/classify?model=lost") == (500, True)
+    assert answer("bob", "/classify?model=lost") == (404, False)
+    assert house.client.get("/v2/models/lost/ready", headers=_shown(house.tokens["bob"])).status_code == 404
+
+
+def test_an_alias_of_another_owner_for_a_shared_model_is_no_name(house: House) -> None:
+    resources = house.client.app_state["resources"]
+    with resources.sessions.begin() as session:
+        ready_dataset(session, resources.artefacts, "for-all", number=8)
+    model = served_model(resources.sessions, resources.artefacts, dataset="for-all")
+    with resources.sessions.of("bob").begin() as session:
+        models.point_alias(session, "bobs", model)
+    headers = _shown(house.tokens["classify"]) | {"Content-Type": "image/png"}
+    for name, status in (("bobs", 404), (model, 200)):
+        assert house.client.post(f"/classify?model={name}", content=png_bytes(), headers=headers).status_code == status
 
 
 def test_another_owner_may_have_the_same_names_and_the_same_idempotency_key(house: House) -> None:

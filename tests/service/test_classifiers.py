@@ -9,6 +9,7 @@ import pytest
 from noisegate.errors import NotFound
 from noisegate.store import deletion, models
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.models import Named
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.classify.loading import LoadedModel, Loader
@@ -138,7 +139,10 @@ def test_a_name_that_moved_to_a_damaged_model_goes_on_meaning_the_old_one(
         await classifiers.refresh()
         assert (await classifiers.find("default")).id == pair[0], "it is left alone for a while"
         asked_again = Classifiers(settings.model_copy(update={"model_retry_seconds": 0}), sessions, artefacts)
-        asked_again._ids, asked_again._failed = {"default": pair[0]}, {pair[1]: time.monotonic()}
+        asked_again._names, asked_again._failed = (
+            {"default": Named(pair[0], frozenset({""}))},
+            {pair[1]: time.monotonic()},
+        )
         await asked_again.find(pair[0])
         await asked_again.refresh()
         assert (await asked_again.find("default")).id == pair[1]

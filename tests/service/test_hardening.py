@@ -37,8 +37,9 @@ def test_the_fast_lane_has_the_same_door(shared_client: TestClient) -> None:
 
 def test_allowed_hosts(settings: Settings) -> None:
     with run_client(changed(settings, allowed_hosts=("noisegate.example",))) as client:
-        assert client.get("/livez").status_code == 400
+        assert client.get("/livez", headers={"Host": "other.example"}).status_code == 400
         assert client.get("/livez", headers={"Host": "Noisegate.Example:443"}).status_code == 200
+        assert client.get("/livez", headers={"Host": "127.0.0.1:8000"}).status_code == 200, "a health check"
 
 
 def test_off_loopback_keys_are_needed_whatever_the_settings_say_it_is_bound_to(settings: Settings) -> None:
@@ -48,6 +49,15 @@ def test_off_loopback_keys_are_needed_whatever_the_settings_say_it_is_bound_to(s
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="noisegate"')
     with run_client(changed(settings, authentication="off", allowed_hosts=("*",))) as client:
         assert client.get("http://192.0.2.1/models").status_code == 200
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Via"])
+def test_what_a_proxy_on_this_machine_sends_on_is_not_from_this_machine(settings: Settings, header: str) -> None:
+    """A proxy for the world asks under a loopback name, too."""
+    with run_client(settings) as client:
+        assert client.get("/models", headers={header: "198.51.100.7"}).status_code == 401
+        assert client.post("/classify", content=b"x", headers={header: "198.51.100.7"}).status_code == 401
+        assert client.get("/models").status_code == 200
 
 
 @pytest.fixture

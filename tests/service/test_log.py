@@ -10,7 +10,9 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from noisegate.logs import configure_logs, without_secrets
+from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
+from tests.service.factories import ready_dataset
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -45,6 +47,27 @@ def test_an_error_is_logged_under_its_request(
     assert "no such table" in line["exception"]
 
 
+def test_a_line_ties_what_workers_log_to_the_request(
+    client: TestClient, sessions: Sessions, artefacts: Artefacts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker's lines have the experiment's id; that of the post has the request's, too."""
+    with sessions.begin() as session:
+        ready_dataset(session, artefacts)
+    capsys.readouterr()
+    named = {"X-Request-Id": "the-post"}
+    post = client.post("/experiments", json={"dataset": "pets", "executions": 3}, headers=named).json()
+    client.post(f"/experiments/{post['id']}/cancel", headers={"X-Request-Id": "the-end"})
+    found = {
+        line["event"]: (line["experiment"], line["request_id"])
+        for line in lines(capsys.readouterr().out)
+        if line["event"].startswith("experiment_")
+    }
+    assert found == {
+        "experiment_posted": (post["id"], "the-post"),
+        "experiment_cancelled": (post["id"], "the-end"),
+    }
+
+
 def test_libraries_log_as_we_do(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     # Servers of other tests want less of it.
     caplog.set_level(logging.WARNING, "uvicorn.error")
@@ -72,7 +95,11 @@ def test_an_access_log_that_is_off_stays_off(monkeypatch: pytest.MonkeyPatch) ->
         '{"authorization": "Bearer hunter2"}',
         "Authorization: Basic hunter2",
         r"{\"headers\": [(b'authorization', b'Bearer hunter2')]}",
-        "ng_0123abcd_hunter2hunter2hunter2",
+        "ng_0123456789ab_hunter2hunter2hunter2",
+        r'{"exception": "...\ng_0123456789ab_hunter2hunter2hunter2"}',
+        r'{"exception": "...\tng_0123456789ab_hunter2hunter2hunter2"}',
+        r'{"exception": "GET / HTTP/1.1\r\nAuthorization: Basic hunter2"}',
+        r'{"exception": "two lines\nBearer hunter2"}',
     ],
 )
 def test_secrets_are_crossed_out(line: str) -> None:

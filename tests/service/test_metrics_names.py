@@ -35,20 +35,44 @@ def exposed_names() -> set[str]:
     }
 
 
+def expressions() -> list[str]:
+    """What every panel and every alert asks."""
+    dashboard = json.loads((DEPLOY / "grafana" / "noisegate.json").read_text())
+    alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return asked + [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+
+
 def asked_names(expressions: list[str]) -> set[str]:
     """Names of metrics in PromQL: of ours all begin alike."""
     return {name for one in expressions for name in re.findall(r"\b(?:noisegate_\w+|up(?=\{))", one)}
 
 
 def test_dashboard_and_alerts_ask_for_metrics_that_there_are(client: TestClient) -> None:
-    dashboard = json.loads((DEPLOY / "grafana" / "noisegate.json").read_text())
-    alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
-    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    expressions += [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
     of_database = {name for name, _ in samples(client) if name.startswith("noisegate_")}
     there = exposed_names() | of_database | OF_PROMETHEUS
-    assert len(asked_names(expressions)) > 20
-    assert asked_names(expressions) - there == set()
+    assert len(asked_names(expressions())) > 20
+    assert all(asked_names([one]) for one in expressions())
+    assert asked_names(expressions()) - there == set()
+
+
+def test_dashboard_and_alerts_ask_for_labels_that_there_are(client: TestClient) -> None:
+    """`name{label="value"}`, where the value stands there as it is: it has to be one that is exposed from the start."""
+    exposed = samples(client)
+    with_values = {(name, pair) for name, pairs in exposed for pair in pairs}
+    with_values |= {("noisegate_reaped_total", ("kind", kind)) for kind in of_worker.REAPER_KINDS}
+    with_values |= {
+        ("noisegate_http_request_seconds_bucket", ("route", path))
+        for path in client.get("/openapi.json").json()["paths"]
+    }
+    asked = {
+        (name, (label, value))
+        for expression in expressions()
+        for name, matchers in re.findall(r"\b(noisegate_\w+)\{([^}]*)\}", expression)
+        for label, value in re.findall(r'(\w+)="([^"]*)"', matchers)
+    }
+    assert len(asked) >= 6
+    assert asked - with_values == set()
 
 
 def test_what_the_database_holds(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> None:

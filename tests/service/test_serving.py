@@ -144,9 +144,7 @@ def test_two_processes_and_several_models_at_once(
     settings: Settings, sessions: Sessions, artefacts: Artefacts, tmp_path: Path
 ) -> None:
     models = enter_models(sessions, artefacts, [seeing_onnx(seed) for seed in range(4)])
-    folder = tmp_path / "metrics"
-    folder.mkdir()
-    with run_process(settings, tmp_path, workers=2, environment={"PROMETHEUS_MULTIPROC_DIR": str(folder)}) as service:
+    with run_process(settings, tmp_path, workers=2) as service:
         opened = connections_to_all(service, 2)
 
         def send(connection: Peer) -> None:

@@ -1,16 +1,21 @@
 """Keys in the database, and the sessions of their owners."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from noisegate.errors import Conflict, InvalidInput, NotFound
-from noisegate.store import datasets, experiments, keys, models
+from noisegate.errors import Conflict, InvalidInput, NotFound, NotYours
+from noisegate.store import datasets, deletion, experiments, keys, models
+from noisegate.store.artefacts import Artefacts
 from noisegate.store.keys import Scope
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Alias, ApiKey, Dataset, Model
 from tests.factories import claim_one, manifest, model_files, queued_experiment, ready_dataset, spec
+from tests.service.factories import served_model
 
 
 def test_a_key_opens_until_it_is_revoked_or_expires(sessions: Sessions) -> None:
@@ -79,10 +84,82 @@ def test_owners_see_theirs_and_what_is_everybodys(sessions: Sessions) -> None:
     with pytest.raises(NotFound), bob.begin() as session:
         experiments.cancel(session, theirs.id)
     with bob.begin() as session:
-        assert session.execute(sa.update(Dataset).values(licence="mine")).rowcount == 2  # type: ignore[attr-defined]
+        assert session.execute(sa.update(Dataset).values(licence="mine")).rowcount == 1  # type: ignore[attr-defined]
     with sessions.reading() as session:
         licences = session.scalars(sa.select(Dataset.licence).order_by(Dataset.owned_by)).all()
-    assert licences == ["mine", None, "mine"]
+    assert licences == [None, None, "mine"]
+
+
+def test_what_is_everybodys_is_changed_by_whoever_sees_all(sessions: Sessions, tmp_path: Path) -> None:
+    ada, admin = sessions.of("ada"), sessions.of("root", sees_all=True)
+    with sessions.begin() as session:
+        shared, spare = ready_dataset(session, number=1).id, ready_dataset(session, "spare", number=2).id
+    model, other = (served_model(sessions, Artefacts(tmp_path)) for _ in range(2))
+    with sessions.begin() as session:
+        waiting = queued_experiment(session, spec(executions=1, sweep={})).id
+    changes: list[Callable[[Session], object]] = [
+        lambda session: experiments.cancel(session, waiting),
+        lambda session: models.delete_alias(session, "default"),
+        lambda session: deletion.delete_model(session, model),
+        lambda session: deletion.delete_experiment(session, waiting),
+        lambda session: datasets.delete(session, spare),
+        lambda session: setattr(session.get_one(Dataset, shared), "licence", "mine"),
+        lambda session: models.point_alias(session, "default", other),
+    ]
+    for change in changes:
+        with pytest.raises(NotYours), ada.begin() as session:
+            change(session)
+    with pytest.raises(NotYours), ada.begin() as session:
+        deletion.plan_experiment(session, waiting)
+    for change in changes:
+        with admin.begin() as session:
+            change(session)
+
+
+def test_a_name_means_ones_own_first_for_whoever_sees_all(sessions: Sessions) -> None:
+    with sessions.of("zoe").begin() as session:
+        zoes = ready_dataset(session, "pets", number=1).id
+    admin = sessions.of("root", sees_all=True)
+    with admin.reading() as session:
+        assert datasets.get(session, "pets").id == zoes
+    with admin.begin() as session:  # the same images, and the same name: neither is zoe's
+        upload = session.get_one(Dataset, zoes).upload_digest
+        made = datasets.register(session, name="pets", source="upload", image_size=32, upload_digest=upload)
+        assert made.created
+        assert datasets.get(session, "pets").id == made.dataset.id
+
+
+def test_what_another_owner_uses_stays_and_does_not_tell_of_them(sessions: Sessions) -> None:
+    ada, admin = sessions.of("ada"), sessions.of("root", sees_all=True)
+    with ada.begin() as session:
+        dataset = ready_dataset(session, "pets", number=1).id
+    with admin.begin() as session:
+        others = queued_experiment(session, spec("pets")).id
+    with pytest.raises(Conflict) as raised, ada.begin() as session:
+        datasets.delete(session, dataset)
+    assert others not in str(raised.value)
+
+
+def test_an_alias_that_an_admin_moves_is_there_for_whom_its_model_is(sessions: Sessions, tmp_path: Path) -> None:
+    artefacts = Artefacts(tmp_path)
+    ada, bob, admin = sessions.of("ada"), sessions.of("bob"), sessions.of("root", sees_all=True)
+    with sessions.begin() as session:
+        ready_dataset(session)
+    shared = served_model(sessions, artefacts)
+    adas = served_model(ada, artefacts)
+    for model, seen_by_bob in ((adas, False), (shared, True)):
+        with admin.begin() as session:
+            models.point_alias(session, "best", model)
+        with bob.reading() as session:
+            assert ("best" in [alias.name for alias in models.aliases(session)]) is seen_by_bob
+
+
+def test_a_scope_of_a_newer_version_allows_nothing_and_harms_nothing(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        _, row = keys.create(session, owner="ada", scopes=[Scope.READ])
+        row.scopes = ["read", "dance"]
+    with sessions.reading() as session:
+        assert keys.open_keys(session)[row.id].scopes == {Scope.READ}
 
 
 def test_a_model_is_its_experiments_owners_and_names_are_one_for_all(sessions: Sessions) -> None:

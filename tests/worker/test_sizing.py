@@ -1,0 +1,42 @@
+"""How many training processes fit a container."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker import sizing
+from worker.sizing import fitting_processes
+
+GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def _sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+
+
+@pytest.mark.parametrize(
+    ("memory", "cpu", "processes"),
+    [
+        ("max", "max 100000", 16),
+        (str(8 * GIB), "max 100000", 5),  # docker-compose.yml's own limit
+        (str(64 * GIB), "max 100000", 16),
+        (str(64 * GIB), "350000 100000", 4),
+        (str(8 * GIB), "200000 100000", 2),
+        (str(GIB // 4), "max 100000", 1),
+        ("", "", 16),
+    ],
+)
+def test_cores_and_memory_of_a_container(tmp_path: Path, memory: str, cpu: str, processes: int) -> None:
+    (tmp_path / "memory.max").write_text(f"{memory}\n")
+    (tmp_path / "cpu.max").write_text(f"{cpu}\n")
+    assert fitting_processes(tmp_path) == processes
+
+
+def test_without_limits_one_a_core(tmp_path: Path) -> None:
+    assert fitting_processes(tmp_path / "nowhere") == 16
+
+
+def test_that_many_fit_the_limit_with_the_parent() -> None:
+    assert 5 * sizing.PROCESS_BYTES + sizing.PARENT_BYTES <= 8 * GIB
