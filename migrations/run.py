@@ -7,11 +7,16 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 
+from noisegate.logs import configure_logs
 from noisegate.store.sessions import create_engine, open_sessions
 from noisegate.store.settings import load_settings
+
+log = structlog.get_logger(__name__)
 
 
 def config() -> Config:
@@ -40,16 +45,29 @@ def _migrate(step: Callable[[Config, str], None], url: str, revision: str) -> No
     engine.dispose()
 
 
+def current(url: str) -> str | None:
+    """The revision that the database at `url` has; None for an empty one."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    engine.dispose()
+    return revision
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m migrations.run")
     parser.add_argument("--downgrade", metavar="REVISION", help="back to this one; by default forward to the newest")
     revision: str | None = parser.parse_args().downgrade
     settings = load_settings()
+    configure_logs(settings.log_format)
     open_sessions(settings).close()
+    before = current(settings.sqlalchemy_url)
     if revision is None:
         upgrade(settings.sqlalchemy_url)
     else:
         downgrade(settings.sqlalchemy_url, revision)
+    # Whoever wants to go back will need to know from where.
+    log.info("migrated", before=before, now=current(settings.sqlalchemy_url))
 
 
 if __name__ == "__main__":

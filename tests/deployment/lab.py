@@ -1,8 +1,8 @@
 """`python -m tests.deployment.lab --compose "docker compose"`: what docker-compose.yml promises, on a real engine.
 
 From nothing to a classified image over HTTP with a key; killed containers; down and up again; one worker against two; an
-upgrade from an earlier version. Prints a table and writes it with date, hardware and versions. It has a project of its own,
-`noisegate-lab`, of which nothing is left; it takes port 8000.
+upgrade from an earlier version, and back. Prints a table and writes it with date, hardware and versions. It has a project of
+its own, `noisegate-lab`, of which nothing is left; it takes port 8000.
 """
 
 import argparse
@@ -27,7 +27,8 @@ def main() -> int:
         _from_nothing(lab, asked.skip_scaling)
         if asked.previous:
             old = replace(lab, compose=shlex.split(asked.previous), version="lab-previous")
-            lab.step(f"upgrade from {asked.previous_is}", lambda: steps.upgraded(old, lab))
+            if lab.step(f"upgrade from {asked.previous_is}", lambda: steps.upgraded(old, lab)):
+                lab.step("and back to it", lambda: steps.rolled_back(old, lab))
     finally:
         lab.step("down, volumes too", lambda: steps.gone(lab))
         _report(lab, asked.json)
@@ -45,9 +46,11 @@ def _from_nothing(lab: Lab, skip_scaling: bool) -> None:
     ):
         return
     lab.step("no key, no answer", lambda: steps.closed(lab))
+    lab.step("images", lambda: steps.slim(lab))
     lab.step("worker, broker and database killed (SIGKILL), each followed by up", lambda: steps.killed(lab))
     lab.step("main process of the worker killed: the engine starts it again", lambda: steps.crashed(lab))
     lab.step("down, up", lambda: steps.down_and_up(lab))
+    lab.step("copy of all files", lambda: steps.copied(lab))
     if not skip_scaling:
         lab.step("table-3 at scale smoke, one and two workers", lambda: steps.scaled(lab))
     lab.step("down, volumes too", lambda: steps.gone(lab))

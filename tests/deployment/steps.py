@@ -1,5 +1,9 @@
 """What docker-compose.yml promises, one function a promise: each says what it saw, or raises Broken."""
 
+import hashlib
+import io
+import json
+import tarfile
 import time
 from http import HTTPStatus
 from typing import Any
@@ -30,6 +34,20 @@ def built(lab: Lab) -> str:
     return "built, with whatever the engine had in its cache"
 
 
+def slim(lab: Lab) -> str:
+    """What serves has no PyTorch. Its size is told, and not judged: a stand-in for the base image has another one."""
+    lab.up()
+    listed = {image["Repository"]: image["Size"] for image in json.loads(lab.run("images", "--format", "json"))}
+    found = lab.run("run", "--rm", "--no-deps", "migrate", "python", "-c", _TORCH).strip()
+    if found != "None":
+        raise Broken(f"the service's image has PyTorch: {found}")
+    sizes = ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in sorted(listed.items()) if "noisegate" in name)
+    return f"{sizes}, base images included; no PyTorch in that of the service"
+
+
+_TORCH = "import importlib.util as found; print(found.find_spec('torch'))"
+
+
 def refused(lab: Lab) -> str:
     """Nothing serves a network while no key exists."""
     lab.run("up", "--detach", "--wait", "database", "broker")
@@ -37,7 +55,7 @@ def refused(lab: Lab) -> str:
     try:
         lab.run("run", "--rm", "--no-deps", "service", seconds=60)
     except Broken as error:
-        if "78" in str(error):
+        if "ended with 78" in str(error):
             return "database, broker and schema come up; the service does not start, as it should"
         raise
     raise Broken("the service started for a network, without any key")
@@ -138,6 +156,19 @@ def down_and_up(lab: Lab) -> str:
     )
 
 
+def copied(lab: Lab) -> str:
+    """The half of a backup that is files, as docs/operations.md makes it: each has the SHA-256 that it is named by."""
+    tar = lab.read("run", "--rm", "--no-deps", "-T", "migrate", "tar", "-C", "/data/artefacts", "-c", "sha256")
+    with tarfile.open(fileobj=io.BytesIO(tar)) as opened:
+        files = [(member.name, opened.extractfile(member)) for member in opened if member.isfile()]
+        whole = [name for name, file in files if file and name.endswith(hashlib.sha256(file.read()).hexdigest())]
+    with lab.client() as client:
+        models = len(list(client.models()))
+    if len(whole) < len(files) or len(files) < 3 * models:
+        raise Broken(f"{len(whole)} of {len(files)} files are whole; there are {models} models")
+    return f"{len(files)} files, {len(tar) / 1e6:.0f} MB, all whole"
+
+
 def scaled(lab: Lab) -> str:
     """The same experiment by one worker and by two, each with one training process of one thread."""
     seconds = {}
@@ -176,6 +207,29 @@ def upgraded(old: Lab, new: Lab) -> str:
     return (
         f"schema {before} became {_schema(new)}, with an experiment at {done} of 12: all succeeded; old models classify"
     )
+
+
+def rolled_back(old: Lab, new: Lab) -> str:
+    """As docs/operations.md says: stop, take the tables back with the new version, start the old one."""
+    with new.client() as client:
+        before = _content(client)
+    revision = old.run("run", "--rm", "--no-deps", "migrate", "python", "-c", _NEWEST).strip()
+    new.run("stop", "service", "worker")
+    new.run("run", "--rm", "migrate", "python", "-m", "migrations.run", "--downgrade", revision)
+    old.up("--no-build")
+    with old.client() as client:
+        if _content(client) != before:
+            raise Broken(f"before {before}, after {_content(client)}")
+        for model in before[1]:
+            client.classify(client.dataset_image("digits", "test", 0)[0], model=model)
+        _expect_success(client.wait(client.create_experiment(DIGITS)["id"]))
+    return f"schema {_schema(old)}; all {len(before[0])} experiments are there, all {len(before[1])} models classify, and it trains"
+
+
+_NEWEST = (
+    "from alembic.script import ScriptDirectory as S; from migrations.run import config; "
+    "print(S.from_config(config()).get_current_head())"
+)
 
 
 def gone(lab: Lab) -> str:

@@ -72,17 +72,18 @@ def test_images_run_as_nobody_special(target: str) -> None:
 
 
 def test_every_setting_that_the_files_name_is_one() -> None:
-    known = {f"NOISEGATE_{name.upper()}" for name in Settings.model_fields}
+    known = {f"NOISEGATE_{name.upper()}" for name in Settings.model_fields} | {"NOISEGATE_URL"}
     for container in OURS.values():
         assert {one for one in container["environment"] if one.startswith("NOISEGATE_")} <= known
 
 
 def test_every_variable_in_the_example_is_used() -> None:
     compose = "".join(
-        (ROOT / name).read_text() for name in ("docker-compose.yml", "deploy/s3.yml", "deploy/worker.yml")
+        (ROOT / name).read_text()
+        for name in ("docker-compose.yml", "deploy/s3.yml", "deploy/open.yml", "deploy/worker.yml")
     )
     settings = {f"NOISEGATE_{name.upper()}" for name in Settings.model_fields}
     named = set(re.findall(r"(?m)^#?([A-Z_]+)=", (ROOT / ".env.example").read_text()))
     assert len(named) > 8
-    of_others = {"COMPOSE_PROFILES", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    of_others = {"COMPOSE_FILE", "COMPOSE_PROFILES", "OTEL_EXPORTER_OTLP_ENDPOINT"}
     assert [name for name in named - settings - of_others if f"{{{name}" not in compose] == []
