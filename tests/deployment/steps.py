@@ -109,8 +109,8 @@ def killed(lab: Lab) -> str:
     with lab.client() as client:
         id = client.create_experiment(LONG)["id"]
         seen: list[str] = []
-        for container in ("worker", "broker", "database"):
-            done = _wait_until_training(client, id)
+        for ended, container in enumerate(("worker", "broker", "database"), start=1):
+            done = _wait_until_training(client, id, succeeded=ended)
             lab.run("kill", "--signal", "KILL", container)
             lab.up()
             seen.append(f"{container} at {done} of 12")
@@ -252,14 +252,15 @@ def _wait_for_workers(client: Client, count: int) -> None:
         time.sleep(0.5)
 
 
-def _wait_until_training(client: Client, id: str) -> int:
-    """How many executions have succeeded, once one is running."""
-    deadline = time.monotonic() + 120
-    while not any(one["state"] == "running" for one in client.executions(id)):
-        if time.monotonic() > deadline:
-            raise Broken("nothing runs after two minutes")
+def _wait_until_training(client: Client, id: str, *, succeeded: int = 0) -> int:
+    """How many executions have succeeded, once it is so many and one is running."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        states = [one["state"] for one in client.executions(id)]
+        if "running" in states and states.count("succeeded") >= succeeded:
+            return states.count("succeeded")
         time.sleep(0.3)
-    return sum(one["state"] == "succeeded" for one in client.executions(id))
+    raise Broken(f"after three minutes not {succeeded} have succeeded with another running: {states}")
 
 
 def _content(client: Client) -> tuple[list[tuple[str, str]], list[str]]:
