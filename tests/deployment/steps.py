@@ -109,8 +109,8 @@ def killed(lab: Lab) -> str:
     with lab.client() as client:
         id = client.create_experiment(LONG)["id"]
         seen: list[str] = []
-        for ended, container in enumerate(("worker", "broker", "database"), start=1):
-            done = _wait_until_training(client, id, succeeded=ended)
+        for count, container in enumerate(("worker", "broker", "database"), start=1):
+            done = _wait_until_training(client, id, succeeded=count)
             lab.run("kill", "--signal", "KILL", container)
             lab.up()
             seen.append(f"{container} at {done} of 12")
