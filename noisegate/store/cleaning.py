@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -75,7 +76,7 @@ def _datasets(
         found = session.scalars(sa.select(Dataset).where(which, unused).order_by(Dataset.id)).all()
         theirs = {row.id: [digest for digest in (row.images_digest, row.labels_digest) if digest] for row in found}
     if not dry_run:
-        theirs = {id: digests for id, digests in theirs.items() if _deleted(sessions, id)}
+        theirs = {id: digests for id, digests in theirs.items() if _deleted(sessions, id, which)}
     digests = list(dict.fromkeys(digest for some in theirs.values() for digest in some))
     # Measured before they go. In a dry run two datasets that name one file are taken for its only owners.
     size = sum(map(artefacts.size_bytes, digests))
@@ -85,10 +86,12 @@ def _datasets(
     return Removed(kind, len(theirs), size)
 
 
-def _deleted(sessions: Sessions, dataset_id: str) -> bool:
-    """Whether it could go; False where someone has posted an experiment on it, or deleted it, since we looked."""
+def _deleted(sessions: Sessions, dataset_id: str, which: sa.ColumnElement[bool]) -> bool:
+    """Whether it could go; False where someone has posted an experiment on it, sent it again or deleted it, since we looked."""
     try:
         with sessions.begin() as session:
+            if session.scalar(sa.select(Dataset.id).where(Dataset.id == dataset_id, which)) is None:
+                return False
             datasets.delete(session, dataset_id)
     except (NotFound, Conflict, IntegrityError):
         return False
@@ -104,10 +107,16 @@ def _orphans(sessions: Sessions, artefacts: Artefacts, older_than: float, dry_ru
 
 def _scratch(artefacts: Artefacts, older_than: float, dry_run: bool) -> Removed:
     folders = artefacts.scratch_leftovers(older_than)
-    paths = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    size = sum(path.stat().st_size for path in paths)
+    size = sum(_size(path) for folder in folders for path in folder.rglob("*") if path.is_file())
     gone = [folder.name for folder in folders] if dry_run else artefacts.sweep_scratch(older_than)
     return Removed("half-written files", len(gone), size)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # a worker sweeps, too
 
 
 def _idempotency_keys(sessions: Sessions, dry_run: bool) -> Removed:

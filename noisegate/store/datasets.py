@@ -12,7 +12,7 @@ from noisegate.store import files, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
-from noisegate.store.sessions import OF_ALL_OWNERS, own_first, own_or_nobodys, require_own
+from noisegate.store.sessions import OF_ALL_OWNERS, may_change, own_first, own_or_nobodys, require_own
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import NOBODY, Dataset, Experiment, utc_now
 
@@ -91,11 +91,15 @@ def get(session: Session, reference: str) -> Dataset:
     Raises:
         NotFound: nobody has this id, and nobody alive this name.
     """
+    return _followed(session, _referred(session, reference))
+
+
+def _referred(session: Session, reference: str) -> Dataset:
     query = sa.select(Dataset).where(sa.or_(Dataset.id == reference, sa.and_(_alive(), Dataset.name == reference)))
     dataset = session.scalars(query.order_by(own_first(session, Dataset), Dataset.id)).first()
     if dataset is None:
         raise NotFound(f"there is no dataset {reference!r}", field="dataset", remedy="GET /datasets lists them.")
-    return _followed(session, dataset)
+    return dataset
 
 
 def names(session: Session) -> Sequence[str]:
@@ -225,13 +229,20 @@ def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
 def delete(session: Session, dataset_id: str) -> list[str]:
     """Remove the dataset, and the other names of it; answers the digests that it named: candidates for `files.discard`.
 
+    Of one's own name for what is everybody's, the name goes and nothing else.
+
     Raises:
         NotFound: no such dataset.
         NotYours: it is everybody's.
         Conflict: experiments refer to it, or it is being ingested.
     """
-    dataset = get(session, dataset_id)
-    require_own(session, dataset)
+    named = _referred(session, dataset_id)
+    require_own(session, named)
+    dataset = _followed(session, named)
+    if not may_change(session, dataset):
+        session.delete(named)
+        session.flush()
+        return []
     used = sa.select(Experiment.id).where(Experiment.dataset_id == dataset.id)
     if session.scalars(used, execution_options={OF_ALL_OWNERS: True}).first() is not None:
         remedy = "Delete its experiments first; without it their results could no longer be traced."

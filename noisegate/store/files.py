@@ -70,7 +70,7 @@ def named(session: Session) -> set[str]:
 def discard(sessions: Sessions, artefacts: Artefacts, digests: Sequence[str]) -> list[str]:
     """Remove those of the files that no row names; answers their digests.
 
-    When the store that machines share goes away meanwhile, what is left stays for a sweep.
+    When the store that machines share goes away meanwhile, or the database does, what is left stays for a sweep.
     """
     removed: list[str] = []
     try:
@@ -78,10 +78,12 @@ def discard(sessions: Sessions, artefacts: Artefacts, digests: Sequence[str]) ->
             with sessions.begin() as session:
                 lock(session)
                 for digest in unreferenced(session, some):
+                    # A transaction that waits too long for a slow store is ended, and its lock is another's then.
+                    lock(session)
                     artefacts.delete(digest)
                     removed.append(digest)
-    except StorageUnavailable as error:
-        log.warning("files_left_to_the_sweep", error=error.detail)
+    except (StorageUnavailable, sa.exc.DBAPIError) as error:
+        log.warning("files_left_to_the_sweep", reason=type(error).__name__)
     return removed
 
 

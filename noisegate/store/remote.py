@@ -179,6 +179,8 @@ class RemoteArtefacts(Artefacts):
         for used, size, path in held:
             if total <= self._cache_bytes or used > time.time() - _IN_USE_SECONDS:
                 return
+            if _used(path) > used:
+                continue  # asked for since we looked
             path.unlink(missing_ok=True)
             total -= size
 
@@ -191,6 +193,13 @@ def _sizes(folder: Path) -> Iterator[tuple[float, int, Path]]:
         except FileNotFoundError:
             continue  # another process has made room, too
         yield found.st_mtime, found.st_size, path
+
+
+def _used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # another process has made room, too
 
 
 def _touch(path: Path) -> bool:

@@ -104,9 +104,14 @@ def require_own(session: Session, row: Owned) -> None:
     Raises:
         NotYours: it is nobody's, and this session's owner does not see all.
     """
-    if not session.info[_SEES_ALL] and row.owned_by != session.info[_OWNER]:
+    if not may_change(session, row):
         remedy = "Use a key with the scope admin, or make one of your own."
         raise NotYours("it was made without a key, or comes with the server, and so is everybody's", remedy=remedy)
+
+
+def may_change(session: Session, row: Owned) -> bool:
+    """Whether the row is this session's owner's, or its owner sees all."""
+    return sees_all(session) or row.owned_by == session.info[_OWNER]
 
 
 def sees_all(session: Session) -> bool:

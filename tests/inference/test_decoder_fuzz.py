@@ -136,19 +136,29 @@ def send_all(service: ServiceProcess, numbered: Sequence[tuple[int, bytes]]) -> 
         return sum(pool.map(send, range(4)), Counter[int]())
 
 
+def held(service: ServiceProcess) -> int:
+    """Resident bytes at rest: what the last files took may still be on its way back when their answers are there."""
+    small, seen = encoded(pictures(1, 1)[0]), []
+    with peer(service.port) as opened:
+        for _ in range(5):
+            assert opened.classify(small).status == 200
+            seen.append(service.memory_bytes())
+    return min(seen)
+
+
 def test_damaged_files_over_http_get_answers_and_leave_no_memory_behind(service: ServiceProcess) -> None:
-    """Where it has got to after each thousand goes up and down by some MiB, and does not grow; most of a large image is 140."""
+    """Decoding a large image takes up to 150 MiB; after each thousand files the process is back where it was, but for a few."""
     statuses: Counter[int] = Counter()
     resident: list[int] = []
     files = [file for _, file in cases(CASES, seed=2)]
     for start in range(0, CASES, 1000):
         statuses += send_all(service, list(enumerate(files[start : start + 1000])))
-        resident.append(service.memory_bytes())
+        resident.append(held(service))
     assert statuses.keys() == {200, 413, 422}
     assert statuses[200] > CASES / 10
     assert statuses.total() == CASES
     assert min(resident[5:]) - min(resident[:5]) < 5 * 2**20, resident
-    assert max(resident) - min(resident) < 40 * 2**20, resident
+    assert max(resident) - min(resident) < 25 * 2**20, resident
 
 
 def test_damaged_files_in_batches_get_a_line_each(service: ServiceProcess) -> None:

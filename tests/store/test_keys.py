@@ -14,7 +14,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.keys import Scope
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Alias, ApiKey, Dataset, Model
-from tests.factories import claim_one, manifest, model_files, queued_experiment, ready_dataset, spec
+from tests.factories import claim_one, manifest, model_files, packed, queued_experiment, ready_dataset, spec
 from tests.service.factories import served_model
 
 
@@ -138,6 +138,30 @@ def test_what_another_owner_uses_stays_and_does_not_tell_of_them(sessions: Sessi
     with pytest.raises(Conflict) as raised, ada.begin() as session:
         datasets.delete(session, dataset)
     assert others not in str(raised.value)
+
+
+@pytest.mark.parametrize("found_out", ["when it is sent", "when it is ingested"])
+def test_ones_own_name_for_what_is_everybodys_can_go(sessions: Sessions, found_out: str) -> None:
+    ada = sessions.of("ada")
+    with sessions.begin() as session:
+        shared = ready_dataset(session, "shared", number=1)
+    with ada.begin() as session:
+        if found_out == "when it is sent":
+            again = {"source": shared.source, "image_size": shared.image_size, "upload_digest": shared.upload_digest}
+            assert not datasets.register(session, name="mine", **again).created  # type: ignore[arg-type]
+        else:
+            other = datasets.register(session, name="mine", source="upload", image_size=32, upload_digest="f" * 64)
+            assert other.created
+            claimed = datasets.claim(session, other.dataset.id, owner="w1", lease_seconds=30)
+            assert claimed is not None
+            datasets.record_ready(session, claimed[1], packed(1))
+        assert datasets.get(session, "mine").id == shared.id
+    with ada.begin() as session:
+        assert datasets.delete(session, "mine") == []
+    with ada.reading() as session:
+        assert datasets.get(session, "shared").id == shared.id
+        with pytest.raises(NotFound):
+            datasets.get(session, "mine")
 
 
 def test_an_alias_that_an_admin_moves_is_there_for_whom_its_model_is(sessions: Sessions, tmp_path: Path) -> None:
