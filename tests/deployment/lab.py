@@ -19,23 +19,35 @@ from tests.deployment import steps
 from tests.deployment.engine import Lab
 from tests.faults.report import machine
 
+PARTS = ("life", "scaling", "upgrade")
+
 
 def main() -> int:
     asked = _arguments()
     lab = Lab(shlex.split(asked.compose), "lab", asked.url, Console(width=160), [])
-    try:
-        _from_nothing(lab, asked.skip_scaling)
-        if asked.previous:
-            old = replace(lab, compose=shlex.split(asked.previous), version="lab-previous")
-            if lab.step(f"upgrade from {asked.previous_is}", lambda: steps.upgraded(old, lab)):
-                lab.step("and back to it", lambda: steps.rolled_back(old, lab))
-    finally:
-        lab.step("down, volumes too", lambda: steps.gone(lab))
-        _report(lab, asked.json)
-    return 0 if all(row.kept for row in lab.rows) else 1
+    old = replace(lab, compose=shlex.split(asked.previous), version="lab-previous") if asked.previous else None
+    well = True
+    for part in [asked.only] if asked.only else PARTS:
+        if part == "upgrade" and old is None:
+            continue
+        lab.rows.clear()
+        try:
+            match part:
+                case "life":
+                    _life(lab)
+                case "scaling":
+                    _scaling(lab)
+                case "upgrade":
+                    assert old is not None, "it was asked for"
+                    _upgrade(old, lab, asked.previous_is)
+        finally:
+            lab.step("down, volumes too", lambda: steps.gone(lab))
+            _report(lab, part, asked.json)
+        well = well and all(row.kept for row in lab.rows)
+    return 0 if well else 1
 
 
-def _from_nothing(lab: Lab, skip_scaling: bool) -> None:
+def _life(lab: Lab) -> None:
     # What the first ones make, all others need.
     if not (
         lab.step("build both images", lambda: steps.built(lab))
@@ -51,19 +63,29 @@ def _from_nothing(lab: Lab, skip_scaling: bool) -> None:
     lab.step("main process of the worker killed: the engine starts it again", lambda: steps.crashed(lab))
     lab.step("down, up", lambda: steps.down_and_up(lab))
     lab.step("copy of all files", lambda: steps.copied(lab))
-    if not skip_scaling:
-        lab.step("table-3 at scale smoke, one and two workers", lambda: steps.scaled(lab))
-    lab.step("down, volumes too", lambda: steps.gone(lab))
 
 
-def _report(lab: Lab, path: Path | None) -> None:
-    table = Table("step", "seconds", "kept", "outcome")
+def _scaling(lab: Lab) -> None:
+    if lab.step("from nothing to a classified digit", lambda: steps.begun(lab)):
+        for number in (1, 2):
+            lab.step(f"table-3 at scale smoke, one and two workers, round {number}", lambda: steps.scaled(lab))
+
+
+def _upgrade(old: Lab, lab: Lab, previous: str) -> None:
+    if lab.step(f"upgrade from {previous}", lambda: steps.upgraded(old, lab)):
+        lab.step("and back to it", lambda: steps.rolled_back(old, lab))
+
+
+def _report(lab: Lab, part: str, path: Path | None) -> None:
+    """Print the part's table; in the file it takes the place of what the same part left there before."""
+    table = Table("step", "seconds", "kept", "outcome", title=part)
     for row in lab.rows:
         table.add_row(row.step, f"{row.seconds:.1f}", "yes" if row.kept else "NO", row.outcome)
     lab.console.print(table)
     if path:
+        document = json.loads(path.read_text()) if path.exists() else {}
         engine = lab.run("version", "--short").strip()
-        document = {"machine": machine(), "compose": engine, "rows": [asdict(row) for row in lab.rows]}
+        document[part] = {"machine": machine(), "compose": engine, "rows": [asdict(row) for row in lab.rows]}
         path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -75,7 +97,7 @@ def _arguments() -> argparse.Namespace:
         "--previous", help="the same command for the tree of an earlier version, with the same secrets/"
     )
     parser.add_argument("--previous-is", default="an earlier version", help="what to call that version")
-    parser.add_argument("--skip-scaling", action="store_true")
+    parser.add_argument("--only", choices=PARTS, help="one part; the life comes first, as it builds the images anew")
     parser.add_argument("--json", type=Path, help="where to write the table, with date, hardware and versions")
     return parser.parse_args()
 
