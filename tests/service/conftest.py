@@ -11,21 +11,12 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from migrations.run import upgrade
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.app import create_app
 from tests.conftest import wait_until
 from tests.service.factories import ready_dataset, served_model
-
-
-@pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty SQLite file, to be copied: migrating takes longer than most tests."""
-    file = tmp_path_factory.mktemp("migrated") / "noisegate.db"
-    upgrade(f"sqlite:///{file}")
-    return file
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from PIL import Image
 from starlette.testclient import TestClient
 
-from migrations.run import upgrade
 from noisegate.errors import Conflict
 from noisegate.store import datasets
 from noisegate.store.artefacts import Artefacts
@@ -31,9 +30,8 @@ def test_a_fresh_server_ingests_the_digits_and_a_second_process_finds_them(
         assert wakeups.waiting(INGEST) == 2
 
 
-def test_processes_that_start_together_register_the_digits_once(database_url: str, wakeups: Wakeups) -> None:
-    upgrade(database_url)
-    processes = [open_sessions(Settings(database_url=database_url)) for _ in range(8)]
+def test_processes_that_start_together_register_the_digits_once(migrated_url: str, wakeups: Wakeups) -> None:
+    processes = [open_sessions(Settings(database_url=migrated_url)) for _ in range(8)]
     together = threading.Barrier(len(processes))
 
     def start(sessions: Sessions) -> None:

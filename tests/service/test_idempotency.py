@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
-from migrations.run import upgrade
 from noisegate.store import experiments, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.clock import seconds_now
@@ -34,10 +33,9 @@ def client(sessions: Sessions, artefacts: Artefacts, client: TestClient) -> Test
 
 
 @pytest.fixture
-def on_any_database(database_url: str, broker_url: str, tmp_path: Path) -> Iterator[tuple[Settings, Sessions]]:
+def on_any_database(migrated_url: str, broker_url: str, tmp_path: Path) -> Iterator[tuple[Settings, Sessions]]:
     """Settings with the dataset `pets`, on SQLite and on PostgreSQL."""
-    upgrade(database_url)
-    settings = Settings(data_dir=tmp_path / "data", database_url=database_url, broker_url=broker_url)
+    settings = Settings(data_dir=tmp_path / "data", database_url=migrated_url, broker_url=broker_url)
     sessions = open_sessions(settings)
     with sessions.begin() as session:
         ready_dataset(session, Artefacts(settings.artefact_root))

@@ -167,7 +167,7 @@ def test_of_leases_renewed_together_a_lost_one_goes_alone(sessions: Sessions) ->
     ]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 def test_a_renewal_cannot_block_a_result_that_is_being_recorded(sessions: Sessions) -> None:
     held = _three_held(sessions)
     third = held[2]

@@ -11,7 +11,7 @@ from worker.resources import Resources
 from worker.training import train_oldest
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_lines_and_counts_of_one_execution(resources: Resources, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("claims_total", "epoch_seconds_count", "images_trained_total")
     before = {name: REGISTRY.get_sample_value(f"noisegate_{name}") or 0 for name in names}

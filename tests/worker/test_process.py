@@ -61,7 +61,7 @@ def _wait_for_the_end(resources: Resources, id: str, seconds: float = 90) -> Exp
     return _experiment(resources, id)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 def test_an_execution_that_kills_its_process_each_time_fails_and_says_how(
     resources: Resources, start_worker: StartWorker
 ) -> None:
@@ -84,7 +84,7 @@ def _kill_whoever_trains(resources: Resources, id: str) -> None:
     wait_until(lambda: _executions(resources, id)[0].losses > losses, seconds=20, what="the loss is noticed")
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 def test_a_process_whose_gpu_is_broken_is_replaced_and_the_execution_says_why(
     resources: Resources, start_worker: StartWorker
 ) -> None:
