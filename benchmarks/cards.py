@@ -13,8 +13,8 @@ from typing import Any
 from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume, side_by_side
 from record import keep
 
-from noisegate.client.answers import Results
-from noisegate.client.decisions import Card
+from noisegate.api.answers import Results
+from noisegate.api.decisions import Card
 from noisegate.client.http import Client
 
 TARGET_AUROC = 0.99

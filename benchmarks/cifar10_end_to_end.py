@@ -20,11 +20,11 @@ from PIL import Image
 from record import keep
 from rich.console import Console
 
-from noisegate.client import local
-from noisegate.client.answers import Dataset, Results
+from noisegate.api.answers import Dataset, Results
 from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, results_table
+from noisegate.local import running as local
 
 TARGET_INGESTION_SECONDS = 60
 TARGET_INGESTION_BYTES = 2**30

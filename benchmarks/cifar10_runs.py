@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from noisegate.client import local
-from noisegate.client.answers import Experiment, Results
+from noisegate.api.answers import Experiment, Results
 from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, results_table
+from noisegate.local import running as local
 
 DATASET = "cifar10"
 

@@ -27,8 +27,8 @@ from record import keep
 from starlette.testclient import TestClient
 
 from migrations.run import upgrade
-from noisegate.caps import Caps
 from noisegate.spec import parse_spec
+from noisegate.spec.caps import Caps
 from noisegate.store import claims, planning
 from noisegate.store.sessions import Sessions, create_engine
 from noisegate.store.settings import Settings

@@ -19,10 +19,10 @@ from typing import Any
 from record import keep
 from rich.console import Console
 
-from noisegate.client import local
-from noisegate.client.answers import Execution
+from noisegate.api.answers import Execution
 from noisegate.client.http import ENDED, Client
 from noisegate.client.show import console_for
+from noisegate.local import running as local
 
 TARGET_SECONDS = 60
 SPEC: dict[str, Any] = {

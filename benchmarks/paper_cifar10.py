@@ -14,7 +14,7 @@ from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, r
 from record import keep
 from rich.console import Console
 
-from noisegate.client.answers import ResultRow, Results
+from noisegate.api.answers import ResultRow, Results
 from noisegate.presets.catalogue import published_for
 from noisegate.presets.published import PublishedValues
 

@@ -22,7 +22,7 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from noisegate.client.answers import ResultRow
+from noisegate.api.answers import ResultRow
 from noisegate.client.http import Client
 from noisegate.inference.classifier import Classifier
 from noisegate.manifest import ModelManifest

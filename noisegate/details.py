@@ -1,13 +1,11 @@
 """What an execution yields besides Table 1's metrics: the JSON of `executions.details`. Written by workers, read by results."""
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
+
+from noisegate.documents import Document
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class SubgroupUsed(_Document):
+class SubgroupUsed(Document):
     """The training images that a cell with a subgroup used; null where a control chose at random."""
 
     size: int = Field(ge=1, description="Training images, duplicates counted as often as they occur.")
@@ -17,14 +15,14 @@ class SubgroupUsed(_Document):
     classes: dict[str, int] = Field(description="Images of each class, duplicates counted.")
 
 
-class ScoredCounts(_Document):
+class ScoredCounts(Document):
     """What a base execution makes of the whole training set."""
 
     correct: int = Field(ge=0, description="Training images that it classifies correctly.")
     wrong: int = Field(ge=0, description="Training images that it misclassifies.")
 
 
-class Details(_Document):
+class Details(Document):
     """Everything but the metrics; empty for a plain training run."""
 
     subgroup: SubgroupUsed | None = None

@@ -5,8 +5,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from noisegate.documents import Document
 from noisegate.errors import InvalidInput
 from noisegate.spec import NOISE_CLASS, ExperimentSpec
 
@@ -35,10 +36,6 @@ def level_of(max_false_reject: float, levels: int) -> int:
     # whose ceiling is one level too high.
     share = Fraction(repr(float(max_false_reject)))
     return math.ceil((1 - share) * (levels - 1))
-
-
-class Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Calibration(Document):

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from noisegate.caps import Caps
 from noisegate.details import Details
 from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, TrainingExperiment, parse_spec
+from noisegate.spec.caps import Caps
 from noisegate.store import claims, datasets, executions, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import Outcome

@@ -1,8 +1,8 @@
 """The scored training set of a base execution: made when the base ends, or from its kept model when first asked for."""
 
 from noisegate.details import Details, ScoredCounts
-from noisegate.learning.executions import CellData
-from noisegate.learning.scores import score_with_weights, scores_from_bytes, scores_to_bytes
+from noisegate.evaluation.scored_images import score_with_weights, scores_from_bytes, scores_to_bytes
+from noisegate.learning.cells import CellData
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.manifest import ModelManifest
 from noisegate.store import executions, files, models

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from noisegate.learning.executions import PreparedCell
+from noisegate.learning.cells import PreparedCell
 
 _kept: dict[str, PreparedCell] = {}
 

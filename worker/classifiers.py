@@ -8,16 +8,18 @@ from functools import partial
 import numpy as np
 
 from noisegate import tracing
-from noisegate.card import Card
+from noisegate.api.card import Card
 from noisegate.details import Details, SubgroupUsed
 from noisegate.errors import InvalidInput
-from noisegate.learning.analysis import Analysis
-from noisegate.learning.card import make_card
-from noisegate.learning.executions import CellData, ExecutionOutcome, PreparedCell, prepare_cell, run_executions
+from noisegate.evaluation.analysis import Analysis
+from noisegate.evaluation.cards import make_card
+from noisegate.evaluation.executions import run_executions
+from noisegate.evaluation.hybrid_pairs import measure_hybrids
+from noisegate.evaluation.references import make_reference
+from noisegate.evaluation.scored_images import score_images, scores_to_bytes
+from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.export import ModelFiles, export_model, versions
-from noisegate.learning.hybrid_pairs import measure_hybrids
-from noisegate.learning.references import make_reference
-from noisegate.learning.scores import score_images, scores_to_bytes
+from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Diverged, Progress
 from noisegate.seeds import derive_seed

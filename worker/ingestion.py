@@ -7,12 +7,12 @@ from pathlib import Path
 import structlog
 from sqlalchemy.orm import Session
 
+from noisegate.data.archives import read_archive
+from noisegate.data.members import ArchiveLimits, Member, Skipped
+from noisegate.data.packing import PackedDataset, pack
+from noisegate.data.sources import LICENCES, digits_members
 from noisegate.errors import NoisegateError, StorageFull, StorageUnavailable
 from noisegate.inference.decoding import ImageLimits
-from noisegate.ingestion.archives import read_archive
-from noisegate.ingestion.members import ArchiveLimits, Member, Skipped
-from noisegate.ingestion.packing import PackedDataset, pack
-from noisegate.ingestion.sources import LICENCES, digits_members
 from noisegate.store import datasets, files
 from noisegate.store.datasets import Packed
 from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
@@ -98,7 +98,7 @@ def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[M
             return digits_members()
         case "cifar10":
             # Loads torch, which takes seconds and hundreds of MiB that no other source needs.
-            from noisegate.ingestion.cifar10 import cifar10_members
+            from noisegate.data.cifar10 import cifar10_members
 
             return cifar10_members(folder)
         case _:

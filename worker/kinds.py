@@ -6,9 +6,9 @@ from collections.abc import Callable
 import sklearn
 
 from noisegate.details import Details
-from noisegate.learning.analysis import Analysis
-from noisegate.learning.curve_fitting import fit_curve
-from noisegate.learning.decision_map import map_decisions
+from noisegate.evaluation.analysis import Analysis
+from noisegate.evaluation.curve_fitting import fit_curve
+from noisegate.evaluation.decision_map import map_decisions
 from noisegate.learning.export import versions
 from noisegate.learning.pretrained import export_pretrained, load_alexnet
 from noisegate.seeds import derive_seed

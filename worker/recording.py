@@ -9,7 +9,7 @@ import structlog
 import torch
 from sqlalchemy.orm import Session
 
-from noisegate.card import Card
+from noisegate.api.card import Card
 from noisegate.learning.export import ModelFiles
 from noisegate.manifest import ModelManifest
 from noisegate.store import executions, experiments, files, models

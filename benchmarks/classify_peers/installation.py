@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from noisegate.client import local
 from noisegate.client.http import Client
+from noisegate.local import running as local
 
 FILES = ("model.onnx", "model.json", "model.safetensors")
 LIMIT_SECONDS = 600

@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from torchvision import transforms
 
-from noisegate.learning.networks import NETWORKS
 from noisegate.manifest import ModelManifest
+from noisegate.networks.paper import NETWORKS
 
 folder = Path(os.environ["CLASSIFY_MODEL"])
 manifest = ModelManifest.model_validate_json((folder / "model.json").read_text())

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from noisegate.learning.networks import NETWORKS
+from noisegate.networks.paper import NETWORKS
 
 _ACTIVATION_BYTES = 2  # bfloat16
 _PARAMETER_BYTES = 4

@@ -4,7 +4,7 @@ from noisegate.learning.recipe import updates_per_epoch
 from noisegate.learning.subgroups import subgroup_size
 from noisegate.presets import catalogue
 from noisegate.spec import ClassifierExperiment
-from noisegate.sweeps import cells_of
+from noisegate.spec.sweeps import cells_of
 
 IMAGES, CLASSES = 50_000, 10
 # What the authors' base execution says of the training images (PAPER.md, Table 2).

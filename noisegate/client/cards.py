@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from noisegate.client.decisions import Card, Family, ModelCard
+from noisegate.api.decisions import Card, Family, ModelCard
 
 _GROUPS = {"noise": "noise", "images": "other pictures", "natural_structure": "natural structure"}
 

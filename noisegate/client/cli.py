@@ -10,10 +10,8 @@ from cyclopts import App, Parameter, validators
 from rich.console import Console
 
 from noisegate import __version__
-from noisegate.client import local
-from noisegate.client.answers import Experiment
+from noisegate.api.answers import Experiment
 from noisegate.client.cards import card_block
-from noisegate.client.demo import demo as run_demo
 from noisegate.client.errors import ClientError, Interrupted, ProblemError
 from noisegate.client.http import DEFAULT_URL, Client
 from noisegate.client.progress import ProgressDisplay
@@ -34,9 +32,6 @@ _TORCHVISION_NAMES = {"alexnet": "torchvision AlexNet"}
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
-Port = Annotated[
-    int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.", validator=validators.Number(gte=0, lte=65535))
-]
 
 app = App(
     name="noisegate",
@@ -47,16 +42,19 @@ app = App(
 )
 models_app = App(name="models", help="List the models, or add one that others have trained.")
 app.command(models_app)
-# By name: it needs the database's packages, which a client of a service elsewhere has not.
-app.command(
-    "noisegate.client.keys:keys_app", name="keys", help="Make, list and revoke API keys, on the database itself."
-)
-for command, summary in (
-    ("gc", "Remove what nobody needs any more: files without a row, expired keys, failed datasets."),
-    ("backup", "Write the database and all files that it names to one tar. SQLite only."),
-    ("restore", "Unpack a backup into the data directory, which must be empty or not there."),
+# By name, imported when called: a client of a service elsewhere has neither the database's packages nor the processes.
+for target, summary in (
+    ("noisegate.local.commands:up", "Run broker, service and worker on this machine until Ctrl-C."),
+    ("noisegate.local.commands:demo", "Show everything once, in about a minute: train on digits, compare, classify."),
+    ("noisegate.admin.keys:keys_app", "Make, list and revoke API keys, on the database itself."),
+    ("noisegate.admin.maintenance:gc", "Remove files without a row, expired keys and failed datasets."),
+    ("noisegate.admin.maintenance:backup", "Write the database and all files that it names to one tar. SQLite only."),
+    (
+        "noisegate.admin.maintenance:restore",
+        "Unpack a backup into the data directory, which must be empty or not there.",
+    ),
 ):
-    app.command(f"noisegate.client.maintenance:{command}", name=command, help=summary)
+    app.command(target, name=target.rpartition(":")[2].removesuffix("_app"), help=summary)
 
 
 def main() -> None:
@@ -80,42 +78,6 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return status or 0
-
-
-@app.command
-def up(
-    *,
-    port: Port = 8000,
-    data_dir: Annotated[Path, Parameter(env_var="NOISEGATE_DATA_DIR")] = Path("noisegate-data"),
-    workers: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
-) -> int:
-    """Run broker, service and worker on this machine until Ctrl-C.
-
-    Args:
-        data_dir: Where all state is kept.
-        workers: Training processes; one a core by default.
-    """
-    try:
-        with local.running(data_dir, port, workers) as running:
-            print(
-                f"Noisegate is ready at {running.url} (documentation: {running.url}/docs; data: {running.data_dir}). "
-                "Ctrl-C stops it.",
-                flush=True,
-            )
-            running.supervisor.run_until_interrupted()
-    except Interrupted as interrupted:
-        # To be ended by a service manager is how this command is meant to end.
-        return interrupted.exit_code if interrupted.number == signal.SIGINT else 0
-
-
-@app.command
-def demo(*, port: Port = 0, data_dir: Path | None = None) -> int:
-    """Show everything once, in about a minute: train on digits, compare, classify.
-
-    Args:
-        data_dir: Keep what comes of it here; by default nothing is kept.
-    """
-    return 0 if run_demo(console_for(), data_dir, port) else 1
 
 
 @app.command(name="run")

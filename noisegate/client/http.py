@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 import httpx2
 from pydantic import BaseModel
 
-from noisegate.client.answers import (
+from noisegate.api.answers import (
     Alias,
     Dataset,
     Deleted,
@@ -27,10 +27,9 @@ from noisegate.client.answers import (
     Results,
     Worker,
 )
-from noisegate.client.decisions import BatchLine, Decision, ModelCard
+from noisegate.api.decisions import BatchLine, Decision, ModelCard
 from noisegate.client.errors import ClientError, ProblemError, ServiceUnreachable, UnexpectedAnswer, UnusableFile
 from noisegate.client.files import archive_type, read_file, read_in_chunks
-from noisegate.spec import ExperimentSpec
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -150,9 +149,7 @@ class Client:
         answer: list[Preset] = self._json(self._send("GET", "/presets"))["items"]
         return answer
 
-    def create_experiment(
-        self, spec: ExperimentSpec | Mapping[str, Any], *, time_limit: float | None = None
-    ) -> Experiment:
+    def create_experiment(self, spec: BaseModel | Mapping[str, Any], *, time_limit: float | None = None) -> Experiment:
         """Post an experiment; it starts as soon as a worker is free.
 
         If the answer is lost on its way it is asked for again, under the same key: nothing is created twice.
@@ -166,7 +163,7 @@ class Client:
         answer: Experiment = self._json(self._persistently("POST", "/experiments", content, at_first=False))
         return answer
 
-    def plan_experiment(self, spec: ExperimentSpec | Mapping[str, Any]) -> Plan:
+    def plan_experiment(self, spec: BaseModel | Mapping[str, Any]) -> Plan:
         """What an experiment would come to; nothing is created."""
         answer: Plan = self._json(self._send("POST", "/experiments", params={"dry_run": True}, json=_document(spec)))
         return answer
@@ -347,7 +344,7 @@ def _query(model: str, max_false_reject: float | None, top_k: int | None) -> dic
     return {"model": model, **{name: value for name, value in asked.items() if value is not None}}
 
 
-def _document(spec: ExperimentSpec | Mapping[str, Any]) -> Mapping[str, Any]:
+def _document(spec: BaseModel | Mapping[str, Any]) -> Mapping[str, Any]:
     return spec.model_dump(mode="json") if isinstance(spec, BaseModel) else spec
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from noisegate.client.answers import Dataset, Experiment
+from noisegate.api.answers import Dataset, Experiment
 
 # A file hears of the progress at every tenth, and at least this often.
 LINE_SHARE = 0.1

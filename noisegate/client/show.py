@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from noisegate.client.answers import (
+from noisegate.api.answers import (
     Dataset,
     Estimate,
     Experiment,
@@ -21,7 +21,7 @@ from noisegate.client.answers import (
     Results,
     Worker,
 )
-from noisegate.client.decisions import Decision
+from noisegate.api.decisions import Decision
 
 # Below this the difference stands under the table, as a sentence.
 WIDE_COLUMNS = 110

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.inference.decision import Asked, Decision, Judge
 from noisegate.inference.runtimes import Answers, OnnxModel, Runtime, RuntimeName, UnusableModel, open_runtime
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest
-from noisegate.reference import Reference
+from noisegate.rejection.decision import Asked, Decision, Judge
+from noisegate.rejection.reference import Reference
 
 # What a model takes besides twice its weights. Measured with 24 of 0.5 MB used at batches of 32 (tests/service/test_serving.py):
 # 1.25 MiB each in all by ONNX Runtime, 7.4 MiB by OpenVINO.

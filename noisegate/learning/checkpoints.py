@@ -16,8 +16,8 @@ from pydantic import Field, NonNegativeFloat
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from noisegate.documents import Document
 from noisegate.learning.batches import Batches
-from noisegate.noise_spec import Closed
 
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
@@ -47,7 +47,7 @@ class TrainingState:
     train_seconds: float = 0.0
 
 
-class _Header(Closed):
+class _Header(Document):
     """The metadata of the safetensors: what is no tensor."""
 
     seed: int

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from noisegate.learning.checkpoints import TrainingState
-from noisegate.learning.networks import NETWORKS
 from noisegate.learning.recipe import dtype_of, make_optimizer, normalised, set_learning_rate
 from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet
+from noisegate.networks.paper import NETWORKS
 
 EngineName = Literal["separate"] | Form
 ENGINES: tuple[EngineName, ...] = ("separate", *FORMS)

@@ -14,12 +14,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from noisegate import __version__
-from noisegate.learning.executions import ExecutionOutcome, PreparedCell
-from noisegate.learning.networks import build_network
+from noisegate.learning.cells import PreparedCell
+from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.learning.training import Trained
 from noisegate.manifest import ModelManifest
-from noisegate.reference import Reference
+from noisegate.networks.paper import build_network
+from noisegate.rejection.reference import Reference
 
 # Largest |logit| difference allowed, in units of the largest |logit|. float32 sums in another order give about 1e-6.
 _RELATIVE_TOLERANCE = 1e-4

@@ -13,10 +13,10 @@ from torch.utils._pytree import tree_leaves
 
 from noisegate.errors import InvalidInput
 from noisegate.learning.engines import EngineName, Stacked
-from noisegate.learning.networks import NETWORKS
 from noisegate.learning.recipe import Precision
 from noisegate.learning.stacking import Form
 from noisegate.learning.states import TrainingSet, state_of
+from noisegate.networks.paper import NETWORKS
 from noisegate.spec import TrainingSpec
 
 GIB = 2**30

@@ -1,36 +1,17 @@
 """A network that others have trained, made a model of ours: torchvision's AlexNet with its ImageNet weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import nn
 
 from noisegate.learning.export import ModelFiles, Served, difference_from, random_images, trace, versions
-from noisegate.manifest import ModelManifest, Source
+from noisegate.manifest import ModelManifest
+from noisegate.networks.pretrained import Pretrained
 from noisegate.spec import PretrainedExperiment
 
 _CHECKED_IMAGES = 8
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """Somebody else's network: on the CPU, float32, in evaluation mode.
-
-    An image is divided by 255, then `mean` is subtracted and the rest divided by `std` (red, green, blue). The network
-    was trained on the centre of a larger image; ours are resized straight to `image_size`, which shows it what lies at
-    the edges too, a little smaller. `torchvision` is the version that it comes from.
-    """
-
-    network: nn.Module
-    classes: tuple[str, ...]
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    source: Source
-    torchvision: str
 
 
 def load_alexnet(weights_file: Path | None = None, between_chunks: Callable[[], None] = lambda: None) -> Pretrained:
@@ -47,7 +28,7 @@ def load_alexnet(weights_file: Path | None = None, between_chunks: Callable[[], 
         StorageFull: no room for them.
     """
     # Every worker imports this module, and few are ever asked for AlexNet: torchvision takes a third of their start.
-    from noisegate.learning import alexnet
+    from noisegate.networks import alexnet
 
     return alexnet.load(weights_file, between_chunks)
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
-from noisegate.learning.networks import build_network
 from noisegate.learning.recipe import Precision, make_optimizer
+from noisegate.networks.paper import build_network
 from noisegate.spec import TrainingSpec
 
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import Field, JsonValue
 
+from noisegate.documents import Document
 from noisegate.errors import FieldError, InvalidSpec, NotFound
-from noisegate.noise_spec import Closed
 from noisegate.presets.published import PublishedRow, PublishedValues, read_rows, values_for
 from noisegate.spec import ExperimentSpec, parse_spec
 
@@ -49,7 +49,7 @@ _PUBLISHED_NOTE = (
 )
 
 
-class Scales(Closed):
+class Scales(Document):
     """What each scale adds to the spec that all share."""
 
     paper: dict[str, JsonValue] = Field(description="As the paper did it: 50 executions, 40 epochs.")
@@ -57,7 +57,7 @@ class Scales(Closed):
     smoke: dict[str, JsonValue] = Field(description="Seconds, on the bundled digits: to see that it works.")
 
 
-class Preset(Closed):
+class Preset(Document):
     """A table or figure of the paper, ready to be posted at three scales."""
 
     name: str
@@ -80,7 +80,7 @@ class Preset(Closed):
         return parse_spec(self.spec_document(scale))
 
 
-class Expanded(Closed):
+class Expanded(Document):
     """What a request that names a preset asks for."""
 
     spec: ExperimentSpec

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from pydantic import Field, JsonValue
 
-from noisegate.noise_spec import Closed
+from noisegate.documents import Document
 from noisegate.spec import ClassifierExperiment, ExperimentSpec
-from noisegate.sweeps import value_at
+from noisegate.spec.sweeps import value_at
 
 # Field of PublishedValues: column, and what a value is divided by.
 _MEASURES = {
@@ -28,7 +28,7 @@ _MEASURES = {
 _NOT_PATHS = {column for column, _ in _MEASURES.values()} | {"n", "note"}
 
 
-class PublishedValues(Closed):
+class PublishedValues(Document):
     """Table 1's measures as printed, shares in 0 … 1; null where nothing is printed."""
 
     accuracy: float | None
@@ -41,7 +41,7 @@ class PublishedValues(Closed):
     note: str | None = Field(description="What to know about the printed value, such as a likely misprint.")
 
 
-class PublishedRow(Closed):
+class PublishedRow(Document):
     """The values, and the cell they belong to: what its spec holds at each path."""
 
     cell: dict[str, JsonValue]

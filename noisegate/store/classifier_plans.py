@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from noisegate.caps import Caps, check_training_bytes
 from noisegate.details import Details, ScoredCounts
 from noisegate.errors import FieldError, InvalidSpec, NotFound, NotReady
 from noisegate.spec import BaseReference, ClassifierExperiment, HybridsExperiment, SubgroupSpec, TrainingExperiment
+from noisegate.spec.caps import Caps, check_training_bytes
 from noisegate.store import datasets, executions, models
 from noisegate.store.states import DatasetState, State
 from noisegate.store.tables import Dataset, Execution

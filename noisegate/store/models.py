@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from noisegate.card import Card
+from noisegate.api.card import Card
 from noisegate.errors import Conflict, NotFound
 from noisegate.manifest import ModelManifest
 from noisegate.store import files

@@ -7,7 +7,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from noisegate.caps import Caps, check_caps
 from noisegate.seeds import derive_seed
 from noisegate.spec import (
     ClassifierExperiment,
@@ -16,12 +15,13 @@ from noisegate.spec import (
     ExperimentSpec,
     PretrainedExperiment,
 )
+from noisegate.spec.caps import Caps, check_caps
+from noisegate.spec.sweeps import CellPoint, cells_of
 from noisegate.store import events
 from noisegate.store.classifier_plans import base_execution, base_spec, check_cell, mean_class_size, usable_dataset
 from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
 from noisegate.store.tables import Cell, Dataset, Execution, Experiment
-from noisegate.sweeps import CellPoint, cells_of
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from noisegate.caps import Caps
 from noisegate.logs import LogFormat
+from noisegate.spec.caps import Caps
 
 MIB = 2**20
 GIB = 2**30

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from noisegate.errors import InvalidInput
-from noisegate.inference.decision import Asked
+from noisegate.rejection.decision import Asked
 from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, unsupported
 from service.classify.images import not_empty

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from noisegate.inference.classifier import Classifier, memory_of
 from noisegate.inference.runtimes import RuntimeName, UnusableModel
 from noisegate.manifest import ModelManifest
-from noisegate.reference import DamagedReference, Reference
+from noisegate.rejection.reference import DamagedReference, Reference
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions

@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from noisegate.errors import NoisegateError, NotFound
 from noisegate.inference.classifier import Classifier
-from noisegate.inference.decision import Asked
 from noisegate.inference.decoding import ImageLimits
+from noisegate.rejection.decision import Asked
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import DEFAULT_ALIAS, Named

@@ -7,8 +7,8 @@ from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from noisegate.inference.decision import Asked, Decision
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
+from noisegate.rejection.decision import Asked, Decision
 from noisegate.store.models import DEFAULT_ALIAS
 from service.classify.models import Classified, Loaded
 from service.errors import Problem

@@ -7,10 +7,10 @@ from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator
 
 from noisegate.details import Details
-from noisegate.labels import label
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
+from noisegate.spec.labels import label
 from noisegate.store.classifier_plans import mean_class_size
 from noisegate.store.experiments import Progress
 from noisegate.store.planning import Plan

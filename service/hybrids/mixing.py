@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from noisegate.errors import InvalidImage, TooLarge
-from noisegate.hybrids import hybrid
+from noisegate.evaluation.hybrids import hybrid
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.decoding import ImageLimits, decode_with_size
 from noisegate.spec import HybridCutoffs

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from noisegate.inference.decision import Decision
+from noisegate.rejection.decision import Decision
 from noisegate.spec import HybridCutoffs
 from service.classify.schemas import ModelReference
 

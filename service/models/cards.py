@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, Field
 
-from noisegate.card import CalibrationError, Card, FamilyResult, RiskCoverage
+from noisegate.api.card import CalibrationError, Card, FamilyResult, RiskCoverage
 from noisegate.errors import NotFound
 from noisegate.manifest import ModelManifest
 from noisegate.spec import ExperimentSpec

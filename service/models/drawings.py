@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from noisegate.card import CalibrationError, ReliabilityBin, RiskCoverage
+from noisegate.api.card import CalibrationError, ReliabilityBin, RiskCoverage
 from service.results.figures.files import write
 from service.results.figures.style import FAINT, LOOKS, NORMAL, SMALL, prepare
 

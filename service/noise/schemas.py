@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from noisegate.documents import Document
 from noisegate.errors import InvalidInput, InvalidSpec
-from noisegate.noise_spec import (
-    Closed,
+from noisegate.noise.families import (
     GaussianNoise,
     GrayNoise,
     MixtureNoise,
@@ -33,7 +33,7 @@ _FLAT = ("family", "mean", "std", "low", "high", "filter_kind", "filter_size")
 _ADAPTER: TypeAdapter[OneOrSeveralNoises] = TypeAdapter(OneOrSeveralNoises)
 
 
-class PreviewQuery(Closed):
+class PreviewQuery(Document):
     """Either `noise`, or `family` with the fields of that family; without both, every family with its defaults."""
 
     noise: str | None = Field(None, description="A noise spec or a list of them, as JSON, as an experiment has it.")

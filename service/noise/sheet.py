@@ -8,8 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from noisegate.learning.noise import noise_groups, noise_images
-from noisegate.noise_spec import GaussianNoise, NoiseFilter, NoiseSpec, StructuredKind, StructuredNoise, UniformNoise
+from noisegate.noise.drawing import noise_groups, noise_images
+from noisegate.noise.families import (
+    GaussianNoise,
+    NoiseFilter,
+    NoiseSpec,
+    StructuredKind,
+    StructuredNoise,
+    UniformNoise,
+)
 
 # What a sheet may have at most; further rows are left out. MAX_WORK is in values drawn, where one under a median filter
 # counts once for each pixel of its window: a few seconds of a processor.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from noisegate.errors import InvalidImage, TooLarge
-from noisegate.inference.decision import Asked
+from noisegate.rejection.decision import Asked
 from service.classify.batching import Answered
 from service.classify.models import Classifiers, Loaded
 from service.open_inference.outputs import check_values, chosen, outputs_of, tensor_of

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import JsonValue
 
 from noisegate.details import Details
-from noisegate.labels import label
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
+from noisegate.spec.labels import label
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment, Model
 from service.results.schemas import BaseRead, ExperimentSummary, PresetRead, Provenance, Results, Row

@@ -1,6 +1,6 @@
 """Answers of the service as its contract describes them."""
 
-from noisegate.client.answers import (
+from noisegate.api.answers import (
     Dataset,
     DatasetName,
     Difference,
@@ -9,7 +9,7 @@ from noisegate.client.answers import (
     ResultRow,
     Results,
 )
-from noisegate.client.decisions import Card, Decision, Family, ModelCard
+from noisegate.api.decisions import Card, Decision, Family, ModelCard
 
 DIGITS: DatasetName = {"id": "ds_1", "name": "digits", "content_hash": "abc"}
 

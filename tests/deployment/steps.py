@@ -8,7 +8,7 @@ import time
 from http import HTTPStatus
 from typing import Any
 
-from noisegate.client.answers import Experiment
+from noisegate.api.answers import Experiment
 from noisegate.client.errors import ProblemError
 from noisegate.client.http import Client
 from tests.deployment.engine import Broken, Lab

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from noisegate.client.local import WORKER_GRACE_SECONDS
+from noisegate.local.running import WORKER_GRACE_SECONDS
 from noisegate.store.settings import Settings
 
 ROOT = Path(__file__).parents[2]

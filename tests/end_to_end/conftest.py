@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from noisegate.client import local
 from noisegate.client.http import Client
+from noisegate.local import running as local
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisegate.client import local
 from noisegate.client.errors import ProblemError
 from noisegate.client.http import Client
+from noisegate.local import running as local
 from tests.conftest import wait_until
-from tests.ingestion.archive_factory import dataset, picture, write_archive
+from tests.data.archive_factory import dataset, picture, write_archive
 
 GIB = 2**30
 

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from noisegate.client import local
-from noisegate.client.answers import ResultRow, Results
+from noisegate.api.answers import ResultRow, Results
 from noisegate.client.http import Client
+from noisegate.local import running as local
 from noisegate.presets import catalogue
 from tests.conftest import wait_until
-from tests.ingestion.archive_factory import write_archive
+from tests.data.archive_factory import write_archive
 
 IMAGE_SIZE = 16
 # Table 1, for kinds that have a test set.

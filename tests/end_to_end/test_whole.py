@@ -9,10 +9,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from noisegate.client import local
-from noisegate.client.demo import noise_image
 from noisegate.client.errors import ChildEnded
 from noisegate.client.http import Client
+from noisegate.local import running as local
+from noisegate.local.demo import noise_image
 
 SHADES = {"dark": (20, 100), "bright": (150, 240)}
 

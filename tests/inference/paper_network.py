@@ -8,7 +8,7 @@ import torch
 from onnx import numpy_helper
 
 from noisegate.learning.export import Served, trace
-from noisegate.learning.networks import PaperNetwork
+from noisegate.networks.paper import PaperNetwork
 
 IMAGE_SIZE = 32
 CLASSES = [f"class {number}" for number in range(10)]

@@ -8,11 +8,10 @@ from onnx import TensorProto, helper
 
 from noisegate.errors import InvalidInput
 from noisegate.inference.classifier import Classifier
-from noisegate.inference.decision import Asked, Judge
 from noisegate.inference.runtimes import UnusableModel
-from noisegate.reference import Reference
-
-from .manifests import manifest, reference
+from noisegate.rejection.decision import Asked, Judge
+from noisegate.rejection.reference import Reference
+from tests.rejection.manifests import manifest, reference
 
 SIZE = 8
 
@@ -136,7 +135,7 @@ def test_threads_get_their_own_answers() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["noisegate.inference.classifier", "noisegate.inference.decoding", "noisegate.ingestion.packing"],
+    ["noisegate.inference.classifier", "noisegate.inference.decoding", "noisegate.data.packing"],
 )
 def test_importing_loads_neither_torch_nor_sql(module: str) -> None:
     code = (

@@ -19,8 +19,8 @@ from noisegate.inference.runtimes import Answers, RuntimeName, UnusableModel, op
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings
-from tests.inference.manifests import manifest
 from tests.inference.paper_network import CLASSES, IMAGE_SIZE, paper_onnx, with_other_weights
+from tests.rejection.manifests import manifest
 from tests.service.conftest import run_client
 from tests.service.factories import onnx_bytes, ready_dataset
 from tests.service.graphs import fails_on_pixel

@@ -5,7 +5,7 @@ import torch
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Same bytes from the same seed are promised for one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

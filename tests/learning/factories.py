@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from noisegate.learning.executions import CellData, ExecutionOutcome, PreparedCell, run_executions
+from noisegate.evaluation.executions import run_executions
+from noisegate.learning.cells import CellData, PreparedCell
+from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.training import Diverged, Progress, Trained, train
 from noisegate.spec import TrainingExperiment, TrainingSpec
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from noisegate.errors import InvalidSpec
-from noisegate.learning.executions import CellData, prepare_cell
-from noisegate.learning.noise import noise_images
+from noisegate.learning.cells import CellData, prepare_cell
 from noisegate.learning.subgroups import ScoredImages, choose_subgroup
+from noisegate.noise.drawing import noise_images
 from noisegate.seeds import derive_seed
 from noisegate.spec import SubgroupSpec
 

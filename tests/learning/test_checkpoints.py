@@ -15,11 +15,12 @@ from structlog.testing import capture_logs
 from torch import Tensor, nn
 
 from noisegate.learning.batches import Batches
+from noisegate.learning.cells import prepare_cell
 from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, restore, write_checkpoint
-from noisegate.learning.executions import ExecutionOutcome, prepare_cell
-from noisegate.learning.networks import build_network
+from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.learning.training import Diverged, Progress, Trained
+from noisegate.networks.paper import build_network
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
 from .factories import (

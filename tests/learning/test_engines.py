@@ -13,12 +13,12 @@ from torch import Tensor
 from noisegate.learning import training
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import ENGINES, Engine, EngineName, Stacked, build_engine
-from noisegate.learning.networks import NETWORKS
 from noisegate.learning.prediction import predict, predict_each
 from noisegate.learning.recipe import mean_image
 from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet, state_of
 from noisegate.learning.training import Diverged, Progress, Together, Trained
+from noisegate.networks.paper import NETWORKS
 from noisegate.spec import LearningRateDrop, TrainingSpec
 from noisegate.store.settings import Settings
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from noisegate.learning.executions import ExecutionOutcome, PreparedCell, prepare_cell
+from noisegate.learning.cells import PreparedCell, prepare_cell
 from noisegate.learning.export import ExportMismatch, ModelFiles, export_model, largest_difference, versions
-from noisegate.learning.networks import NETWORKS
+from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.manifest import ModelManifest
+from noisegate.networks.paper import NETWORKS
 
 from .factories import CLASSES, cell_data, experiment_spec, run_all, tinted_images, training_spec
 

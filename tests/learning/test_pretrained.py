@@ -16,11 +16,11 @@ from torchvision.models import AlexNet, AlexNet_Weights, alexnet
 
 from noisegate.errors import SourceUnavailable
 from noisegate.inference.classifier import Classifier
-from noisegate.learning import alexnet as ours
-from noisegate.learning.alexnet import OFFICIAL_SHA256
 from noisegate.learning.export import ModelFiles
 from noisegate.learning.pretrained import export_pretrained, load_alexnet
 from noisegate.manifest import ModelManifest
+from noisegate.networks import alexnet as ours
+from noisegate.networks.alexnet import OFFICIAL_SHA256
 from noisegate.spec import PretrainedExperiment
 
 NAME = "alexnet-owt-7be5be79.pth"

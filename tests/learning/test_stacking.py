@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-from noisegate.learning.networks import NETWORKS, build_network
 from noisegate.learning.stacking import FORMS, Form
+from noisegate.networks.paper import NETWORKS, build_network
 
 OUTPUTS = 5
 

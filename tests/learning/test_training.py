@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from noisegate.learning.networks import build_network
 from noisegate.learning.prediction import predict
 from noisegate.learning.recipe import choose_precision, learning_rate, mean_image, updates_per_epoch
 from noisegate.learning.training import (
@@ -14,6 +13,7 @@ from noisegate.learning.training import (
     Progress,
     Trained,
 )
+from noisegate.networks.paper import build_network
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
 from .factories import Cancelled, Counter, ignore, nothing, tinted_images, train_all, training_spec

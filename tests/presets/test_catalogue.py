@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 import noisegate.presets
-from noisegate.caps import Caps, check_caps
 from noisegate.errors import InvalidSpec, NotFound
 from noisegate.presets import catalogue
 from noisegate.presets.catalogue import SCALES, Scale, expand
 from noisegate.spec import ClassifierExperiment, TrainingExperiment
-from noisegate.sweeps import cells_of
+from noisegate.spec.caps import Caps, check_caps
+from noisegate.spec.sweeps import cells_of
 
 # PAPER.md, "What each table and figure needs", and what the issue adds; with the number of cells that the list gives.
 CELLS = {

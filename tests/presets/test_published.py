@@ -7,11 +7,11 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from noisegate.noise_spec import NoiseSpec
+from noisegate.noise.families import NoiseSpec
 from noisegate.presets import catalogue
 from noisegate.presets.catalogue import published_for
 from noisegate.spec import SubgroupSpec, parse_spec
-from noisegate.sweeps import cells_of, value_at
+from noisegate.spec.sweeps import cells_of, value_at
 
 PAPER = Path(__file__).parents[3] / "shared" / "paper"
 BASELINE = 0.7467

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from noisegate.inference.classifier import Classifier
-from noisegate.inference.decision import DEFAULT_ASKED, Asked
 from noisegate.inference.decoding import ImageLimits, decode_image
+from noisegate.rejection.decision import DEFAULT_ASKED, Asked
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from tests.service.factories import IMAGE_SIZE, ready_dataset

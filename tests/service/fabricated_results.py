@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from noisegate.labels import label
 from noisegate.presets import catalogue as presets
 from noisegate.presets.published import PublishedValues
 from noisegate.spec import ClassifierExperiment, DecisionMapExperiment, ExperimentSpec
+from noisegate.spec.labels import label
+from noisegate.spec.sweeps import cells_of
 from noisegate.store.states import State
-from noisegate.sweeps import cells_of
 from service.results.figures.kinds import Details
 from service.results.schemas import ExperimentSummary, PresetRead, Provenance, Results, Row
 from service.results.statistics import Summary, choose_baseline, summarise

@@ -12,7 +12,7 @@ from PIL import Image
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from noisegate.card import Card
+from noisegate.api.card import Card
 from noisegate.manifest import ModelManifest
 from noisegate.store import datasets, executions, models, planning
 from noisegate.store.artefacts import Artefacts

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 from prometheus_client import REGISTRY
 
-from noisegate.inference.decision import Asked
+from noisegate.rejection.decision import Asked
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import load_settings

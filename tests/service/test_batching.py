@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from noisegate.inference.classifier import Classifier
-from noisegate.inference.decision import Asked
+from noisegate.rejection.decision import Asked
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.classify.batching import Answered, Batcher, Busy
 from service.classify.models import Classified, Classifiers, Loaded
 from service.errors import ModelUnusable
-from tests.inference.manifests import manifest
+from tests.rejection.manifests import manifest
 from tests.service.comparing import TOLERANCE, assert_same, expected_of
 from tests.service.factories import IMAGE_SIZE, ready_dataset
 from tests.service.graphs import fails_on_pixel, fails_on_white, seeing_onnx

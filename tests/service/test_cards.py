@@ -6,11 +6,11 @@ from xml.etree import ElementTree
 import pytest
 from starlette.testclient import TestClient
 
-from noisegate.card import Card
+from noisegate.api.card import Card
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Model
-from tests.inference.manifests import reference
+from tests.rejection.manifests import reference
 from tests.service.factories import png_bytes, ready_dataset, served_model
 
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9"}

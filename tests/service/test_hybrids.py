@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from starlette.testclient import TestClient
 
-from noisegate.hybrids import hybrid
+from noisegate.evaluation.hybrids import hybrid
 from noisegate.spec import HybridPairs
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from noisegate.learning.noise import noise_images
-from noisegate.noise_spec import NoiseSpec, UniformNoise
+from noisegate.noise.drawing import noise_images
+from noisegate.noise.families import NoiseSpec, UniformNoise
 from noisegate.store import datasets
 from noisegate.store.sessions import Sessions
 from service.noise.schemas import EVERY_FAMILY, PreviewQuery

@@ -24,8 +24,8 @@ from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings
 from tests.conftest import wait_until
 from tests.faults.processes import Postgres
-from tests.inference.manifests import manifest
 from tests.inference.paper_network import CLASSES, paper_onnx, with_other_weights
+from tests.rejection.manifests import manifest
 from tests.service.comparing import Models, enter_models
 from tests.service.conftest import run_client, run_server
 from tests.service.factories import IMAGE_SIZE, ready_dataset

@@ -15,8 +15,16 @@ from prometheus_client import REGISTRY
 
 from noisegate.inference.classifier import Classifier
 from noisegate.manifest import Calibration, ModelManifest
-from noisegate.reference import Reference
-from noisegate.scores import HIGHER_IS_KNOWN, KNN, knn_distances, logit_scores, softmax, unit_rows, unknownness
+from noisegate.rejection.reference import Reference
+from noisegate.rejection.scores import (
+    HIGHER_IS_KNOWN,
+    KNN,
+    knn_distances,
+    logit_scores,
+    softmax,
+    unit_rows,
+    unknownness,
+)
 from noisegate.store import executions, models, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import ModelDigests

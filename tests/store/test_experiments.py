@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from noisegate.caps import Caps
 from noisegate.errors import Conflict, InvalidSpec, NotFound, NotReady
 from noisegate.seeds import derive_seed
+from noisegate.spec.caps import Caps
 from noisegate.store import claims, datasets, executions, experiments, losses, planning
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State

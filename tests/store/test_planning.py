@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from noisegate.caps import Caps
 from noisegate.errors import InvalidSpec
 from noisegate.spec import parse_spec
+from noisegate.spec.caps import Caps
 from noisegate.store import planning
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Execution, Experiment

@@ -9,13 +9,14 @@ import pytest
 import torch
 import torchvision
 
-from noisegate.caps import Caps
 from noisegate.details import Details
 from noisegate.errors import SourceUnavailable
 from noisegate.inference.classifier import Classifier
-from noisegate.learning.pretrained import Pretrained, load_alexnet
+from noisegate.learning.pretrained import load_alexnet
 from noisegate.manifest import ModelManifest
+from noisegate.networks.pretrained import Pretrained
 from noisegate.spec import parse_spec
+from noisegate.spec.caps import Caps
 from noisegate.store import executions, experiments, models, planning
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment

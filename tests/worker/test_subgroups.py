@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from noisegate.caps import Caps
 from noisegate.details import Details
 from noisegate.errors import InvalidSpec, NotReady
-from noisegate.learning.scores import scores_from_bytes
+from noisegate.evaluation.scored_images import scores_from_bytes
 from noisegate.seeds import derive_seed
+from noisegate.spec.caps import Caps
 from noisegate.store import claims, executions, experiments, losses, planning
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from noisegate.learning import training
+from noisegate.learning.cells import prepare_cell
 from noisegate.learning.engines import Engine, build_engine
-from noisegate.learning.executions import prepare_cell
 from noisegate.learning.export import export_model
 from noisegate.learning.memory import GIB
 from noisegate.store import executions, experiments, leases, losses, models

@@ -9,12 +9,12 @@ import onnxruntime
 import pytest
 import sqlalchemy as sa
 
-from noisegate.card import Card
+from noisegate.api.card import Card
 from noisegate.inference.classifier import Classifier
-from noisegate.learning.executions import prepare_cell
+from noisegate.learning.cells import prepare_cell
 from noisegate.learning.export import export_model
 from noisegate.manifest import ModelManifest
-from noisegate.reference import Reference
+from noisegate.rejection.reference import Reference
 from noisegate.store import executions, experiments, leases, losses, models
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import JsonValue
 
-from noisegate.labels import label
+from noisegate.spec.labels import label
 from service.results.figures.page import Legend, Notes, compose, new_figure, say_nothing_yet, shorten
 from service.results.figures.style import LOOKS, NORMAL, mark, mark_level, prepare, set_log_ticks
 from service.results.figures.values import (

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import JsonValue, ValidationError
 
-from noisegate.labels import label, share
 from noisegate.spec import SubgroupSpec
+from noisegate.spec.labels import label, share
 from service.results.figures.page import Legend, Notes, compose, new_figure, say_nothing_yet, shorten
 from service.results.figures.style import FAINT, LOOKS, NORMAL, PUBLISHED_ALONE, SMALL, Look, mark, mark_level, prepare
 from service.results.figures.values import (

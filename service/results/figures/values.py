@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue, TypeAdapter
 
-from noisegate.noise_spec import NoiseSpec
-from noisegate.sweeps import value_at
+from noisegate.noise.families import NoiseSpec
+from noisegate.spec.sweeps import value_at
 from service.results.schemas import Results, Row
 from service.results.statistics import Summary
 

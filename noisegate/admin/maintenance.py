@@ -1,0 +1,93 @@
+"""Commands for whoever runs an installation: on the database and the files that `NOISEGATE_…` names, not through the service.
+
+`cli` names this module and imports it when one of its commands runs: a client of a service elsewhere has no database.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+from sqlalchemy.exc import SQLAlchemyError
+
+from noisegate.admin import backups, cleaning
+from noisegate.client.errors import ClientError
+from noisegate.errors import NoisegateError
+from noisegate.store.remote import open_artefacts
+from noisegate.store.sessions import open_sessions
+from noisegate.store.settings import Settings, load_settings
+
+_DAY_SECONDS = 86_400.0
+
+# Whoever writes a file, or an upload, does so more often than once a minute.
+_Seconds = Annotated[float | None, Parameter(validator=validators.Number(gte=60))]
+_Days = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
+
+
+def gc(*, older_than: _Seconds = None, datasets_older_than: _Days = None, dry_run: bool = False) -> None:
+    """Remove what nobody needs any more: files without a row, half-written files, expired keys, failed datasets.
+
+    Args:
+        older_than: Seconds. By default NOISEGATE_ORPHAN_SECONDS for files, NOISEGATE_SCRATCH_SECONDS for half-written ones, and
+            a week for failed datasets.
+        datasets_older_than: Days; also remove ready datasets of at least this age that no experiment uses.
+        dry_run: Only say what would go.
+    """
+    verb = "would go" if dry_run else "went"
+    with _installation() as settings:
+        backups.database_file(settings)  # opening a mistyped one would make it
+        bounds = cleaning.Bounds(
+            files=settings.orphan_seconds if older_than is None else older_than,
+            scratch=settings.scratch_seconds if older_than is None else older_than,
+            failed_datasets=7 * _DAY_SECONDS if older_than is None else older_than,
+            unused_datasets=None if datasets_older_than is None else datasets_older_than * _DAY_SECONDS,
+        )
+        with closing(open_sessions(settings)) as sessions:
+            for removed in cleaning.clean(sessions, open_artefacts(settings), bounds, dry_run=dry_run):
+                print(f"{removed.count} {removed.kind} {verb}, {removed.size_bytes:,} bytes", flush=True)
+
+
+def backup(file: Path) -> None:
+    """Write the database and all files that it names to one tar, also while everything runs. SQLite only.
+
+    Args:
+        file: To be made; nothing is overwritten.
+    """
+    with _installation() as settings:
+        print(f"{file} holds {_in_words(backups.back_up(settings, file))}.")
+
+
+def restore(file: Path) -> None:
+    """Unpack a backup into the data directory, which must be empty or not there.
+
+    Args:
+        file: What `noisegate backup` wrote.
+    """
+    with _installation() as settings:
+        summary = backups.restore(settings, file)
+        print(f"{settings.data_dir} holds {_in_words(summary)}. It is what there was at {summary.created_at}.")
+
+
+@contextmanager
+def _installation() -> Iterator[Settings]:
+    """The settings; what goes wrong within the block becomes one message."""
+    try:
+        yield load_settings()
+    except NoisegateError as error:
+        raise ClientError(" ".join(part for part in (f"{error.detail}.", error.remedy) if part)) from error
+    except SQLAlchemyError as error:
+        raise ClientError(
+            f"The database does not answer, or has not been migrated ({type(error).__name__}). "
+            "NOISEGATE_DATABASE_URL or NOISEGATE_DATA_DIR names it; `python -m migrations.run` migrates it."
+        ) from error
+    except BrokenPipeError:
+        raise  # the reader has gone, which `cli.run` knows
+    except OSError as error:
+        raise ClientError(f"{error.filename or 'A file'}: {error.strerror}.") from error
+
+
+def _in_words(summary: backups.Summary) -> str:
+    return (
+        f"the database and {summary.files} files of Noisegate {summary.version}, {summary.size_bytes:,} bytes as a tar"
+    )

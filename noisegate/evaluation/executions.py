@@ -1,0 +1,94 @@
+"""Executions of a cell from its training set to what is measured of each: on the test set, and on the holdout."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+
+from noisegate.evaluation.metrics import table1
+from noisegate.learning.cells import PreparedCell
+from noisegate.learning.outcomes import Answers, ExecutionOutcome
+from noisegate.learning.prediction import predict_each
+from noisegate.learning.training import ALONE, Diverged, OnCheckpoint, Progress, Together, Trained, train
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
+from noisegate.rejection.calibration import calibrate, fit_temperature, reject_scores, rejections
+from noisegate.rejection.scores import softmax
+
+
+def run_executions(
+    cell: PreparedCell,
+    seeds: Sequence[int],
+    *,
+    between_batches: Callable[[], None],
+    on_epoch: Callable[[Progress], None],
+    device: str = "cpu",
+    together: Together = ALONE,
+    resume: Mapping[int, bytes] = MappingProxyType({}),
+    on_checkpoint: OnCheckpoint = lambda *_: None,
+) -> Iterator[list[ExecutionOutcome | Diverged]]:
+    """Train one execution a seed and measure each on the test set and the holdout; yields those that were trained together.
+
+    `together`, `resume`, `on_checkpoint` and the order are those of `train`. Whatever the callbacks raise passes through.
+    `false_reject` is taken at the default budget of 5 %.
+    """
+    rounds = train(
+        cell.images,
+        cell.labels,
+        network=cell.spec.network,
+        outputs=cell.outputs,
+        spec=cell.spec.training,
+        seeds=seeds,
+        known_images=cell.known_images,
+        device=device,
+        together=together,
+        between_batches=between_batches,
+        on_epoch=on_epoch,
+        resume=resume,
+        on_checkpoint=on_checkpoint,
+    )
+    for results in rounds:
+        trained = [result for result in results if isinstance(result, Trained)]
+        outcomes = _measure_all(cell, trained, device, between_batches)
+        yield [result if isinstance(result, Diverged) else outcomes[result.seed] for result in results]
+
+
+def _measure_all(
+    cell: PreparedCell, trained: Sequence[Trained], device: str, between_batches: Callable[[], None]
+) -> dict[int, ExecutionOutcome | Diverged]:
+    """By seed. All networks answer in one pass over the images."""
+    if not trained:
+        return {}
+    modules, mean = [one.module for one in trained], trained[0].mean
+    answer = partial(predict_each, modules, mean, device=device, between_batches=between_batches)
+    tested = [Answers(*answers) for answers in answer(cell.test_images)]
+    held: list[Answers | None] = [None] * len(trained)
+    if len(cell.holdout_images):
+        held = [Answers(*answers) for answers in answer(cell.holdout_images)]
+    return {
+        one.seed: _measure(cell, one, *answers)
+        for one, answers in zip(trained, zip(tested, held, strict=True), strict=True)
+    }
+
+
+def _measure(
+    cell: PreparedCell, trained: Trained, tested: Answers, held: Answers | None
+) -> ExecutionOutcome | Diverged:
+    known = len(cell.classes)
+    if not all(np.isfinite(answers.logits).all() for answers in (tested, held) if answers):
+        return Diverged(trained.seed, len(trained.losses))
+    test = softmax(tested.logits)
+    if held is None:
+        metrics = table1(test, cell.test_labels, known, rejected=None)
+        return ExecutionOutcome(trained, metrics, None, None, tested, None)
+    holdout = softmax(held.logits)
+    calibration = calibrate(reject_scores(holdout, known), fit_temperature(held.logits, cell.holdout_labels))
+    rejected = rejections(test, known, calibration.threshold(DEFAULT_MAX_FALSE_REJECT))
+    return ExecutionOutcome(
+        trained=trained,
+        metrics=table1(test, cell.test_labels, known, rejected=rejected),
+        calibration=calibration,
+        holdout_accuracy=float((holdout.argmax(axis=1) == cell.holdout_labels).mean()),
+        test_answers=tested,
+        holdout_answers=held,
+    )

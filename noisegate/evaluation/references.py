@@ -1,0 +1,82 @@
+"""What a trained network remembers of known images, for scores that compare (see `noisegate.rejection.reference`)."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+
+from noisegate.learning.cells import PreparedCell
+from noisegate.learning.outcomes import Answers, ExecutionOutcome
+from noisegate.learning.prediction import predict
+from noisegate.rejection.calibration import quantiles_of, reject_scores
+from noisegate.rejection.reference import Reference
+from noisegate.rejection.scores import (
+    HIGHER_IS_KNOWN,
+    KNN,
+    knn_distances,
+    logit_scores,
+    softmax,
+    unit_rows,
+    unknownness,
+)
+from noisegate.seeds import derive_seed
+
+# 256 KB for the paper's 64 features. More bring little: the distance to the 5th of 1,000 is a matter of whole regions.
+_MOST_IMAGES = 1000
+_MOST_BYTES = 4 * 2**20
+_NEIGHBOURS = 5
+
+
+def make_reference(
+    cell: PreparedCell,
+    outcome: ExecutionOutcome,
+    device: str = "cpu",
+    between_batches: Callable[[], None] = lambda: None,
+) -> Reference | None:
+    """The reference of one execution's model; None without a holdout to calibrate on.
+
+    Features are of training images of the known classes, the same share of each class; all else is of the holdout.
+
+    Args:
+        between_batches: called every second or so. Whatever it raises passes through.
+    """
+    held = outcome.holdout_answers
+    if held is None:
+        return None
+    known = len(cell.classes)
+    answer = partial(predict, device=device, between_batches=between_batches)
+    features = _reference_features(cell, outcome, held.features.shape[1], answer)
+    columns = logit_scores(held.logits[:, :known]) | {KNN: knn_distances(held.features, features, _NEIGHBOURS)}
+    probabilities = softmax(held.logits)
+    of_true_class = probabilities[np.arange(len(cell.holdout_labels)), cell.holdout_labels]
+    # By class, and rising within it.
+    order = np.lexsort((1 - of_true_class, cell.holdout_labels))
+    return Reference(
+        quantiles={name: quantiles_of(unknownness(name, columns[name])) for name in HIGHER_IS_KNOWN},
+        nonconformity=(1 - of_true_class)[order],
+        class_counts=np.bincount(cell.holdout_labels, minlength=known).astype(np.int64),
+        reject_scores=np.sort(reject_scores(probabilities, known)),
+        features=features,
+        neighbours=_NEIGHBOURS,
+    )
+
+
+def _reference_features(
+    cell: PreparedCell, outcome: ExecutionOutcome, width: int, answer: Callable[..., tuple[np.ndarray, np.ndarray]]
+) -> Float32[np.ndarray, "m width"]:
+    most = max(1, min(_MOST_IMAGES, _MOST_BYTES // (4 * width)))
+    chosen = _of_each_class(cell.labels[: cell.known_images], most, derive_seed(cell.spec.seed, "reference", cell.cell))
+    images: UInt8[np.ndarray, "m size size 3"] = cell.images[chosen]
+    trained = outcome.trained
+    return unit_rows(Answers(*answer(trained.module, trained.mean, images)).features)
+
+
+def _of_each_class(labels: Int64[np.ndarray, " n"], most: int, seed: int) -> Int64[np.ndarray, " chosen"]:
+    """At most so many places in `labels`, in their order, the same share of each class to within one image."""
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    # In random order within a class, classes one after another: every so many-th is a fair draw of each.
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return np.sort(by_class[(np.arange(most) * len(labels)) // most])

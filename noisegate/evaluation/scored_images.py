@@ -1,0 +1,71 @@
+"""The scored training set: what a trained network says of every training image, as an artefact's bytes."""
+
+from collections.abc import Callable
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from torch import nn
+
+from noisegate.learning.prediction import predict
+from noisegate.learning.subgroups import ScoredImages
+from noisegate.manifest import ModelManifest
+from noisegate.networks.paper import NETWORKS
+from noisegate.rejection.scores import softmax
+
+_NETWORK = "network."
+_MEAN = "mean"
+
+
+def score_images(
+    module: nn.Module,
+    mean: Float32[np.ndarray, "size size 3"],
+    images: UInt8[np.ndarray, "n size size 3"],
+    labels: Int64[np.ndarray, " n"],
+    device: str = "cpu",
+    between_batches: Callable[[], None] = lambda: None,
+) -> ScoredImages:
+    """Score every image with a trained network; probabilities over all of its outputs.
+
+    Raises:
+        FloatingPointError: a logit is not finite.
+    """
+    logits, _ = predict(module, mean, images, device, between_batches=between_batches)
+    if not np.isfinite(logits).all():
+        raise FloatingPointError("the base execution's logits are not finite on the training images")
+    probabilities = softmax(logits)
+    return ScoredImages(
+        labels=np.array(labels, dtype=np.int64),
+        predictions=probabilities.argmax(axis=1),
+        largest=probabilities.max(axis=1),
+        of_true_class=probabilities[np.arange(len(labels)), labels],
+    )
+
+
+def score_with_weights(
+    weights: bytes,
+    manifest: ModelManifest,
+    images: UInt8[np.ndarray, "n size size 3"],
+    labels: Int64[np.ndarray, " n"],
+    device: str = "cpu",
+) -> ScoredImages:
+    """The same with a kept model: `weights` is its model.safetensors."""
+    tensors = safetensors.torch.load(weights)
+    with torch.device("meta"):
+        module = NETWORKS[manifest.network](manifest.image_size, len(manifest.outputs))
+    network = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items() if name.startswith(_NETWORK)}
+    module.load_state_dict(network, assign=True)
+    return score_images(module.eval(), tensors[_MEAN].numpy(), images, labels, device)
+
+
+def scores_to_bytes(scored: ScoredImages) -> bytes:
+    """As safetensors, one array a field; the same scores give the same bytes."""
+    data: bytes = safetensors.numpy.save(vars(scored))
+    return data
+
+
+def scores_from_bytes(data: bytes) -> ScoredImages:
+    """What `scores_to_bytes` wrote."""
+    return ScoredImages(**safetensors.numpy.load(data))

@@ -1,0 +1,97 @@
+"""The swept values of a cell in words: one way of saying them, in answers, figures and on the terminal."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from noisegate.noise.families import (
+    GaussianNoise,
+    MixtureNoise,
+    NoiseFilter,
+    NoiseSpec,
+    OneOrSeveralNoises,
+    StructuredKind,
+    StructuredNoise,
+    UniformNoise,
+)
+from noisegate.spec import SubgroupSpec
+
+_NOISES: TypeAdapter[NoiseSpec | list[NoiseSpec]] = TypeAdapter(OneOrSeveralNoises)
+
+
+def label(point: Mapping[str, JsonValue]) -> str:
+    """The swept values in words, such as `uniform 5×, median 3`; `all` without a sweep.
+
+    Values that this version does not know stay as they are (`path=value`): the point may come from another server.
+    """
+    return ", ".join(_swept(path, value) for path, value in point.items()) or "all"
+
+
+def _swept(path: str, value: JsonValue) -> str:
+    try:
+        match path, value:
+            case "noise", None:
+                return "no noise"
+            case "noise", _:
+                return _noises(value)
+            case "subgroup", None:
+                return "all training images"
+            case "subgroup", _:
+                return _subgroup(SubgroupSpec.model_validate(value))
+    except ValidationError:
+        pass
+    return f"{path}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _noises(value: JsonValue) -> str:
+    # Validation fills in what the point leaves to the defaults.
+    found = _NOISES.validate_python(value)
+    return " + ".join(_noise(noise) for noise in (found if isinstance(found, list) else [found]))
+
+
+def _noise(noise: NoiseSpec) -> str:
+    quantity = f"{noise.quantity:g}×"
+    match noise:
+        case GaussianNoise():
+            return f"gaussian {noise.mean:g}±{noise.std:g} {quantity}{_filter(noise.filter)}"
+        case UniformNoise():
+            levels = "" if (noise.low, noise.high) == (0, 255) else f" {noise.low}…{noise.high}"
+            return f"uniform{levels} {quantity}{_filter(noise.filter)}"
+        case MixtureNoise():
+            parameters = f"{_numbers(noise.means)}±{_numbers(noise.stds)}"
+            return f"mixture {parameters} {quantity}, {noise.filter_kind} {_numbers(noise.filter_sizes)}"
+        case StructuredNoise():
+            return f"structured{_kinds(noise.kinds)} {quantity}"
+        case _:
+            return f"{noise.family} {quantity}"
+
+
+def _filter(found: NoiseFilter | None) -> str:
+    return f", {found.kind} {found.size}" if found else ""
+
+
+def _numbers(values: Sequence[float]) -> str:
+    # A few by name, many by their ends.
+    return f"{values[0]:g}…{values[-1]:g}" if len(values) > 3 else "/".join(f"{value:g}" for value in values)
+
+
+def _kinds(kinds: Sequence[StructuredKind]) -> str:
+    missing = [kind for kind in get_args(StructuredKind) if kind not in kinds]
+    if not missing:
+        return ""
+    return f" without {'/'.join(missing)}" if len(missing) < len(kinds) else f" {'/'.join(kinds)}"
+
+
+def _subgroup(subgroup: SubgroupSpec) -> str:
+    selection = " as published" if subgroup.selection == "as_published" else ""
+    control = f"{',' if selection else ''} {subgroup.control} control" if subgroup.control else ""
+    return f"{subgroup.correct} ∪ {subgroup.wrong} {share(subgroup.fraction)}{selection}{control}"
+
+
+def share(fraction: float) -> str:
+    """A share of 0 … 1 as the paper prints it: .25, .50, .125, 1."""
+    if fraction == 1:
+        return "1"
+    return (f"{fraction:.2f}" if round(fraction, 2) == fraction else f"{fraction:g}").removeprefix("0")

@@ -1,0 +1,102 @@
+"""From a spec with a sweep to its cells: one spec each."""
+
+import copy
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from noisegate.documents import Strict
+from noisegate.errors import FieldError, InvalidSpec
+from noisegate.spec import ExperimentSpec, parse_spec
+
+
+class CellPoint(Strict):
+    """One cell: the swept values that make it what it is, and the whole spec they give (with an empty sweep)."""
+
+    point: dict[str, JsonValue]
+    spec: ExperimentSpec
+
+
+def cells_of(spec: ExperimentSpec) -> list[CellPoint]:
+    """Every point of the sweep, in the order the sweep is written, the last path varying fastest.
+
+    Raises:
+        InvalidSpec: a path that does not exist, an empty list, or a value that its field refuses.
+    """
+    _check_paths(spec)
+    plain = spec.model_dump(mode="json") | {"sweep": {}}
+    points = [dict(zip(spec.sweep, values, strict=True)) for values in itertools.product(*spec.sweep.values())]
+    cells = [CellPoint(point=point, spec=_resolve(plain, point, index)) for index, point in enumerate(points)]
+    if len({cell.spec.model_dump_json() for cell in cells}) < len(cells):
+        raise InvalidSpec(
+            [FieldError("sweep", "gives the same cell twice", "Give each value once: 1 and 1.0 are one.")]
+        )
+    return cells
+
+
+def value_at(document: Any, path: str) -> JsonValue:
+    """The value at a path such as `noise.quantity`; null where the spec holds nothing there."""
+    found: JsonValue = document
+    for key in path.split("."):
+        found = _child(found, key)
+    return found
+
+
+def _check_paths(spec: ExperimentSpec) -> None:
+    errors = []
+    for path, values in spec.sweep.items():
+        if path.split(".")[0] in spec.not_swept:
+            errors.append(FieldError(f"sweep.{path}", "cannot be swept", "Post one experiment for each value instead."))
+        if not values:
+            errors.append(
+                FieldError(f"sweep.{path}", "has no values", "Give at least one value, or leave the path out.")
+            )
+        if len({json.dumps(value) for value in values}) < len(values):
+            errors.append(FieldError(f"sweep.{path}", "names a value twice", "Give each value once."))
+    errors += [
+        FieldError(f"sweep.{inner}", f"lies within {outer}, which is swept too", "Sweep one of the two.")
+        for outer, inner in itertools.permutations(spec.sweep, 2)
+        if inner.startswith(outer + ".")
+    ]
+    if errors:
+        raise InvalidSpec(errors)
+
+
+def _resolve(plain: dict[str, Any], point: Mapping[str, JsonValue], index: int) -> ExperimentSpec:
+    document = copy.deepcopy(plain)
+    for path, value in point.items():
+        _put(document, path, value)
+    try:
+        return parse_spec(document)
+    except InvalidSpec as error:
+        described = ", ".join(f"{path}={value}" for path, value in point.items())
+        raise InvalidSpec(
+            [FieldError(f"sweep.{e.field}", f"{e.message} (cell {index}: {described})", e.remedy) for e in error.errors]
+        ) from error
+
+
+def _put(document: dict[str, Any], path: str, value: JsonValue) -> None:
+    *parents, last = path.split(".")
+    place: Any = document
+    for depth, key in enumerate(parents):
+        place = _child(place, key)
+        if not isinstance(place, dict | list):
+            stem = ".".join(parents[: depth + 1])
+            remedy = f"Set {stem} to an object in the spec, or sweep {stem} itself."
+            raise InvalidSpec([FieldError(f"sweep.{path}", f"{stem} holds no fields in this spec", remedy)])
+    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
+        place[int(last)] = value
+    elif isinstance(place, dict) and last in place:
+        place[last] = value
+    else:
+        known = ", ".join(sorted(place) if isinstance(place, dict) else map(str, range(len(place))))
+        raise InvalidSpec([FieldError(f"sweep.{path}", "names no field of the spec", f"Fields there: {known}.")])
+
+
+def _child(place: Any, key: str) -> Any:
+    if isinstance(place, list):
+        return place[int(key)] if key.isdecimal() and int(key) < len(place) else None
+    return place.get(key) if isinstance(place, dict) else None

@@ -1,0 +1,56 @@
+"""Manifests and references of models that were never trained."""
+
+import numpy as np
+
+from noisegate.manifest import Calibration, Metrics, ModelManifest
+from noisegate.rejection.reference import Reference
+from noisegate.rejection.scores import HIGHER_IS_KNOWN
+from noisegate.spec import TrainingExperiment
+
+
+def manifest(
+    classes: list[str] | None = None,
+    *,
+    has_noise_class: bool = True,
+    quantiles: list[float] | None = None,
+    image_size: int = 8,
+    temperature: float | None = None,
+) -> ModelManifest:
+    return ModelManifest(
+        network="paper",
+        image_size=image_size,
+        classes=classes or ["cat", "dog"],
+        has_noise_class=has_noise_class,
+        calibration=Calibration(samples=100, quantiles=quantiles, temperature=temperature) if quantiles else None,
+        holdout_accuracy=None,
+        metrics=Metrics(
+            test_images=1,
+            accuracy=1,
+            confidence=None,
+            spuriousness=None,
+            true_class_probability=None,
+            noise_per_10000=0,
+            false_reject=None,
+        ),
+        dataset_hash="0" * 64,
+        spec=TrainingExperiment(dataset="digits"),
+        cell=0,
+        execution=0,
+        seed=0,
+        precision="float32",
+        device="cpu",
+        versions={},
+        onnx_largest_difference=0,
+    )
+
+
+def reference(classes: int, width: int = 2) -> Reference:
+    """Quantiles of every score from 0 to 1, ten holdout images a class, one feature vector along the first axis."""
+    return Reference(
+        quantiles={name: np.linspace(0, 1, 1001) for name in HIGHER_IS_KNOWN},
+        nonconformity=np.tile(np.arange(10) / 10, classes),
+        class_counts=np.full(classes, 10),
+        reject_scores=np.arange(10 * classes) / (10 * classes),
+        features=np.eye(1, width, dtype=np.float32),
+        neighbours=5,
+    )

@@ -1,0 +1,181 @@
+"""The spec: what it refuses, how a sweep becomes cells, and that one type survives every journey."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noisegate.errors import InvalidSpec
+from noisegate.spec import TrainingExperiment, parse_spec
+from noisegate.spec.caps import Caps, check_caps, check_training_bytes
+from noisegate.spec.sweeps import CellPoint, cells_of, value_at
+
+NOISE = {"family": "uniform"}
+
+
+def _training(document: dict[str, Any]) -> TrainingExperiment:
+    spec = parse_spec({"dataset": "d", **document})
+    assert isinstance(spec, TrainingExperiment)
+    return spec
+
+
+def _fields(document: dict[str, Any]) -> dict[str, str | None]:
+    with pytest.raises(InvalidSpec) as caught:
+        cells_of(parse_spec({"dataset": "d", **document}))
+    return {error.field: error.remedy for error in caught.value.errors}
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"unknown": 1}, "unknown"),
+        ({"noise": {"family": "uniform", "quantity": -1}}, "noise.quantity"),
+        ({"noise": {"family": "uniform", "low": 9, "high": 3}}, "noise"),
+        ({"noise": {"family": "plaid"}}, "noise"),
+        ({"noise": {"family": "gaussian", "filter": {"kind": "mean", "size": 4}}}, "noise.filter.size"),
+        ({"noise": {"family": "gaussian", "mean": float("nan")}}, "noise.mean"),
+        ({"noise": {"family": "gaussian", "std": -1}}, "noise.std"),
+        ({"noise": []}, "noise"),
+        ({"noise": [NOISE, {"family": "uniform", "high": 300}]}, "noise.1.high"),
+        ({"noise": {"family": "mixture", "means": [1], "stds": [1], "filter_sizes": [2]}}, "noise.filter_sizes.0"),
+        ({"noise": {"family": "structured", "kinds": ["solid", "solid"]}}, "noise"),
+        ({"subgroup": {"correct": "hs", "wrong": "hs", "fraction": 0.5}}, "subgroup.correct"),
+        ({"subgroup": {"correct": "hc", "wrong": "hs", "fraction": 0}}, "subgroup.fraction"),
+        ({"subgroup": {"correct": "hc", "wrong": "hs", "fraction": 1.1}}, "subgroup.fraction"),
+        ({"sweep": {"base": [None]}}, "sweep.base"),
+        ({"holdout": 1}, "holdout"),
+        ({"holdout": -0.1}, "holdout"),
+        ({"training": {"epochs": 0}}, "training.epochs"),
+        ({"training": {"learning_rate_drop": {"factor": 2}}}, "training.learning_rate_drop.factor"),
+        ({"executions": 0}, "executions"),
+        ({"seed": -1}, "seed"),
+        ({"network": "resnet"}, "network"),
+        ({"sweep": {"holdout": []}}, "sweep.holdout"),
+        ({"sweep": {"holdout": [0.1, 0.1]}}, "sweep.holdout"),
+        ({"sweep": {"seed": [1, 2]}}, "sweep.seed"),
+        ({"sweep": {"nothing.there": [1]}}, "sweep.nothing.there"),
+        ({"sweep": {"noise.quantity": [1]}}, "sweep.noise.quantity"),
+        ({"noise": NOISE, "sweep": {"noise.quantity": [1, -1]}}, "sweep.noise.quantity"),
+        ({"noise": NOISE, "sweep": {"noise": [None], "noise.quantity": [1]}}, "sweep.noise.quantity"),
+        ({"noise": NOISE, "sweep": {"noise.loudness": [1]}}, "sweep.noise.loudness"),
+    ],
+)
+def test_each_wrong_field_is_named(document: dict[str, Any], field: str) -> None:
+    assert field in _fields(document)
+
+
+def _cell(cell: CellPoint) -> TrainingExperiment:
+    assert isinstance(cell.spec, TrainingExperiment)
+    return cell.spec
+
+
+@pytest.mark.parametrize("value", [True, "5", 5.0])
+def test_a_number_is_a_number(value: object) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec({"dataset": "digits", "training": {"epochs": value}})
+    assert [error.field for error in caught.value.errors] == ["training.epochs"]
+
+
+def test_missing_fields_and_non_objects_are_named() -> None:
+    documents: list[object] = [{}, [], None, "text", 3]
+    for document in documents:
+        with pytest.raises(InvalidSpec) as caught:
+            parse_spec(document)
+        assert caught.value.errors
+
+
+def test_cells_are_the_product_in_the_order_written() -> None:
+    spec = parse_spec({"dataset": "d", "noise": NOISE, "sweep": {"noise.quantity": [0, 5], "holdout": [0, 0.1]}})
+    points = [(cell.point["noise.quantity"], cell.point["holdout"]) for cell in cells_of(spec)]
+    assert points == [(0, 0), (0, 0.1), (5, 0), (5, 0.1)]
+    assert [_cell(cell).has_noise_class for cell in cells_of(spec)] == [False, False, True, True]
+    assert all(not cell.spec.sweep for cell in cells_of(spec))
+    assert spec.count_cells() == 4
+
+
+def test_without_a_sweep_there_is_one_cell() -> None:
+    spec = parse_spec({"dataset": "d"})
+    assert [(cell.point, cell.spec) for cell in cells_of(spec)] == [({}, spec)]
+
+
+def test_sub_objects_can_be_swept() -> None:
+    families = [None, NOISE, {"family": "gaussian", "std": 10}]
+    cells = cells_of(parse_spec({"dataset": "d", "sweep": {"noise": families}}))
+    assert [[noise.family for noise in _cell(cell).noises] for cell in cells] == [[], ["uniform"], ["gaussian"]]
+
+
+def test_an_entry_of_a_list_can_be_swept() -> None:
+    document = {"noise": [NOISE, {"family": "solid"}], "sweep": {"noise.1.quantity": [1, 0]}}
+    cells = [_cell(cell) for cell in cells_of(_training(document))]
+    assert [[noise.family for noise in cell.noises] for cell in cells] == [["uniform", "solid"], ["uniform"]]
+    assert [cell.count_noise_images(10.0) for cell in cells] == [20, 10]
+
+
+def test_the_value_at_a_path_is_found_wherever_it_lies() -> None:
+    document = {"noise": [{"family": "solid"}], "training": {"epochs": 3}, "subgroup": None}
+    assert value_at(document, "training.epochs") == 3
+    assert value_at(document, "noise.0.family") == "solid"
+    assert [value_at(document, path) for path in ("noise.1.family", "subgroup.correct", "nowhere.at.all")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"dataset": "d"}, "training"),
+        ({"kind": "training", "dataset": "d"}, "training"),
+        ({"kind": "hybrids", "dataset": "d"}, "hybrids"),
+        ({"kind": "curve_fitting"}, "curve_fitting"),
+        ({"kind": "decision_map"}, "decision_map"),
+        ({"kind": "pretrained"}, "pretrained"),
+    ],
+)
+def test_the_kind_decides_what_else_there_is(document: dict[str, Any], kind: str) -> None:
+    spec = parse_spec(document)
+    assert spec.kind == kind
+    assert parse_spec(json.loads(spec.model_dump_json())) == spec
+    assert [cell.spec for cell in cells_of(spec)] == [spec]
+
+
+def test_an_unknown_kind_is_named_with_those_there_are() -> None:
+    with pytest.raises(InvalidSpec, match="curve_fitting") as caught:
+        parse_spec({"kind": "knitting"})
+    assert [error.field for error in caught.value.errors] == ["kind"]
+
+
+def test_a_standard_deviation_of_0_is_allowed() -> None:
+    (noise,) = _training({"noise": {"family": "gaussian", "std": 0}}).noises
+    assert noise.family == "gaussian"
+
+
+def test_a_spec_does_not_change_when_it_is_resolved() -> None:
+    spec = parse_spec({"dataset": "d", "noise": NOISE, "sweep": {"noise.quantity": [1, 2]}})
+    before = spec.model_dump_json()
+    cells_of(spec)
+    assert spec.model_dump_json() == before
+
+
+@given(quantity=st.floats(0, 1000), seed=st.integers(0, 2**63 - 1), epochs=st.integers(1, 10**6))
+def test_a_spec_survives_json(quantity: float, seed: int, epochs: int) -> None:
+    spec = parse_spec(
+        {"dataset": "d", "seed": seed, "training": {"epochs": epochs}, "noise": NOISE | {"quantity": quantity}}
+    )
+    assert parse_spec(json.loads(spec.model_dump_json())) == spec
+
+
+def test_astronomical_sweeps_are_counted_not_built() -> None:
+    values: list[Any] = [number / 1000 for number in range(1000)]
+    spec = parse_spec({"dataset": "d", "sweep": {f"training.{name}": values for name in ("momentum", "weight_decay")}})
+    with pytest.raises(InvalidSpec, match="1000000 cells"):
+        check_caps(spec, Caps())
+
+
+def test_noise_images_are_counted_in_mean_class_sizes() -> None:
+    spec = _training({"noise": NOISE | {"quantity": 5}})
+    assert spec.count_noise_images(5000.0) == 25_000
+    assert _training({}).count_noise_images(5000.0) == 0
+    with pytest.raises(InvalidSpec, match="without any noise"):
+        check_training_bytes(spec, Caps(training_bytes=10**6), training_images=50_000, mean_class_size=5000.0)
+    with pytest.raises(InvalidSpec, match="training images"):
+        check_training_bytes(spec, Caps(training_bytes=160_000_000), training_images=50_000, mean_class_size=5000.0)
