@@ -1,6 +1,12 @@
 """The pydantic base of everything that is written down as JSON: specs, manifests, cards, answers."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
 
 # Far beyond every cap, and small enough to be printed: the caps of the settings say what is really allowed.
 MOST = 1_000_000
@@ -16,3 +22,67 @@ class Strict(Document):
     """For JSON that people write: neither true nor "5" is a number either."""
 
     model_config = ConfigDict(strict=True)
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """Annotates a field that holds any of `members`: which one, the value of its field `tag` says.
+
+    A union that stays open: members are looked up at each validation, so an entry in the table is all that a new one takes.
+    A document without the tag is of the member `default`, if there is one. Paths of errors name fields alone.
+    """
+
+    tag: str
+    members: Mapping[str, type[BaseModel]]
+    default: str | None = None
+
+    def parse(self, value: Any) -> BaseModel:
+        """The member that a document describes; one that has been parsed already stays.
+
+        Raises:
+            ValidationError: of the tag, or of the member's own fields.
+        """
+        if isinstance(value, BaseModel) and type(value) in self.members.values():
+            return value
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("one_of_type", "Input should be an object")
+        name = value.get(self.tag, self.default)
+        if name is None:
+            raise self._wrong_tag(PydanticKnownError("missing"), value)
+        if not isinstance(name, str) or name not in self.members:
+            raise self._wrong_tag(_unknown(name, self.members), value)
+        return self.members[name].model_validate(value)
+
+    def _wrong_tag(self, error: PydanticCustomError | PydanticKnownError, value: object) -> ValidationError:
+        # pydantic takes its own known errors here, too; its types name the other kind alone.
+        entry = InitErrorDetails(type=cast(PydanticCustomError, error), loc=(self.tag,), input=value)
+        return ValidationError.from_exception_data("OneOf", [entry])
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        choices = {name: _by_reference(member) for name, member in self.members.items()}
+        return handler(core_schema.tagged_union_schema(choices, self.tag))
+
+
+def _by_reference(member: type[BaseModel]) -> CoreSchema:
+    """The member's schema under the name that pydantic would give it: an OpenAPI document then states it once."""
+    schema = dict(member.__pydantic_core_schema__)
+    if schema["type"] != "definitions":
+        schema["ref"] = f"{member.__module__}.{member.__qualname__}:{id(member)}"
+    return cast(CoreSchema, schema)
+
+
+def known_name(name: str, members: Collection[str]) -> str:
+    """`name`, if it is one of `members`; else a ValueError's kin that lists them, the near one first."""
+    if name not in members:
+        raise _unknown(name, members)
+    return name
+
+
+def _unknown(name: object, members: Collection[str]) -> PydanticCustomError:
+    near = get_close_matches(str(name), members, n=1)
+    remedy = f"Did you mean {near[0]}? " if near else ""
+    context = {"name": repr(name), "remedy": f"{remedy}There are: {', '.join(members)}."}
+    return PydanticCustomError("unknown_name", "there is no {name}", context)

@@ -11,17 +11,16 @@ from noisegate.spec.experiments import (
     HybridCutoffs,
     HybridPairs,
     HybridsExperiment,
-    LearningRateDrop,
     Line,
     PretrainedExperiment,
     Probability,
     SubgroupSpec,
     TrainingExperiment,
-    TrainingSpec,
     field_errors,
     parse_spec,
     spec_errors,
 )
+from noisegate.spec.recipes import LearningRateDrop, TrainingSpec
 
 __all__ = [
     "KINDS",
