@@ -1,19 +1,12 @@
 """How much one experiment may ask for: caps that a server sets, checked before anything is written."""
 
-import math
 from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 from pydantic import Field
 
 from noisegate.documents import Document
 from noisegate.errors import FieldError, InvalidSpec
-from noisegate.spec import (
-    ClassifierExperiment,
-    CurveFittingExperiment,
-    DecisionMapExperiment,
-    ExperimentSpec,
-    HybridsExperiment,
-)
 
 
 class Caps(Document):
@@ -30,7 +23,23 @@ class Caps(Document):
     points: int = Field(200_000, ge=10, description="Training points of one curve fitting or decision map.")
 
 
-def check_caps(spec: ExperimentSpec, caps: Caps) -> None:
+class Requested(NamedTuple):
+    """How much a spec asks for in one of its fields, and how much this server allows there."""
+
+    field: str
+    value: float
+    cap: float
+
+
+class Capped(Protocol):
+    """A spec, as far as caps go."""
+
+    def requested(self, caps: Caps) -> Iterator[Requested]: ...
+
+    def count_cells(self) -> int: ...
+
+
+def check_caps(spec: Capped, caps: Caps) -> None:
     """Refuse a spec that asks for more than `caps`. The sweep is counted before it is built.
 
     Raises:
@@ -38,7 +47,7 @@ def check_caps(spec: ExperimentSpec, caps: Caps) -> None:
     """
     errors = [
         FieldError(field, f"is {value:g}; this server allows {cap:g}", f"Ask for at most {cap:g}.")
-        for field, value, cap in _asked(spec, caps)
+        for field, value, cap in spec.requested(caps)
         if value > cap
     ]
     if spec.count_cells() > caps.cells:
@@ -46,41 +55,3 @@ def check_caps(spec: ExperimentSpec, caps: Caps) -> None:
         errors.append(FieldError("sweep", message, "Sweep fewer values, or post several experiments."))
     if errors:
         raise InvalidSpec(errors)
-
-
-def check_training_bytes(
-    spec: ClassifierExperiment, caps: Caps, *, training_images: int, mean_class_size: float
-) -> None:
-    """Refuse a cell whose training images would not fit.
-
-    Raises:
-        InvalidSpec: naming `noise.quantity`, with the largest quantity that fits.
-    """
-    bytes_an_image = 3 * spec.image_size**2
-    wanted = (training_images + spec.count_noise_images(mean_class_size)) * bytes_an_image
-    if wanted <= caps.training_bytes:
-        return
-    if training_images * bytes_an_image > caps.training_bytes:
-        message = f"needs {training_images * bytes_an_image:,} bytes without any noise; this server allows {caps.training_bytes:,}"
-        raise InvalidSpec([FieldError("dataset", message, "Use fewer images, or pack them at a smaller image_size.")])
-    room = (caps.training_bytes / bytes_an_image - training_images) / mean_class_size
-    largest = math.floor(max(0.0, room) * 100) / 100
-    message = f"makes {wanted:,} bytes of training images a cell; this server allows {caps.training_bytes:,}"
-    raise InvalidSpec([FieldError("noise.quantity", message, f"At most {largest:g} fits with this dataset.")])
-
-
-def _asked(spec: ExperimentSpec, caps: Caps) -> Iterator[tuple[str, float, float]]:
-    yield "executions", spec.executions, caps.executions
-    match spec:
-        case ClassifierExperiment():
-            yield "training.epochs", spec.training.epochs, caps.epochs
-            yield "image_size", spec.image_size, caps.image_size
-            yield "noise.quantity", sum(noise.quantity for noise in spec.noises), caps.quantity
-            yield "training.batch_size", spec.training.batch_size, caps.batch_pixels // spec.image_size**2
-            if isinstance(spec, HybridsExperiment):
-                yield "hybrids.pairs", spec.hybrids.pairs, caps.hybrid_pairs
-        case CurveFittingExperiment():
-            yield "samples", spec.samples, caps.points
-        case DecisionMapExperiment():
-            yield "points_per_cluster", spec.points_per_cluster, caps.points // (spec.clusters + spec.noise_quantity)
-            yield "epochs", spec.epochs, caps.epochs

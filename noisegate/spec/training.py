@@ -1,0 +1,161 @@
+"""Experiments that train image classifiers: on what, how, with which noise class or subgroup."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from noisegate.errors import FieldError, InvalidSpec
+from noisegate.noise import NoiseSpec, OneOrSeveralNoises
+from noisegate.spec.caps import Caps, Requested
+from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
+from noisegate.spec.facts import BaseFacts, DatasetFacts
+from noisegate.spec.networks import NetworkName, unfit
+from noisegate.spec.recipes import PaperRecipe, Training
+from noisegate.spec.subgroups import SubgroupSpec
+
+NOISE_CLASS = "noise"
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+class ClassifierExperiment(ExperimentBase):
+    """What experiments that train image classifiers have in common: on what, how, with which noise class or subgroup."""
+
+    not_swept: ClassVar[frozenset[str]] = ExperimentBase.not_swept | {"dataset", "keep_models", "base"}
+
+    dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
+    network: NetworkName = "paper"
+    image_size: int = Field(32, ge=8, le=4096)
+    training: Training = PaperRecipe()
+    noise: OneOrSeveralNoises | None = Field(
+        None,
+        description="The noise class; several kinds may fill it together. null or quantity 0 trains without one.",
+    )
+    subgroup: SubgroupSpec | None = Field(None, description="Which training images to use; null for all of them.")
+    base: BaseReference | None = Field(
+        None,
+        description="The execution whose answers decide over the subgroups; null trains one for this experiment.",
+    )
+    holdout: Probability = Field(
+        0.1,
+        description="Share of the training images kept out of training to calibrate the threshold; 0 in the paper's presets.",
+    )
+    keep_models: Literal["best", "all", "none"] = Field(
+        "best", description="Which trained models a cell keeps: the best by holdout accuracy, all of them, or none."
+    )
+
+    @property
+    def epochs_per_execution(self) -> int:
+        return self.training.epochs
+
+    @property
+    def named_dataset(self) -> str:
+        return self.dataset
+
+    @property
+    def named_base(self) -> BaseReference | None:
+        return self.base
+
+    @property
+    def needs_base(self) -> bool:
+        return self.subgroup is not None
+
+    @property
+    def noises(self) -> list[NoiseSpec]:
+        """The kinds of noise that fill the noise class; none without one."""
+        return [noise for noise in self._noises_written if noise.quantity > 0]
+
+    @property
+    def has_noise_class(self) -> bool:
+        return bool(self.noises)
+
+    def noise_counts(self, mean_class_size: float) -> list[tuple[NoiseSpec, int]]:
+        """How many images of each kind of noise the cell trains on, given the mean number of training images a class."""
+        return [(noise, max(1, round(noise.quantity * mean_class_size))) for noise in self.noises]
+
+    def count_noise_images(self, mean_class_size: float) -> int:
+        """How many noise images that is in all."""
+        return sum(count for _, count in self.noise_counts(mean_class_size))
+
+    def named_members(self) -> Iterator[tuple[str, str]]:
+        yield from super().named_members()
+        yield "network", self.network
+        yield "recipe", self.training.recipe
+        yield from (("family", noise.family) for noise in self._noises_written)
+
+    def requested(self, caps: Caps) -> Iterator[Requested]:
+        yield from super().requested(caps)
+        yield Requested("training.epochs", self.training.epochs, caps.epochs)
+        yield Requested("image_size", self.image_size, caps.image_size)
+        yield Requested("noise.quantity", sum(noise.quantity for noise in self.noises), caps.quantity)
+        yield Requested("training.batch_size", self.training.batch_size, caps.batch_pixels // self.image_size**2)
+
+    def check(self, dataset: DatasetFacts | None, caps: Caps, base: BaseFacts | None) -> None:
+        assert dataset is not None, "classifiers are trained on a dataset"
+        if self.image_size != dataset.image_size:
+            message = f"is {self.image_size}, but dataset {dataset.name!r} was packed at {dataset.image_size}"
+            remedy = f"Use image_size {dataset.image_size}, or upload the images again at {self.image_size}."
+            raise InvalidSpec([FieldError("image_size", message, remedy)])
+        if errors := [FieldError(*found) for found in unfit(self.network, self.training, self.image_size)]:
+            raise InvalidSpec(errors)
+        kept = math.floor(dataset.train_count * (1 - self.holdout))
+        if kept < len(dataset.classes):
+            message = f"leaves fewer than one training image a class of {dataset.train_count}"
+            raise InvalidSpec([FieldError("holdout", message, "Hold out less; 0.1 is usual.")])
+        if self.subgroup is not None:
+            self._check_subgroup(self.subgroup, kept, base)
+        self._check_bytes(dataset, caps)
+
+    def training_images(self, dataset: DatasetFacts | None) -> int:
+        """As every kind's; a subgroup counts as `fraction` of the images."""
+        assert dataset is not None, "classifiers are trained on a dataset"
+        kept = round(dataset.train_count * (1 - self.holdout))
+        kept = round(kept * self.subgroup.fraction) if self.subgroup else kept
+        noise = 0 if self.training.equal_updates else self.noise_images(dataset)
+        return self.training.epochs * (kept + noise)
+
+    def noise_images(self, dataset: DatasetFacts | None) -> int:
+        assert dataset is not None, "classifiers are trained on a dataset"
+        return self.count_noise_images(dataset.mean_class_size)
+
+    def base_spec(self) -> "TrainingExperiment":
+        """No noise, all training images, the rest as in this spec (section 5.1)."""
+        shared = set(ClassifierExperiment.model_fields) - {"noise", "subgroup", "sweep"}
+        return TrainingExperiment.model_validate(self.model_dump(mode="json", include=shared))
+
+    @property
+    def _noises_written(self) -> list[NoiseSpec]:
+        """Those of quantity 0 too."""
+        return self.noise if isinstance(self.noise, list) else [self.noise] if self.noise else []
+
+    def _check_subgroup(self, wanted: SubgroupSpec, kept: int, base: BaseFacts | None) -> None:
+        # Each of the two parts is rounded, so the union may have one image more than this.
+        most = math.ceil(wanted.fraction * kept) + 1
+        if most < self.training.batch_size:
+            message = f"leaves about {most - 1} of {kept} training images, fewer than a batch of {self.training.batch_size}"
+            remedy = "Take a larger share, or smaller batches."
+            raise InvalidSpec([FieldError("subgroup.fraction", message, remedy)])
+        if base is not None:
+            wanted.check_counts(correct=base.correct, wrong=base.wrong)
+
+    def _check_bytes(self, dataset: DatasetFacts, caps: Caps) -> None:
+        bytes_an_image = 3 * self.image_size**2
+        wanted = (dataset.train_count + self.noise_images(dataset)) * bytes_an_image
+        if wanted <= caps.training_bytes:
+            return
+        without_noise = dataset.train_count * bytes_an_image
+        if without_noise > caps.training_bytes:
+            message = f"needs {without_noise:,} bytes without any noise; this server allows {caps.training_bytes:,}"
+            remedy = "Use fewer images, or pack them at a smaller image_size."
+            raise InvalidSpec([FieldError("dataset", message, remedy)])
+        room = (caps.training_bytes / bytes_an_image - dataset.train_count) / dataset.mean_class_size
+        largest = math.floor(max(0.0, room) * 100) / 100
+        message = f"makes {wanted:,} bytes of training images a cell; this server allows {caps.training_bytes:,}"
+        raise InvalidSpec([FieldError("noise.quantity", message, f"At most {largest:g} fits with this dataset.")])
+
+
+class TrainingExperiment(ClassifierExperiment):
+    """Train classifiers and measure them on the test set."""
+
+    kind: Literal["training"] = "training"
