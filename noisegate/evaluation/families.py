@@ -1,4 +1,4 @@
-"""Families of images that belong to no class, to try a trained model on. One function and one entry in `FAMILIES` each.
+"""Families of images that belong to no class, to try a trained model on: one function each, one entry in `UNKNOWN_FAMILIES`.
 
 The same generator state gives the same bytes on every machine, as for noise that is trained on (docs/decisions/0008): what
 decides a pixel is a whole number, but for the tail of NumPy's normal values, and hybrids, which are rounded twice.
@@ -6,7 +6,7 @@ decides a pixel is a whole number, but for the tail of NumPy's normal values, an
 Lengths grow with the side of the image, so that a family looks alike at every image size from 8 up.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -18,9 +18,9 @@ from sklearn.datasets import load_digits
 
 from noisegate.api.card import FamilyGroup
 from noisegate.evaluation.hybrids import hybrid
+from noisegate.noise import GaussianNoise, GrayNoise, NoiseFamily, SolidNoise, UniformNoise
 from noisegate.noise.canvas import LEVELS, Images, colours
 from noisegate.noise.drawing import noise_images
-from noisegate.noise.families import GaussianNoise, GrayNoise, NoiseSpec, SolidNoise, StructuredNoise, UniformNoise
 from noisegate.spec import HybridCutoffs
 
 # Pixels drawn at a time, which in float64 take 12 MB. Part of what a seed means, as it decides how draws follow each other.
@@ -37,8 +37,6 @@ _DIGITS_WHITE = 16
 # of 100 digits some are in any part of a dataset that is large enough to train on.
 _IMAGES_COMPARED = 2000
 _DIGITS_COMPARED = 100
-# Below, structured noise's smallest patches, of 2 pixels at the usual side, are single pixels.
-_PATCHES_OF_A_PIXEL_BELOW = 24
 
 
 @dataclass(frozen=True)
@@ -54,15 +52,15 @@ class KnownImages:
 
 
 # A generator, the known images, and which of the family's sources to take: one image is made for each.
-Draw = Callable[[np.random.Generator, KnownImages, Int64[np.ndarray, " n"]], UInt8[np.ndarray, "n size size 3"]]
+DrawFamily = Callable[[np.random.Generator, KnownImages, Int64[np.ndarray, " n"]], UInt8[np.ndarray, "n size size 3"]]
 
 
 @dataclass(frozen=True)
-class Family:
+class ImageFamily:
     """How to make one family.
 
     Attributes:
-        name: as in `FAMILIES`.
+        name: as in `UNKNOWN_FAMILIES`.
         title: the kind of images in plain words.
         group: as a card's `FamilyResult` defines it.
         draw: makes one image for each source it is given.
@@ -72,7 +70,7 @@ class Family:
     name: str
     title: str
     group: FamilyGroup
-    draw: Draw
+    draw: DrawFamily
     sources: Callable[[KnownImages], int] | None = None
 
     def count(self, known: KnownImages, wanted: int) -> int:
@@ -81,7 +79,7 @@ class Family:
 
 
 def family_chunks(
-    family: Family, generator: np.random.Generator, known: KnownImages, wanted: int
+    family: ImageFamily, generator: np.random.Generator, known: KnownImages, wanted: int
 ) -> Iterator[UInt8[np.ndarray, "chunk size size 3"]]:
     """`family.count(known, wanted)` images, 0 … 255, at the test images' size; a chunk of at most 2¹⁹ pixels at a time.
 
@@ -95,49 +93,24 @@ def family_chunks(
         yield family.draw(generator, known, chosen[start : start + a_chunk])
 
 
-def trained_families(noises: Sequence[NoiseSpec], images: UInt8[np.ndarray, "known size size 3"]) -> set[str]:
-    """The families that a model has met in training.
-
-    Noise is told by its kind (`COVERED`, `COVERED_BY_KIND`), not by its settings: gaussian noise of another mean counts as
-    gaussian, and one so wide that nearly every value is 0 or 255 does not count as rademacher.
-
-    Two colours, gratings, smooth fields and patches cover no family, because no training image comes from a family's own
-    generator; but smooth fields resemble blobs, gratings resemble checkerboards, and patches of 2 pixels and more resemble
-    shuffled pixels. Where the image size makes them single pixels, patches are shuffled pixels, and cover them.
+def trained_families(noises: Sequence[NoiseFamily], images: UInt8[np.ndarray, "known size size 3"]) -> set[str]:
+    """The families that a model has met in training: what its noise covers, and digits.
 
     Digits count as trained on if one of the first 2,000 training images is one of the first 100 digits, byte for byte.
     Handwritten digits of another origin are not recognised.
 
     Args:
-        noises: what fills the noise class; a kind with quantity 0 counts for nothing.
+        noises: what fills the noise class; noise with quantity 0 counts for nothing.
         images: the known training images; may be a read-only memory map.
     """
-    found: set[str] = set()
-    for noise in (noise for noise in noises if noise.quantity > 0):
-        if isinstance(noise, StructuredNoise):
-            found.update(*(COVERED_BY_KIND.get(kind, ()) for kind in noise.kinds))
-            if "patches" in noise.kinds and images.shape[1] < _PATCHES_OF_A_PIXEL_BELOW:
-                found.add("pixel_shuffled")
-        else:
-            found.update(COVERED[noise.family])
-    return found | ({"digits"} if _holds_digits(images) else set())
-
-
-# By the family of a noise spec, and by the kind of structured noise. A gray image is a solid colour.
-COVERED: dict[str, Collection[str]] = {
-    "gaussian": {"gaussian"},
-    "mixture": {"gaussian"},
-    "uniform": {"uniform"},
-    "solid": {"solid", "gray"},
-    "gray": {"gray"},
-}
-COVERED_BY_KIND: dict[str, Collection[str]] = {kind: COVERED[kind] for kind in ("uniform", "gaussian", "solid")}
+    covered = (noise.covers(images.shape[1]) for noise in noises if noise.quantity > 0)
+    return set().union(*covered, {"digits"} if _holds_digits(images) else ())
 
 
 def _noise(
-    spec: NoiseSpec, generator: np.random.Generator, known: KnownImages, chosen: Int64[np.ndarray, " n"]
+    noise: NoiseFamily, generator: np.random.Generator, known: KnownImages, chosen: Int64[np.ndarray, " n"]
 ) -> UInt8[np.ndarray, "n size size 3"]:
-    return noise_images(generator, spec, len(chosen), known.image_size)
+    return noise_images(generator, noise, len(chosen), known.image_size)
 
 
 def _salt_and_pepper(generator: np.random.Generator, known: KnownImages, chosen: Int64[np.ndarray, " n"]) -> Images:
@@ -254,33 +227,35 @@ def _holds_digits(images: UInt8[np.ndarray, "known size size 3"]) -> bool:
     return any(np.array_equal(image, digits[image[middle].tobytes()]) for image in likely)
 
 
-def _entries(*families: Family) -> dict[str, Family]:
+def _by_name(*families: ImageFamily) -> dict[str, ImageFamily]:
     return {family.name: family for family in families}
 
 
-FAMILIES = _entries(
-    Family(
+UNKNOWN_FAMILIES = _by_name(
+    ImageFamily(
         "gaussian",
         "Gaussian noise: independent normal values, mean 127, standard deviation 70",
         "noise",
         partial(_noise, GaussianNoise(family="gaussian")),
     ),
-    Family(
+    ImageFamily(
         "uniform",
         "Uniform noise: independent values from 0 to 255",
         "noise",
         partial(_noise, UniformNoise(family="uniform")),
     ),
-    Family("salt_and_pepper", "Mid gray with black and white dots", "noise", _salt_and_pepper),
-    Family("rademacher", "Independent values, each 0 or 255", "noise", _rademacher),
-    Family("blobs", "Blurred noise, its darker half black", "noise", _blobs),
-    Family("solid", "One random colour an image", "noise", partial(_noise, SolidNoise(family="solid"))),
-    Family("gray", "One random gray level an image", "noise", partial(_noise, GrayNoise(family="gray"))),
-    Family("checkerboard", "Checkerboards in two random colours", "noise", _checkerboard),
-    Family("pixel_shuffled", "Test images with their pixels in random order", "noise", _pixel_shuffled, _each_known),
-    Family("digits", "Handwritten digits, enlarged", "images", _digits, lambda _: len(_scans())),
-    Family("inverted", "Test images as negatives", "natural_structure", _inverted, _each_known),
-    Family(
+    ImageFamily("salt_and_pepper", "Mid gray with black and white dots", "noise", _salt_and_pepper),
+    ImageFamily("rademacher", "Independent values, each 0 or 255", "noise", _rademacher),
+    ImageFamily("blobs", "Blurred noise, its darker half black", "noise", _blobs),
+    ImageFamily("solid", "One random colour an image", "noise", partial(_noise, SolidNoise(family="solid"))),
+    ImageFamily("gray", "One random gray level an image", "noise", partial(_noise, GrayNoise(family="gray"))),
+    ImageFamily("checkerboard", "Checkerboards in two random colours", "noise", _checkerboard),
+    ImageFamily(
+        "pixel_shuffled", "Test images with their pixels in random order", "noise", _pixel_shuffled, _each_known
+    ),
+    ImageFamily("digits", "Handwritten digits, enlarged", "images", _digits, lambda _: len(_scans())),
+    ImageFamily("inverted", "Test images as negatives", "natural_structure", _inverted, _each_known),
+    ImageFamily(
         "hybrids",
         "The coarse shapes of one test image with the fine details of another class's",
         "natural_structure",

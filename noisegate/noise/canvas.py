@@ -1,4 +1,4 @@
-"""What several kinds of noise are drawn with: normal values, levels and colours, and the canvas they are drawn on."""
+"""What several families of noise are drawn with: normal values, levels and colours, and the canvas they are drawn on."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ Images = UInt8[np.ndarray, "n size size 3"]
 
 @dataclass(frozen=True)
 class Canvas:
-    """How many images of which side to draw, and the training images that patches are cut from, where there are any."""
+    """How many images of which side to draw, and the training images that some noise is made of, where there are any."""
 
     count: int
     image_size: int
@@ -21,6 +21,19 @@ class Canvas:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         return (self.count, self.image_size, self.image_size, 3)
+
+    def checked_training_images(self) -> UInt8[np.ndarray, "train size size 3"]:
+        """The training images, for noise that is made of them.
+
+        Raises:
+            ValueError: there are none, or they have another size than the canvas.
+        """
+        images = self.training_images
+        if images is None or len(images) == 0:
+            raise ValueError("this noise is made of training images, and there are none")
+        if images.shape[1:] != self.shape[1:]:
+            raise ValueError(f"training images have the shape {images.shape[1:]}, the noise {self.shape[1:]}")
+        return images
 
 
 def normal_pixels(

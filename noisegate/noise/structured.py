@@ -1,7 +1,7 @@
 """Images that are neither natural nor independent from pixel to pixel (PAPER.md, "Beyond the paper: structured noise").
 
-One function a kind, and one entry in `KINDS`. Lengths are meant for a side of 32 pixels and grow with the side, so that a
-kind looks alike at every image size; where that would be less than a pixel can show, one pixel it is.
+One function a kind, and one entry in `STRUCTURED_KINDS`. Lengths are meant for a side of 32 pixels and grow with the side, so
+that a kind looks alike at every image size; where that would be less than a pixel can show, one pixel it is.
 
 The bytes must be the same on every machine, but exp, sin and cos differ in the last bit from one processor to the next,
 and so do long sums whose order a library chooses by processor. So random parameters are whole numbers, directions are
@@ -10,22 +10,17 @@ is exact in any order. What remains is the tail of NumPy's normal values, which 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
-from scipy import ndimage
+import scipy
+from jaxtyping import Bool, Float, Float32, Int64
+from pydantic import Field, model_validator
 
-from noisegate.noise.canvas import (
-    Canvas,
-    Images,
-    colours,
-    normal_pixels,
-    solid_images,
-    to_uint8,
-    uniform_pixels,
-)
-from noisegate.noise.families import StructuredKind
+from noisegate.noise.base import NoiseFamily, Quantity
+from noisegate.noise.canvas import Canvas, Images, colours, normal_pixels, solid_images, to_uint8, uniform_pixels
 
 _USUAL_SIDE = 32
 # Pixel levels, both ends included; also the levels and contrasts of smooth fields.
@@ -42,7 +37,10 @@ _PATCHES = (2, 4, 8)
 _VALUE_STEPS = 2**8
 _WEIGHT_STEPS = 2**16
 
-Draw = Callable[[np.random.Generator, Canvas], Images]
+# Below this side the smallest patches, of 2 pixels at the usual side, are single pixels.
+_PATCHES_OF_A_PIXEL_BELOW = 24
+
+StructuredKind = Literal["uniform", "gaussian", "smooth", "two_colour", "grating", "patches", "solid"]
 PerImage = Int64[np.ndarray, "n 1 1 1"]
 
 
@@ -86,7 +84,7 @@ def _patches(generator: np.random.Generator, canvas: Canvas) -> Images:
 
     What is left at the right and lower edge, where the patch does not divide the side, stays as it was.
     """
-    training_images = checked_training_images(canvas)
+    training_images = canvas.checked_training_images()
     images: Images = training_images[generator.integers(len(training_images), size=canvas.count)]
     choices = generator.integers(len(_PATCHES), size=canvas.count)
     for choice, pixels in enumerate(_PATCHES):
@@ -95,29 +93,90 @@ def _patches(generator: np.random.Generator, canvas: Canvas) -> Images:
     return images
 
 
-KINDS: dict[StructuredKind, Draw] = {
-    "uniform": uniform_pixels,
-    "gaussian": _gaussian,
-    "smooth": _smooth,
-    "two_colour": _two_colour,
-    "grating": _grating,
-    "patches": _patches,
-    "solid": solid_images,
+@dataclass(frozen=True)
+class StructuredImages:
+    """How the images of one kind are made.
+
+    Attributes:
+        draw: as many as the canvas asks for.
+        details: what they look like, for a picture's label.
+        covers: the card's families of images that come from the same generator.
+    """
+
+    draw: Callable[[np.random.Generator, Canvas], Images]
+    details: str
+    covers: frozenset[str] = frozenset()
+
+
+# Smooth fields resemble the card's blobs, gratings its checkerboards, and patches its shuffled pixels, but the card's images
+# are made otherwise: these kinds cover nothing.
+STRUCTURED_KINDS: dict[StructuredKind, StructuredImages] = {
+    "uniform": StructuredImages(uniform_pixels, "all levels alike", frozenset({"uniform"})),
+    "gaussian": StructuredImages(_gaussian, "any mean and width", frozenset({"gaussian"})),
+    "smooth": StructuredImages(_smooth, "any scale and contrast"),
+    "two_colour": StructuredImages(_two_colour, "smooth fields, thresholded"),
+    "grating": StructuredImages(_grating, "any angle and period"),
+    "patches": StructuredImages(_patches, "training images, shuffled"),
+    "solid": StructuredImages(solid_images, "one colour an image", frozenset({"solid", "gray"})),
 }
 
 
-def checked_training_images(canvas: Canvas) -> UInt8[np.ndarray, "train side side 3"]:
-    """The training images that patches are cut from.
+class StructuredNoise(NoiseFamily):
+    """Several kinds of images that are not natural, but not independent from pixel to pixel either, in equal parts.
 
-    Raises:
-        ValueError: there are none, or they have another size than the canvas.
+    uniform; gaussian of many means and widths; smooth fields of many scales and contrasts; two_colour fields thresholded
+    from smooth ones; gratings of any angle and width; training images cut into patches and shuffled; solid colours.
     """
-    images = canvas.training_images
-    if images is None or len(images) == 0:
-        raise ValueError("structured noise with patches needs training images")
-    if images.shape[1:] != canvas.shape[1:]:
-        raise ValueError(f"training images have the shape {images.shape[1:]}, the noise {canvas.shape[1:]}")
-    return images
+
+    family: Literal["structured"]
+    kinds: list[StructuredKind] = Field(
+        default=list(get_args(StructuredKind)),
+        min_length=1,
+        description="The kinds that are mixed; leave one out to test the network on what it has not seen.",
+    )
+    quantity: Quantity = 1
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "StructuredNoise":
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ValueError("names a kind twice")
+        return self
+
+    def groups(self) -> "Sequence[StructuredNoise]":
+        """A group a kind, in the order of the table of kinds whatever the order in the spec."""
+        return [self.model_copy(update={"kinds": [kind]}) for kind in STRUCTURED_KINDS if kind in self.kinds]
+
+    def draw(self, generator: np.random.Generator, canvas: Canvas) -> Images:
+        (kind,) = self.kinds
+        return STRUCTURED_KINDS[kind].draw(generator, canvas)
+
+    @property
+    def needs_training_images(self) -> bool:
+        return "patches" in self.kinds
+
+    def covers(self, image_size: int) -> frozenset[str]:
+        """What its kinds cover. Where the image size makes them single pixels, patches are shuffled pixels."""
+        found: frozenset[str] = frozenset().union(*(STRUCTURED_KINDS[kind].covers for kind in self.kinds))
+        single_pixels = "patches" in self.kinds and image_size < _PATCHES_OF_A_PIXEL_BELOW
+        return found | {"pixel_shuffled"} if single_pixels else found
+
+    def words(self) -> str:
+        return f"structured{_named(self.kinds)} {self.times}"
+
+    @property
+    def title(self) -> str:
+        return f"structured: {'/'.join(self.kinds)}"
+
+    def details(self) -> list[str]:
+        return [STRUCTURED_KINDS[kind].details for kind in self.kinds]
+
+
+def _named(kinds: Sequence[StructuredKind]) -> str:
+    """The kinds, or those left out, whichever are fewer; nothing for all of them."""
+    missing = [kind for kind in STRUCTURED_KINDS if kind not in kinds]
+    if not missing:
+        return ""
+    return f" without {'/'.join(missing)}" if len(missing) < len(kinds) else f" {'/'.join(kinds)}"
 
 
 def _levels_and_contrasts(generator: np.random.Generator, count: int) -> tuple[PerImage, PerImage]:
@@ -151,7 +210,7 @@ def _smoothed(values: Float32[np.ndarray, "n size size c"], scale: float) -> Flo
     weights = _gaussian_weights(scale)
     whole: Float[np.ndarray, "n size size c"] = np.rint(values * np.float32(_VALUE_STEPS)).astype(np.float64)
     for axis in (1, 2):
-        whole = ndimage.correlate1d(whole, weights, axis=axis, mode="wrap")
+        whole = scipy.ndimage.correlate1d(whole, weights, axis=axis, mode="wrap")
     # Smoothing independent values along two axes multiplies their variance by the sum of squared weights, twice.
     whole /= _VALUE_STEPS * np.sum(weights * weights)
     return whole

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, JsonValue
 
 from noisegate.documents import Document
-from noisegate.spec import ClassifierExperiment, ExperimentSpec
+from noisegate.spec import ExperimentSpec
 from noisegate.spec.sweeps import value_at
 
 # Field of PublishedValues: column, and what a value is divided by.
@@ -67,10 +67,13 @@ def _belongs(document: Mapping[str, Any], row: PublishedRow) -> bool:
 
 def _comparable(spec: ExperimentSpec) -> dict[str, Any] | None:
     # Noise of quantity 0 is no noise, a list of one is that one; the paper never fills the class with several.
-    if not isinstance(spec, ClassifierExperiment) or len(spec.noises) > 1:
+    document = spec.model_dump(mode="json")
+    if "noise" not in document:
         return None
-    noise = spec.noises[0].model_dump(mode="json") if spec.noises else None
-    return spec.model_dump(mode="json") | {"noise": noise}
+    noise = document["noise"]
+    several = noise if isinstance(noise, list) else [noise] if noise else []
+    present = [one for one in several if one["quantity"] > 0]
+    return document | {"noise": present[0] if present else None} if len(present) <= 1 else None
 
 
 def _row(record: Mapping[str, str]) -> PublishedRow:

@@ -1,21 +1,11 @@
 """The swept values of a cell in words: one way of saying them, in answers, figures and on the terminal."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import get_args
+from collections.abc import Mapping
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from noisegate.noise.families import (
-    GaussianNoise,
-    MixtureNoise,
-    NoiseFilter,
-    NoiseSpec,
-    OneOrSeveralNoises,
-    StructuredKind,
-    StructuredNoise,
-    UniformNoise,
-)
+from noisegate.noise import NoiseSpec, OneOrSeveralNoises
 from noisegate.spec import SubgroupSpec
 
 _NOISES: TypeAdapter[NoiseSpec | list[NoiseSpec]] = TypeAdapter(OneOrSeveralNoises)
@@ -48,40 +38,7 @@ def _swept(path: str, value: JsonValue) -> str:
 def _noises(value: JsonValue) -> str:
     # Validation fills in what the point leaves to the defaults.
     found = _NOISES.validate_python(value)
-    return " + ".join(_noise(noise) for noise in (found if isinstance(found, list) else [found]))
-
-
-def _noise(noise: NoiseSpec) -> str:
-    quantity = f"{noise.quantity:g}×"
-    match noise:
-        case GaussianNoise():
-            return f"gaussian {noise.mean:g}±{noise.std:g} {quantity}{_filter(noise.filter)}"
-        case UniformNoise():
-            levels = "" if (noise.low, noise.high) == (0, 255) else f" {noise.low}…{noise.high}"
-            return f"uniform{levels} {quantity}{_filter(noise.filter)}"
-        case MixtureNoise():
-            parameters = f"{_numbers(noise.means)}±{_numbers(noise.stds)}"
-            return f"mixture {parameters} {quantity}, {noise.filter_kind} {_numbers(noise.filter_sizes)}"
-        case StructuredNoise():
-            return f"structured{_kinds(noise.kinds)} {quantity}"
-        case _:
-            return f"{noise.family} {quantity}"
-
-
-def _filter(found: NoiseFilter | None) -> str:
-    return f", {found.kind} {found.size}" if found else ""
-
-
-def _numbers(values: Sequence[float]) -> str:
-    # A few by name, many by their ends.
-    return f"{values[0]:g}…{values[-1]:g}" if len(values) > 3 else "/".join(f"{value:g}" for value in values)
-
-
-def _kinds(kinds: Sequence[StructuredKind]) -> str:
-    missing = [kind for kind in get_args(StructuredKind) if kind not in kinds]
-    if not missing:
-        return ""
-    return f" without {'/'.join(missing)}" if len(missing) < len(kinds) else f" {'/'.join(kinds)}"
+    return " + ".join(noise.words() for noise in (found if isinstance(found, list) else [found]))
 
 
 def _subgroup(subgroup: SubgroupSpec) -> str:

@@ -16,7 +16,7 @@ from noisegate.store.states import DatasetState
 from service.deps import ArtefactsDep, SessionsDep
 from service.errors import problems
 from service.noise.schemas import PreviewQuery
-from service.noise.sheet import Layout, draw_sheet, plan_sheet
+from service.noise.sheet import SheetLayout, draw_sheet, plan_sheet
 from service.schemas import POLL_SECONDS
 
 # How many training images patches are cut from: a few more than stand in a row.
@@ -48,7 +48,7 @@ def get_preview(
 
     Give `noise` as JSON, or `family` and its fields, as in `?family=gaussian&std=30`; nothing shows every family.
     """
-    sheet = plan_sheet(query.noises(), Layout(query.image_size, query.columns))
+    sheet = plan_sheet(query.noises(), SheetLayout(query.image_size, query.columns))
     training_images = _training_images(query, sessions, artefacts) if sheet.needs_training_images else None
     picture = draw_sheet(sheet, query.seed, training_images)
     # A dataset's name may come to mean another dataset; everything else follows from the query alone.

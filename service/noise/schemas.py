@@ -1,33 +1,32 @@
 """What a preview is asked for, and the noise specs that stand in it."""
 
-from typing import Literal
+from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from noisegate.documents import Document
+from noisegate.documents import Document, known_name
 from noisegate.errors import InvalidInput, InvalidSpec
-from noisegate.noise.families import (
-    GaussianNoise,
-    GrayNoise,
-    MixtureNoise,
-    NoiseSpec,
-    OneOrSeveralNoises,
-    SolidNoise,
-    StructuredNoise,
-    UniformNoise,
-)
+from noisegate.noise import FAMILIES, NoiseFamily, OneOrSeveralNoises
 from noisegate.spec import field_errors
 from service.datasets.registration import DEFAULT_IMAGE_SIZE, DIGITS
 
-# Shown when nothing is asked for; a mixture has no defaults, so these means and widths are examples.
-EVERY_FAMILY: list[NoiseSpec] = [
-    GaussianNoise(family="gaussian"),
-    UniformNoise(family="uniform"),
-    SolidNoise(family="solid"),
-    GrayNoise(family="gray"),
-    MixtureNoise(family="mixture", means=[63, 191], stds=[35, 70]),
-    StructuredNoise(family="structured"),
-]
+
+def _short_families() -> list[str]:
+    """The families that the short form has room for: those whose fields all have defaults."""
+    return [
+        name
+        for name, family in FAMILIES.items()
+        if not any(field.is_required() for key, field in family.model_fields.items() if key != "family")
+    ]
+
+
+def _in_short(name: str) -> str:
+    return known_name(name, _short_families())
+
+
+def _list_families(schema: dict[str, Any]) -> None:
+    schema["enum"] = _short_families()
+
 
 _FLAT = ("family", "mean", "std", "low", "high", "filter_kind", "filter_size")
 _ADAPTER: TypeAdapter[OneOrSeveralNoises] = TypeAdapter(OneOrSeveralNoises)
@@ -37,7 +36,7 @@ class PreviewQuery(Document):
     """Either `noise`, or `family` with the fields of that family; without both, every family with its defaults."""
 
     noise: str | None = Field(None, description="A noise spec or a list of them, as JSON, as an experiment has it.")
-    family: Literal["gaussian", "uniform", "solid", "gray", "structured"] | None = Field(
+    family: Annotated[str, AfterValidator(_in_short), Field(json_schema_extra=_list_families)] | None = Field(
         None, description="The short form, for one family. A mixture is made of lists: send it as `noise`."
     )
     mean: float | None = Field(None, description="Of gaussian noise.")
@@ -51,7 +50,7 @@ class PreviewQuery(Document):
     columns: int = Field(8, ge=1, le=20, description="Images a row.")
     dataset: str = Field(DIGITS, max_length=200, description="Id or name; structured noise cuts its patches from it.")
 
-    def noises(self) -> list[NoiseSpec]:
+    def noises(self) -> list[NoiseFamily]:
         """The noise specs to show.
 
         Raises:
@@ -63,14 +62,19 @@ class PreviewQuery(Document):
             also = ", ".join(name for name in _FLAT if name in flat)
             raise InvalidInput(f"stands beside {also}", field="noise", remedy="Send one form or the other.")
         if not flat:
-            return EVERY_FAMILY if self.noise is None else _parsed(self.noise)
+            return every_family() if self.noise is None else _parsed(self.noise)
         if self.family is None:
             raise InvalidInput("is missing", field="family", remedy=f"Say what {next(iter(flat))} belongs to.")
         noise_filter = {name: flat.pop(f"filter_{name}") for name in ("kind", "size") if f"filter_{name}" in flat}
         return _parsed(flat | ({"filter": noise_filter} if noise_filter else {}))
 
 
-def _parsed(document: object) -> list[NoiseSpec]:
+def every_family() -> list[NoiseFamily]:
+    """An example of each family, shown when nothing is asked for."""
+    return [family.model_validate({"family": name, **family.example_fields}) for name, family in FAMILIES.items()]
+
+
+def _parsed(document: object) -> list[NoiseFamily]:
     try:
         found = _ADAPTER.validate_json(document) if isinstance(document, str) else _ADAPTER.validate_python(document)
     except ValidationError as error:

@@ -8,15 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from noisegate.noise.drawing import noise_groups, noise_images
-from noisegate.noise.families import (
-    GaussianNoise,
-    NoiseFilter,
-    NoiseSpec,
-    StructuredKind,
-    StructuredNoise,
-    UniformNoise,
-)
+from noisegate.noise import NoiseFamily
+from noisegate.noise.drawing import noise_images
 
 # What a sheet may have at most; further rows are left out. MAX_WORK is in values drawn, where one under a median filter
 # counts once for each pixel of its window: a few seconds of a processor.
@@ -33,40 +26,21 @@ TILE = 96  # about what an image is enlarged to
 
 INK, GRAY, FRAME = "#1a1a1a", "#666666", "#c8c8c8"
 
-# Pillow's own font has the letters of English and a few signs; × is not among them.
-KIND_DETAILS: dict[StructuredKind, str] = {
-    "uniform": "all levels alike",
-    "gaussian": "any mean and width",
-    "smooth": "any scale and contrast",
-    "two_colour": "smooth fields, thresholded",
-    "grating": "any angle and period",
-    "patches": "training images, shuffled",
-    "solid": "one colour an image",
-}
-FAMILY_DETAILS = {"solid": "one colour an image", "gray": "one gray level an image"}
-
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One group of a noise spec, and what to call it."""
 
     title: str
-    details: list[str]
-    noise: NoiseSpec
+    group: NoiseFamily
 
     @property
-    def needs_training_images(self) -> bool:
-        return isinstance(self.noise, StructuredNoise) and "patches" in self.noise.kinds
-
-    @property
-    def work(self) -> int:
-        """Of each value, in units of a plain one."""
-        noise_filter = self.noise.filter if isinstance(self.noise, GaussianNoise | UniformNoise) else None
-        return noise_filter.size**2 if noise_filter is not None and noise_filter.kind == "median" else 1
+    def details(self) -> list[str]:
+        return self.group.details()
 
 
 @dataclass(frozen=True)
-class Layout:
+class SheetLayout:
     """Where things are on a sheet whose rows have `columns` images of `image_size` pixels; lengths in pixels."""
 
     image_size: int
@@ -109,21 +83,21 @@ class Layout:
 class Sheet:
     """Rows that fit, and whether there would have been more."""
 
-    layout: Layout
-    rows: Sequence[Row]
+    layout: SheetLayout
+    rows: Sequence[SheetRow]
     complete: bool
 
     @property
     def needs_training_images(self) -> bool:
-        return any(row.needs_training_images for row in self.rows)
+        return any(row.group.needs_training_images for row in self.rows)
 
 
-def plan_sheet(noises: Iterable[NoiseSpec], layout: Layout) -> Sheet:
+def plan_sheet(noises: Iterable[NoiseFamily], layout: SheetLayout) -> Sheet:
     """A row for each group of each spec, as many as a sheet may have."""
-    fitting: list[Row] = []
+    fitting: list[SheetRow] = []
     work = 0
     for row in _rows(noises):
-        work += layout.values_a_row * row.work
+        work += layout.values_a_row * row.group.work_per_value
         if len(fitting) == layout.most_rows or work > MAX_WORK:
             return Sheet(layout, fitting, complete=False)
         fitting.append(row)
@@ -148,7 +122,7 @@ def draw_sheet(sheet: Sheet, seed: int, training_images: npt.NDArray[np.uint8] |
         for line, detail in enumerate(row.details, start=1):
             draw.text((MARGIN, top + line * LINE_HEIGHT + 3), detail, fill=GRAY, font=font)
         images = noise_images(
-            np.random.default_rng([seed, number]), row.noise, layout.columns, layout.image_size, training_images
+            np.random.default_rng([seed, number]), row.group, layout.columns, layout.image_size, training_images
         )
         for column, pixels in enumerate(images):
             _place(picture, draw, (layout.left(column), top), layout.tile, pixels)
@@ -157,41 +131,16 @@ def draw_sheet(sheet: Sheet, seed: int, training_images: npt.NDArray[np.uint8] |
     return _png(picture)
 
 
-def _rows(noises: Iterable[NoiseSpec]) -> Iterator[Row]:
+def _rows(noises: Iterable[NoiseFamily]) -> Iterator[SheetRow]:
     for noise in noises:
-        groups = noise_groups(noise)
+        groups = noise.groups()
         for number, group in enumerate(groups, start=1):
-            yield Row(_title(noise, group, f"{number} of {len(groups)}"), list(_details(group)), group)
+            # A mixture's groups are gaussian: the number says which of them.
+            own = group.family == noise.family
+            yield SheetRow(group.title if own else f"{noise.family}, {number} of {len(groups)}", group)
 
 
-def _title(noise: NoiseSpec, group: NoiseSpec, place: str) -> str:
-    match group:
-        case StructuredNoise(kinds=[kind]):
-            return f"structured: {kind}"
-        case _:
-            return group.family if group.family == noise.family else f"{noise.family}, {place}"
-
-
-def _details(group: NoiseSpec) -> Iterator[str]:
-    match group:
-        case GaussianNoise():
-            yield f"mean {group.mean:g}, std {group.std:g}"
-            yield from _filter_details(group.filter)
-        case UniformNoise():
-            yield f"levels {group.low} … {group.high}"
-            yield from _filter_details(group.filter)
-        case StructuredNoise(kinds=[kind]):
-            yield KIND_DETAILS[kind]
-        case _:
-            yield FAMILY_DETAILS[group.family]
-
-
-def _filter_details(noise_filter: NoiseFilter | None) -> Iterator[str]:
-    if noise_filter is not None and noise_filter.size > 1:
-        yield f"{noise_filter.kind} filter, {noise_filter.size} by {noise_filter.size}"
-
-
-def _heading(layout: Layout, seed: int) -> str:
+def _heading(layout: SheetLayout, seed: int) -> str:
     enlarged = "" if layout.enlargement == 1 else f", enlarged {layout.enlargement} times"
     return f"{layout.image_size} by {layout.image_size} pixels{enlarged} · seed {seed}"
 

@@ -9,7 +9,7 @@ import pytest
 
 from noisegate.client.errors import ClientError, ProblemError, ServiceUnreachable, UnexpectedAnswer, UnusableFile
 from noisegate.client.http import Client
-from noisegate.noise.families import UniformNoise
+from noisegate.noise import UniformNoise
 from noisegate.spec import TrainingExperiment
 from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
 from tests.client.samples import dataset, decision, experiment

@@ -8,11 +8,17 @@ from pydantic import TypeAdapter
 from scipy import stats
 
 from noisegate.data.sources import digits_members
-from noisegate.evaluation.families import FAMILIES, KnownImages, _of_another_class, family_chunks, trained_families
+from noisegate.evaluation.families import (
+    UNKNOWN_FAMILIES,
+    KnownImages,
+    _of_another_class,
+    family_chunks,
+    trained_families,
+)
 from noisegate.evaluation.hybrids import hybrid
 from noisegate.inference.decoding import resize_pixels
+from noisegate.noise import NoiseSpec, StructuredNoise
 from noisegate.noise.drawing import noise_images
-from noisegate.noise.families import NoiseSpec, StructuredNoise
 from tests.noise.test_drawing import exact_moments
 
 ADAPTER: TypeAdapter[NoiseSpec] = TypeAdapter(NoiseSpec)
@@ -57,7 +63,9 @@ def known_images(image_size: int, count: int = 40, classes: int = 3) -> KnownIma
 
 def draw(name: str, count: int, image_size: int = 16, known: KnownImages | None = None, seed: int = 2026) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    return np.concatenate(list(family_chunks(FAMILIES[name], generator, known or known_images(image_size), count)))
+    return np.concatenate(
+        list(family_chunks(UNKNOWN_FAMILIES[name], generator, known or known_images(image_size), count))
+    )
 
 
 @pytest.mark.parametrize(("name", "image_size"), BYTES)
@@ -66,21 +74,21 @@ def test_a_seed_means_the_same_bytes_on_every_machine(name: str, image_size: int
 
 
 def test_every_family_has_its_golden_bytes() -> None:
-    assert {name for name, _ in BYTES} == set(FAMILIES)
-    assert all(family.name == name for name, family in FAMILIES.items())
+    assert {name for name, _ in BYTES} == set(UNKNOWN_FAMILIES)
+    assert all(family.name == name for name, family in UNKNOWN_FAMILIES.items())
 
 
 @pytest.mark.parametrize("image_size", [8, 9, 40])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", UNKNOWN_FAMILIES)
 def test_every_family_comes_in_any_size_and_from_few_known_images(name: str, image_size: int) -> None:
     known = known_images(image_size, count=5)
     images = draw(name, 12, image_size, known)
     assert images.shape == (5 if name in FROM_KNOWN else 12, image_size, image_size, 3)
     assert images.dtype == np.dtype(np.uint8)
-    assert len(images) == FAMILIES[name].count(known, 12)
+    assert len(images) == UNKNOWN_FAMILIES[name].count(known, 12)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", UNKNOWN_FAMILIES)
 def test_known_images_may_be_a_read_only_map_and_stay(name: str, tmp_path: Path) -> None:
     known = known_images(9)
     np.save(tmp_path / "images.npy", known.images)
@@ -90,7 +98,7 @@ def test_known_images_may_be_a_read_only_map_and_stay(name: str, tmp_path: Path)
 
 def test_chunks_are_bounded_and_each_source_is_taken_once() -> None:
     known = known_images(256, count=30)
-    chunks = list(family_chunks(FAMILIES["inverted"], np.random.default_rng(0), known, 25))
+    chunks = list(family_chunks(UNKNOWN_FAMILIES["inverted"], np.random.default_rng(0), known, 25))
     assert [len(chunk) for chunk in chunks] == [8, 8, 8, 1]
     numbers = [255 - int(image[0, 0, 0]) for chunk in chunks for image in chunk]
     assert len(set(numbers)) == 25
@@ -207,8 +215,8 @@ def test_every_image_of_another_class_is_a_partner_equally_often() -> None:
 
 def test_without_a_second_class_there_are_no_hybrids() -> None:
     known = known_images(8, classes=1)
-    assert FAMILIES["hybrids"].count(known, 10) == 0
-    assert list(family_chunks(FAMILIES["hybrids"], np.random.default_rng(0), known, 10)) == []
+    assert UNKNOWN_FAMILIES["hybrids"].count(known, 10) == 0
+    assert list(family_chunks(UNKNOWN_FAMILIES["hybrids"], np.random.default_rng(0), known, 10)) == []
 
 
 @pytest.mark.parametrize("image_size", [8, 20])

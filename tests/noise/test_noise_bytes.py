@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from noisegate.noise import NoiseSpec
 from noisegate.noise.drawing import noise_images
-from noisegate.noise.families import NoiseSpec
 
 ADAPTER: TypeAdapter[NoiseSpec] = TypeAdapter(NoiseSpec)
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from noisegate.noise.drawing import noise_chunks, noise_groups, noise_images
-from noisegate.noise.families import StructuredKind, StructuredNoise
-from noisegate.noise.structured import KINDS, _smoothed
+from noisegate.noise.drawing import noise_chunks, noise_images
+from noisegate.noise.structured import STRUCTURED_KINDS, StructuredKind, StructuredNoise, _smoothed
 from tests.noise.test_drawing import exact_moments
 
 SCALES = np.arange(0.5, 4.01, 0.125)
@@ -27,16 +26,16 @@ def draw(*kinds: StructuredKind, count: int = 1000, image_size: int = 32, seed: 
 
 
 def test_every_kind_of_the_spec_can_be_drawn_at_any_size() -> None:
-    assert tuple(KINDS) == get_args(StructuredKind)
+    assert tuple(STRUCTURED_KINDS) == get_args(StructuredKind)
     for image_size in (8, 9, 33, 100):
-        images = draw(*KINDS, count=16, image_size=image_size)
+        images = draw(*STRUCTURED_KINDS, count=16, image_size=image_size)
         assert (images.shape, images.dtype) == ((16, image_size, image_size, 3), np.dtype(np.uint8))
 
 
 def test_kinds_come_in_the_order_of_the_table_in_equal_parts_and_the_first_take_what_is_left_over() -> None:
     images = draw("solid", "patches", "uniform", count=11)
-    groups = noise_groups(StructuredNoise(family="structured", kinds=["solid", "patches", "uniform"]))
-    assert [group.kinds for group in groups if group.family == "structured"] == [["uniform"], ["patches"], ["solid"]]
+    groups = StructuredNoise(family="structured", kinds=["solid", "patches", "uniform"]).groups()
+    assert [group.kinds for group in groups] == [["uniform"], ["patches"], ["solid"]]
     assert [len(colours_of(image)) > 900 for image in images] == [True] * 8 + [False] * 3
     assert [bool((image[..., 0] == image[0, 0, 0]).all()) for image in images] == [False] * 4 + [True] * 7
 

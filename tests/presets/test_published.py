@@ -2,12 +2,12 @@
 
 import csv
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from noisegate.noise.families import NoiseSpec
+from noisegate.noise import FAMILIES
 from noisegate.presets import catalogue
 from noisegate.presets.catalogue import published_for
 from noisegate.spec import SubgroupSpec, parse_spec
@@ -157,7 +157,7 @@ def test_the_second_run_of_the_baseline_is_told() -> None:
 @pytest.mark.parametrize("name", [name for name in ROWS if ROWS[name]])
 def test_rows_name_what_the_paper_varies_and_nothing_that_does_not_exist(name: str) -> None:
     # A path that leads nowhere would be null in every cell, and match.
-    fields = {"noise": _fields(*get_args(get_args(NoiseSpec)[0])), "subgroup": _fields(SubgroupSpec)}
+    fields = {"noise": _fields(*FAMILIES.values()), "subgroup": _fields(SubgroupSpec)}
     for row in catalogue.get(name).published:
         assert {path.split(".")[0] for path in row.cell} == set(fields)
         assert all(

@@ -2,19 +2,19 @@ import io
 import json
 import subprocess
 import sys
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from noisegate.noise import FAMILIES, UniformNoise
 from noisegate.noise.drawing import noise_images
-from noisegate.noise.families import NoiseSpec, UniformNoise
 from noisegate.store import datasets
 from noisegate.store.sessions import Sessions
-from service.noise.schemas import EVERY_FAMILY, PreviewQuery
-from service.noise.sheet import LINE_HEIGHT, MARGIN, MAX_PIXELS, MAX_ROWS, Layout, Sheet, plan_sheet
+from service.noise.schemas import PreviewQuery, every_family
+from service.noise.sheet import LINE_HEIGHT, MARGIN, MAX_PIXELS, MAX_ROWS, Sheet, SheetLayout, plan_sheet
 from tests.service.factories import TRAIN_COUNT, dataset_images
 
 PATH = "/noise/preview.png"
@@ -30,7 +30,7 @@ def picture(client: TestClient, **query: Any) -> np.ndarray:
 
 def images_in(sheet: np.ndarray, row: int, image_size: int = 32, columns: int = 8) -> np.ndarray:
     """The images of a row, made small again; each of their pixels must be a square of one colour."""
-    layout = Layout(image_size, columns)
+    layout = SheetLayout(image_size, columns)
     top, times = layout.top(row), layout.enlargement
     found = []
     for left in map(layout.left, range(columns)):
@@ -42,7 +42,7 @@ def images_in(sheet: np.ndarray, row: int, image_size: int = 32, columns: int = 
 
 def planned(document: object, image_size: int = 32, columns: int = 8) -> Sheet:
     query = PreviewQuery(noise=json.dumps(document), image_size=image_size, columns=columns)
-    return plan_sheet(query.noises(), Layout(image_size, columns))
+    return plan_sheet(query.noises(), SheetLayout(image_size, columns))
 
 
 @pytest.mark.parametrize(("image_size", "columns"), [(32, 8), (8, 1), (9, 20), (50, 3), (128, 2)])
@@ -54,11 +54,10 @@ def test_every_pixel_of_the_noise_can_be_seen(shared_client: TestClient, image_s
 
 
 def test_without_parameters_every_family_is_shown(shared_client: TestClient) -> None:
-    members: tuple[Any, ...] = get_args(get_args(NoiseSpec)[0])
-    assert [type(noise) for noise in EVERY_FAMILY] == list(members)
+    assert [type(noise) for noise in every_family()] == list(FAMILIES.values())
     sheet = picture(shared_client, dataset="pets")
-    assert sheet.shape[1] == Layout(32, 8).width
-    assert sheet.shape[0] - MARGIN == Layout(32, 8).top(4 + 4 + 7 - 1) + Layout(32, 8).tile
+    assert sheet.shape[1] == SheetLayout(32, 8).width
+    assert sheet.shape[0] - MARGIN == SheetLayout(32, 8).top(4 + 4 + 7 - 1) + SheetLayout(32, 8).tile
     # In order: gaussian, uniform, solid, gray, mixture (4), uniform, gaussian, smooth, two_colour, grating, patches, solid.
     colours = [len(np.unique(images_in(sheet, row)[0].reshape(-1, 3), axis=0)) for row in range(15)]
     assert [colours[row] for row in (2, 3, 11, 12, 14)] == [1, 1, 2, 2, 1]
@@ -66,7 +65,7 @@ def test_without_parameters_every_family_is_shown(shared_client: TestClient) -> 
 
 
 def test_a_white_margin_and_a_label_beside_every_row(shared_client: TestClient) -> None:
-    sheet, layout = picture(shared_client, dataset="pets"), Layout(32, 8)
+    sheet, layout = picture(shared_client, dataset="pets"), SheetLayout(32, 8)
     # A letter may reach a pixel out of its line.
     edge = MARGIN - 2
     for margin in (sheet[:edge], sheet[-edge:], sheet[:, :edge], sheet[:, -edge:]):
@@ -125,7 +124,7 @@ def test_patches_are_cut_from_the_training_images_of_the_dataset(shared_client: 
     small = picture(
         shared_client, dataset="pets", noise='{"family": "structured", "kinds": ["patches"]}', image_size=16
     )
-    assert small.shape[1] == Layout(16, 8).width
+    assert small.shape[1] == SheetLayout(16, 8).width
 
 
 def test_a_picture_is_sent_once(shared_client: TestClient) -> None:
@@ -160,7 +159,9 @@ def test_a_picture_is_sent_once(shared_client: TestClient) -> None:
         ({"noise": "gaussian"}, ["noise"]),
         ({"noise": "[]"}, ["noise"]),
         ({"noise": "[" * 10_000}, ["noise"]),
-        ({"noise": '{"family": "pink"}'}, ["noise"]),
+        ({"noise": '{"family": "pink"}'}, ["noise.family"]),
+        ({"noise": '{"std": 3}'}, ["noise.family"]),
+        ({"family": "pink"}, ["family"]),
         ({"noise": '{"family": "gaussian", "std": NaN}'}, ["noise.std"]),
         ({"noise": '[{"family": "solid"}, {"family": "gaussian", "std": -1}]'}, ["noise.1.std"]),
         ({"noise": '{"family": "mixture", "means": [1, 2000], "stds": [1]}'}, ["noise.means.1"]),
@@ -219,7 +220,7 @@ def test_slow_filters_get_fewer_rows_but_at_least_one() -> None:
 def test_left_out_rows_are_said(shared_client: TestClient) -> None:
     noise = json.dumps({"family": "mixture", "means": list(range(64)), "stds": [1, 2]})
     sheet = picture(shared_client, noise=noise, columns=1)
-    below = sheet[Layout(32, 1).top(MAX_ROWS) - 2 :]
+    below = sheet[SheetLayout(32, 1).top(MAX_ROWS) - 2 :]
     assert below.min() < 150
     assert len(below) > 20
 

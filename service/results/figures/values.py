@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue, TypeAdapter
 
-from noisegate.noise.families import NoiseSpec
+from noisegate.noise import NoiseSpec
 from noisegate.spec.sweeps import value_at
 from service.results.schemas import Results, Row
 from service.results.statistics import Summary
