@@ -1,13 +1,14 @@
 """What a process takes on: executions of one cell, no more of them than it can train together."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
+from noisegate.spec import ExperimentSpec, parse_spec
 from noisegate.store import claims
 from noisegate.store.leases import Lease
-from noisegate.store.settings import Settings
 from noisegate.store.tables import Execution
-from worker.devices import claim_capacity, place
+from worker.devices import claim_capacity
+from worker.kinds import RUNNERS
 from worker.resources import Resources
 
 
@@ -18,8 +19,9 @@ class Claimed:
     rows: list[tuple[Execution, Lease]]
     progress: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def spec(self) -> ExperimentSpec:
+        """Their cell's, parsed once."""
         return parse_spec(self.rows[0][0].cell.spec)
 
     @property
@@ -53,26 +55,21 @@ def claim_oldest(resources: Resources) -> Claimed | None:
         return Claimed(claims.rows_of(session, granted))
 
 
-def claim_companions(resources: Resources, claimed: Claimed) -> None:
-    """Claim as many more of the cell as this process can train along with the one that it holds.
+def claim_more(resources: Resources, claimed: Claimed) -> None:
+    """Claim as many more of the cell as this process can run along with the one that it holds.
 
-    In a second step, because how many that are depends on the cell, and to reckon it may take seconds.
+    In a second step, because how many that are depends on the cell, and to estimate it may take seconds.
     """
-    most = _count_companions(resources.settings, claimed)
+    settings, capacity = resources.settings, claim_capacity(resources.settings)
+    if settings.claim_capacity or capacity == 1:
+        return  # as many as the settings say are held
+    spec, dataset = claimed.spec, claimed.executions[0].cell.experiment.dataset
+    most = RUNNERS[spec.kind].at_once(settings, spec, dataset, capacity) - 1
     if most < 1:
         return
     (held,) = claimed.leases
     with resources.sessions.begin() as session:
-        granted = claims.claim_beside(session, held, lease_seconds=resources.settings.lease_seconds, most=most)
+        granted = claims.claim_beside(session, held, lease_seconds=settings.lease_seconds, most=most)
     with resources.sessions.reading() as session:
         # In one step: the heartbeat's thread reads it.
         claimed.rows = claims.rows_of(session, [held, *granted])
-
-
-def _count_companions(settings: Settings, claimed: Claimed) -> int:
-    spec, most = claimed.spec, claim_capacity(settings)
-    if settings.claim_capacity or most == 1 or not isinstance(spec, ClassifierExperiment):
-        return 0  # as many as was asked for are held; or it is of a kind that needs no GPU
-    dataset = claimed.executions[0].cell.experiment.dataset
-    assert dataset is not None, "classifiers are trained on a dataset"
-    return place(settings, spec, dataset, most).together.most - 1

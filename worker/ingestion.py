@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 
 import structlog
 from sqlalchemy.orm import Session
@@ -23,6 +24,9 @@ from worker.problems import problem_of
 from worker.resources import Resources
 
 log = structlog.get_logger(__name__)
+
+# By name: it loads torch, which takes seconds and hundreds of MiB that no other source needs.
+_CIFAR10_MEMBERS = "noisegate.data.cifar10:cifar10_members"
 
 
 def ingest_one(resources: Resources, dataset_id: str) -> None:
@@ -97,10 +101,8 @@ def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[M
         case "digits":
             return digits_members()
         case "cifar10":
-            # Loads torch, which takes seconds and hundreds of MiB that no other source needs.
-            from noisegate.data.cifar10 import cifar10_members
-
-            return cifar10_members(folder)
+            members: Iterable[Member | Skipped] = resolve_name(_CIFAR10_MEMBERS)(folder)
+            return members
         case _:
             assert dataset.upload_digest, "an upload has an archive"
             return read_archive(resources.artefacts.fetch(dataset.upload_digest), archive_limits(resources.settings))

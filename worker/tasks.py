@@ -1,5 +1,7 @@
 """The tasks. A message only says that there is work; what to do is claimed from the rows."""
 
+from pkgutil import resolve_name
+
 import structlog
 
 from noisegate.store.wakeups import INGEST, TRAIN
@@ -9,22 +11,21 @@ from worker.resources import open_resources
 
 draining.install()
 
+# By name, found at the first message: the parent process, which supervises and never works, imports this module too, and
+# must load neither torch nor scikit-learn nor decoders.
+_TRAIN_OLDEST = "worker.training:train_oldest"
+_INGEST_ONE = "worker.ingestion:ingest_one"
+
 
 @app.task(name=TRAIN)
 def train(id: str) -> None:
     """Claim and train what has waited longest; `id`, the row that caused the message, only stands in the logs."""
-    # torch is imported here and not above: the parent, which supervises and never trains, imports this module too.
-    from worker.training import train_oldest
-
     with structlog.contextvars.bound_contextvars(woken_for=id):
-        train_oldest(open_resources())
+        resolve_name(_TRAIN_OLDEST)(open_resources())
 
 
 @app.task(name=INGEST)
 def ingest(id: str) -> None:
     """Ingest this dataset if nobody holds it; otherwise the one that has waited longest."""
-    # Decoders and scikit-learn, likewise.
-    from worker.ingestion import ingest_one
-
     with structlog.contextvars.bound_contextvars(woken_for=id):
-        ingest_one(open_resources(), id)
+        resolve_name(_INGEST_ONE)(open_resources(), id)

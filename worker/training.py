@@ -15,16 +15,15 @@ from noisegate import tracing
 from noisegate.errors import StorageFull, StorageUnavailable
 from noisegate.learning.memory import InsufficientMemory
 from noisegate.learning.training import Progress
-from noisegate.spec import ClassifierExperiment
 from noisegate.store import executions
 from noisegate.store.leases import Lease, Renewed
 from noisegate.store.tables import Execution, utc_now
 from worker import cells
 from worker.checkpoints import Checkpoints
-from worker.claiming import Claimed, claim_companions, claim_oldest
-from worker.classifiers import Finish, Hooks, train_classifiers
+from worker.claiming import Claimed, claim_more, claim_oldest
 from worker.devices import NoDevice, broken_by, uses_gpu
-from worker.kinds import analyse
+from worker.kinds import RUNNERS
+from worker.kinds.runner import Finish, Work
 from worker.lease import DATABASE_AWAY, Cancelled, Draining, Heartbeat, Stop, draining
 from worker.metrics import CLAIMS, EPOCH_SECONDS, IMAGES_TRAINED
 from worker.problems import problem_of
@@ -133,7 +132,7 @@ def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
     torch.set_num_threads(1)
     heartbeat.check()
     alone = len(claimed.ids)
-    claim_companions(resources, claimed)
+    claim_more(resources, claimed)
     CLAIMS.inc(len(claimed.ids) - alone)
     structlog.contextvars.bind_contextvars(executions=claimed.ids)
     heartbeat.hold(claimed.leases)
@@ -150,11 +149,6 @@ def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
 
 
 def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None]) -> Iterator[tuple[Execution, Finish]]:
-    spec = claimed.spec
-    if not isinstance(spec, ClassifierExperiment):
-        yield from ((execution, partial(analyse, execution, spec, check)) for execution in claimed.executions)
-        return
-
     ids = {execution.seed: execution.id for execution in claimed.executions}
 
     def note(progress: Progress) -> None:
@@ -165,8 +159,9 @@ def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None])
             "images_per_second": progress.images_per_second,
         }
 
-    hooks = Hooks(check, note, Checkpoints(resources, claimed.executions, claimed.leases))
-    yield from train_classifiers(resources, claimed.executions, spec, hooks)
+    checkpoints = Checkpoints(resources, claimed.executions, claimed.leases)
+    work = Work(resources, claimed.executions, claimed.spec, check, note, checkpoints)
+    return RUNNERS[work.spec.kind].run(work)
 
 
 def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease: Lease, finish: Finish) -> None:

@@ -1,10 +1,95 @@
-"""How a network is trained: one class a recipe."""
+"""How a network is trained: one class a recipe. What a recipe asks for stands here as numbers; torch carries it out elsewhere."""
 
-from typing import Literal
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from noisegate.documents import MOST, Strict
+from noisegate.documents import MOST, OneOf, Strict, wrong_field
+
+
+@dataclass(frozen=True)
+class Descent:
+    """An optimizer by name, with its settings. `weight_decay` is on weights, not on biases nor on the scales of norms."""
+
+    optimizer: Literal["sgd", "adamw"]
+    weight_decay: float
+    momentum: float = 0.0
+    nesterov: bool = False
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How each image is changed at random each time it is shown.
+
+    Attributes:
+        flip: mirrored left to right, half of the time.
+        crop_padding: moved by up to so many pixels each way; what comes in from outside is the image's mirror image.
+        cutout: the side of a gray square put over a random place, in pixels; 0 for none.
+    """
+
+    flip: bool
+    crop_padding: int
+    cutout: int
+
+
+class TrainingSpec(Strict, ABC):
+    """What every recipe has.
+
+    A recipe says how fast to learn (`rate_at`), by which optimizer (`descent`), and how images are changed (`augmentation`).
+    """
+
+    recipe: str
+    epochs: int = Field(40, ge=1, le=MOST)
+    batch_size: int = Field(128, ge=1, le=8192)
+    equal_updates: bool = Field(
+        False,
+        description="As many weight updates as the cell would make without its noise images: the control for more noise.",
+    )
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="auto takes bfloat16 autocast where the processor has it; the choice is recorded."
+    )
+
+    @property
+    @abstractmethod
+    def descent(self) -> Descent:
+        """The optimizer and its settings."""
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """How images are changed at random; None if they are shown as they are."""
+        return None
+
+    @property
+    def smoothing(self) -> float:
+        """The share of each label that is spread over all outputs, 0 … 1."""
+        return 0.0
+
+    @property
+    def average_decay(self) -> float | None:
+        """Per update, of the exponential moving average of the weights that the network ends with; None for the last ones."""
+        return None
+
+    @property
+    def stacks(self) -> bool:
+        """Whether runs of it may take their steps as one (noisegate.learning.stacking)."""
+        return False
+
+    @property
+    def initial_std(self) -> float | None:
+        """Standard deviation of the first layer's initial weights; None where the network decides."""
+        return None
+
+    @abstractmethod
+    def rate_at(self, update: int, updates_per_epoch: int) -> float:
+        """The learning rate of an update, counted from 0."""
+
+    def unfit(self, image_size: int) -> Iterator[tuple[str, str, str]]:  # noqa: ARG002
+        """What of the recipe images of this size do not allow: field, message and remedy."""
+        yield from ()
 
 
 class LearningRateDrop(Strict):
@@ -14,11 +99,11 @@ class LearningRateDrop(Strict):
     every_epochs: int = Field(8, ge=1, le=MOST)
 
 
-class TrainingSpec(Strict):
+class PaperRecipe(TrainingSpec):
     """Stochastic gradient descent with momentum; the defaults are the paper's recipe."""
 
-    epochs: int = Field(40, ge=1, le=MOST)
-    batch_size: int = Field(128, ge=1, le=8192)
+    # Not written down: specs of this recipe read as they did before there were others.
+    recipe: Literal["paper"] = Field("paper", exclude_if=lambda _: True)
     learning_rate: float = Field(0.001, gt=0)
     learning_rate_drop: LearningRateDrop | None = LearningRateDrop(factor=0.1, every_epochs=8)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -26,12 +111,106 @@ class TrainingSpec(Strict):
     first_layer_std: float = Field(
         0.0001,
         gt=0,
-        description="Standard deviation of the first convolution's initial weights; 0.01 in the others.",
+        description="Standard deviation of the first convolution's initial weights; 0.01 in the others. Networks that "
+        "initialise themselves take no other than this default.",
     )
-    equal_updates: bool = Field(
-        False,
-        description="As many weight updates as the cell would make without its noise images: the control for more noise.",
+
+    @property
+    def descent(self) -> Descent:
+        return Descent("sgd", self.weight_decay, self.momentum)
+
+    @property
+    def stacks(self) -> bool:
+        return True
+
+    @property
+    def initial_std(self) -> float | None:
+        return self.first_layer_std
+
+    def rate_at(self, update: int, updates_per_epoch: int) -> float:
+        drop, epochs_before = self.learning_rate_drop, update // updates_per_epoch
+        return self.learning_rate * drop.factor ** (epochs_before // drop.every_epochs) if drop else self.learning_rate
+
+
+_USUAL_RATE = {"sgd": 0.4, "adamw": 0.002}
+_USUAL_MOMENTUM = 0.9
+
+
+class OneCycleRecipe(TrainingSpec):
+    """The learning rate rises to its peak and falls to nearly nothing, once; images are flipped, moved and covered at random."""
+
+    recipe: Literal["one_cycle"]
+    epochs: int = Field(16, ge=1, le=MOST)
+    batch_size: int = Field(512, ge=1, le=8192)
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="sgd takes Nesterov's momentum.")
+    learning_rate: float | None = Field(
+        None, gt=0, description=f"The peak; null is {_USUAL_RATE['sgd']} for sgd and {_USUAL_RATE['adamw']} for adamw."
     )
-    precision: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="auto takes bfloat16 autocast where the processor has it; the choice is recorded."
+    momentum: float | None = Field(
+        None, ge=0, lt=1, description=f"Of sgd alone, where null is {_USUAL_MOMENTUM}; adamw has moments of its own."
     )
+    weight_decay: float = Field(0.0005, ge=0, description="On weights, not on biases nor on the scales of batch norms.")
+    warmup_epochs: float = Field(2, ge=0, le=MOST, description="How long the rate rises, evenly; less than epochs.")
+    final_rate: float = Field(0.01, ge=0, le=1, description="The rate of the last update, as a share of the peak.")
+    flip: bool = Field(True, description="Mirror half of the images left to right.")
+    crop_padding: int = Field(2, ge=0, le=64, description="Move images by up to so many pixels each way.")
+    cutout: int = Field(0, ge=0, le=4096, description="Cover a square of so many pixels a side; 0 for none.")
+    label_smoothing: float = Field(
+        0, ge=0, lt=1, description="Share of a label spread over all outputs. It harms rejection by confidence."
+    )
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Per update, of the moving average of weights that is kept; null keeps the last ones.",
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "OneCycleRecipe":
+        if self.optimizer == "adamw" and self.momentum is not None:
+            raise wrong_field("momentum", self.momentum, "belongs to sgd, and the optimizer is adamw", "Leave it out.")
+        if self.warmup_epochs >= self.epochs:
+            message = f"is {self.warmup_epochs:g}, and training has {self.epochs} epochs"
+            raise wrong_field("warmup_epochs", self.warmup_epochs, message, f"Give less than {self.epochs}.")
+        return self
+
+    @property
+    def descent(self) -> Descent:
+        if self.optimizer == "adamw":
+            return Descent("adamw", self.weight_decay)
+        momentum = _USUAL_MOMENTUM if self.momentum is None else self.momentum
+        return Descent("sgd", self.weight_decay, momentum, nesterov=momentum > 0)
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        changes = Augmentation(self.flip, self.crop_padding, self.cutout)
+        return changes if self.flip or self.crop_padding or self.cutout else None
+
+    @property
+    def smoothing(self) -> float:
+        return self.label_smoothing
+
+    @property
+    def average_decay(self) -> float | None:
+        return self.ema_decay
+
+    @property
+    def peak(self) -> float:
+        """The largest learning rate."""
+        return _USUAL_RATE[self.optimizer] if self.learning_rate is None else self.learning_rate
+
+    def rate_at(self, update: int, updates_per_epoch: int) -> float:
+        last, top = self.epochs * updates_per_epoch - 1, math.ceil(self.warmup_epochs * updates_per_epoch)
+        if update < top:
+            return self.peak * (update + 1) / (top + 1)
+        share_left = (last - update) / max(1, last - top)
+        return self.peak * (self.final_rate + (1 - self.final_rate) * max(0.0, share_left))
+
+    def unfit(self, image_size: int) -> Iterator[tuple[str, str, str]]:
+        for field in ("crop_padding", "cutout"):
+            if (asked := getattr(self, field)) >= image_size:
+                yield field, f"is {asked}, and images have {image_size} pixels a side", f"Give less than {image_size}."
+
+
+RECIPES: dict[str, type[TrainingSpec]] = {"paper": PaperRecipe, "one_cycle": OneCycleRecipe}
+Training = Annotated[TrainingSpec, OneOf("recipe", RECIPES, default="paper")]

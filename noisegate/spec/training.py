@@ -133,7 +133,9 @@ class ClassifierExperiment(ExperimentBase):
         # Each of the two parts is rounded, so the union may have one image more than this.
         most = math.ceil(wanted.fraction * kept) + 1
         if most < self.training.batch_size:
-            message = f"leaves about {most - 1} of {kept} training images, fewer than a batch of {self.training.batch_size}"
+            message = (
+                f"leaves about {most - 1} of {kept} training images, fewer than a batch of {self.training.batch_size}"
+            )
             remedy = "Take a larger share, or smaller batches."
             raise InvalidSpec([FieldError("subgroup.fraction", message, remedy)])
         if base is not None:

@@ -10,6 +10,7 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer, joinedload
 
+from noisegate.spec import FORMAT
 from noisegate.store import experiments, leases
 from noisegate.store.leases import Lease
 from noisegate.store.states import State
@@ -17,11 +18,13 @@ from noisegate.store.tables import Cell, Execution, Experiment, utc_now
 
 _EXECUTION, _EXPERIMENT = Execution.__table__.c, Experiment.__table__.c
 
-# Few experiments are under way, and each is one look into an index, however many executions it has.
+# Few experiments are under way, and each is one look into an index, however many executions it has. Those that this code
+# does not understand wait for newer workers.
 _OLDEST = (
     sa.select(_EXPERIMENT.id, _EXPERIMENT.state)
     .where(
         _EXPERIMENT.state.in_([State.QUEUED, State.RUNNING]),
+        _EXPERIMENT.format <= FORMAT,
         sa.exists().where(_EXECUTION.experiment_id == _EXPERIMENT.id, leases.waiting(Execution)),
     )
     .order_by(_EXPERIMENT.id)
@@ -69,6 +72,8 @@ _CLAIM_BESIDE = leases.claiming(Execution, _EXECUTION.id.in_(sa.select(_BESIDE.c
 
 def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) -> list[Lease] | None:
     """Claim what has waited longest: up to `capacity` executions, all of one cell. Nothing waits: an empty list.
+
+    Experiments of a newer spec format than this code's are left alone, as if they did not wait.
 
     None means that other workers were faster: ask again, in a transaction of its own.
 

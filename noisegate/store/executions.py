@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer, selectinload
 
+from noisegate.spec import FORMAT
 from noisegate.store import events, experiments, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
@@ -40,7 +41,8 @@ class Outcome:
 
 def count_waiting(session: Session, *, most: int) -> int:
     """How many executions could be claimed now; counts no further than `most`."""
-    query = sa.select(Execution.id).where(leases.waiting(Execution)).limit(most)
+    query = sa.select(Execution.id).join(Experiment, Execution.experiment_id == Experiment.id)
+    query = query.where(leases.waiting(Execution), Experiment.format <= FORMAT).limit(most)
     return session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
 
 

@@ -1,26 +1,20 @@
 """What an experiment would come to, checked against datasets and caps; and its rows, created all at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from noisegate.errors import FieldError, InvalidSpec
 from noisegate.seeds import derive_seed
-from noisegate.spec import (
-    ClassifierExperiment,
-    CurveFittingExperiment,
-    DecisionMapExperiment,
-    ExperimentSpec,
-    PretrainedExperiment,
-)
+from noisegate.spec import DatasetFacts, ExperimentSpec
 from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.sweeps import CellPoint, cells_of
 from noisegate.store import events
-from noisegate.store.classifier_plans import base_execution, base_spec, check_cell, mean_class_size, usable_dataset
 from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
+from noisegate.store.prerequisites import base_execution, base_facts, dataset_facts, usable_dataset
 from noisegate.store.tables import Cell, Dataset, Execution, Experiment
 
 
@@ -48,24 +42,22 @@ class Plan:
     def executions(self) -> int:
         return len(self.cells) * self.spec.executions + (self.base_cell is not None)
 
-    def training_images(self, spec: ExperimentSpec) -> int:
-        """Training images, or points, that one execution processes, noise included, over all its epochs; rounded.
+    @property
+    def dataset_facts(self) -> DatasetFacts | None:
+        return dataset_facts(self.dataset) if self.dataset else None
 
-        A subgroup counts as `fraction` of the images.
-        """
-        match spec:
-            case ClassifierExperiment():
-                assert self.dataset is not None, "classifiers are trained on a dataset"
-                kept = round((self.dataset.train_count or 0) * (1 - spec.holdout))
-                kept = round(kept * spec.subgroup.fraction) if spec.subgroup else kept
-                noise = 0 if spec.training.equal_updates else spec.count_noise_images(mean_class_size(self.dataset))
-                return spec.training.epochs * (kept + noise)
-            case DecisionMapExperiment():
-                return spec.epochs * round(spec.points_per_cluster * (spec.clusters + spec.noise_quantity))
-            case CurveFittingExperiment():
-                return spec.samples
-            case PretrainedExperiment():
-                return 0
+    def training_images(self, spec: ExperimentSpec) -> int:
+        """Training images, or points, that one execution of a cell processes, noise included, over all its epochs."""
+        return spec.training_images(self.dataset_facts)
+
+    def noise_images(self, spec: ExperimentSpec) -> int:
+        """Noise images of a cell in each epoch."""
+        return spec.noise_images(self.dataset_facts)
+
+    @property
+    def format(self) -> int:
+        """The newest format among its specs: workers that know no newer one than an older leave all of it alone."""
+        return max(spec.format for spec in self.specs)
 
     @property
     def total_training_images(self) -> int:
@@ -84,16 +76,18 @@ def plan(session: Session, spec: ExperimentSpec, caps: Caps) -> Plan:
     points = cells_of(spec)
     for point in points:
         check_caps(point.spec, caps)
-    if not isinstance(spec, ClassifierExperiment):
-        return Plan(spec, None, points)
-    dataset = usable_dataset(session, spec.dataset)
-    cells = [point.spec for point in points if isinstance(point.spec, ClassifierExperiment)]
-    earlier = base_execution(session, spec.base, dataset, cells) if spec.base else None
-    for cell in cells:
-        check_cell(dataset, cell, caps, earlier)
-    if spec.base or not any(cell.subgroup for cell in cells):
-        return Plan(spec, dataset, points, earlier_base=earlier)
-    return _with_own_base(Plan(spec, dataset, points), spec, cells)
+    dataset = usable_dataset(session, spec.named_dataset) if spec.named_dataset is not None else None
+    facts = dataset_facts(dataset) if dataset else None
+    needs_base = any(point.spec.needs_base for point in points)
+    earlier = None
+    if spec.named_base is not None:
+        if not needs_base:
+            raise InvalidSpec([FieldError("base", "is used by no cell", "Give a subgroup, or leave the base out.")])
+        earlier = base_execution(session, spec.named_base, dataset)
+    for point in points:
+        point.spec.check(facts, caps, base_facts(earlier) if earlier else None)
+    planned = Plan(spec, dataset, points, earlier_base=earlier)
+    return _with_own_base(planned) if needs_base and earlier is None else planned
 
 
 def create(
@@ -115,6 +109,7 @@ def create(
     experiment = Experiment(
         name=spec.name or _default_name(planned, preset),
         spec=spec.model_dump(mode="json"),
+        format=planned.format,
         dataset_id=planned.dataset.id if planned.dataset else None,
         preset=preset,
         scale=scale,
@@ -133,12 +128,11 @@ def create(
     return experiment
 
 
-def _with_own_base(planned: Plan, spec: ClassifierExperiment, cells: Sequence[ClassifierExperiment]) -> Plan:
-    wanted = base_spec(spec)
-    alike = [number for number, cell in enumerate(cells) if cell == wanted]
-    if alike:
-        return Plan(planned.spec, planned.dataset, planned.cells, base_position=alike[0])
-    return Plan(planned.spec, planned.dataset, planned.cells, base_cell=wanted)
+def _with_own_base(planned: Plan) -> Plan:
+    wanted = planned.spec.base_spec()
+    assert wanted is not None, "a kind that needs a base says what it trains"
+    alike = next((number for number, point in enumerate(planned.cells) if point.spec == wanted), None)
+    return replace(planned, base_position=alike, base_cell=wanted if alike is None else None)
 
 
 def _create_executions(session: Session, experiment: Experiment, planned: Plan) -> None:
@@ -162,7 +156,6 @@ def _create_executions(session: Session, experiment: Experiment, planned: Plan) 
 
 def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None) -> dict[str, Any]:
     spec = planned.specs[cell.position]
-    chosen_by_base = isinstance(spec, ClassifierExperiment) and spec.subgroup is not None
     return {
         "experiment_id": cell.experiment_id,
         "cell_id": cell.id,
@@ -171,7 +164,7 @@ def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None) -> di
         "place": index * len(planned.specs) + cell.position,
         "seed": derive_seed(spec.seed, "execution", cell.position, index),
         "epochs": spec.epochs_per_execution or 1,
-        "depends_on": base_id if chosen_by_base else None,
+        "depends_on": base_id if spec.needs_base else None,
     }
 
 

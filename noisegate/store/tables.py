@@ -126,6 +126,9 @@ class Experiment(Owned, Base):
     id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("exp"))
     name: Mapped[str] = mapped_column(sa.String(200))
     spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    format: Mapped[int] = mapped_column(
+        default=1, server_default="1", doc="Workers of an older spec format leave it alone (noisegate.spec.formats)."
+    )
     preset: Mapped[str | None] = mapped_column(sa.String(100), doc="Name of the preset it was posted from.")
     scale: Mapped[str | None] = mapped_column(sa.String(20), doc="The preset's scale.")
     dataset_id: Mapped[str | None] = mapped_column(

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator
 from noisegate.details import Details
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
-from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
+from noisegate.spec import ExperimentSpec, parse_spec
 from noisegate.spec.labels import label
-from noisegate.store.classifier_plans import mean_class_size
 from noisegate.store.experiments import Progress
 from noisegate.store.planning import Plan
 from noisegate.store.states import State
@@ -216,7 +215,7 @@ class PlanRead(BaseModel):
                 cell=number,
                 point=point.point,
                 label=label(point.point),
-                noise_images=_noise_images(plan, point.spec),
+                noise_images=plan.noise_images(point.spec),
                 training_images=plan.training_images(point.spec),
             )
             for number, point in enumerate(plan.cells)
@@ -231,12 +230,6 @@ class PlanRead(BaseModel):
             executions=plan.executions,
             training_images=plan.total_training_images,
         )
-
-
-def _noise_images(plan: Plan, spec: ExperimentSpec) -> int:
-    if plan.dataset is None or not isinstance(spec, ClassifierExperiment):
-        return 0
-    return spec.count_noise_images(mean_class_size(plan.dataset))
 
 
 class ExecutionRead(BaseModel):

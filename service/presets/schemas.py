@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 from noisegate.presets.catalogue import SCALES, Preset, Scale
 from noisegate.presets.published import PublishedRow
-from noisegate.spec import ClassifierExperiment, ExperimentSpec
+from noisegate.spec import ExperimentSpec
 
 
 class ScaleRead(BaseModel):
@@ -20,7 +20,7 @@ class ScaleRead(BaseModel):
     @classmethod
     def of(cls, spec: ExperimentSpec) -> "ScaleRead":
         return cls(
-            dataset=spec.dataset if isinstance(spec, ClassifierExperiment) else None,
+            dataset=spec.named_dataset,
             cells=spec.count_cells(),
             executions=spec.executions,
             epochs=spec.epochs_per_execution,

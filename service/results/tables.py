@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from noisegate.details import Details
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
-from noisegate.spec import ClassifierExperiment, ExperimentSpec, parse_spec
+from noisegate.spec import ExperimentSpec, parse_spec
 from noisegate.spec.labels import label
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment, Model
@@ -40,7 +40,7 @@ def tabulate(
     for execution in executions:
         by_cell[execution.cell_id].append(execution)
     cells = [(cell, parse_spec(cell.spec), by_cell[cell.id]) for cell in experiment.cells if not cell.is_base]
-    baseline = choose_baseline([_has_noise_class(spec) for _, spec, _ in cells])
+    baseline = choose_baseline([spec.has_noise_class for _, spec, _ in cells])
     reference = _accuracies(cells[baseline][2]) if baseline is not None else []
     preset = _preset(experiment)
     return Results(
@@ -87,7 +87,7 @@ def _row(
         point=cell.point,
         label=label(cell.point),
         seeds=[execution.seed for execution in succeeded],
-        has_noise_class=_has_noise_class(spec),
+        has_noise_class=spec.has_noise_class,
         executions=len(executions),
         n=len(succeeded),
         failed=sum(execution.state is State.FAILED for execution in executions),
@@ -157,10 +157,6 @@ def _accuracies(executions: Sequence[Execution]) -> list[float]:
 
 def _summarise_known(values: Sequence[float | None]) -> Summary | None:
     return summarise([value for value in values if value is not None])
-
-
-def _has_noise_class(spec: ExperimentSpec) -> bool:
-    return isinstance(spec, ClassifierExperiment) and spec.has_noise_class
 
 
 def _plain(value: JsonValue) -> str:

@@ -17,7 +17,7 @@ from torchvision.models import AlexNet, AlexNet_Weights, alexnet
 from noisegate.errors import SourceUnavailable
 from noisegate.inference.classifier import Classifier
 from noisegate.learning.export import ModelFiles
-from noisegate.learning.pretrained import export_pretrained, load_alexnet
+from noisegate.learning.pretrained import export_pretrained
 from noisegate.manifest import ModelManifest
 from noisegate.networks import alexnet as ours
 from noisegate.networks.alexnet import OFFICIAL_SHA256
@@ -70,7 +70,7 @@ def test_a_file_that_is_something_else(
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "w.pth")
     with pytest.raises(SourceUnavailable, match="does not hold the weights"):
-        load_alexnet(tmp_path / "w.pth")
+        ours.load(tmp_path / "w.pth")
     assert not (tmp_path / "unpickled").exists()
 
 
@@ -116,7 +116,7 @@ def page(tmp_path: Path) -> Path:
 
 def unavailable() -> SourceUnavailable:
     with pytest.raises(SourceUnavailable) as caught:
-        load_alexnet()
+        ours.load()
     assert "TORCH_HOME" in str(caught.value.remedy)
     return caught.value
 
@@ -135,13 +135,13 @@ def test_weights_are_fetched_once(
 ) -> None:
     monkeypatch.setattr(ours, "OFFICIAL_SHA256", ours._sha256(weights_file))
     publish(weights_file)
-    found = load_alexnet()
+    found = ours.load()
     assert torch.equal(found.network.state_dict()["features.0.weight"], theirs.features[0].weight)
     assert not found.network.training  # else dropout would be at work
     assert found.source.name == ours.OFFICIAL.url
     assert [file.name for file in checkpoints.iterdir()] == [NAME]
     publish(page)
-    assert load_alexnet().source == found.source
+    assert ours.load().source == found.source
 
 
 def test_other_bytes_than_torchvisions_are_not_kept(
@@ -195,13 +195,13 @@ def test_fetching_can_be_stopped(checkpoints: Path, publish: Callable[[Path], No
 
     publish(page)
     with pytest.raises(Stopped):
-        load_alexnet(between_chunks=stop)
+        ours.load(between_chunks=stop)
     assert not list(checkpoints.iterdir())
 
 
 @pytest.fixture(scope="module")
 def files(weights_file: Path) -> ModelFiles:
-    return export_pretrained(load_alexnet(weights_file), spec=SPEC, cell=0, execution=0, seed=7)
+    return export_pretrained(ours.load(weights_file), spec=SPEC, cell=0, execution=0, seed=7)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisegate.errors import InvalidSpec
-from noisegate.spec import TrainingExperiment, parse_spec
-from noisegate.spec.caps import Caps, check_caps, check_training_bytes
+from noisegate.spec import FORMAT, KINDS, DatasetFacts, TrainingExperiment, parse_spec
+from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.sweeps import CellPoint, cells_of, value_at
 
 NOISE = {"family": "uniform"}
+CIFAR10 = DatasetFacts("cifar10", 32, tuple("0123456789"), 50_000, {})
 
 
 def _training(document: dict[str, Any]) -> TrainingExperiment:
@@ -33,7 +34,9 @@ def _fields(document: dict[str, Any]) -> dict[str, str | None]:
         ({"unknown": 1}, "unknown"),
         ({"noise": {"family": "uniform", "quantity": -1}}, "noise.quantity"),
         ({"noise": {"family": "uniform", "low": 9, "high": 3}}, "noise"),
-        ({"noise": {"family": "plaid"}}, "noise"),
+        ({"noise": {"family": "plaid"}}, "noise.family"),
+        ({"noise": [NOISE, {"family": "plaid"}]}, "noise.1.family"),
+        ({"noise": {"std": 3}}, "noise.family"),
         ({"noise": {"family": "gaussian", "filter": {"kind": "mean", "size": 4}}}, "noise.filter.size"),
         ({"noise": {"family": "gaussian", "mean": float("nan")}}, "noise.mean"),
         ({"noise": {"family": "gaussian", "std": -1}}, "noise.std"),
@@ -139,9 +142,11 @@ def test_the_kind_decides_what_else_there_is(document: dict[str, Any], kind: str
 
 
 def test_an_unknown_kind_is_named_with_those_there_are() -> None:
-    with pytest.raises(InvalidSpec, match="curve_fitting") as caught:
-        parse_spec({"kind": "knitting"})
-    assert [error.field for error in caught.value.errors] == ["kind"]
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec({"kind": "curve_fiting"})
+    (error,) = caught.value.errors
+    assert (error.field, error.message) == ("kind", "there is no 'curve_fiting'")
+    assert error.remedy == f"Did you mean curve_fitting? There are: {', '.join(KINDS)}."
 
 
 def test_a_standard_deviation_of_0_is_allowed() -> None:
@@ -176,6 +181,21 @@ def test_noise_images_are_counted_in_mean_class_sizes() -> None:
     assert spec.count_noise_images(5000.0) == 25_000
     assert _training({}).count_noise_images(5000.0) == 0
     with pytest.raises(InvalidSpec, match="without any noise"):
-        check_training_bytes(spec, Caps(training_bytes=10**6), training_images=50_000, mean_class_size=5000.0)
+        spec.check(CIFAR10, Caps(training_bytes=10**6), None)
     with pytest.raises(InvalidSpec, match="training images"):
-        check_training_bytes(spec, Caps(training_bytes=160_000_000), training_images=50_000, mean_class_size=5000.0)
+        spec.check(CIFAR10, Caps(training_bytes=160_000_000), None)
+
+
+@pytest.mark.parametrize(
+    ("document", "format"),
+    [
+        ({"dataset": "d", "noise": [NOISE, {"family": "structured"}]}, 1),
+        ({"kind": "hybrids", "dataset": "d"}, 1),
+        ({"kind": "pretrained"}, 1),
+        ({"dataset": "d", "network": "compact"}, FORMAT),
+        ({"dataset": "d", "training": {"recipe": "one_cycle"}}, FORMAT),
+    ],
+)
+def test_what_older_workers_do_not_know_has_a_newer_format(document: dict[str, Any], format: int) -> None:
+    assert FORMAT > 1
+    assert parse_spec(document).format == format

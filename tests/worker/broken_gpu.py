@@ -15,7 +15,7 @@ def _meet_a_broken_context(*_: Any, **__: Any) -> Any:
     raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
 
-pytest.MonkeyPatch().setattr("worker.classifiers.run_executions", _meet_a_broken_context)
+pytest.MonkeyPatch().setattr("worker.kinds.classifiers.run_executions", _meet_a_broken_context)
 
 if __name__ == "__main__":
     main()

@@ -56,7 +56,7 @@ def _said(row: Execution) -> str:
 
 def test_all_that_the_process_held_says_why_it_ended(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     resources, id = _post(resources, 4)
-    monkeypatch.setattr("worker.classifiers.run_executions", _break)
+    monkeypatch.setattr("worker.kinds.classifiers.run_executions", _break)
     with pytest.raises(Ended) as ended:
         train_oldest(resources)
     assert ended.value.args == (os.EX_SOFTWARE,)
@@ -83,7 +83,7 @@ def test_a_context_that_breaks_between_two_results_leaves_the_first_as_it_is(
         exported.append(1)
         return export_model(*arguments, **named) if len(exported) == 1 else _break()
 
-    monkeypatch.setattr("worker.classifiers.export_model", break_at_the_second)
+    monkeypatch.setattr("worker.kinds.classifiers.export_model", break_at_the_second)
     with pytest.raises(Ended):
         train_oldest(resources)
     assert len(exported) == 2, "the third is not tried"
@@ -101,7 +101,7 @@ def test_the_process_ends_even_if_its_trouble_cannot_be_noted(
     def away(*_: Any, **__: Any) -> Any:
         raise sa.exc.OperationalError("UPDATE", {}, Exception("the database is restarting"))
 
-    monkeypatch.setattr("worker.classifiers.run_executions", _break)
+    monkeypatch.setattr("worker.kinds.classifiers.run_executions", _break)
     monkeypatch.setattr("worker.training.executions.note_trouble", away)
     with pytest.raises(Ended):
         train_oldest(resources)
@@ -145,6 +145,6 @@ def _use_a_gpu(monkeypatch: pytest.MonkeyPatch, error: Exception, synchronize: C
     def fail(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("worker.classifiers.run_executions", fail)
+    monkeypatch.setattr("worker.kinds.classifiers.run_executions", fail)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", synchronize)

@@ -15,7 +15,7 @@ from noisegate.store.settings import Settings
 from noisegate.store.states import State
 from noisegate.store.tables import Dataset, Execution
 from tests import factories
-from worker.claiming import claim_companions, claim_oldest
+from worker.claiming import claim_more, claim_oldest
 from worker.devices import Placing, claim_capacity, place
 from worker.main import count_processes
 from worker.resources import Resources
@@ -106,7 +106,7 @@ def test_no_more_are_claimed_than_fit(resources: Resources, gpu: Callable[[int],
     claimed = claim_oldest(worker)
     assert claimed is not None
     assert len(claimed.ids) == 1
-    claim_companions(worker, claimed)
+    claim_more(worker, claimed)
     held = len(claimed.ids)
     assert 5 < held < 45
     found = rows(resources, id)

@@ -12,8 +12,8 @@ import torchvision
 from noisegate.details import Details
 from noisegate.errors import SourceUnavailable
 from noisegate.inference.classifier import Classifier
-from noisegate.learning.pretrained import load_alexnet
 from noisegate.manifest import ModelManifest
+from noisegate.networks.alexnet import load
 from noisegate.networks.pretrained import Pretrained
 from noisegate.spec import parse_spec
 from noisegate.spec.caps import Caps
@@ -95,9 +95,9 @@ def test_a_pretrained_network_becomes_a_model_that_classifies(
     resources: Resources, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def from_file(between_chunks: Callable[[], None]) -> Pretrained:
-        return load_alexnet(weights_file, between_chunks)
+        return load(weights_file, between_chunks)
 
-    monkeypatch.setattr("worker.kinds.load_alexnet", from_file)
+    monkeypatch.setattr("noisegate.networks.alexnet.load", from_file)
     experiment, (row,) = run(resources, {"kind": "pretrained"})
     assert experiment.state is State.SUCCEEDED, row.error
     with resources.sessions.reading() as session:
@@ -116,7 +116,7 @@ def test_weights_that_cannot_be_had_fail_the_execution_with_the_remedy(
     def offline(between_chunks: Callable[[], None]) -> Pretrained:
         raise SourceUnavailable("no route", field="network", remedy="Put the file there.")
 
-    monkeypatch.setattr("worker.kinds.load_alexnet", offline)
+    monkeypatch.setattr("noisegate.networks.alexnet.load", offline)
     experiment, (row,) = run(resources, {"kind": "pretrained"})
     assert (experiment.state, row.state) == (State.FAILED, State.FAILED)
     assert row.error is not None
@@ -130,7 +130,7 @@ def test_a_shutdown_gives_any_kind_back(resources: Resources, monkeypatch: pytes
         draining.set()
         arguments[-1]()
 
-    monkeypatch.setattr("worker.kinds.map_decisions", drain)
+    monkeypatch.setattr("worker.kinds.decision_map.map_decisions", drain)
     try:
         train_oldest(resources)
     finally:

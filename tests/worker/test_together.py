@@ -60,7 +60,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, place: str, function: Callable[
 
 
 def test_a_cell_is_trained_in_one_go(stacking: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
-    exported = count_calls(monkeypatch, "worker.classifiers.export_model", export_model)
+    exported = count_calls(monkeypatch, "worker.kinds.classifiers.export_model", export_model)
     id = post(stacking, executions=3)
     train_oldest(stacking)
     experiment, found = rows(stacking, id)
@@ -135,7 +135,7 @@ def test_one_whose_export_fails_fails_alone(stacking: Resources, monkeypatch: py
             raise ValueError("cannot be exported")
         return export_model(*arguments, **named)
 
-    monkeypatch.setattr("worker.classifiers.export_model", refuse_the_first)
+    monkeypatch.setattr("worker.kinds.classifiers.export_model", refuse_the_first)
     id = post(stacking, executions=3)
     train_oldest(stacking)
     assert sorted(one.state for one in rows(stacking, id)[1]) == [State.FAILED, State.SUCCEEDED, State.SUCCEEDED]
@@ -151,7 +151,7 @@ def test_trouble_with_one_is_no_trouble_of_the_others(stacking: Resources, monke
             raise OSError(5, "Input/output error")
         return export_model(*arguments, **named)
 
-    monkeypatch.setattr("worker.classifiers.export_model", no_disk_at_first)
+    monkeypatch.setattr("worker.kinds.classifiers.export_model", no_disk_at_first)
     id = post(stacking, executions=3, keep_models="all")
     train_oldest(stacking)
     troubled, *others = sorted(rows(stacking, id)[1], key=lambda one: one.state is State.SUCCEEDED)
@@ -175,7 +175,7 @@ def test_one_that_was_taken_away_is_refused_and_the_others_recorded(
                 losses.reap(session, lease_seconds=20, max_losses=9, error={})
         return export_model(*arguments, **named)
 
-    monkeypatch.setattr("worker.classifiers.export_model", take_the_first_away)
+    monkeypatch.setattr("worker.kinds.classifiers.export_model", take_the_first_away)
     train_oldest(stacking)
     first, *others = rows(stacking, id)[1]
     assert (first.state, first.metrics, first.losses) == (State.QUEUED, None, 1)
@@ -218,7 +218,7 @@ def test_all_that_train_together_are_written_down_together(
 def test_a_cell_is_prepared_once_and_forgotten_when_nothing_waits(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared = count_calls(monkeypatch, "worker.classifiers.prepare_cell", prepare_cell)
+    prepared = count_calls(monkeypatch, "worker.kinds.classifiers.prepare_cell", prepare_cell)
     post(resources, executions=3)
     with resources.sessions.begin() as session:
         factories.queued_experiment(session, factories.shades_spec(executions=2))

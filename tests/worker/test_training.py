@@ -20,7 +20,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from tests import factories
-from worker.classifiers import _images_per_family
+from worker.kinds.classifiers import _images_per_family
 from worker.lease import draining
 from worker.resources import Resources
 from worker.training import train_oldest
@@ -160,7 +160,7 @@ def test_what_would_come_again_fails_the_execution_at_once(
     def refuse(*_: Any, **__: Any) -> Any:
         raise ValueError("a line\nand another")
 
-    monkeypatch.setattr("worker.classifiers.export_model", refuse)
+    monkeypatch.setattr("worker.kinds.classifiers.export_model", refuse)
     train_oldest(resources)
     _, (execution,) = _rows(resources.sessions, experiment_id)
     assert execution.error is not None
@@ -209,7 +209,7 @@ def test_draining_gives_the_execution_back(resources: Resources, monkeypatch: py
         draining.set()
         return prepare_cell(*arguments)
 
-    monkeypatch.setattr("worker.classifiers.prepare_cell", drain_then_prepare)
+    monkeypatch.setattr("worker.kinds.classifiers.prepare_cell", drain_then_prepare)
     try:
         train_oldest(resources)
     finally:
@@ -230,7 +230,7 @@ def test_cancellation_is_heard_while_training(resources: Resources, monkeypatch:
             experiments.cancel(session, experiment_id)
         return prepare_cell(*arguments)
 
-    monkeypatch.setattr("worker.classifiers.prepare_cell", cancel_then_prepare)
+    monkeypatch.setattr("worker.kinds.classifiers.prepare_cell", cancel_then_prepare)
     train_oldest(resources)
     experiment, (execution,) = _rows(resources.sessions, experiment_id)
     assert (experiment.state, execution.state) == (State.CANCELLED, State.CANCELLED)
@@ -254,7 +254,7 @@ def test_a_zombies_result_is_refused_and_its_heirs_files_stay(
             train_oldest(resources)  # the heir trains the same execution to its end, with the very same bytes
         return export_model(*arguments, **named)
 
-    monkeypatch.setattr("worker.classifiers.export_model", lose_the_lease_meanwhile)
+    monkeypatch.setattr("worker.kinds.classifiers.export_model", lose_the_lease_meanwhile)
     train_oldest(resources)
     experiment, (execution,) = _rows(resources.sessions, experiment_id)
     assert (experiment.state, execution.attempt, execution.losses) == (State.SUCCEEDED, 2, 1)

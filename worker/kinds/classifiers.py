@@ -1,9 +1,10 @@
 """Executions that train image classifiers: load, train, measure, export. No transaction is open while training."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,30 +15,28 @@ from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.cards import make_card
 from noisegate.evaluation.executions import run_executions
-from noisegate.evaluation.hybrid_pairs import measure_hybrids
 from noisegate.evaluation.references import make_reference
 from noisegate.evaluation.scored_images import score_images, scores_to_bytes
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.subgroups import ScoredImages
-from noisegate.learning.training import Diverged, Progress
-from noisegate.seeds import derive_seed
-from noisegate.spec import ClassifierExperiment, HybridsExperiment
+from noisegate.learning.training import Diverged, Together
+from noisegate.spec import ClassifierExperiment
 from noisegate.store import executions, models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import Outcome
 from noisegate.store.packed import open_packed
+from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset, Execution
 from worker import cells
 from worker.bases import counts_of, scores_of_base
-from worker.checkpoints import Checkpoints
 from worker.devices import occupy, place
+from worker.kinds.runner import Finish, Runner, Work
 from worker.recording import Yield, device_name
 from worker.resources import Resources
 
-# Gives what an execution leaves, when its turn to be recorded has come: exporting takes time and memory.
-Finish = Callable[[], Yield]
+Spec = TypeVar("Spec", bound=ClassifierExperiment)
 
 
 class TrainingDiverged(InvalidInput):
@@ -52,7 +51,7 @@ class TrainingDiverged(InvalidInput):
 
 
 @dataclass(frozen=True)
-class _Context:
+class Context:
     """What all executions of one claim share."""
 
     resources: Resources
@@ -62,61 +61,70 @@ class _Context:
     check: Callable[[], None]
 
 
-@dataclass(frozen=True)
-class Hooks:
-    """What is called while executions train.
-
-    check: between batches; whatever it raises passes through. note: after every epoch of every execution.
-    """
-
-    check: Callable[[], None]
-    note: Callable[[Progress], None]
-    checkpoints: Checkpoints
+# What a kind asks of a classifier once it is trained.
+Measure = Callable[[Spec, Context, ExecutionOutcome], Analysis]
 
 
-def train_classifiers(
-    resources: Resources, claimed: Sequence[Execution], spec: ClassifierExperiment, hooks: Hooks
-) -> Iterator[tuple[Execution, Finish]]:
-    """Train executions of one cell, each from its last checkpoint; yields each, once it has ended, and how it is finished."""
-    first = claimed[0]
-    dataset = first.cell.experiment.dataset
+def classifier_runner(measure: Measure[Spec]) -> Runner[Spec]:
+    """The runner of a kind that trains classifiers, and then asks each of them for `measure`."""
+    return Runner(partial(_run, measure), _count_together)
+
+
+def _count_together(settings: Settings, spec: ClassifierExperiment, dataset: Dataset | None, most: int) -> int:
     assert dataset is not None, "classifiers are trained on a dataset"
-    with tracing.span("noisegate.prepare"):
-        placing = place(resources.settings, spec, dataset, len(claimed))
-        occupy(resources.settings, placing.device)
-        data = _cell_data(resources.artefacts, dataset)
-        cell = cells.prepared(
-            first.cell.id,
-            lambda: prepare_cell(spec, data, first.cell.position, hooks.check, _scored(resources, first, data)),
-        )
-    context = _Context(resources, cell, data, placing.device, hooks.check)
-    by_seed = {execution.seed: execution for execution in claimed}
+    return place(settings, spec, dataset, most).together.most
+
+
+def _run(measure: Measure[Spec], work: Work[Spec]) -> Iterator[tuple[Execution, Finish]]:
+    """Train executions of one cell, each from its last checkpoint."""
+    context, together = _prepare(work)
+    by_seed = {execution.seed: execution for execution in work.executions}
     rounds = run_executions(
-        cell,
+        context.cell,
         list(by_seed),
-        between_batches=hooks.check,
-        on_epoch=hooks.note,
-        resume=hooks.checkpoints.read(),
-        on_checkpoint=hooks.checkpoints.offer,
-        device=placing.device,
-        together=placing.together,
+        between_batches=work.check,
+        on_epoch=work.note,
+        resume=work.checkpoints.read(),
+        on_checkpoint=work.checkpoints.offer,
+        device=context.device,
+        together=together,
     )
     for results in tracing.each("noisegate.train", rounds):
         # The best first: its cell keeps it, and need not have been given the files and card of any other before.
         for result in sorted(results, key=_holdout_accuracy, reverse=True):
             execution = by_seed[result.seed]
-            yield execution, partial(_finish, context, execution, result)
+            yield execution, partial(_finish, partial(measure, work.spec), context, execution, result)
+
+
+def _prepare(work: Work[Spec]) -> tuple[Context, Together]:
+    resources, first = work.resources, work.executions[0]
+    dataset = first.cell.experiment.dataset
+    assert dataset is not None, "classifiers are trained on a dataset"
+    with tracing.span("noisegate.prepare"):
+        placing = place(resources.settings, work.spec, dataset, len(work.executions))
+        occupy(resources.settings, placing.device)
+        data = _cell_data(resources.artefacts, dataset)
+        cell = cells.prepared(
+            first.cell.id,
+            lambda: prepare_cell(work.spec, data, first.cell.position, work.check, _scored(resources, first, data)),
+        )
+    return Context(resources, cell, data, placing.device, work.check), placing.together
 
 
 def _holdout_accuracy(result: ExecutionOutcome | Diverged) -> float:
     return -1 if isinstance(result, Diverged) or result.holdout_accuracy is None else result.holdout_accuracy
 
 
-def _finish(context: _Context, execution: Execution, result: ExecutionOutcome | Diverged) -> Yield:
+def _finish(
+    measure: Callable[[Context, ExecutionOutcome], Analysis],
+    context: Context,
+    execution: Execution,
+    result: ExecutionOutcome | Diverged,
+) -> Yield:
     if isinstance(result, Diverged):
         raise TrainingDiverged(result)
     scored = _scores_if_base(context, execution, result)
-    outcome = _outcome(result, _details(context, result, scored))
+    outcome = _outcome(result, _details(context, measure(context, result), scored))
     keep = context.cell.spec.keep_models
     files, card = _export(context, execution, result)
     return Yield(outcome, files, card, keep, scores_to_bytes(scored) if scored else None)
@@ -126,33 +134,22 @@ def _scored(resources: Resources, execution: Execution, data: CellData) -> Score
     return scores_of_base(resources, execution.depends_on, data) if execution.depends_on else None
 
 
-def _scores_if_base(context: _Context, execution: Execution, outcome: ExecutionOutcome) -> ScoredImages | None:
+def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOutcome) -> ScoredImages | None:
     with context.resources.sessions.reading() as session:
         if not executions.is_base(session, execution.id):
             return None
     trained, data = outcome.trained, context.data
     return score_images(
-        trained.module, trained.mean, data.train_images, data.train_labels, context.device, context.check
+        trained.module, trained.preprocessing, data.train_images, data.train_labels, context.device, context.check
     )
 
 
-def _details(context: _Context, outcome: ExecutionOutcome, scored: ScoredImages | None) -> Details:
-    found = _analysis(context, outcome)
+def _details(context: Context, found: Analysis, scored: ScoredImages | None) -> Details:
     return Details(
         subgroup=_subgroup_used(context.cell),
         scored=counts_of(scored) if scored else None,
         measures=dict(found.measures),
         figure=dict(found.details),
-    )
-
-
-def _analysis(context: _Context, outcome: ExecutionOutcome) -> Analysis:
-    spec = context.cell.spec
-    if not isinstance(spec, HybridsExperiment):
-        return Analysis({})
-    # One seed for the whole experiment: every execution of every cell is asked for the same hybrids.
-    return measure_hybrids(
-        context.cell, outcome, spec.hybrids, derive_seed(spec.seed, "hybrids"), context.device, context.check
     )
 
 
@@ -185,7 +182,7 @@ def _outcome(outcome: ExecutionOutcome, details: Details) -> Outcome:
 
 
 def _export(
-    context: _Context, execution: Execution, outcome: ExecutionOutcome
+    context: Context, execution: Execution, outcome: ExecutionOutcome
 ) -> tuple[ModelFiles, Card] | tuple[None, None]:
     """The model's files and card, unless its cell would not keep it as things stand: both take time."""
     with context.resources.sessions.reading() as session:
@@ -226,3 +223,10 @@ def _cell_data(artefacts: Artefacts, dataset: Dataset) -> CellData:
         test_labels=packed.labels[train:],
         dataset_hash=packed.content_hash,
     )
+
+
+def _measure_nothing(_spec: ClassifierExperiment, _context: Context, _trained: ExecutionOutcome) -> Analysis:
+    return Analysis({})
+
+
+RUNNER = classifier_runner(_measure_nothing)

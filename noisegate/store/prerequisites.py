@@ -1,0 +1,79 @@
+"""What an experiment builds on: its dataset and its base execution, found by what the spec names, and fit for use."""
+
+from sqlalchemy.orm import Session
+
+from noisegate.details import Details
+from noisegate.errors import FieldError, InvalidSpec, NotFound, NotReady
+from noisegate.spec import BaseFacts, BaseReference, DatasetFacts
+from noisegate.store import datasets, executions, models
+from noisegate.store.states import DatasetState, State
+from noisegate.store.tables import Dataset, Execution
+
+
+def usable_dataset(session: Session, reference: str) -> Dataset:
+    """The dataset with this id or name.
+
+    Raises:
+        InvalidSpec: there is none, or its ingestion failed.
+        NotReady: it is still being ingested.
+    """
+    try:
+        dataset = datasets.get(session, reference)
+    except NotFound as error:
+        known = ", ".join(datasets.names(session)) or "none yet"
+        message = f"there is no dataset {reference!r}"
+        raise InvalidSpec([FieldError("dataset", message, f"Ready now: {known}. POST /datasets adds one.")]) from error
+    if dataset.state == DatasetState.INGESTING:
+        raise NotReady(f"dataset {dataset.name!r} is still being ingested", field="dataset", retry_after_seconds=2)
+    if dataset.state == DatasetState.FAILED:
+        message = f"the ingestion of dataset {reference!r} failed"
+        raise InvalidSpec([FieldError("dataset", message, f"GET /datasets/{dataset.id} says why.")])
+    return dataset
+
+
+def base_execution(session: Session, reference: BaseReference, dataset: Dataset | None) -> Execution:
+    """The execution of an earlier experiment that a spec names as its base.
+
+    Raises:
+        InvalidSpec: there is none, it did not succeed, belongs to another dataset, or left neither scores nor a model.
+        NotReady: it has not ended yet.
+    """
+    named = f"execution {reference.execution} of cell {reference.cell} of experiment {reference.experiment!r}"
+    found = executions.find(session, reference.experiment, reference.cell, reference.execution)
+    if found is None:
+        raise _refuse("base", f"there is no {named}", "GET /experiments/{id}/executions lists them.")
+    theirs = found.cell.experiment.dataset
+    if theirs is None or dataset is None or theirs.content_hash != dataset.content_hash:
+        was, wanted = (repr(one.name) if one else "no dataset" for one in (theirs, dataset))
+        raise _refuse("base", f"{named} was trained on {was}, not on {wanted}", "Name a base on the same dataset.")
+    if not found.state.terminal:
+        raise NotReady(f"{named} is {found.state.value}", field="base", retry_after_seconds=5)
+    if found.state is not State.SUCCEEDED:
+        raise _refuse("base", f"{named} has {found.state.value}", "Name one that succeeded.")
+    if found.scores_digest is None and models.of_execution(session, found.id) is None:
+        remedy = 'Post that experiment again with keep_models "all", or leave the base out.'
+        raise _refuse("base", f"{named} has left neither its scores of the training images nor its model", remedy)
+    return found
+
+
+def dataset_facts(dataset: Dataset) -> DatasetFacts:
+    """What a spec is told of a ready dataset."""
+    assert dataset.classes is not None, "the dataset is ready"
+    assert dataset.train_count is not None
+    return DatasetFacts(
+        name=dataset.name,
+        image_size=dataset.image_size,
+        classes=tuple(dataset.classes),
+        train_count=dataset.train_count,
+        test_counts=(dataset.counts or {}).get("test", {}),
+    )
+
+
+def base_facts(base: Execution) -> BaseFacts | None:
+    """What a base execution says of the training images; None if that has not been counted yet."""
+    scored = Details.model_validate(base.details).scored if base.details else None
+    return BaseFacts(correct=scored.correct, wrong=scored.wrong) if scored else None
+
+
+def _refuse(field: str, message: str, remedy: str) -> InvalidSpec:
+    return InvalidSpec([FieldError(field, message, remedy)])

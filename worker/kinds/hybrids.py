@@ -1,0 +1,17 @@
+"""Executions of kind `hybrids`: classifiers are trained, then asked for hybrids of test images."""
+
+from noisegate.evaluation.analysis import Analysis
+from noisegate.evaluation.hybrid_pairs import measure_hybrids
+from noisegate.learning.outcomes import ExecutionOutcome
+from noisegate.seeds import derive_seed
+from noisegate.spec import HybridsExperiment
+from worker.kinds.classifiers import Context, classifier_runner
+
+
+def _measure(spec: HybridsExperiment, context: Context, trained: ExecutionOutcome) -> Analysis:
+    # One seed for the whole experiment: every execution of every cell is asked for the same hybrids.
+    seed = derive_seed(spec.seed, "hybrids")
+    return measure_hybrids(context.cell, trained, spec.hybrids, seed, context.device, context.check)
+
+
+RUNNER = classifier_runner(_measure)
