@@ -22,6 +22,11 @@ from migrations.run import upgrade
 from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups, celery_app
+from tests import reaper
+
+# Shells have jobs in the background ignore SIGINT, and so would everything that tests start and then interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # People explore: every run tries other examples. A CI run answers for a change, so it tries the same ones each time.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -52,11 +57,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+_RUN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whatever this run starts ends with it. Processes of pytest-xdist are among what it starts."""
+    if not hasattr(config, "workerinput"):
+        # What pytest keeps of the last runs, it keeps elsewhere.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        config.stash[_RUN_FOLDER] = reaper.watch()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have pytest's own folder removed, too, if the run is killed."""
+    if (folder := session.config.stash.get(_RUN_FOLDER, None)) is not None:
+        kept = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        (folder / reaper.UNFINISHED).write_text(str(kept))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The run has ended in order."""
+    if (folder := config.stash.get(_RUN_FOLDER, None)) is not None:
+        (folder / reaper.UNFINISHED).unlink(missing_ok=True)
+
+
+# Limits are those of an idle machine, and only tests that fail wait for them: a busy one is given several times as long.
+_PATIENCE = 6
+
+
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Poll until `condition` holds; fails the test when it does not within `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Poll until `condition` holds; fails the test when it does not within `seconds` of an idle machine."""
+    deadline = time.monotonic() + _PATIENCE * seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {_PATIENCE} × {seconds:g} s: {what}"
         time.sleep(0.05)
 
 
