@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 # Far beyond every cap, and small enough to be printed: the caps of the settings say what is really allowed.
 MOST = 1_000_000
@@ -22,6 +22,13 @@ class Strict(Document):
     """For JSON that people write: neither true nor "5" is a number either."""
 
     model_config = ConfigDict(strict=True)
+
+
+class Source(Document):
+    """The file that somebody else's weights come from."""
+
+    name: str = Field(description="Its URL where it was fetched from there, else its name.")
+    sha256: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +55,10 @@ class OneOf:
             raise PydanticCustomError("one_of_type", "Input should be an object")
         name = value.get(self.tag, self.default)
         if name is None:
-            raise self._wrong_tag(PydanticKnownError("missing"), value)
+            raise _at(self.tag, value, "missing")
         if not isinstance(name, str) or name not in self.members:
-            raise self._wrong_tag(_unknown(name, self.members), value)
+            raise _at(self.tag, value, _unknown(name, self.members))
         return self.members[name].model_validate(value)
-
-    def _wrong_tag(self, error: PydanticCustomError | PydanticKnownError, value: object) -> ValidationError:
-        # pydantic takes its own known errors here, too; its types name the other kind alone.
-        entry = InitErrorDetails(type=cast(PydanticCustomError, error), loc=(self.tag,), input=value)
-        return ValidationError.from_exception_data("OneOf", [entry])
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
@@ -74,11 +76,21 @@ def _by_reference(member: type[BaseModel]) -> CoreSchema:
     return cast(CoreSchema, schema)
 
 
+def wrong_field(field: str, value: object, message: str, remedy: str) -> ValidationError:
+    """What a validator of a whole document raises for one of its fields, which keeps its path."""
+    return _at(field, value, PydanticCustomError("wrong_field", "{message}", {"message": message, "remedy": remedy}))
+
+
 def known_name(name: str, members: Collection[str]) -> str:
     """`name`, if it is one of `members`; else a ValueError's kin that lists them, the near one first."""
     if name not in members:
         raise _unknown(name, members)
     return name
+
+
+def _at(field: str, value: object, error: PydanticCustomError | str) -> ValidationError:
+    entry = InitErrorDetails(type=error, loc=(field,), input=value)
+    return ValidationError.from_exception_data("Document", [entry])
 
 
 def _unknown(name: object, members: Collection[str]) -> PydanticCustomError:

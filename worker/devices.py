@@ -1,12 +1,13 @@
 """On which device a process trains, how many executions it claims for it, and how many of them it trains at once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from billiard.process import current_process
 
-from noisegate.learning.engines import ENGINES
+from noisegate.learning.engines import EngineName, engines_for
 from noisegate.learning.memory import Needed, free_bytes, needed
 from noisegate.learning.recipe import choose_precision
 from noisegate.learning.training import Together
@@ -47,12 +48,15 @@ def claim_capacity(settings: Settings) -> int:
 def place(settings: Settings, spec: ClassifierExperiment, dataset: Dataset, executions: int) -> Placing:
     """Where to train these executions of a cell, and how many at once.
 
+    A stacked engine that the settings name is taken for networks and recipes that it can compute; others train separately.
+
     Raises:
         NoDevice: a GPU is asked for and there is none.
         InsufficientMemory: not even one fits into the GPU's free memory, or into what the settings allow of it.
     """
-    device = choose_device(settings)
-    engine = None if settings.engine == "auto" else settings.engine
+    device, offered = choose_device(settings), engines_for(spec.network, spec.training, image_size=spec.image_size)
+    wanted = settings.engine if settings.engine in offered else "separate"
+    engine = None if settings.engine == "auto" else wanted
     if device == "cpu":
         # One after another, unless a stacked engine is asked for by name.
         return Placing(device, Together(1 if engine in (None, "separate") else executions, engine))
@@ -60,8 +64,8 @@ def place(settings: Settings, spec: ClassifierExperiment, dataset: Dataset, exec
     free = free_bytes(gpu)
     if settings.gpu_memory_bytes:
         free = min(free, settings.gpu_memory_bytes - torch.cuda.memory_allocated(gpu))
-    most = _needed(spec, dataset, gpu, settings).fitting(free, executions, torch.cuda.get_device_name(gpu))
-    return Placing(device, Together(most, engine))
+    need = _needed(spec, dataset, gpu, offered if engine is None else [engine])
+    return Placing(device, Together(need.fitting(free, executions, torch.cuda.get_device_name(gpu)), engine))
 
 
 def occupy(settings: Settings, device: str) -> None:
@@ -107,15 +111,16 @@ def broken_by(error: Exception) -> torch.AcceleratorError | None:
     return None
 
 
-def _needed(spec: ClassifierExperiment, dataset: Dataset, device: torch.device, settings: Settings) -> Needed:
+def _needed(
+    spec: ClassifierExperiment, dataset: Dataset, device: torch.device, engines: Sequence[EngineName]
+) -> Needed:
     """With the engine that needs most, where the device chooses."""
     assert dataset.train_count is not None, "a dataset is trained on when it is ready"
     assert dataset.classes is not None
     known = len(dataset.classes)
     images = dataset.train_count + spec.count_noise_images(dataset.train_count / known)
     precision = choose_precision(spec.training.precision, device)
-    engines = ENGINES if settings.engine == "auto" else (settings.engine,)
-    reckoned = [
+    estimates = [
         needed(
             network=spec.network,
             outputs=known + spec.has_noise_class,
@@ -127,4 +132,4 @@ def _needed(spec: ClassifierExperiment, dataset: Dataset, device: torch.device, 
         )
         for engine in engines
     ]
-    return max(reckoned, key=lambda one: one.each)
+    return max(estimates, key=lambda one: one.each)

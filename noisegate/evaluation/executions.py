@@ -12,7 +12,8 @@ from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import predict_each
 from noisegate.learning.training import ALONE, Diverged, OnCheckpoint, Progress, Together, Trained, train
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
-from noisegate.rejection.calibration import calibrate, fit_temperature, reject_scores, rejections
+from noisegate.rejection.calibration import calibrate, fit_temperature
+from noisegate.rejection.rule import apply_rule, reject_scores
 from noisegate.rejection.scores import softmax
 
 
@@ -59,8 +60,8 @@ def _measure_all(
     """By seed. All networks answer in one pass over the images."""
     if not trained:
         return {}
-    modules, mean = [one.module for one in trained], trained[0].mean
-    answer = partial(predict_each, modules, mean, device=device, between_batches=between_batches)
+    modules, preprocessing = [one.module for one in trained], trained[0].preprocessing
+    answer = partial(predict_each, modules, preprocessing, device=device, between_batches=between_batches)
     tested = [Answers(*answers) for answers in answer(cell.test_images)]
     held: list[Answers | None] = [None] * len(trained)
     if len(cell.holdout_images):
@@ -83,7 +84,7 @@ def _measure(
         return ExecutionOutcome(trained, metrics, None, None, tested, None)
     holdout = softmax(held.logits)
     calibration = calibrate(reject_scores(holdout, known), fit_temperature(held.logits, cell.holdout_labels))
-    rejected = rejections(test, known, calibration.threshold(DEFAULT_MAX_FALSE_REJECT))
+    rejected = apply_rule(test, known, calibration.threshold(DEFAULT_MAX_FALSE_REJECT)).rejected
     return ExecutionOutcome(
         trained=trained,
         metrics=table1(test, cell.test_labels, known, rejected=rejected),

@@ -15,7 +15,7 @@ from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.learning.training import Trained
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
-from noisegate.rejection.calibration import reject_scores, rejections
+from noisegate.rejection.rule import apply_rule
 from noisegate.rejection.scores import softmax
 from noisegate.spec import NOISE_CLASS, HybridPairs
 
@@ -60,12 +60,12 @@ def measure_hybrids(
     threshold = outcome.calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if outcome.calibration else math.inf
     chunks = _hybrids(cell, wanted, lows, highs, between_chunks)
     trained = outcome.trained
-    logits = [predict(trained.module, trained.mean, chunk, device)[0] for chunk in chunks]
+    logits = [predict(trained.module, trained.preprocessing, chunk, device)[0] for chunk in chunks]
     answers = softmax(np.concatenate(logits))
-    rejected = rejections(answers, len(cell.classes), threshold)
+    verdicts = apply_rule(answers, len(cell.classes), threshold)
     parents = np.concatenate([lows, highs])
-    measures = _shares(answers, rejected, positions, len(cell.classes)) | {
-        "mean_reject_score": float(reject_scores(answers, len(cell.classes)).mean()),
+    measures = _shares(answers, verdicts.rejected, positions, len(cell.classes)) | {
+        "mean_reject_score": float(verdicts.reject_scores.mean()),
         "parents_rejected": _parents_rejected(cell, trained, parents, threshold, device),
     }
     low_name, high_name = (cell.classes[position] for position in positions)
@@ -75,7 +75,7 @@ def measure_hybrids(
         "low_class": low_name,
         "high_class": high_name,
         "called": {label: called.count(label) for label in labels},
-        "examples": _examples(lows, highs, called, rejected),
+        "examples": _examples(lows, highs, called, verdicts.rejected),
     }
     return Analysis(measures, details)
 
@@ -138,6 +138,6 @@ def _parents_rejected(
     cell: PreparedCell, trained: Trained, parents: Int64[np.ndarray, " parents"], threshold: float, device: str
 ) -> float:
     once, times = np.unique(parents, return_counts=True)
-    logits, _ = predict(trained.module, trained.mean, cell.test_images[once], device)
-    rejected = rejections(softmax(logits), len(cell.classes), threshold)
+    logits, _ = predict(trained.module, trained.preprocessing, cell.test_images[once], device)
+    rejected = apply_rule(softmax(logits), len(cell.classes), threshold).rejected
     return float(np.average(rejected, weights=times))

@@ -5,23 +5,22 @@ from collections.abc import Callable
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
-import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import nn
 
 from noisegate.learning.prediction import predict
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.manifest import ModelManifest
-from noisegate.networks.paper import NETWORKS
+from noisegate.networks.building import architecture
+from noisegate.networks.preprocessing import Preprocessing
 from noisegate.rejection.scores import softmax
 
 _NETWORK = "network."
-_MEAN = "mean"
 
 
 def score_images(
     module: nn.Module,
-    mean: Float32[np.ndarray, "size size 3"],
+    preprocessing: Preprocessing,
     images: UInt8[np.ndarray, "n size size 3"],
     labels: Int64[np.ndarray, " n"],
     device: str = "cpu",
@@ -32,7 +31,7 @@ def score_images(
     Raises:
         FloatingPointError: a logit is not finite.
     """
-    logits, _ = predict(module, mean, images, device, between_batches=between_batches)
+    logits, _ = predict(module, preprocessing, images, device, between_batches=between_batches)
     if not np.isfinite(logits).all():
         raise FloatingPointError("the base execution's logits are not finite on the training images")
     probabilities = softmax(logits)
@@ -53,11 +52,11 @@ def score_with_weights(
 ) -> ScoredImages:
     """The same with a kept model: `weights` is its model.safetensors."""
     tensors = safetensors.torch.load(weights)
-    with torch.device("meta"):
-        module = NETWORKS[manifest.network](manifest.image_size, len(manifest.outputs))
+    module = architecture(manifest.network, image_size=manifest.image_size, outputs=len(manifest.outputs))
     network = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items() if name.startswith(_NETWORK)}
     module.load_state_dict(network, assign=True)
-    return score_images(module.eval(), tensors[_MEAN].numpy(), images, labels, device)
+    preprocessing = Preprocessing(tensors["mean"], tensors.get("std"))
+    return score_images(module.eval(), preprocessing, images, labels, device)
 
 
 def scores_to_bytes(scored: ScoredImages) -> bytes:

@@ -1,14 +1,32 @@
-"""In which order one execution sees its images, and how far it has come."""
+"""In which order one run sees its images, how each is changed, and how far the run has come."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from noisegate.learning.augmentation import DRAWS, draw_changes
+from noisegate.spec.recipes import Augmentation
 
-class Batches(Iterator[Int64[Tensor, " batch"]]):
-    """Indices of one batch after another, without end: a fresh order each pass, the last partial batch dropped.
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one step, by their places in the training set, and what is changed of each; no draws, no changes."""
+
+    places: Int64[Tensor, "*runs batch"]
+    draws: Int64[Tensor, "*runs batch draws"]
+
+    @classmethod
+    def stacked(cls, batches: list[Self]) -> Self:
+        """Those of several runs as one; alike in size."""
+        return cls(torch.stack([one.places for one in batches]), torch.stack([one.draws for one in batches]))
+
+
+class Batches(Iterator[Batch]):
+    """One batch after another, without end: a fresh order each pass, the last partial batch dropped.
 
     With equal updates an epoch ends before the pass does; the next epoch goes on where it stopped.
 
@@ -16,7 +34,15 @@ class Batches(Iterator[Int64[Tensor, " batch"]]):
     of a batch.
     """
 
-    def __init__(self, images: int, batch_size: int, generator: torch.Generator, device: torch.device) -> None:
+    def __init__(
+        self,
+        images: int,
+        batch_size: int,
+        generator: torch.Generator,
+        device: torch.device,
+        augmentation: Augmentation | None = None,
+        image_size: int = 0,
+    ) -> None:
         self.images = images
         self.generator = generator
         self.device = device
@@ -24,13 +50,24 @@ class Batches(Iterator[Int64[Tensor, " batch"]]):
         self.order = torch.empty(0, dtype=torch.int64, device=device)
         self.position = 0
         self.size = min(batch_size, images)
+        self._augmentation = augmentation
+        self._image_size = image_size
 
-    def __next__(self) -> Int64[Tensor, " batch"]:
+    def __next__(self) -> Batch:
         if self.position + self.size > len(self.order):
-            order = torch.randperm(self.images, generator=self.generator)
-            # From pinned memory, a GPU fetches it when it comes to that, and nobody waits.
-            self.order = order.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else order
+            self.order = self._there(torch.randperm(self.images, generator=self.generator))
             self.position = 0
         start = self.position
         self.position += self.size
-        return self.order[start : self.position]
+        return Batch(self.order[start : self.position], self._draws())
+
+    def _draws(self) -> Int64[Tensor, "batch draws"]:
+        if self._augmentation is None:
+            return torch.empty(self.size, 0, dtype=torch.int64, device=self.device)
+        drawn = draw_changes(self._augmentation, self.size, self._image_size, self.generator)
+        assert drawn.shape[1] == DRAWS
+        return self._there(drawn)
+
+    def _there(self, drawn: Tensor) -> Tensor:
+        # From pinned memory, a GPU fetches it when it comes to that, and nobody waits.
+        return drawn.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else drawn

@@ -32,16 +32,18 @@ class UnusableCheckpoint(Exception):
 
 @dataclass
 class TrainingState:
-    """One execution between two batches: all that training changes, and so all that a checkpoint has to hold.
+    """One run between two batches: all that training changes, and so all that a checkpoint has to hold.
 
-    `losses` are those of the epochs that have ended.
+    `losses` are those of the epochs that have ended; `average` is the network with the moving average of the weights, where the
+    recipe keeps one.
     """
 
     seed: int
     precision: str
     module: nn.Module
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     batches: Batches
+    average: nn.Module | None = None
     losses: list[float] = field(default_factory=list)
     images_seen: int = 0
     train_seconds: float = 0.0
@@ -63,7 +65,7 @@ class _Header(Document):
 def write_checkpoint(state: TrainingState) -> bytes:
     """The state as bytes. It must stand at the end of an epoch."""
     losses = torch.tensor(state.losses, dtype=torch.float64)
-    tensors = _named(state, _momenta(state), state.batches.order, losses)
+    tensors = _named(state, _optimizer_tensors(state), state.batches.order, losses)
     metadata = {name: str(value) for name, value in _header(state).model_dump().items()}
     body: bytes = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
     return hashlib.sha256(body).digest() + body
@@ -82,17 +84,19 @@ def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
     header, tensors = _read(checkpoint)
     _check_header(header, state, epochs)
     # Values are copied into tensors like those that training makes: strides decide the order in which numbers are added.
-    momenta = {name: torch.empty_like(parameter) for name, parameter in _with_momentum(state).items()}
+    moments = _places_for_optimizer(state)
     order = torch.empty(state.batches.images, dtype=torch.int64, device=state.batches.device)
     losses = torch.empty(header.epoch, dtype=torch.float64)
-    places = _named(state, momenta, order, losses)
+    places = _named(state, moments, order, losses)
     _check_tensors(tensors, places)
 
     with torch.no_grad():
         for name, place in places.items():
             place.copy_(tensors[name])
-    for name, parameter in _with_momentum(state).items():
-        state.optimizer.state[parameter]["momentum_buffer"] = momenta[name]
+    for name, parameter in _trained(state).items():
+        state.optimizer.state[parameter] = {
+            key: moments[prefix + name] for key, prefix in _PREFIXES.items() if prefix + name in moments
+        }
     state.batches.generator.set_state(places["generator"])
     state.batches.order, state.batches.position = order, header.position
     state.losses = losses.tolist()
@@ -100,26 +104,60 @@ def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
 
 
 def _named(
-    state: TrainingState, momenta: Mapping[str, Tensor], order: Int64[Tensor, " n"], losses: Float64[Tensor, " epochs"]
+    state: TrainingState, moments: Mapping[str, Tensor], order: Int64[Tensor, " n"], losses: Float64[Tensor, " epochs"]
 ) -> dict[str, Tensor]:
     """Every tensor of a checkpoint by its name."""
-    network = dict(state.module.named_parameters()) | dict(state.module.named_buffers())
+    average = {} if state.average is None else state.average.state_dict(keep_vars=True)
     return {
-        **{f"network.{name}": tensor for name, tensor in network.items()},
-        **{f"momentum.{name}": tensor for name, tensor in momenta.items()},
+        **{f"network.{name}": tensor for name, tensor in state.module.state_dict(keep_vars=True).items()},
+        **{f"average.{name}": tensor for name, tensor in average.items()},
+        **moments,
         "generator": state.batches.generator.get_state(),
         "order": order,
         "losses": losses,
     }
 
 
-def _momenta(state: TrainingState) -> dict[str, Tensor]:
-    return {name: state.optimizer.state[one]["momentum_buffer"] for name, one in _with_momentum(state).items()}
+# What optimizers keep of each parameter, by the names that the tensors have in a checkpoint.
+_PREFIXES = {
+    "momentum_buffer": "momentum.",
+    "exp_avg": "first_moment.",
+    "exp_avg_sq": "second_moment.",
+    "step": "step.",
+}
 
 
-def _with_momentum(state: TrainingState) -> dict[str, nn.Parameter]:
-    """The parameters that have a momentum once they have been updated: all, or with a momentum of 0 none."""
-    return dict(state.module.named_parameters()) if state.optimizer.defaults["momentum"] else {}
+def _trained(state: TrainingState) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in state.module.named_parameters() if parameter.requires_grad}
+
+
+def _optimizer_tensors(state: TrainingState) -> dict[str, Tensor]:
+    """What the optimizer keeps, by its names in a checkpoint; without momentum it keeps nothing."""
+    found = {}
+    for name, parameter in _trained(state).items():
+        for key, value in state.optimizer.state[parameter].items():
+            if value is not None:
+                found[_PREFIXES[key] + name] = value
+    return found
+
+
+def _places_for_optimizer(state: TrainingState) -> dict[str, Tensor]:
+    """Where to put what the optimizer of this recipe keeps, like what it would make itself in its first step."""
+    places = {}
+    for name, parameter in _trained(state).items():
+        for key in _kept(state.optimizer):
+            if key == "step":  # on the device only where the optimizer is recorded there
+                device = parameter.device if state.optimizer.defaults["capturable"] else torch.device("cpu")
+                places[_PREFIXES[key] + name] = torch.zeros((), dtype=torch.float32, device=device)
+            else:
+                places[_PREFIXES[key] + name] = torch.empty_like(parameter)
+    return places
+
+
+def _kept(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
+    if isinstance(optimizer, torch.optim.AdamW):
+        return ("exp_avg", "exp_avg_sq", "step")
+    return ("momentum_buffer",) if optimizer.defaults["momentum"] else ()
 
 
 def _header(state: TrainingState) -> _Header:

@@ -1,12 +1,21 @@
-"""Which engine is fastest is found out on the device itself: it depends on the GPU, its libraries and the sizes."""
+"""Which engine is fastest is found out on the device itself: it depends on the GPU, its libraries and the sizes.
+
+Only engines that can compute the network are tried, and one whose steps do not agree with those of each network by itself is
+left out, however fast it is.
+"""
 
 import time
+from collections.abc import Sequence
 
 import structlog
 import torch
+from jaxtyping import Float32
+from torch import Tensor
 
-from noisegate.learning.engines import ENGINES, EngineName, build_engine
-from noisegate.learning.recipe import exact_arithmetic, learning_rate, on_device
+from noisegate.learning.batches import Batch
+from noisegate.learning.checkpoints import TrainingState
+from noisegate.learning.engines import Engine, EngineName, build_engine, engines_for
+from noisegate.learning.recipe import Precision, exact_arithmetic, on_device
 from noisegate.learning.states import TrainingSet, fresh_state
 
 log = structlog.get_logger(__name__)
@@ -16,20 +25,32 @@ _UNTIMED_STEPS = 5
 _TIMED_STEPS = 10
 _TRIALS = 3
 
+_TOLERANCES: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 3e-2}
+
+Losses = Float32[Tensor, " executions"]
+
 # Known for as long as the process lives; a cell's classes and images make no difference worth another trial.
 _fastest: dict[tuple[object, ...], EngineName] = {}
 
 
 def choose_engine(data: TrainingSet, executions: int) -> EngineName:
-    """The engine for so many executions at once: on a CPU `separate`, on a GPU the one that is fastest in a short trial.
+    """The engine for this number of executions at once: on a CPU `separate`, on a GPU the one that is fastest in a short trial.
 
     The trial trains networks of its own; those of the caller are untouched.
     """
-    if data.device.type == "cpu":
+    if data.device.type == "cpu" or _engines(data) == ("separate",):
         return "separate"
-    # About so many: a few more or less would choose the same.
+    # By its magnitude: a few more or less would choose the same.
     about = executions.bit_length()
-    key = (str(data.device), data.network, data.image_size, data.spec.batch_size, data.precision, about)
+    key = (
+        str(data.device),
+        data.network,
+        data.spec.recipe,
+        data.image_size,
+        data.spec.batch_size,
+        data.precision,
+        about,
+    )
     if key not in _fastest:
         seconds = try_engines(data, executions)
         # Where none can be tried, training by the plainest one tells why.
@@ -40,20 +61,34 @@ def choose_engine(data: TrainingSet, executions: int) -> EngineName:
 
 
 def try_engines(data: TrainingSet, executions: int) -> dict[EngineName, float]:
-    """Seconds that a step of all takes with each engine; one that cannot be used here is logged and left out.
+    """Seconds that a step of all takes with each engine; one that cannot be used here, or computes otherwise, is logged and
+    left out.
 
     Raises:
         torch.AcceleratorError: the device is in no state to be used any more.
     """
     seconds: dict[EngineName, float] = {}
-    for name in ENGINES:
+    expected: Losses | None = None
+    for name in _engines(data):  # `separate` is the first of them
         try:
             with exact_arithmetic(), on_device(data.device):  # as in training
-                seconds[name] = _try(name, data, executions)
+                losses, seconds[name] = _try(name, data, executions)
+            expected = losses if expected is None else expected
+            if not _agree(losses, expected, data.precision):
+                del seconds[name]
+                log.warning("engine_disagrees", engine=name, losses=losses.tolist(), expected=expected.tolist())
         except RuntimeError as error:  # no memory, a kernel that is missing here, a graph that cannot be recorded
             log.warning("engine_not_usable", engine=name, error=str(error).partition("\n")[0])
         _tidy(data.device)
     return seconds
+
+
+def _agree(losses: Losses, expected: Losses, precision: Precision) -> bool:
+    """Whether two engines have trained the same runs alike, by the mean losses of their first steps.
+
+    Rounding alone parts them by some 1e-6 of the loss in float32 and 1e-3 in bfloat16; a wrong layer by far more.
+    """
+    return bool(torch.allclose(losses, expected, rtol=_TOLERANCES[precision], atol=0, equal_nan=True))
 
 
 def _tidy(device: torch.device) -> None:
@@ -65,24 +100,35 @@ def _tidy(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def _try(name: EngineName, data: TrainingSet, executions: int) -> float:
+def _try(name: EngineName, data: TrainingSet, executions: int) -> tuple[Losses, float]:
+    """The mean loss of each run over the first steps, and the seconds of a step."""
     states = [fresh_state(data, seed) for seed in range(executions)]
     engine = build_engine(name, data, states)
-    engine.set_learning_rate(learning_rate(data.spec, 1))
-    batches = torch.stack([next(state.batches) for state in states])
+    engine.set_learning_rate(data.spec.rate_at(0, 1))
     for _ in range(_UNTIMED_STEPS):
-        engine.step(batches)
-    trials = []
-    for _ in range(_TRIALS):
-        _finish(data.device)
-        started = time.perf_counter()
-        for _ in range(_TIMED_STEPS):
-            engine.step(batches)
-        _finish(data.device)
-        trials.append(time.perf_counter() - started)
-    return min(trials) / _TIMED_STEPS
+        engine.step(_next(states))
+    losses = engine.take_losses().cpu() / _UNTIMED_STEPS
+    batch = _next(states)
+    return losses, min(_time(engine, batch, data.device) for _ in range(_TRIALS)) / _TIMED_STEPS
+
+
+def _next(states: Sequence[TrainingState]) -> Batch:
+    return Batch.stacked([next(state.batches) for state in states])
+
+
+def _time(engine: Engine, batch: Batch, device: torch.device) -> float:
+    _finish(device)
+    started = time.perf_counter()
+    for _ in range(_TIMED_STEPS):
+        engine.step(batch)
+    _finish(device)
+    return time.perf_counter() - started
 
 
 def _finish(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _engines(data: TrainingSet) -> tuple[EngineName, ...]:
+    return engines_for(data.network, data.spec, image_size=data.image_size)

@@ -12,15 +12,18 @@ from functools import cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from noisegate.learning.augmentation import changed
+from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState
-from noisegate.learning.recipe import dtype_of, make_optimizer, normalised, set_learning_rate
+from noisegate.learning.recipe import dtype_of, make_optimizer, set_learning_rate
 from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet
-from noisegate.networks.paper import NETWORKS
+from noisegate.networks.building import architecture
+from noisegate.spec.recipes import TrainingSpec
 
 EngineName = Literal["separate"] | Form
 ENGINES: tuple[EngineName, ...] = ("separate", *FORMS)
@@ -39,12 +42,18 @@ class Engine(ABC):
         """For the steps that come."""
 
     @abstractmethod
-    def step(self, batches: Int64[Tensor, "executions batch"]) -> None:
+    def step(self, batch: Batch) -> None:
         """One update of each network with its own batch, named by places in the training set. The host does not wait."""
 
     @abstractmethod
     def take_losses(self) -> Float32[Tensor, " executions"]:
         """The sum of each one's batch losses since this was last asked; still on the device."""
+
+
+def engines_for(network: str, spec: TrainingSpec, *, image_size: int) -> tuple[EngineName, ...]:
+    """The engines that compute this network with this recipe right; `separate` always does, and comes first."""
+    stacked = architecture(network, image_size=image_size, outputs=2).stacked_forms if spec.stacks else ()
+    return ("separate", *(form for form in FORMS if form in stacked))
 
 
 def build_engine(name: EngineName, data: TrainingSet, states: Sequence[TrainingState]) -> Engine:
@@ -54,7 +63,7 @@ def build_engine(name: EngineName, data: TrainingSet, states: Sequence[TrainingS
 
 
 class Separate(Engine):
-    """Each network by itself, as if it were alone; on a GPU their kernels run side by side."""
+    """Each network by itself, as if it were alone; on a GPU their kernels run side by side. Any network, any recipe."""
 
     def __init__(self, data: TrainingSet, states: Sequence[TrainingState]) -> None:
         self._data = data
@@ -67,12 +76,12 @@ class Separate(Engine):
         for state in self._states:
             set_learning_rate(state.optimizer, rate)
 
-    def step(self, batches: Int64[Tensor, "executions batch"]) -> None:
+    def step(self, batch: Batch) -> None:
         self._fork()
         try:
-            for number, (state, batch) in enumerate(zip(self._states, batches, strict=True)):
+            for number, (state, places, draws) in enumerate(zip(self._states, batch.places, batch.draws, strict=True)):
                 with self._beside(number):
-                    self._losses[number].add_(self._update(state, batch))
+                    self._losses[number].add_(self._update(state, places, draws))
         finally:
             self._join()  # or a recording that failed for want of memory would end with another error
 
@@ -81,17 +90,27 @@ class Separate(Engine):
         self._losses.zero_()
         return taken
 
-    def _update(self, state: TrainingState, batch: Int64[Tensor, " batch"]) -> Float32[Tensor, ""]:
+    def _update(
+        self, state: TrainingState, places: Int64[Tensor, " batch"], draws: Int64[Tensor, "batch draws"]
+    ) -> Float32[Tensor, ""]:
         data = self._data
         # NHWC seen as NCHW is what PyTorch calls channels_last: the fast layout, without moving a byte.
-        shown = normalised(data.images.index_select(0, batch), data.mean).permute(0, 3, 1, 2)
-        # A cache of cast weights would outlive a recording; each weight is used once a step anyway.
-        bfloat16 = data.precision == "bfloat16"
-        with torch.autocast(data.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+        shown = data.preprocessing(_chosen(data, places, draws)).permute(0, 3, 1, 2)
+        with self._autocast():
             logits, _ = state.module(shown)
-        loss = functional.cross_entropy(logits.float(), data.labels.index_select(0, batch))
-        _descend(state.optimizer, list(state.module.parameters()), loss)
+        loss = functional.cross_entropy(
+            logits.float(), data.labels.index_select(0, places), label_smoothing=data.spec.smoothing
+        )
+        _descend(state.optimizer, [one for one in state.module.parameters() if one.requires_grad], loss)
+        if state.average is not None and data.spec.average_decay is not None:
+            _follow(state.average, state.module, data.spec.average_decay)
         return loss.detach()
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self._data.precision != "bfloat16" or self._data.device.type == "meta":  # which autocast does not know
+            return contextlib.nullcontext()
+        # A cache of cast weights would outlive a recording; each weight is used once a step anyway.
+        return torch.autocast(self._data.device.type, torch.bfloat16, cache_enabled=False)
 
     def _fork(self) -> None:
         for stream in self._streams:
@@ -108,36 +127,36 @@ class Separate(Engine):
 
 
 class Stacked(Engine):
-    """All networks as one. The states' parameters and momenta become views of the stacked ones, and so follow."""
+    """All networks as one, for networks and recipes that say so (`engines_for`).
+
+    The states' parameters and momenta become views of the stacked ones, and so follow.
+    """
 
     def __init__(self, data: TrainingSet, states: Sequence[TrainingState], form: Form) -> None:
         self._data = data
         self._forward = FORMS[form]
-        with torch.device("meta"):
-            self._network = NETWORKS[data.network](data.image_size, data.outputs)
+        self._network = architecture(data.network, image_size=data.image_size, outputs=data.outputs)
+        assert not list(self._network.buffers()), "runs share parameters, not buffers"
         self._losses = torch.zeros(len(states), device=data.device)
         self._parameters = _stacked_parameters(states)
         own = dict(self._network.named_parameters())
-        self._optimizer = make_optimizer(
-            [stacked for name, stacked in self._parameters.items() if own[name].ndim > 1],
-            [stacked for name, stacked in self._parameters.items() if own[name].ndim == 1],
-            data.spec,
-        )
-        if data.spec.momentum:
+        self._optimizer = make_optimizer([(own[name], one) for name, one in self._parameters.items()], data.spec)
+        if data.spec.descent.momentum:
             _share_momenta(states, self._parameters, self._optimizer)
 
     def set_learning_rate(self, rate: float) -> None:
         set_learning_rate(self._optimizer, rate)
 
-    def step(self, batches: Int64[Tensor, "executions batch"]) -> None:
-        data, dtype, places = self._data, dtype_of(self._data.precision), batches.flatten()
-        shown = (
-            normalised(data.images.index_select(0, places), data.mean).to(dtype).view(*batches.shape, *data.mean.shape)
-        )
+    def step(self, batch: Batch) -> None:
+        data, dtype = self._data, dtype_of(self._data.precision)
+        runs, size = batch.places.shape
+        chosen = _chosen(data, batch.places.flatten(), batch.draws.flatten(0, 1))
+        shown = data.preprocessing(chosen).to(dtype).view(runs, size, *chosen.shape[1:])
         weights = {name: parameter.to(dtype) for name, parameter in self._parameters.items()}
         logits = self._forward(self._network, weights, shown).float().flatten(0, 1)
-        losses = functional.cross_entropy(logits, data.labels.index_select(0, places), reduction="none")
-        of_each = losses.view(batches.shape).mean(dim=1)
+        labels = data.labels.index_select(0, batch.places.flatten())
+        losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=data.spec.smoothing)
+        of_each = losses.view(runs, size).mean(dim=1)
         # The gradient of the sum holds each network's own, even where another's loss is no number.
         _descend(self._optimizer, list(self._parameters.values()), of_each.sum())
         self._losses += of_each.detach()
@@ -149,7 +168,7 @@ class Stacked(Engine):
 
 
 class Recorded(Engine):
-    """Another engine's step as a CUDA graph: recorded after a few steps, and anew when the learning rate changes."""
+    """Another engine's step as a CUDA graph, recorded after a few steps; learning rates are numbers on the device."""
 
     def __init__(self, engine: Engine, device: torch.device) -> None:
         self._engine = engine
@@ -157,37 +176,37 @@ class Recorded(Engine):
         self._side = _stream(device, _MOST_STREAMS)
         self._steps = 0
         self._rate: float | None = None
-        self._batches: Tensor | None = None
+        self._batch: Batch | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def set_learning_rate(self, rate: float) -> None:
-        if rate != self._rate:  # it is a constant of the recorded kernels
-            self._graph = None
+        if rate != self._rate:
+            self._engine.set_learning_rate(rate)
         self._rate = rate
-        self._engine.set_learning_rate(rate)
 
-    def step(self, batches: Int64[Tensor, "executions batch"]) -> None:
-        if self._batches is None:
-            self._batches = torch.empty_like(batches)
-        self._batches.copy_(batches)
+    def step(self, batch: Batch) -> None:
+        if self._batch is None:
+            self._batch = Batch(torch.empty_like(batch.places), torch.empty_like(batch.draws))
+        self._batch.places.copy_(batch.places)
+        self._batch.draws.copy_(batch.draws)
         self._steps += 1
         if self._steps <= _STEPS_BEFORE_RECORDING:
-            self._step_aside(self._batches)
+            self._step_aside(self._batch)
             return
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, stream=self._side):  # records and does not run
-                self._engine.step(self._batches)
+                self._engine.step(self._batch)
         self._graph.replay()
 
     def take_losses(self) -> Float32[Tensor, " executions"]:
         return self._engine.take_losses()
 
-    def _step_aside(self, batches: Tensor) -> None:
+    def _step_aside(self, batch: Batch) -> None:
         """On the stream that records later: what libraries allocate for a stream is there by then."""
         self._side.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._side):
-            self._engine.step(batches)
+            self._engine.step(batch)
         torch.cuda.current_stream(self._device).wait_stream(self._side)
 
 
@@ -198,12 +217,29 @@ def _stream(device: torch.device, _number: int) -> torch.cuda.Stream:
     return stream
 
 
-def _descend(optimizer: torch.optim.SGD, parameters: Sequence[nn.Parameter], loss: Tensor) -> None:
+def _chosen(
+    data: TrainingSet, places: Int64[Tensor, " batch"], draws: Int64[Tensor, "batch draws"]
+) -> UInt8[Tensor, "batch size size 3"]:
+    """The images of a step, changed as the recipe asks."""
+    if (asked := data.spec.augmentation) is None:
+        return data.images.index_select(0, places)
+    return changed(data.images, places, draws, asked)
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, module: nn.Module, decay: float) -> None:
+    """Move the average a little towards the weights as they are now; what a norm has counted is taken as it is."""
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
+    for kept, current in zip(average.buffers(), module.buffers(), strict=True):
+        kept.copy_(current)
+
+
+def _descend(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], loss: Tensor) -> None:
     # Not loss.backward(): it would add gradients up where earlier ones lie, on the stream that they were made on.
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.grad = gradient
     optimizer.step()
-    # Kept, they would hold on to the memory of a recording that is made anew, and go along with trained networks.
+    # Kept, they would hold on to the memory of a recording, and go along with trained networks.
     optimizer.zero_grad()
 
 
@@ -217,7 +253,7 @@ def _stacked_parameters(states: Sequence[TrainingState]) -> dict[str, nn.Paramet
 
 
 def _share_momenta(
-    states: Sequence[TrainingState], stacked: Mapping[str, nn.Parameter], optimizer: torch.optim.SGD
+    states: Sequence[TrainingState], stacked: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> None:
     named = [dict(state.module.named_parameters()) for state in states]
     for name, parameter in stacked.items():

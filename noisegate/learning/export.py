@@ -19,7 +19,8 @@ from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.learning.training import Trained
 from noisegate.manifest import ModelManifest
-from noisegate.networks.paper import build_network
+from noisegate.networks.building import Start, fresh_network
+from noisegate.networks.preprocessing import Preprocessing, Statistics
 from noisegate.rejection.reference import Reference
 
 # Largest |logit| difference allowed, in units of the largest |logit|. float32 sums in another order give about 1e-6.
@@ -54,17 +55,16 @@ class Served(nn.Module):
     mean: Tensor
     std: Tensor | None
 
-    def __init__(
-        self, network: nn.Module, mean: Float32[Tensor, "*image 3"], std: Float32[Tensor, "3"] | None = None
-    ) -> None:
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
+        self.register_buffer("mean", preprocessing.mean)
+        self.register_buffer("std", preprocessing.std)
 
     def forward(
         self, images: UInt8[Tensor, "batch size size 3"]
     ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch width"]]:
+        # As `Preprocessing` does it, without its operations in place, which a graph has no use for.
         centred = images.to(torch.float32) - self.mean
         scaled = centred if self.std is None else centred / self.std
         answer: tuple[Tensor, Tensor] = self.network(scaled.permute(0, 3, 1, 2))
@@ -84,10 +84,10 @@ def export_model(
         ExportMismatch: ONNX Runtime's logits differ from PyTorch's by more than 1e-4 of the largest.
     """
     trained = outcome.trained
-    tensors = Served(trained.module, torch.from_numpy(trained.mean)).state_dict()
-    graph = _with_weights(_graph(cell.spec.network, cell.spec.image_size, cell.outputs), tensors)
+    served = Served(trained.module, trained.preprocessing)
+    graph = _graph_of(cell, served)
     return ModelFiles(
-        weights=save(tensors),
+        weights=save({name: tensor.contiguous() for name, tensor in served.state_dict().items()}),
         manifest=_manifest(cell, outcome, execution, largest_difference(graph, trained, _checked_images(cell))),
         onnx=graph,
         reference=reference.to_bytes() if reference else None,
@@ -100,7 +100,7 @@ def largest_difference(graph: bytes, trained: Trained, images: UInt8[np.ndarray,
     Raises:
         ExportMismatch: as `difference_from`.
     """
-    logits, _ = predict(trained.module, trained.mean, images)
+    logits, _ = predict(trained.module, trained.preprocessing, images)
     return difference_from(graph, images, logits)
 
 
@@ -161,30 +161,40 @@ def versions() -> dict[str, str]:
     }
 
 
+def _graph_of(cell: PreparedCell, served: Served) -> bytes:
+    """The ONNX graph of a trained network: the architecture's, filled with these weights, where its weights keep their names."""
+    spec = cell.spec
+    statistics = "mean_image" if served.std is None else "channels"
+    template = _template(spec.network, spec.image_size, cell.outputs, statistics)
+    tensors = {name: tensor for name, tensor in served.state_dict().items() if tensor.is_floating_point()}
+    filled = _with_weights(template, tensors)
+    return trace(served, spec.image_size) if filled is None else filled
+
+
 @functools.lru_cache(maxsize=16)
-def _graph(network: str, image_size: int, outputs: int) -> bytes:
+def _template(network: str, image_size: int, outputs: int, statistics: Statistics) -> bytes:
     """An architecture as ONNX, with made-up weights: tracing takes seconds, so a process does it once for each.
 
     The weights are all different on purpose: the exporter merges tensors that are equal, as fresh biases would be.
     """
     generator = torch.Generator().manual_seed(0)
-    module = build_network(network, image_size=image_size, outputs=outputs, first_layer_std=1, generator=generator)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, generator=generator)
-    return trace(Served(module, torch.randn(image_size, image_size, 3, generator=generator)), image_size)
+    module = fresh_network(network, image_size=image_size, outputs=outputs, generator=generator, start=Start())
+    with torch.no_grad():
+        for tensor in (tensor for tensor in module.state_dict().values() if tensor.is_floating_point()):
+            tensor.uniform_(0.5, 1.5, generator=generator)  # above 0, as variances are
+    colour = torch.rand(3, generator=generator) + 1
+    mean = torch.randn(image_size, image_size, 3, generator=generator)
+    preprocessing = Preprocessing(mean) if statistics == "mean_image" else Preprocessing(colour.flip(0) * 2, colour)
+    return trace(Served(module, preprocessing), image_size)
 
 
-def _with_weights(graph: bytes, tensors: dict[str, Tensor]) -> bytes:
-    """The same graph with other weights, by name.
-
-    Raises:
-        ExportMismatch: the graph has no weight of that name and shape.
-    """
+def _with_weights(graph: bytes, tensors: dict[str, Tensor]) -> bytes | None:
+    """The same graph with other weights, by name; None if the exporter has folded one of them into others."""
     model = onnx.ModelProto.FromString(graph)
     places = {initializer.name: initializer for initializer in model.graph.initializer}
     for name, tensor in tensors.items():
         if name not in places or tuple(places[name].dims) != tuple(tensor.shape):
-            raise ExportMismatch(f"the exported graph has no weight {name} of shape {tuple(tensor.shape)}")
+            return None
         places[name].CopyFrom(onnx.numpy_helper.from_array(tensor.numpy(), name))
     filled: bytes = model.SerializeToString()
     return filled

@@ -1,7 +1,7 @@
-"""How much of a GPU's memory a training takes, reckoned before it starts, and how many executions fit at once."""
+"""How much of a GPU's memory a training takes, estimated before it starts, and how many executions fit at once."""
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -12,16 +12,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from noisegate.errors import InvalidInput
-from noisegate.learning.engines import EngineName, Stacked
+from noisegate.learning.augmentation import DRAWS
+from noisegate.learning.batches import Batch
+from noisegate.learning.checkpoints import TrainingState
+from noisegate.learning.engines import Engine, EngineName, Separate, Stacked, engines_for
 from noisegate.learning.recipe import Precision
-from noisegate.learning.stacking import Form
 from noisegate.learning.states import TrainingSet, state_of
-from noisegate.networks.paper import NETWORKS
-from noisegate.spec import TrainingSpec
+from noisegate.networks.building import architecture
+from noisegate.networks.preprocessing import Preprocessing
+from noisegate.spec.recipes import TrainingSpec
 
 GIB = 2**30
 
-# Of what a step is reckoned to take: copies within libraries, their workspaces, and blocks that cannot be used whole.
+# Of what a step is estimated to take: copies within libraries, their workspaces, and blocks that cannot be used whole.
 _MARGIN = 1.5
 # Once a process: what PyTorch loads when it is first used, and the workspaces that cuBLAS keeps for 17 streams.
 _LIBRARIES_BYTES = 3 * GIB // 2
@@ -48,7 +51,7 @@ class Needed:
     each: int
 
     def of(self, executions: int) -> int:
-        """Bytes for so many at once."""
+        """Bytes for this number at once."""
         return self.shared + executions * self.each
 
     def fitting(self, free: int, most: int, device: str) -> int:
@@ -72,11 +75,11 @@ def needed(
     precision: Precision,
     engine: EngineName,
 ) -> Needed:
-    """Bytes to train on so many images, noise included: a reckoning with a margin, not a measurement."""
-    batch, momentum = min(spec.batch_size, images), spec.momentum > 0
-    in_step = partial(_peak_of_step, network, outputs, image_size, batch, momentum, precision)
-    # By itself or as a stack of one, a network makes the same values; autocast knows no meta device.
-    of_step = in_step("vmapped", 1) if engine == "separate" else in_step(engine, 2) - in_step(engine, 1)
+    """Bytes to train on this number of images, noise included: an estimate with a margin, not a measurement."""
+    step = spec.model_copy(update={"batch_size": min(spec.batch_size, images)})
+    in_step = partial(_peak_of_step, network, outputs, image_size, step, precision, engine)
+    # Of stacked runs, what one more of them adds.
+    of_step = in_step(1) if engine == "separate" else in_step(2) - in_step(1)
     data = images * (3 * image_size**2 + 8)
     orders = 2 * images * 8  # of this pass, and of the next while it is drawn
     return Needed(shared=data + _LIBRARIES_BYTES, each=round(of_step * _MARGIN) + orders)
@@ -93,13 +96,12 @@ def _peak_of_step(
     network: str,
     outputs: int,
     image_size: int,
-    batch: int,
-    momentum: bool,
+    spec: TrainingSpec,
     precision: Precision,
-    form: Form,
+    engine: EngineName,
     executions: int,
 ) -> int:
-    """The most bytes that so many executions and one step of them hold together: weights, momenta, all that lies between.
+    """Peak bytes of one step of this number of runs: weights, what the optimizer keeps, and all that lies between.
 
     The step is carried out on PyTorch's meta device, where tensors have sizes and no values.
     """
@@ -107,19 +109,34 @@ def _peak_of_step(
         data = TrainingSet(
             images=torch.empty(1, image_size, image_size, 3, dtype=torch.uint8),
             labels=torch.empty(1, dtype=torch.int64),
-            mean=torch.empty(image_size, image_size, 3),
+            preprocessing=Preprocessing(torch.empty(image_size, image_size, 3)),
             network=network,
             outputs=outputs,
-            spec=TrainingSpec(batch_size=batch, momentum=0.9 if momentum else 0.0),
+            spec=spec,
             precision=precision,
+            known_images=1,
         )
-        modules = [NETWORKS[network](image_size, outputs) for _ in range(executions)]
-        stack = Stacked(data, [state_of(data, 0, module, torch.Generator()) for module in modules], form)
-        places = torch.empty(executions, batch, dtype=torch.int64)
-        for _ in range(2):  # the first one makes the momenta
-            stack.step(places)
+        modules = [architecture(network, image_size=image_size, outputs=outputs) for _ in range(executions)]
+        states = [state_of(data, 0, module.train(), torch.Generator()) for module in modules]
+        stepped = _engine(engine, data, states)
+        changes = DRAWS if spec.augmentation else 0
+        batch = Batch(
+            torch.empty(executions, spec.batch_size, dtype=torch.int64),
+            torch.empty(executions, spec.batch_size, changes, dtype=torch.int64),
+        )
+        for _ in range(2):  # the first one makes what the optimizer keeps
+            stepped.step(batch)
     most: int = held.most
     return most
+
+
+def _engine(name: EngineName, data: TrainingSet, states: Sequence[TrainingState]) -> Engine:
+    if name != "separate":
+        return Stacked(data, states, name)
+    # By itself or as a stack of one, a network makes the same values; autocast, which `Separate` needs for bfloat16, knows no
+    # meta device: a network without a stacked form counts as if it multiplied in float32, which is an upper bound.
+    offered = engines_for(data.network, data.spec, image_size=data.image_size)
+    return Stacked(data, states, "vmapped") if "vmapped" in offered else Separate(data, states)
 
 
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]

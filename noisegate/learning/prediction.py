@@ -8,40 +8,41 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
-from noisegate.learning.recipe import exact_arithmetic, normalised
+from noisegate.learning.recipe import exact_arithmetic
+from noisegate.networks.preprocessing import Preprocessing
 
 _BATCH_PIXELS = 500 * 32**2
 
 
 def predict(
     module: nn.Module,
-    mean: Float32[np.ndarray, "size size 3"],
+    preprocessing: Preprocessing,
     images: UInt8[np.ndarray, "n size size 3"],
     device: str = "cpu",
     batch_pixels: int = _BATCH_PIXELS,
     between_batches: Callable[[], None] = lambda: None,
 ) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
     """Logits and features of `images` (0 … 255), in float32, a batch of so many pixels at a time. `module` stays."""
-    (predicted,) = predict_each([module], mean, images, device, batch_pixels, between_batches)
+    (predicted,) = predict_each([module], preprocessing, images, device, batch_pixels, between_batches)
     return predicted
 
 
 @torch.inference_mode()
 def predict_each(
     modules: Sequence[nn.Module],
-    mean: Float32[np.ndarray, "size size 3"],
+    preprocessing: Preprocessing,
     images: UInt8[np.ndarray, "n size size 3"],
     device: str = "cpu",
     batch_pixels: int = _BATCH_PIXELS,
     between_batches: Callable[[], None] = lambda: None,
 ) -> list[tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]]:
-    """The same of several networks that share `mean`: images are brought to the device and prepared once for all.
+    """The same of several networks that share their preprocessing: images are brought to the device and prepared once for all.
 
     Each answers as it would alone, bit for bit. On a GPU answers stay there until all are given.
     """
     assert len(images) > 0
     there = [copy.deepcopy(module).to(device).eval() for module in modules]
-    mean_there = torch.from_numpy(mean).to(device)
+    preprocessing_there = preprocessing.to(device)
     parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in modules]
     batch_size = max(1, batch_pixels // images.shape[1] ** 2)
     with exact_arithmetic():
@@ -49,7 +50,7 @@ def predict_each(
             between_batches()
             batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)
             # NHWC seen as NCHW is what PyTorch calls channels_last: the fast layout, without moving a byte.
-            shown = normalised(batch, mean_there).permute(0, 3, 1, 2)
+            shown = preprocessing_there(batch).permute(0, 3, 1, 2)
             for module, answers in zip(there, parts, strict=True):
                 answers.append(module(shown))
     return [(_joined(logits), _joined(features)) for logits, features in (zip(*one, strict=True) for one in parts)]

@@ -1,36 +1,15 @@
 """A network that others have trained, made a model of ours: torchvision's AlexNet with its ImageNet weights."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
 from safetensors.torch import save
 
 from noisegate.learning.export import ModelFiles, Served, difference_from, random_images, trace, versions
 from noisegate.manifest import ModelManifest
+from noisegate.networks.preprocessing import Preprocessing
 from noisegate.networks.pretrained import Pretrained
 from noisegate.spec import PretrainedExperiment
 
 _CHECKED_IMAGES = 8
-
-
-def load_alexnet(weights_file: Path | None = None, between_chunks: Callable[[], None] = lambda: None) -> Pretrained:
-    """AlexNet as torchvision gives it, with the 1000 classes of ImageNet.
-
-    Args:
-        weights_file: a state dict in PyTorch's format, read with the restricted unpickler whatever its hash; null for the
-            official weights. Those are looked for where torchvision keeps them ($TORCH_HOME/hub/checkpoints, by default
-            below ~/.cache/torch), and fetched into it (244 MB) if they are not there.
-        between_chunks: called at least once a MiB while they are fetched. Whatever it raises stops that and passes through.
-
-    Raises:
-        SourceUnavailable: the weights cannot be had within an hour, or the file is another one.
-        StorageFull: no room for them.
-    """
-    # Every worker imports this module, and few are ever asked for AlexNet: torchvision takes a third of their start.
-    from noisegate.networks import alexnet
-
-    return alexnet.load(weights_file, between_chunks)
 
 
 def export_pretrained(
@@ -43,7 +22,8 @@ def export_pretrained(
     Raises:
         ExportMismatch: ONNX Runtime's logits differ from PyTorch's by more than 1e-4 of the largest.
     """
-    served = Served(pretrained.network, 255 * torch.tensor(pretrained.mean), 255 * torch.tensor(pretrained.std))
+    levels = Preprocessing(255 * torch.tensor(pretrained.mean), 255 * torch.tensor(pretrained.std))
+    served = Served(pretrained.network, levels)
     graph = trace(served, pretrained.image_size)
     images = random_images(_CHECKED_IMAGES, pretrained.image_size)
     with torch.inference_mode():

@@ -1,18 +1,15 @@
-"""What the recipe asks of every execution, however many are trained at once (PAPER.md, "Recipe").
+"""What a recipe asks of every run, however many are trained at once (PAPER.md, "Recipe").
 
-Stochastic gradient descent with momentum, a learning rate that drops in steps, L2 on weights but not on biases, the mean
-training image subtracted. As in MATLAB the mean is that of *all* training images, those of the noise class included. One
-difference from MATLAB remains: its momentum carries steps (learning rate included), PyTorch's carries gradients, so the
-few updates just after a drop differ.
+A recipe's numbers stand in its spec (noisegate.spec.recipes); here they become an optimizer and arithmetic. One difference from
+MATLAB, in which the paper was made, remains: its momentum carries steps (learning rate included), PyTorch's carries gradients,
+so the few updates just after a drop differ.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
-import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from noisegate.spec import TrainingSpec
@@ -22,41 +19,39 @@ Precision = Literal["bfloat16", "float32"]
 _DTYPES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
-def learning_rate(spec: TrainingSpec, epoch: int) -> float:
-    """The learning rate of `epoch`, counted from 1."""
-    drop = spec.learning_rate_drop
-    return spec.learning_rate * drop.factor ** ((epoch - 1) // drop.every_epochs) if drop else spec.learning_rate
-
-
 def updates_per_epoch(spec: TrainingSpec, images: int) -> int:
-    """Weight updates an epoch for so many images: the last partial batch is dropped, unless it is the only one."""
+    """Weight updates an epoch for this number of images: the last partial batch is dropped, unless it is the only one."""
     return max(1, images // spec.batch_size)
 
 
-def make_optimizer(weights: list[nn.Parameter], biases: list[nn.Parameter], spec: TrainingSpec) -> torch.optim.SGD:
-    """The recipe's optimiser; L2 is on `weights` alone."""
-    groups = [{"params": weights, "weight_decay": spec.weight_decay}, {"params": biases, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum)
+def make_optimizer(parameters: Iterable[tuple[Tensor, nn.Parameter]], spec: TrainingSpec) -> torch.optim.Optimizer:
+    """The recipe's optimizer; weight decay is on weights alone, neither on biases nor on the scales and shifts of norms.
+
+    On a GPU its learning rate is a number on the device, read anew at each step: a recorded step outlives a schedule.
+
+    Args:
+        parameters: each one network's own shape of a parameter (of the first run, if runs are stacked), and what is trained.
+    """
+    asked, pairs = spec.descent, list(parameters)
+    groups = [
+        {"params": [one for own, one in pairs if own.ndim > 1], "weight_decay": asked.weight_decay},
+        {"params": [one for own, one in pairs if own.ndim == 1], "weight_decay": 0.0},
+    ]
+    device = pairs[0][1].device
+    on_gpu = device.type == "cuda"
+    rate = torch.tensor(spec.rate_at(0, 1), device=device) if on_gpu else spec.rate_at(0, 1)
+    if asked.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, capturable=on_gpu, fused=on_gpu)
+    return torch.optim.SGD(groups, lr=rate, momentum=asked.momentum, nesterov=asked.nesterov, fused=on_gpu)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """For all parameters alike."""
+    """For all parameters alike, from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def mean_image(images: UInt8[np.ndarray, "n size size 3"]) -> Float32[np.ndarray, "size size 3"]:
-    """The mean of the images, 0 … 255. Sums are exact (whole numbers), so their order does not matter."""
-    mean: Float32[np.ndarray, "size size 3"] = (images.sum(axis=0, dtype=np.uint64) / len(images)).astype(np.float32)
-    return mean
-
-
-def normalised(
-    images: UInt8[Tensor, "*batch size size 3"], mean: Float32[Tensor, "size size 3"]
-) -> Float[Tensor, "*batch size size 3"]:
-    """What a network is shown: float32, the mean subtracted."""
-    # Not images - mean: on a CPU, numbers of two kinds are subtracted six times slower.
-    return images.to(torch.float32).sub_(mean)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def choose_precision(asked: Literal["auto", "bfloat16", "float32"], device: torch.device) -> Precision:

@@ -55,16 +55,20 @@ FORMS: dict[Form, Forward] = {"grouped": grouped, "multiplied": multiplied, "vma
 
 
 def _through_layers(layout: "_Layout", network: nn.Module, parameters: Parameters, images: Images) -> Logits:
-    values = layout.lay_out(images)
+    values, bias = layout.lay_out(images), None
     for name, layer in network.get_submodule("body").named_children():
+        if bias is not None and not isinstance(layer, nn.MaxPool2d):
+            values, bias = layout.add(values, bias), None
         match layer:
             case nn.Conv2d():
                 values = layout.convolve(values, parameters[f"body.{name}.weight"], _margin(layer))
-                bias = parameters[f"body.{name}.bias"]
+                bias = parameters.get(f"body.{name}.bias")
             case nn.MaxPool2d():
-                # The bias is added to the largest value of a window instead of to all: rounding being monotone, that is the
-                # same to the last bit, and there are a quarter as many.
-                values = layout.add(layout.pool(values, layer), bias)
+                values = layout.pool(values, layer)
+                # A convolution's bias is added to the largest value of a window instead of to all: rounding being monotone, that
+                # is the same to the last bit, and there are a quarter as many.
+                if bias is not None:
+                    values, bias = layout.add(values, bias), None
             case nn.ReLU():
                 values = functional.relu(values)
             case nn.Flatten():
@@ -72,7 +76,8 @@ def _through_layers(layout: "_Layout", network: nn.Module, parameters: Parameter
             case nn.Linear():
                 values = _linear(values, parameters, f"body.{name}")
             case _:
-                raise NotImplementedError(f"{type(layer).__name__} has no stacked form")
+                raise TypeError(f"{type(layer).__name__} has no stacked form")
+    assert bias is None, "a convolution is followed by another layer"
     return _linear(values, parameters, "head")
 
 

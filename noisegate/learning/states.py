@@ -1,29 +1,38 @@
-"""What executions start from: the training set on its device, and a network that has not been trained yet."""
+"""What runs start from: the training set on its device, and a network that has not been trained yet."""
 
+import copy
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32, Int64, UInt8
-from torch import Tensor, nn
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.recipe import Precision, make_optimizer
-from noisegate.networks.paper import build_network
-from noisegate.spec import TrainingSpec
+from noisegate.networks.building import Start, TrainableNetwork, fresh_network
+from noisegate.networks.preprocessing import Preprocessing
+from noisegate.spec.recipes import TrainingSpec
+
+# Known training images that an initialisation may look at: enough for the statistics of small patches.
+_SAMPLED = 2000
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What the executions of a cell share, on their device. `network` is a key of `NETWORKS`."""
+    """What the runs of a cell share, on their device. `network` is a key of `NETWORKS`.
+
+    The first `known_images` of the images are not noise.
+    """
 
     images: UInt8[Tensor, "n size size 3"]
     labels: Int64[Tensor, " n"]
-    mean: Float32[Tensor, "size size 3"]
+    preprocessing: Preprocessing
     network: str
     outputs: int
     spec: TrainingSpec
     precision: Precision
+    known_images: int
 
     @property
     def device(self) -> torch.device:
@@ -33,23 +42,34 @@ class TrainingSet:
     def image_size(self) -> int:
         return self.images.shape[1]
 
+    @property
+    def sample(self) -> UInt8[Tensor, "m size size 3"]:
+        """Known images in even steps through the training set, the same ones for every seed."""
+        step = max(1, self.known_images // _SAMPLED)
+        return self.images[: self.known_images : step][:_SAMPLED]
+
 
 def fresh_state(data: TrainingSet, seed: int) -> TrainingState:
-    """An execution before its first batch. The seed decides its weights and the order of its images, on any device."""
+    """A run before its first batch. The seed decides its weights and the order of its images, on any device."""
     generator = torch.Generator().manual_seed(seed)
-    module = build_network(
+    std = data.spec.initial_std
+    shown = data.preprocessing.to("cpu")(data.sample.cpu())
+    module = fresh_network(
         data.network,
         image_size=data.image_size,
         outputs=data.outputs,
-        first_layer_std=data.spec.first_layer_std,
         generator=generator,
+        start=Start(shown=shown) if std is None else Start(first_layer_std=std, shown=shown),
     )
     return state_of(data, seed, module.to(data.device).to(memory_format=torch.channels_last).train(), generator)
 
 
-def state_of(data: TrainingSet, seed: int, module: nn.Module, generator: torch.Generator) -> TrainingState:
+def state_of(data: TrainingSet, seed: int, module: TrainableNetwork, generator: torch.Generator) -> TrainingState:
     """A network that is about to be trained on these images, whose order `generator` draws."""
-    weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    biases = [parameter for parameter in module.parameters() if parameter.ndim == 1]
-    batches = Batches(len(data.images), data.spec.batch_size, generator, data.device)
-    return TrainingState(seed, data.precision, module, make_optimizer(weights, biases, data.spec), batches)
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    batches = Batches(
+        len(data.images), data.spec.batch_size, generator, data.device, data.spec.augmentation, data.image_size
+    )
+    average = copy.deepcopy(module).eval() if data.spec.average_decay is not None else None
+    optimizer = make_optimizer([(one, one) for one in trained], data.spec)
+    return TrainingState(seed, data.precision, module, optimizer, batches, average)

@@ -14,9 +14,10 @@ from types import MappingProxyType
 import numpy as np
 import structlog
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import nn
 
+from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, restore, write_checkpoint
 from noisegate.learning.choosing import choose_engine
 from noisegate.learning.engines import Engine, EngineName, build_engine
@@ -24,13 +25,13 @@ from noisegate.learning.recipe import (
     Precision,
     choose_precision,
     exact_arithmetic,
-    learning_rate,
-    mean_image,
     on_device,
     updates_per_epoch,
 )
 from noisegate.learning.states import TrainingSet, fresh_state
-from noisegate.spec import TrainingSpec
+from noisegate.networks.building import architecture
+from noisegate.networks.preprocessing import Preprocessing, Statistics, fitted
+from noisegate.spec.recipes import TrainingSpec
 
 log = structlog.get_logger(__name__)
 
@@ -59,14 +60,14 @@ OnCheckpoint = Callable[[Progress, Callable[[], bytes]], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """One trained network: on the CPU, float32, in evaluation mode. `mean` is the image to subtract (0 … 255).
+    """One trained network: on the CPU, float32, in evaluation mode; `preprocessing` is what it was shown images by.
 
     `train_seconds` are those of the clock, however many were trained at once.
     """
 
     seed: int
     module: nn.Module
-    mean: Float32[np.ndarray, "size size 3"]
+    preprocessing: Preprocessing
     losses: tuple[float, ...]
     train_seconds: float
     images_per_second: float
@@ -155,11 +156,12 @@ def train(
     data = TrainingSet(
         images=_tensor(images).to(place),
         labels=_tensor(labels).to(place),
-        mean=torch.from_numpy(mean_image(images)).to(place),
+        preprocessing=fitted(_statistics(network, images.shape[1], outputs), images).to(place),
         network=network,
         outputs=outputs,
         spec=spec,
         precision=choose_precision(spec.precision, place),
+        known_images=known_images,
     )
     updates = updates_per_epoch(spec, known_images if spec.equal_updates else len(images))
     waiting, most = list(seeds), together.most
@@ -199,8 +201,7 @@ def _execute(task: _Task, states: Sequence[TrainingState]) -> list[Trained | Div
     running, engine = list(states), build_engine(task.engine, task.data, states)
 
     for epoch in range(len(states[0].losses) + 1, spec.epochs + 1):
-        engine.set_learning_rate(learning_rate(spec, epoch))
-        seconds = _run_epoch(task, engine, running)
+        seconds = _run_epoch(task, engine, running, epoch)
         diverged = {state.seed: Diverged(state.seed, epoch) for state in running if not math.isfinite(state.losses[-1])}
         if diverged:
             ended |= diverged
@@ -215,12 +216,13 @@ def _execute(task: _Task, states: Sequence[TrainingState]) -> list[Trained | Div
     return [ended[state.seed] for state in states]
 
 
-def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState]) -> float:
-    """Answers how many seconds it took."""
-    started, updates = time.perf_counter(), task.updates_per_epoch
-    for _ in range(updates):
+def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState], epoch: int) -> float:
+    """Returns seconds elapsed."""
+    started, updates, spec = time.perf_counter(), task.updates_per_epoch, task.data.spec
+    for update in range((epoch - 1) * updates, epoch * updates):
         task.between_batches()
-        engine.step(torch.stack([next(state.batches) for state in states]))
+        engine.set_learning_rate(spec.rate_at(update, updates))
+        engine.step(Batch.stacked([next(state.batches) for state in states]))
     totals = engine.take_losses().tolist()  # here the host waits for a GPU, and nowhere else in an epoch
     seconds = time.perf_counter() - started
     for state, total in zip(states, totals, strict=True):
@@ -242,13 +244,13 @@ def _tell(task: _Task, state: TrainingState, seconds: float) -> None:
 
 
 def _trained(task: _Task, state: TrainingState) -> Trained:
-    module = state.module.to("cpu").eval()
+    module = (state.module if state.average is None else state.average).to("cpu").eval()
     for parameter in module.parameters():  # copied: in a stack they are views, and would keep all of it
         parameter.data = parameter.detach().clone(memory_format=torch.contiguous_format)
     return Trained(
         seed=state.seed,
         module=module,
-        mean=task.data.mean.cpu().numpy(),
+        preprocessing=task.data.preprocessing.to("cpu"),
         losses=tuple(state.losses),
         train_seconds=state.train_seconds,
         images_per_second=state.images_seen / state.train_seconds,
@@ -271,6 +273,10 @@ def _start(task: _Task, seed: int) -> TrainingState:
 
 def _standing(state: TrainingState) -> int:
     return len(state.losses)
+
+
+def _statistics(network: str, image_size: int, outputs: int) -> Statistics:
+    return architecture(network, image_size=image_size, outputs=outputs).statistics
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

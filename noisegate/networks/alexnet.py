@@ -1,6 +1,6 @@
 """torchvision's AlexNet with its ImageNet weights: the network, and the file it comes in.
 
-Loading torchvision takes seconds and 100 MB, so this module is imported by `pretrained`, once a person has asked for it.
+Loading torchvision takes seconds and 100 MB, so this module is imported by name, once a person has asked for it.
 
 Two things happen here that happen nowhere else in this package, and only when a person has asked for this network by
 name: one file is fetched, from the URL that torchvision names, and it is in PyTorch's own format, a pickle. It is opened
@@ -24,8 +24,8 @@ from torch import Tensor, hub
 from torchvision.models import AlexNet, AlexNet_Weights
 
 from noisegate.disk import is_full
+from noisegate.documents import Source
 from noisegate.errors import SourceUnavailable, StorageFull
-from noisegate.manifest import Source
 from noisegate.networks.pretrained import Pretrained
 
 # Of the file at OFFICIAL.url, whose name holds no more than its first eight digits.
@@ -50,7 +50,18 @@ class AlexNetWithFeatures(AlexNet):  # type: ignore[misc]  # torchvision has no 
 
 
 def load(weights_file: Path | None = None, between_chunks: Callable[[], None] = lambda: None) -> Pretrained:
-    """As `pretrained.load_alexnet`, through which it is called."""
+    """AlexNet as torchvision gives it, with the 1000 classes of ImageNet.
+
+    Args:
+        weights_file: a state dict in PyTorch's format, read with the restricted unpickler whatever its hash; null for the
+            official weights. Those are looked for where torchvision keeps them ($TORCH_HOME/hub/checkpoints, by default
+            below ~/.cache/torch), and fetched into it (244 MB) if they are not there.
+        between_chunks: called at least once a MiB while they are fetched. Whatever it raises stops that and passes through.
+
+    Raises:
+        SourceUnavailable: the weights cannot be had within an hour, or the file is another one.
+        StorageFull: no room for them.
+    """
     file = weights_file or _official_file(between_chunks)
     preset = OFFICIAL.transforms()
     return Pretrained(

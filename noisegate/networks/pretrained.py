@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from noisegate.manifest import Source
+from noisegate.documents import Source
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,23 @@
-"""The architectures, by name. A network answers with its logits and with the features they are computed from."""
-
-from collections.abc import Callable
+"""The network of the paper (PAPER.md, "Recipe")."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from noisegate.networks.building import Start, TrainableNetwork
+
 _OTHER_LAYERS_STD = 0.01
 
 
-class PaperNetwork(nn.Module):
+class PaperNetwork(TrainableNetwork):
     """Three 5×5 convolutions (32, 32, 64), each max-pooled 3 by stride 2, then 64 fully connected (PAPER.md, "Recipe").
 
     Pooling comes before the ReLU: they commute, and the ReLU then has a quarter of the values. Pooling is unpadded and
     rounds down (32 → 15 → 7 → 3) as in MATLAB; an image too small for a window of 3 is pooled whole, so every image
     size from 8 up works.
     """
+
+    stacked_forms = ("grouped", "multiplied", "vmapped")
 
     def __init__(self, image_size: int, outputs: int) -> None:
         super().__init__()
@@ -35,30 +37,17 @@ class PaperNetwork(nn.Module):
         features = self.body(images)
         return self.head(features), features
 
+    def initialise(self, generator: torch.Generator, start: Start) -> None:
+        """Weights N(0, 0.01²), those of the first layer N(0, `start.first_layer_std`²), biases 0."""
+        std = start.first_layer_std
+        for parameter in self.parameters():
+            if parameter.ndim == 1:
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.normal_(parameter, std=std, generator=generator)
+                std = _OTHER_LAYERS_STD
 
-NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {"paper": PaperNetwork}
 
-
-def build_network(
-    name: str, *, image_size: int, outputs: int, first_layer_std: float, generator: torch.Generator
-) -> nn.Module:
-    """A network with fresh weights on the CPU: N(0, 0.01²), the first layer N(0, `first_layer_std`²), biases 0.
-
-    Args:
-        name: a key of `NETWORKS`.
-        image_size: pixels a side, from 8 up.
-        outputs: the number of logits, the noise class included.
-        generator: a CPU generator; it alone decides the weights.
-    """
-    # Built without storage: PyTorch's own initial values would only cost time and draws from its global generator.
-    with torch.device("meta"):
-        module = NETWORKS[name](image_size, outputs)
-    module.to_empty(device="cpu")
-    std = first_layer_std
-    for parameter in module.parameters():
-        if parameter.ndim == 1:
-            nn.init.zeros_(parameter)
-        else:
-            nn.init.normal_(parameter, std=std, generator=generator)
-            std = _OTHER_LAYERS_STD
-    return module
+def build(image_size: int, outputs: int) -> PaperNetwork:
+    """For square images of `image_size` pixels a side, from 8 up."""
+    return PaperNetwork(image_size, outputs)
