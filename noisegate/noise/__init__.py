@@ -6,7 +6,8 @@ cards follow. NumPy, SciPy and pydantic only.
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
 
 from noisegate.documents import OneOf
 from noisegate.noise.base import NoiseFamily
@@ -28,23 +29,32 @@ FAMILIES: dict[str, type[NoiseFamily]] = {
 
 NoiseSpec = Annotated[NoiseFamily, OneOf("family", FAMILIES)]
 
-# What pydantic puts into an error's location for `OneOrSeveralNoises`; never the name of a field.
-NOISE_TAGS = {"one-noise", "several-noises"}
+_SeveralNoises = Annotated[list[NoiseSpec], Field(min_length=1, max_length=32)]
+_ONE: TypeAdapter[NoiseFamily] = TypeAdapter(NoiseSpec)
+_SEVERAL: TypeAdapter[list[NoiseFamily]] = TypeAdapter(_SeveralNoises)
+_EITHER: TypeAdapter[NoiseFamily | list[NoiseFamily]] = TypeAdapter(NoiseSpec | _SeveralNoises)
 
 
-def _one_or_several(value: Any) -> str:
-    return "several-noises" if isinstance(value, list | tuple) else "one-noise"
+class _OneOrSeveral:
+    """Annotates a field that holds one noise or a list. A union of pydantic's would name its members in paths of errors."""
+
+    @staticmethod
+    def parse(value: Any) -> NoiseFamily | list[NoiseFamily]:
+        return (_SEVERAL if isinstance(value, list | tuple) else _ONE).validate_python(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.parse)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(_EITHER.core_schema)
 
 
-OneOrSeveralNoises = Annotated[
-    Annotated[NoiseSpec, Tag("one-noise")]
-    | Annotated[list[NoiseSpec], Field(min_length=1, max_length=32), Tag("several-noises")],
-    Discriminator(_one_or_several),
-]
+OneOrSeveralNoises = Annotated[NoiseFamily | list[NoiseFamily], _OneOrSeveral]
 
 __all__ = [
     "FAMILIES",
-    "NOISE_TAGS",
     "GaussianNoise",
     "GrayNoise",
     "MixtureNoise",

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pydantic_core import ErrorDetails
 
 from noisegate.errors import FieldError
-from noisegate.noise import NOISE_TAGS
 
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
@@ -16,7 +15,7 @@ def field_errors(errors: Iterable[ErrorDetails], prefix: str = "") -> list[Field
 
 
 def _path(error: ErrorDetails, prefix: str) -> str:
-    parts = [str(part) for part in error["loc"] if part not in NOISE_TAGS]
+    parts = [str(part) for part in error["loc"]]
     return prefix + (".".join(parts) or "body")
 
 
