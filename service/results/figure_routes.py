@@ -7,15 +7,15 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from noisegate.details import Details as ExecutionDetails
+from noisegate.details import Details
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution
 from service.deps import SessionsDep
 from service.errors import problems
-from service.results.figures.catalogue import NEEDS_DETAILS, draw, figures_of
+from service.results.figures.catalogue import draw, figures_of, needs_data
 from service.results.figures.description import describe
+from service.results.figures.entry import FigureData
 from service.results.figures.files import Format, write
-from service.results.figures.kinds import Details
 from service.results.reading import read_results
 from service.results.schemas import Results
 
@@ -62,8 +62,8 @@ def get_figure(
     """Measured values with error bars, the published ones beside them, as far as the experiment has got."""
     with sessions.reading() as session:
         results = read_results(session, experiment_id)
-        details = _details(session, experiment_id) if results.kind in NEEDS_DETAILS else {}
-    return Response(_file(name, format, results, details), media_type=MEDIA_TYPES[format])
+        data = _figure_data(session, experiment_id) if needs_data(results) else {}
+    return Response(_file(name, format, results, data), media_type=MEDIA_TYPES[format])
 
 
 def _read(experiment_id: str, name: str, title: str) -> FigureRead:
@@ -71,16 +71,16 @@ def _read(experiment_id: str, name: str, title: str) -> FigureRead:
     return FigureRead(name=name, title=title, svg=f"{path}.svg", png=f"{path}.png")
 
 
-def _file(name: str, format: Format, results: Results, details: Details) -> bytes:
-    figure = draw(name, results, details)
+def _file(name: str, format: Format, results: Results, data: FigureData) -> bytes:
+    figure = draw(name, results, data)
     return write(figure, format, title=figures_of(results)[name], description=describe(results))
 
 
-def _details(session: Session, experiment_id: str) -> Details:
+def _figure_data(session: Session, experiment_id: str) -> FigureData:
     query = sa.select(Cell.position, Execution.details).join(Execution.cell)
     query = query.where(Execution.experiment_id == experiment_id, Execution.state == State.SUCCEEDED)
     found: dict[int, list[dict[str, Any]]] = {}
     for cell, details in session.execute(query.order_by(Cell.position, Execution.position)):
-        figure = ExecutionDetails.model_validate(details).figure
+        figure = Details.model_validate(details).figure
         found.setdefault(cell, []).append(cast(dict[str, Any], figure))
     return found

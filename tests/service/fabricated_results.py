@@ -14,7 +14,7 @@ from noisegate.spec import ClassifierExperiment, DecisionMapExperiment, Experime
 from noisegate.spec.labels import label
 from noisegate.spec.sweeps import cells_of
 from noisegate.store.states import State
-from service.results.figures.kinds import Details
+from service.results.figures.entry import FigureData
 from service.results.schemas import ExperimentSummary, PresetRead, Provenance, Results, Row
 from service.results.statistics import Summary, choose_baseline, summarise
 from service.schemas import DatasetSummary
@@ -60,7 +60,7 @@ def of_spec(
     )
 
 
-def details_of(results: Results) -> Details:
+def details_of(results: Results) -> FigureData:
     """What the executions of a curve fitting or a decision map leave for their figures."""
     if results.kind == "curve_fitting":
         return {row.cell: [_curve(row.cell, number) for number in range(row.n)] for row in results.rows}

@@ -10,13 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from service.results.figures.entry import FigureData
 from service.results.figures.page import NOTHING_YET, Legend, compose, new_figure, say_nothing_yet, shorten
 from service.results.figures.style import INK, LOOKS, NORMAL, SMALL, prepare
 from service.results.figures.values import in_units
 from service.results.schemas import Results, Row
-
-# What the executions of each cell left for figures, by the cell's position; in the order of the executions.
-Details = Mapping[int, Sequence[Mapping[str, Any]]]
 
 _VISIBLE = (-0.75, 1.75)  # of fitted values, which can run far away from 0 … 1
 _STEP = (0, (4, 2))
@@ -31,12 +29,12 @@ _ROOM_FOR_NUMBER = 5  # percent: narrower parts of a bar go without
 _ROOM_FOR_ERROR = 16
 
 
-def draw_curves(results: Results, title: str, details: Details) -> Figure:
+def draw_curves(results: Results, title: str, data: FigureData) -> Figure:
     """Every execution's fitted curve over [0, 1], the step it was to learn, and where it was given data (Figure 5)."""
     figure = new_figure()
     panels = _panels(figure, results, per_line=2)
     for axes, row in zip(panels, results.rows, strict=False):
-        _draw_curves(axes, row, details.get(row.cell, []))
+        _draw_curves(axes, row, data.get(row.cell, []))
     legend = Legend(
         measured=[
             (Line2D([], [], color=LOOKS[0].colour, linewidth=1), "fitted, a line an execution"),
@@ -48,7 +46,7 @@ def draw_curves(results: Results, title: str, details: Details) -> Figure:
     return compose(figure, results, title, inches=(9.2, 3.6 * lines), legend=legend)
 
 
-def draw_hybrids(results: Results, title: str, _details: Details) -> Figure:
+def draw_hybrids(results: Results, title: str) -> Figure:
     """What hybrids were taken for: a stacked bar a cell (Figure 6)."""
     figure = new_figure()
     axes = figure.subplots()
@@ -73,12 +71,12 @@ def draw_hybrids(results: Results, title: str, _details: Details) -> Figure:
     return compose(figure, results, title, inches=(7.4, height), legend=legend, notes=[note])
 
 
-def draw_maps(results: Results, title: str, details: Details) -> Figure:
+def draw_maps(results: Results, title: str, data: FigureData) -> Figure:
     """Which part of the plane goes to which class, noise in white, with the training points (Figure 13)."""
     figure = new_figure()
     panels = _panels(figure, results, per_line=3)
     for axes, row in zip(panels, results.rows, strict=False):
-        _draw_map(axes, row, details.get(row.cell, []))
+        _draw_map(axes, row, data.get(row.cell, []))
     lines, columns = -(-len(results.rows) // 3), min(len(results.rows), 3)
     notes = [
         "Black lines are decision boundaries, white is what the network calls noise, gray dots are noise points.",

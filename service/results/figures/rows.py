@@ -15,6 +15,7 @@ from service.results.figures.values import (
     ACCURACY,
     ACCURACY_STD,
     METRICS,
+    KindMeasure,
     Metric,
     baseline_of,
     measured,
@@ -23,6 +24,7 @@ from service.results.figures.values import (
 from service.results.schemas import Results, Row
 
 _ROW = 0.3  # inches, of one or two marks
+_MOST_PANELS = 6
 _MARK = 0.13  # inches, of each mark where there are more
 _STD_NOTE = "The standard error of σ takes accuracies to be normally distributed."
 _EVERYTHING = (0.0, "", "")
@@ -79,6 +81,17 @@ def draw_metrics(results: Results, title: str) -> Figure:
     return _draw(results, title, slots, shown, width=2.3 + 1.65 * max(len(shown), 3))
 
 
+def draw_measures(results: Results, title: str) -> Figure:
+    """A panel for every metric that any cell has, and for what the kind measures besides; the first six if there are more."""
+    names = dict.fromkeys(name for row in results.rows for name in row.measures)
+    some: list[Metric] = [metric for metric in METRICS if any(measured(row, metric) for row in results.rows)]
+    some += [KindMeasure.named(name) for name in names]
+    shown = some[:_MOST_PANELS] or [ACCURACY]
+    more = f"Not shown: {', '.join(metric.field for metric in some[_MOST_PANELS:])}."
+    notes = [more] if len(some) > _MOST_PANELS else []
+    return _draw(results, title, cell_slots(results), shown, width=2.3 + 1.65 * max(len(shown), 3), notes=notes)
+
+
 def _subgroup_label(fraction: float, correct: str, wrong: str) -> str:
     return f"{correct} ∪ {wrong}  {share(fraction)}" if correct else "all training images"
 
@@ -106,6 +119,7 @@ def _draw(
     *,
     width: float,
     with_baseline: bool = False,
+    notes: Sequence[str] = (),
 ) -> Figure:
     figure = new_figure()
     panels: Sequence[Axes] = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
@@ -116,9 +130,10 @@ def _draw(
             axes.set_title(metric.symbol, fontsize=NORMAL, fontweight="bold")
     if with_baseline:
         _draw_baseline(panels[0], results, legend)
-    notes = Notes(results)
-    small_print = [_STD_NOTE, *notes.lines] if ACCURACY_STD in metrics else notes.lines
-    panels[0].set_yticks(range(len(slots)), [shorten(slot.label, 38, lines=2) + _marks(slot, notes) for slot in slots])
+    about = Notes(results)
+    small_print = [*notes, _STD_NOTE] if ACCURACY_STD in metrics else [*notes]
+    small_print += about.lines
+    panels[0].set_yticks(range(len(slots)), [shorten(slot.label, 38, lines=2) + _marks(slot, about) for slot in slots])
     panels[0].set_ylim(len(slots) - 0.5, -0.5)
     row = max(_ROW, _MARK * max(len(_marks_of(slot)) for slot in slots))
     height = 0.9 + row * max(len(slots), 2)

@@ -1,12 +1,14 @@
 """What figures show of a row: measured and published values in the units of their axes, and what was swept."""
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue, TypeAdapter
 
 from noisegate.noise import NoiseSpec
+from noisegate.presets.published import PublishedValues
 from noisegate.spec.sweeps import value_at
 from service.results.schemas import Results, Row
 from service.results.statistics import Summary
@@ -22,6 +24,30 @@ class Metric:
     symbol: str
     axis: str
     factor: float
+
+    def summary(self, row: Row) -> Summary | None:
+        """What the executions gave."""
+        found: Summary | None = getattr(row, self.field)
+        return found
+
+    def printed(self, values: PublishedValues) -> float | None:
+        """What the paper prints."""
+        found: float | None = getattr(values, self.field)
+        return found
+
+
+class KindMeasure(Metric):
+    """A number that a kind of experiment measures besides, in its own unit; the paper prints none."""
+
+    @classmethod
+    def named(cls, name: str) -> "KindMeasure":
+        return cls(name, "", "\n".join(textwrap.wrap(name.replace("_", " "), 24)), 1)
+
+    def summary(self, row: Row) -> Summary | None:
+        return row.measures.get(self.field)
+
+    def printed(self, values: PublishedValues) -> float | None:  # noqa: ARG002
+        return None
 
 
 ACCURACY = Metric("accuracy", "A", "test accuracy (%)", 100)
@@ -48,7 +74,7 @@ def measured(row: Row, metric: Metric) -> Value | None:
         return None
     if metric is ACCURACY_STD:
         return _std_of(row.accuracy)
-    summary: Summary | None = getattr(row, metric.field)
+    summary = metric.summary(row)
     return in_units(summary, metric.factor) if summary else None
 
 
@@ -61,7 +87,7 @@ def in_units(summary: Summary, factor: float) -> Value:
 def published(row: Row, metric: Metric) -> Value | None:
     """What the paper prints for this cell. Only accuracies have a printed spread, hence an error."""
     printed = row.published
-    mean: float | None = getattr(printed, metric.field) if printed else None
+    mean = metric.printed(printed) if printed else None
     if printed is None or mean is None:
         return None
     std = printed.accuracy_std
