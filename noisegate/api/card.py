@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 FamilyGroup = Literal["noise", "images", "natural_structure"]
 ScoreMeans = Annotated[
     dict[str, Share],
-    Field(description="By score: msp, max_logit, energy, entropy, and knn where the model has a reference."),
+    Field(description="By the names of a decision's `scores`; without one that is not finite for some image."),
 ]
 
 

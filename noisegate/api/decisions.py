@@ -1,6 +1,9 @@
 """What /classify and a model's card answer, as JSON objects with these keys. Shares, probabilities and AUROCs lie in 0 … 1."""
 
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from noisegate.api.answers import Model, Problem
 
@@ -12,9 +15,18 @@ class ModelName(TypedDict):
 
 
 class Score(TypedDict):
+    """One score of one image, and what it alone would decide."""
+
     value: float
-    threshold: float | None
-    rejects: bool | None
+    threshold: Annotated[
+        float | None,
+        Field(
+            description="From the same holdout and for the same max_false_reject as the decision's; null without one."
+        ),
+    ]
+    rejects: Annotated[
+        bool | None, Field(description="Whether the value lies beyond the threshold, on the unknown side.")
+    ]
 
 
 class TemperatureScaled(TypedDict):

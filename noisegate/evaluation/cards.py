@@ -19,14 +19,21 @@ from noisegate.api.card import (
     UntrainedNoise,
 )
 from noisegate.evaluation.curves import auroc, reliability, risk_coverage
-from noisegate.evaluation.families import FAMILIES, Family, KnownImages, family_chunks, trained_families
+from noisegate.evaluation.families import (
+    UNKNOWN_FAMILIES,
+    ImageFamily,
+    KnownImages,
+    family_chunks,
+    trained_families,
+)
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration
-from noisegate.rejection.calibration import reject_scores, rejections
-from noisegate.rejection.reference import Reference
-from noisegate.rejection.scores import logit_scores, softmax, unknownness
+from noisegate.rejection import SCORES
+from noisegate.rejection.reference import Columns, Reference, compute_scores
+from noisegate.rejection.rule import apply_rule, reject_scores
+from noisegate.rejection.scores import softmax
 from noisegate.seeds import derive_seed
 
 # Answers scored at a time: comparing with a reference's 1,000 features takes 4 KB for each.
@@ -35,12 +42,10 @@ _SCORED_AT_A_TIME = 2000
 _BATCH_PIXELS = 2**17
 _CONFIDENCE = 0.95
 
-Columns = dict[str, Float64[np.ndarray, " n"]]
-
 
 @dataclass(frozen=True)
-class _Judged:
-    """What a model makes of some images.
+class _ScoredAnswers:
+    """A network's answers to some images, scored.
 
     Attributes:
         reject_scores: higher = more unknown, 0 … 1.
@@ -53,34 +58,34 @@ class _Judged:
 
 
 @dataclass(frozen=True)
-class _Judge:
-    """How one model turns answers into scores and decisions."""
+class _ModelScoring:
+    """How one model's answers are scored and decided on."""
 
     known_classes: int
     calibration: Calibration | None
     reference: Reference | None
     between_chunks: Callable[[], None]
 
-    def judge(self, answers: Answers) -> _Judged:
+    def score(self, answers: Answers) -> _ScoredAnswers:
         probabilities = softmax(answers.logits)
-        parts = list(self._scored(answers))
-        others = {name: unknownness(name, np.concatenate([part[name] for part in parts])) for name in parts[0]}
-        return _Judged(probabilities, reject_scores(probabilities, self.known_classes), others)
+        parts = list(self._parts(answers))
+        others = {name: SCORES[name].unknownness(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+        return _ScoredAnswers(probabilities, reject_scores(probabilities, self.known_classes), others)
 
-    def _scored(self, answers: Answers) -> Iterator[Columns]:
+    def _parts(self, answers: Answers) -> Iterator[Columns]:
         for start in range(0, len(answers.logits), _SCORED_AT_A_TIME):
             self.between_chunks()
             rows = slice(start, start + _SCORED_AT_A_TIME)
             known, features = answers.logits[rows, : self.known_classes], answers.features[rows]
-            yield self.reference.scores(known, features) if self.reference else logit_scores(known)
+            yield compute_scores(known, features, self.reference)
 
-    def rejected(self, judged: _Judged, max_false_reject: float) -> Bool[np.ndarray, " n"]:
+    def rejected(self, scored: _ScoredAnswers, max_false_reject: float) -> Bool[np.ndarray, " n"]:
         """At the holdout's threshold; without one only noise on top rejects."""
         above = self.calibration.threshold(max_false_reject) if self.calibration else math.inf
-        return rejections(judged.probabilities, self.known_classes, above)
+        return apply_rule(scored.probabilities, self.known_classes, above).rejected
 
-    def share_rejected(self, judged: _Judged, max_false_reject: float) -> float:
-        return float(self.rejected(judged, max_false_reject).mean())
+    def share_rejected(self, scored: _ScoredAnswers, max_false_reject: float) -> float:
+        return float(self.rejected(scored, max_false_reject).mean())
 
 
 def make_card(
@@ -92,22 +97,22 @@ def make_card(
     device: str = "cpu",
     between_chunks: Callable[[], None] = lambda: None,
 ) -> Card:
-    """Measure one execution's model on the test set and on every family of `FAMILIES`.
+    """Measure one execution's model on the test set and on every family of `UNKNOWN_FAMILIES`.
 
-    The families' images depend on the experiment's seed, the cell and the test images: all executions of a cell meet the
-    same. A family that nothing can be made of (hybrids, where all test images are of one class) is left out.
+    The families' images depend on the experiment's seed, the cell and the test images: all executions of a cell are shown
+    the same. A family that nothing can be made of (hybrids, where all test images are of one class) is left out.
 
     Args:
         reference: of this execution's model; without it there is no kNN score.
         images_per_family: from 1 up; families made of test images or digits have at most as many as there are of those.
         device: "cpu", "cuda" or "cuda:1".
-        between_chunks: called every second or so. Whatever it raises passes through.
+        between_chunks: called every second or so; its exceptions propagate.
     """
     assert images_per_family > 0
     calibration = outcome.calibration
-    judge = _Judge(len(cell.classes), calibration, reference, between_chunks)
-    tested = judge.judge(outcome.test_answers)
-    families = list(_families(cell, outcome, judge, tested, images_per_family, device))
+    scoring = _ModelScoring(len(cell.classes), calibration, reference, between_chunks)
+    tested = scoring.score(outcome.test_answers)
+    families = list(_families(cell, outcome, scoring, tested, images_per_family, device))
     wrong = tested.probabilities.argmax(axis=1) != cell.test_labels
     return Card(
         test_images=len(wrong),
@@ -115,26 +120,31 @@ def make_card(
         temperature=calibration.temperature if calibration else None,
         calibration_error=_calibration_error(cell, outcome),
         risk_coverage=risk_coverage(tested.reject_scores, wrong),
-        false_reject=_false_rejects(judge, tested),
+        false_reject=_false_rejects(scoring, tested),
         families=families,
         untrained_noise=_untrained_noise(families),
     )
 
 
 def _families(
-    cell: PreparedCell, outcome: ExecutionOutcome, judge: _Judge, tested: _Judged, wanted: int, device: str
+    cell: PreparedCell,
+    outcome: ExecutionOutcome,
+    scoring: _ModelScoring,
+    tested: _ScoredAnswers,
+    wanted: int,
+    device: str,
 ) -> Iterator[FamilyResult]:
     known = KnownImages(cell.test_images, cell.test_labels)
     trained = trained_families(cell.spec.noises, cell.images[: cell.known_images])
     seed = derive_seed(cell.spec.seed, "families", cell.cell)
-    for family in FAMILIES.values():
+    for family in UNKNOWN_FAMILIES.values():
         if family.count(known, wanted) == 0:
             continue
         # A seed for each, so that a new family leaves the others' images as they are.
         generator = np.random.default_rng(derive_seed(seed, family.name))
         chunks = family_chunks(family, generator, known, wanted)
-        answers = _answers(outcome, chunks, device, judge.between_chunks)
-        yield _result(family, family.name in trained, answers, judge, tested)
+        answers = _answers(outcome, chunks, device, scoring.between_chunks)
+        yield _result(family, family.name in trained, answers, scoring, tested)
 
 
 def _answers(
@@ -143,12 +153,14 @@ def _answers(
     device: str,
     between_chunks: Callable[[], None],
 ) -> Answers:
-    module, mean = outcome.trained.module, outcome.trained.mean
-    parts = [predict(module, mean, images, device, _BATCH_PIXELS, between_chunks) for images in chunks]
+    module, preprocessing = outcome.trained.module, outcome.trained.preprocessing
+    parts = [predict(module, preprocessing, images, device, _BATCH_PIXELS, between_chunks) for images in chunks]
     return Answers(np.concatenate([logits for logits, _ in parts]), np.concatenate([features for _, features in parts]))
 
 
-def _result(family: Family, trained: bool, answers: Answers, judge: _Judge, tested: _Judged) -> FamilyResult:
+def _result(
+    family: ImageFamily, trained: bool, answers: Answers, scoring: _ModelScoring, tested: _ScoredAnswers
+) -> FamilyResult:
     entry = partial(
         FamilyResult,
         name=family.name,
@@ -159,19 +171,25 @@ def _result(family: Family, trained: bool, answers: Answers, judge: _Judge, test
     )
     if not (np.isfinite(answers.logits).all() and np.isfinite(answers.features).all()):
         return entry(auroc=None, scores={}, rejected=None, rejected_as_noise=None, rejected_at=[])
-    judged = judge.judge(answers)
-    called = judged.probabilities.argmax(axis=1)
+    scored = scoring.score(answers)
+    called = scored.probabilities.argmax(axis=1)
     return entry(
-        auroc=auroc(tested.reject_scores, judged.reject_scores),
-        scores={name: auroc(tested.others[name], judged.others[name]) for name in judged.others},
-        rejected=judge.share_rejected(judged, DEFAULT_MAX_FALSE_REJECT),
-        rejected_as_noise=float((called >= judge.known_classes).mean()),
+        auroc=auroc(tested.reject_scores, scored.reject_scores),
+        scores=_areas(tested.others, scored.others),
+        rejected=scoring.share_rejected(scored, DEFAULT_MAX_FALSE_REJECT),
+        rejected_as_noise=float((called >= scoring.known_classes).mean()),
         rejected_at=[
-            BudgetShare(max_false_reject=budget, rejected=judge.share_rejected(judged, budget))
+            BudgetShare(max_false_reject=budget, rejected=scoring.share_rejected(scored, budget))
             for budget in BUDGETS
-            if judge.calibration
+            if scoring.calibration
         ],
     )
+
+
+def _areas(known: Columns, unknown: Columns) -> dict[str, float]:
+    """AUROC by score; one that is not finite for some image is left out."""
+    finite = [name for name in unknown if np.isfinite(known[name]).all() and np.isfinite(unknown[name]).all()]
+    return {name: auroc(known[name], unknown[name]) for name in finite}
 
 
 def _untrained_noise(families: list[FamilyResult]) -> UntrainedNoise | None:
@@ -181,9 +199,14 @@ def _untrained_noise(families: list[FamilyResult]) -> UntrainedNoise | None:
     return UntrainedNoise(
         families=[one.name for one in noise],
         auroc=float(np.mean([one.auroc for one in noise])),
-        scores={name: float(np.mean([one.scores[name] for one in noise])) for name in noise[0].scores},
+        scores={name: float(np.mean([one.scores[name] for one in noise])) for name in _in_all(noise)},
         rejected=float(np.mean([one.rejected for one in noise])),
     )
+
+
+def _in_all(families: list[FamilyResult]) -> list[str]:
+    """The scores that every family has, in their order."""
+    return [name for name in families[0].scores if all(name in one.scores for one in families)]
 
 
 def _calibration_error(cell: PreparedCell, outcome: ExecutionOutcome) -> CalibrationError:
@@ -195,17 +218,17 @@ def _calibration_error(cell: PreparedCell, outcome: ExecutionOutcome) -> Calibra
     )
 
 
-def _false_rejects(judge: _Judge, tested: _Judged) -> list[FalseReject]:
-    if judge.calibration is None:
+def _false_rejects(scoring: _ModelScoring, tested: _ScoredAnswers) -> list[FalseReject]:
+    if scoring.calibration is None:
         return []
     found = []
     for budget in BUDGETS:
-        rejected = judge.rejected(tested, budget)
+        rejected = scoring.rejected(tested, budget)
         interval = binomtest(int(rejected.sum()), len(rejected)).proportion_ci(_CONFIDENCE, method="wilson")
         found.append(
             FalseReject(
                 max_false_reject=budget,
-                threshold=judge.calibration.threshold(budget),
+                threshold=scoring.calibration.threshold(budget),
                 rejected=float(rejected.mean()),
                 low=float(interval.low),
                 high=float(interval.high),

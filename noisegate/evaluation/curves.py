@@ -1,8 +1,8 @@
-"""How well scores order images, and how well probabilities foretell the share that is right."""
+"""How well scores order images, and how well probabilities predict the share that is right."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from noisegate.api.card import Reliability, ReliabilityBin, RiskCoverage, RiskPoint
 
@@ -14,12 +14,10 @@ def auroc(known: Float[np.ndarray, " known"], unknown: Float[np.ndarray, " unkno
     """The chance that a random unknown image scores above a random known one, a tie counting half; 0 … 1.
 
     Args:
-        known, unknown: finite scores, of which higher ones mean more unknown.
+        known, unknown: finite scores, of which higher ones mean more unknown; at least one each.
     """
-    ranks = rankdata(np.concatenate([known, unknown]))
-    # Mann and Whitney's U: the ranks of the unknown, less those they would have among themselves.
-    wins = ranks[len(known) :].sum() - len(unknown) * (len(unknown) + 1) / 2
-    return float(wins / (len(known) * len(unknown)))
+    truth = np.repeat([0, 1], [len(known), len(unknown)])
+    return float(roc_auc_score(truth, np.concatenate([known, unknown])))
 
 
 def reliability(probabilities: Float[np.ndarray, "n outputs"], labels: Int64[np.ndarray, " n"]) -> Reliability:

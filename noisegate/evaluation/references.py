@@ -4,28 +4,21 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import predict
-from noisegate.rejection.calibration import quantiles_of, reject_scores
+from noisegate.rejection import SCORES
+from noisegate.rejection.calibration import quantiles_of
 from noisegate.rejection.reference import Reference
-from noisegate.rejection.scores import (
-    HIGHER_IS_KNOWN,
-    KNN,
-    knn_distances,
-    logit_scores,
-    softmax,
-    unit_rows,
-    unknownness,
-)
+from noisegate.rejection.rule import reject_scores
+from noisegate.rejection.scores import KnownLogits, TrainingAnswers, softmax
 from noisegate.seeds import derive_seed
 
-# 256 KB for the paper's 64 features. More bring little: the distance to the 5th of 1,000 is a matter of whole regions.
+# What scores are fitted on. 256 KB for the paper's 64 features; more bring little to the distance to the 5th of 1,000.
 _MOST_IMAGES = 1000
 _MOST_BYTES = 4 * 2**20
-_NEIGHBOURS = 5
 
 
 def make_reference(
@@ -36,40 +29,42 @@ def make_reference(
 ) -> Reference | None:
     """The reference of one execution's model; None without a holdout to calibrate on.
 
-    Features are of training images of the known classes, the same share of each class; all else is of the holdout.
+    Scores are fitted on training images of the known classes, the same share of each class; all else is of the holdout.
 
     Args:
-        between_batches: called every second or so. Whatever it raises passes through.
+        between_batches: called every second or so; its exceptions propagate.
     """
     held = outcome.holdout_answers
     if held is None:
         return None
     known = len(cell.classes)
     answer = partial(predict, device=device, between_batches=between_batches)
-    features = _reference_features(cell, outcome, held.features.shape[1], answer)
-    columns = logit_scores(held.logits[:, :known]) | {KNN: knn_distances(held.features, features, _NEIGHBOURS)}
+    training = _training_answers(cell, outcome, held.features.shape[1], answer)
+    fitted = {name: scorer.fit(training) for name, scorer in SCORES.items()}
+    logits = KnownLogits(held.logits[:, :known])
+    values = {name: scorer.value(logits, held.features, fitted[name]) for name, scorer in SCORES.items()}
     probabilities = softmax(held.logits)
     of_true_class = probabilities[np.arange(len(cell.holdout_labels)), cell.holdout_labels]
     # By class, and rising within it.
     order = np.lexsort((1 - of_true_class, cell.holdout_labels))
     return Reference(
-        quantiles={name: quantiles_of(unknownness(name, columns[name])) for name in HIGHER_IS_KNOWN},
+        quantiles={name: quantiles_of(scorer.unknownness(values[name])) for name, scorer in SCORES.items()},
         nonconformity=(1 - of_true_class)[order],
         class_counts=np.bincount(cell.holdout_labels, minlength=known).astype(np.int64),
         reject_scores=np.sort(reject_scores(probabilities, known)),
-        features=features,
-        neighbours=_NEIGHBOURS,
+        fitted={name: arrays for name, arrays in fitted.items() if arrays},
     )
 
 
-def _reference_features(
+def _training_answers(
     cell: PreparedCell, outcome: ExecutionOutcome, width: int, answer: Callable[..., tuple[np.ndarray, np.ndarray]]
-) -> Float32[np.ndarray, "m width"]:
+) -> TrainingAnswers:
     most = max(1, min(_MOST_IMAGES, _MOST_BYTES // (4 * width)))
     chosen = _of_each_class(cell.labels[: cell.known_images], most, derive_seed(cell.spec.seed, "reference", cell.cell))
     images: UInt8[np.ndarray, "m size size 3"] = cell.images[chosen]
     trained = outcome.trained
-    return unit_rows(Answers(*answer(trained.module, trained.mean, images)).features)
+    answers = Answers(*answer(trained.module, trained.preprocessing, images))
+    return TrainingAnswers(answers.logits[:, : len(cell.classes)], answers.features, cell.labels[chosen])
 
 
 def _of_each_class(labels: Int64[np.ndarray, " n"], most: int, seed: int) -> Int64[np.ndarray, " chosen"]:

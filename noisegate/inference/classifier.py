@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from noisegate.inference.runtimes import Answers, OnnxModel, Runtime, RuntimeName, UnusableModel, open_runtime
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest
-from noisegate.rejection.decision import Asked, Decision, Judge
-from noisegate.rejection.reference import Reference
+from noisegate.rejection.decision import Decider, Decision, DecisionOptions
+from noisegate.rejection.reference import Reference, compute_scores
 
 # What a model takes besides twice its weights. Measured with 24 of 0.5 MB used at batches of 32 (tests/service/test_serving.py):
 # 1.25 MiB each in all by ONNX Runtime, 7.4 MiB by OpenVINO.
@@ -36,7 +36,7 @@ class Classifier:
     ) -> None:
         self.manifest = manifest
         self.nbytes = memory_of(onnx_model, reference, runtime)
-        self._judge = Judge(manifest, reference)
+        self._decider = Decider(manifest, reference)
         self._runtime: Runtime = open_runtime(runtime, onnx_model)
         self.width = self._warm_up(reference)
 
@@ -52,9 +52,9 @@ class Classifier:
             raise ValueError(f"uint8 images [n, {size}, {size}, 3] are needed, not {images.dtype} {images.shape}")
         return self._runtime.run(images)
 
-    def decide(self, answers: Answers, asked: Sequence[Asked]) -> list[Decision]:
-        """One decision a row of what `logits` answered; raises as `Judge.decide`."""
-        return self._judge.decide(*answers, asked)
+    def decide(self, answers: Answers, options: Sequence[DecisionOptions]) -> list[Decision]:
+        """One decision a row of what `logits` returned, with the options of each; raises as `Decider.decide`."""
+        return self._decider.decide(*answers, options)
 
     def classify(
         self, images: npt.NDArray[np.uint8], max_false_reject: float = DEFAULT_MAX_FALSE_REJECT
@@ -66,10 +66,10 @@ class Classifier:
             UnusableModel: the model fails on them.
             ValueError: the images have another type or shape, or there are none.
         """
-        return self.decide(self.logits(images), [Asked(max_false_reject)] * len(images))
+        return self.decide(self.logits(images), [DecisionOptions(max_false_reject)] * len(images))
 
     def _warm_up(self, reference: Reference | None) -> int:
-        """Runs the model once, and answers how many features it gives."""
+        """Run the model once; returns the number of features."""
         # Two images, as a graph with its batch size fixed at one would pass with one.
         size, outputs = self.manifest.image_size, len(self.manifest.outputs)
         logits, features = self.logits(np.zeros((2, size, size, 3), np.uint8))
@@ -79,11 +79,19 @@ class Classifier:
             raise UnusableModel(f"the model gives features {list(features.shape)}, not [n, width]")
         if not np.isfinite(logits).all():
             raise UnusableModel("the model gives logits that are not finite")
-        width = int(features.shape[1])
-        expected = (width, len(self.manifest.classes))
-        if reference and (reference.features.shape[1], len(reference.class_counts)) != expected:
-            raise UnusableModel("the reference has other features or classes than the model")
-        return width
+        if reference:
+            _check_reference(reference, logits[:, : len(self.manifest.classes)], features)
+        return int(features.shape[1])
+
+
+def _check_reference(reference: Reference, known: npt.NDArray[np.floating], features: npt.NDArray[np.floating]) -> None:
+    """Raise UnusableModel if the reference cannot have come from this model, whose answers to some images these are."""
+    if len(reference.class_counts) != known.shape[1]:
+        raise UnusableModel("the reference has other classes than the model")
+    try:
+        compute_scores(known, features, reference)
+    except ValueError as error:
+        raise UnusableModel(f"the reference has other features than the model: {error}") from error
 
 
 def memory_of(onnx_model: OnnxModel, reference: Reference | None, runtime: RuntimeName) -> int:

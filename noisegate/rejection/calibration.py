@@ -1,25 +1,19 @@
-"""Reject scores, and the thresholds that a holdout gives them. Higher score = more unknown."""
+"""Thresholds and the temperature that a holdout gives. Higher score = more unknown."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from noisegate.manifest import Calibration
 
 _LEVELS = 1001
-# Logarithms of the temperatures that are looked at: 0.05 … 20. A network that needs more has learnt nothing.
+# Logarithms of the temperatures that are tried: 0.05 … 20. A network that needs more has learnt nothing.
 _TEMPERATURES = (np.log(0.05), np.log(20.0))
 
 
-def reject_scores(probabilities: Float[np.ndarray, "n outputs"], known_classes: int) -> Float[np.ndarray, " n"]:
-    """1 − the largest known-class probability, in 0 … 1: noise and doubt both raise it."""
-    scores: Float[np.ndarray, " n"] = 1 - probabilities[:, :known_classes].max(axis=1)
-    return scores
-
-
 def calibrate(scores: Float[np.ndarray, " n"], temperature: float) -> Calibration:
-    """The holdout's reject scores as 1,001 quantiles, as `Calibration` defines them, beside its temperature."""
+    """The holdout's reject scores as 1,001 quantiles, as `Calibration` defines them, with its temperature."""
     return Calibration(samples=scores.size, quantiles=quantiles_of(scores).tolist(), temperature=temperature)
 
 
@@ -51,12 +45,3 @@ def fit_temperature(logits: Float[np.ndarray, "n outputs"], labels: Int64[np.nda
 
     # Convex in 1 / temperature, so it has one minimum in the logarithm too.
     return float(np.exp(minimize_scalar(loss, bounds=_TEMPERATURES, method="bounded").x))
-
-
-def rejections(
-    probabilities: Float[np.ndarray, "n outputs"], known_classes: int, above: float
-) -> Bool[np.ndarray, " n"]:
-    """Which images are rejected at the threshold `above`: a higher reject score, or noise as the top class."""
-    is_noise = probabilities.argmax(axis=1) >= known_classes
-    rejected: Bool[np.ndarray, " n"] = (reject_scores(probabilities, known_classes) > above) | is_noise
-    return rejected

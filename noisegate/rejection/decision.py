@@ -1,17 +1,21 @@
-"""From a network's answers to decisions: accept an image as one of the known classes, or reject it. Pure NumPy, float64."""
+"""From a network's answers to decisions: accept an image as one of the known classes, or reject it. NumPy alone, float64."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict
+from pydantic import Field
+from pydantic.config import JsonDict
 
+from noisegate.api.decisions import Score
+from noisegate.documents import Document
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest, check_budget, level_of
-from noisegate.rejection.reference import Reference
-from noisegate.rejection.scores import HIGHER_IS_KNOWN, logit_scores, softmax
+from noisegate.rejection import SCORES, describe_scores
+from noisegate.rejection.reference import Columns, Reference, compute_scores
+from noisegate.rejection.rule import Reason, Verdicts, apply_rule
+from noisegate.rejection.scores import Rows, softmax
 
 NOTE_NOISE_ONLY = (
     "This model was trained without a holdout, so it has no threshold: "
@@ -23,30 +27,15 @@ NOTE_NEVER = (
 )
 
 Logits = npt.NDArray[np.floating]
-Rows = npt.NDArray[np.float64]
 Probabilities = dict[str, float]
 
 
-class Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+def _describe(schema: JsonDict) -> None:
+    """Names the scores there are when the schema is asked for."""
+    schema["description"] = f"Scores of the literature, none of which takes part in the decision. {describe_scores()}."
 
 
-class Score(TypedDict):
-    """One score of one image, and what it alone would decide. A dictionary, as five models an image would take their time."""
-
-    value: float
-    threshold: Annotated[
-        float | None,
-        Field(
-            description="From the same holdout and for the same max_false_reject as the decision's; null without one."
-        ),
-    ]
-    rejects: Annotated[
-        bool | None, Field(description="Whether the value lies beyond the threshold, on the unknown side.")
-    ]
-
-
-class TemperatureScaled(Answer):
+class TemperatureScaled(Document):
     """The probabilities after temperature scaling (Guo et al. 2017): of those near 0.8, about 80 % of known images are right."""
 
     temperature: float = Field(description="Logits are divided by it; fitted on the holdout. Above 1: too sure before.")
@@ -54,7 +43,7 @@ class TemperatureScaled(Answer):
     noise_probability: float | None
 
 
-class Conformal(Answer):
+class Conformal(Document):
     """Conformal p-values. Small ones speak against their hypothesis: where it holds, at most a share p of images has one ≤ p."""
 
     classes: Probabilities = Field(
@@ -65,7 +54,7 @@ class Conformal(Answer):
     )
 
 
-class Decision(Answer):
+class Decision(Document):
     """What a model makes of one image."""
 
     label: str = Field(description="The most probable class; `noise` if that is the noise class.")
@@ -82,39 +71,49 @@ class Decision(Answer):
         description="Largest share of known images to be rejected wrongly; it chose the thresholds, where there are any."
     )
     rejected: bool = Field(description="Whether the reject score is above the threshold or noise is the top class.")
-    reason: Literal["noise", "low_confidence"] | None = Field(
+    reason: Reason | None = Field(
         description="Why it was rejected: `noise` if that is the top class, else `low_confidence`; null if accepted."
     )
-    scores: dict[str, Score] = Field(
-        description="Scores of the literature, from the known logits alone. `msp` (maximum softmax probability), `max_logit` "
-        "and `energy` (log Σ exp): higher = more known. `entropy` (nats) and `knn` (distance in feature space to training "
-        "images; where the model stores a reference set): higher = more unknown. None of them takes part in the decision."
-    )
+    scores: dict[str, Score] = Field(json_schema_extra=_describe)
     conformal: Conformal | None = Field(description="Null without a holdout.")
     calibrated: bool = Field(description="Whether the model has a threshold.")
     note: str | None = Field(description="What a model without a threshold can and cannot reject; null with one.")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a caller wants of one image: the share of known images to reject at most (0 … 1), and how many classes to name."""
+class DecisionOptions:
+    """How to decide on one image: the share of known images to reject at most (0 … 1), and how many classes to name."""
 
     max_false_reject: float = DEFAULT_MAX_FALSE_REJECT
     top_k: int | None = None
 
 
-DEFAULT_ASKED = Asked()
+DEFAULT_OPTIONS = DecisionOptions()
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What decides for one model."""
+class _Row:
+    """What stands in the decision on one image, as plain numbers."""
+
+    probabilities: list[float]
+    reject_score: float
+    threshold: float | None
+    is_noise: bool
+    reason: Reason | None
+    scores: dict[str, Score]
+    tempered: list[float] | None
+    conformal: tuple[list[float], float] | None
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Turns one model's answers into decisions."""
 
     manifest: ModelManifest
     reference: Reference | None = None
 
-    def decide(self, logits: Logits, features: Logits, asked: Sequence[Asked]) -> list[Decision]:
-        """One decision a row of `logits` [n, outputs] and `features` [n, width], as `asked` for each.
+    def decide(self, logits: Logits, features: Logits, options: Sequence[DecisionOptions]) -> list[Decision]:
+        """One decision a row of `logits` [n, outputs] and `features` [n, width], with the `options` of each.
 
         Columns are `manifest.outputs`. Of equally probable classes the first one is named, so a known class wins over noise.
 
@@ -127,53 +126,55 @@ class Judge:
             raise ValueError(f"logits have the shape {rows.shape}; {len(self.manifest.outputs)} columns are needed")
         if not np.isfinite(rows).all():
             raise ValueError("logits are not finite")
-        for one in asked:
+        for one in options:
             check_budget(one.max_false_reject)
         probabilities = softmax(rows)
+        thresholds = self._thresholds(options)
+        verdicts = self._verdicts(probabilities, thresholds)
         columns = zip(
             probabilities.tolist(),
-            asked,
-            self._scores(rows, features, asked),
+            verdicts.reject_scores.tolist(),
+            thresholds,
+            verdicts.is_noise.tolist(),
+            verdicts.reasons(),
+            self._scores(rows, features, options),
             self._tempered(rows),
-            self._conformal(probabilities),
+            self._conformal(probabilities, verdicts.reject_scores),
             strict=True,
         )
-        return [self._decision(*column) for column in columns]
+        return [self._decision(_Row(*column), one) for column, one in zip(columns, options, strict=True)]
 
-    def _decision(
-        self,
-        probabilities: list[float],
-        asked: Asked,
-        scores: dict[str, Score],
-        tempered: list[float] | None,
-        conformal: tuple[list[float], float] | None,
-    ) -> Decision:
+    def _thresholds(self, options: Sequence[DecisionOptions]) -> list[float | None]:
+        calibration = self.manifest.calibration
+        return [calibration.threshold(one.max_false_reject) if calibration else None for one in options]
+
+    def _verdicts(self, probabilities: Rows, thresholds: Sequence[float | None]) -> Verdicts:
+        bounds = np.array([math.inf if threshold is None else threshold for threshold in thresholds], dtype=np.float64)
+        return apply_rule(probabilities, len(self.manifest.classes), bounds)
+
+    def _decision(self, row: _Row, options: DecisionOptions) -> Decision:
         manifest = self.manifest
-        known = probabilities[: len(manifest.classes)]
-        largest = max(known)
-        best = known.index(largest)
-        is_noise = manifest.has_noise_class and probabilities[-1] > largest
-        threshold = manifest.calibration.threshold(asked.max_false_reject) if manifest.calibration else None
-        reject_score = 1 - largest
-        is_doubtful = threshold is not None and reject_score > threshold
-        named = _most_probable(known, asked.top_k)
+        known = row.probabilities[: len(manifest.classes)]
+        best = manifest.classes[known.index(max(known))]
+        named = _most_probable(known, options.top_k)
+        calibrated = row.threshold is not None
         return Decision(
-            label=manifest.outputs[-1] if is_noise else manifest.classes[best],
-            known_label=manifest.classes[best],
+            label=manifest.outputs[-1] if row.is_noise else best,
+            known_label=best,
             probabilities=self._by_class(known, named),
-            noise_probability=probabilities[-1] if manifest.has_noise_class else None,
-            temperature_scaled=self._temperature_scaled(tempered, named),
-            reject_score=reject_score,
-            threshold=threshold,
-            max_false_reject=asked.max_false_reject,
-            rejected=is_noise or is_doubtful,
-            reason="noise" if is_noise else "low_confidence" if is_doubtful else None,
-            scores=scores,
-            conformal=Conformal(classes=self._by_class(conformal[0], named), none_of_these=conformal[1])
-            if conformal
+            noise_probability=row.probabilities[-1] if manifest.has_noise_class else None,
+            temperature_scaled=self._temperature_scaled(row.tempered, named),
+            reject_score=row.reject_score,
+            threshold=row.threshold,
+            max_false_reject=options.max_false_reject,
+            rejected=row.reason is not None,
+            reason=row.reason,
+            scores=row.scores,
+            conformal=Conformal(classes=self._by_class(row.conformal[0], named), none_of_these=row.conformal[1])
+            if row.conformal
             else None,
-            calibrated=threshold is not None,
-            note=None if threshold is not None else NOTE_NOISE_ONLY if manifest.has_noise_class else NOTE_NEVER,
+            calibrated=calibrated,
+            note=None if calibrated else NOTE_NOISE_ONLY if manifest.has_noise_class else NOTE_NEVER,
         )
 
     def _by_class(self, values: Sequence[float], named: Sequence[int] | None) -> Probabilities:
@@ -203,33 +204,35 @@ class Judge:
         scaled: list[list[float]] = softmax(rows / calibration.temperature).tolist()
         return scaled
 
-    def _conformal(self, probabilities: Rows) -> Sequence[tuple[list[float], float] | None]:
+    def _conformal(self, probabilities: Rows, reject_scores: Rows) -> Sequence[tuple[list[float], float] | None]:
         if self.reference is None:
             return [None] * len(probabilities)
         known = probabilities[:, : len(self.manifest.classes)]
-        of_known = self.reference.known_p_values(1 - known.max(axis=1))
+        of_known = self.reference.known_p_values(reject_scores)
         return list(zip(self.reference.p_values(known).tolist(), of_known.tolist(), strict=True))
 
-    def _scores(self, rows: Rows, features: Logits, asked: Sequence[Asked]) -> Iterator[dict[str, Score]]:
-        known = rows[:, : len(self.manifest.classes)]
-        if self.reference is None:
-            columns: Mapping[str, Rows] = logit_scores(known)
-            thresholds: Mapping[str, Sequence[float | None]] = dict.fromkeys(columns, [None] * len(rows))
-        else:
-            columns = self.reference.scores(known, features)
-            levels = np.array([level_of(one.max_false_reject, self.reference.levels) for one in asked])
-            thresholds = {name: self.reference.thresholds(name, levels).tolist() for name in columns}
+    def _scores(self, rows: Rows, features: Logits, options: Sequence[DecisionOptions]) -> Iterator[dict[str, Score]]:
+        columns = compute_scores(rows[:, : len(self.manifest.classes)], features, self.reference)
+        thresholds = self._score_thresholds(columns, options)
         by_score = [
             [_score(name, value, bound) for value, bound in zip(values.tolist(), thresholds[name], strict=True)]
             for name, values in columns.items()
         ]
         return (dict(zip(columns, row, strict=True)) for row in zip(*by_score, strict=True))
 
+    def _score_thresholds(
+        self, columns: Columns, options: Sequence[DecisionOptions]
+    ) -> Mapping[str, Sequence[float | None]]:
+        if self.reference is None:
+            return dict.fromkeys(columns, [None] * len(options))
+        levels = np.array([level_of(one.max_false_reject, self.reference.levels) for one in options], dtype=np.int64)
+        return {name: self.reference.thresholds(name, levels).tolist() for name in columns}
+
 
 def _score(name: str, value: float, threshold: float | None) -> Score:
     if threshold is None:
         return Score(value=value, threshold=None, rejects=None)
-    rejects = value < threshold if HIGHER_IS_KNOWN[name] else value > threshold
+    rejects = value < threshold if SCORES[name].higher_is_known else value > threshold
     return Score(value=value, threshold=threshold, rejects=rejects)
 
 

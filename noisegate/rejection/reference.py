@@ -1,21 +1,27 @@
 """`reference.safetensors`: what a model remembers of known images, so that it can compare. NumPy alone.
 
-Written by learning, read by inference. Everything but `features` is of the holdout, never of the test set; `features` are
-of training images.
+Written by learning, read by inference. What scores have fitted is of training images; all else is of the holdout. Nothing is
+of the test set.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from noisegate.rejection.scores import HIGHER_IS_KNOWN, KNN, Columns, Rows, knn_distances, logit_scores, unknownness
+from noisegate.rejection import SCORES
+from noisegate.rejection.scores import Fitted, KnownLogits, Rows, Scorer
 
 _QUANTILES = "quantiles."
+_FITTED = "fitted."
+
+Columns = dict[str, Rows]
 
 
 class DamagedReference(ValueError):
@@ -26,27 +32,49 @@ class DamagedReference(ValueError):
 class Reference:
     """What holdout and training images look like to one model.
 
+    It may hold scores that this version does not know, and lack some that it does: `scorers` are those that it serves.
+
     Attributes:
-        quantiles: of each score's unknownness over the holdout (see `scores.unknownness`), float64 [levels]; level i is the
+        quantiles: of each score's unknownness over the holdout (see `Scorer.unknownness`), float64 [levels]; level i is the
             smallest value that at least i / (levels − 1) of the holdout does not exceed.
         nonconformity: 1 − the probability of its own class, of every holdout image; rising within a class, class after
             class, float64 [holdout].
         class_counts: holdout images of each class, int64 [K].
         reject_scores: of every holdout image, rising, float64 [holdout].
-        features: of training images, each row of length 1, float32 [m, width].
-        neighbours: which nearest neighbour the kNN score measures the distance to.
+        fitted: what `Scorer.fit` returned, by score.
+
+    Raises:
+        DamagedReference: its parts do not belong together.
     """
 
     quantiles: Mapping[str, Rows]
     nonconformity: Rows
     class_counts: npt.NDArray[np.int64]
     reject_scores: Rows
-    features: npt.NDArray[np.float32]
-    neighbours: int
+    fitted: Mapping[str, Fitted]
 
     def __post_init__(self) -> None:
-        if int(self.class_counts.sum()) != len(self.nonconformity) or set(self.quantiles) != set(HIGHER_IS_KNOWN):
+        if int(self.class_counts.sum()) != len(self.nonconformity):
             raise DamagedReference("its parts do not belong together")
+        if len({self.quantiles[name].shape for name in self.scorers}) != 1:
+            raise DamagedReference("its scores have no quantiles, or not equally many")
+        if missing := (self.fitted.keys() & SCORES.keys()) - self.quantiles.keys():
+            raise DamagedReference(f"it has no quantiles of {', '.join(sorted(missing))}")
+        if any(array.size == 0 for name in self.scorers for array in self.fitted_of(name).values()):
+            raise DamagedReference("what a score remembers is empty")
+
+    @cached_property
+    def scorers(self) -> dict[str, Scorer]:
+        """The scores it can serve: known to this version, and their quantiles and arrays are here. In the order of `SCORES`."""
+        return {
+            name: scorer
+            for name, scorer in SCORES.items()
+            if name in self.quantiles and self.fitted_of(name).keys() >= set(scorer.arrays)
+        }
+
+    def fitted_of(self, name: str) -> Fitted:
+        """What the score `name` has fitted; empty if that is nothing."""
+        return self.fitted.get(name, {})
 
     @cached_property
     def _offsets(self) -> Rows:
@@ -65,21 +93,18 @@ class Reference:
     @property
     def levels(self) -> int:
         """How many quantiles there are of each score."""
-        return len(self.quantiles[KNN])
+        return len(self.quantiles[next(iter(self.scorers))])
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory that its arrays take."""
-        quantiles = sum(values.nbytes for values in self.quantiles.values())
-        return quantiles + 2 * self.nonconformity.nbytes + self.reject_scores.nbytes + self.features.nbytes
-
-    def scores(self, known: npt.NDArray[np.floating], features: npt.NDArray[np.floating]) -> Columns:
-        """All scores of images with these `known` logits [n, K] and `features` [n, width], each float64 [n]."""
-        return logit_scores(known) | {KNN: knn_distances(features, self.features, self.neighbours)}
+        fitted = [array for arrays in self.fitted.values() for array in arrays.values()]
+        arrays = [*self.quantiles.values(), self.nonconformity, self._keys, self.reject_scores, *fitted]
+        return sum(array.nbytes for array in arrays)
 
     def thresholds(self, name: str, levels: npt.NDArray[np.int64]) -> Rows:
         """The value of the score `name` beyond which it rejects, at each of these quantile levels [n]."""
-        return unknownness(name, self.quantiles[name][levels])
+        return self.scorers[name].unknownness(self.quantiles[name][levels])
 
     def p_values(self, probabilities: Rows) -> Rows:
         """For each class, the conformal p-value of the hypothesis that the image is of that class; float64 [n, K], 0 … 1.
@@ -107,31 +132,72 @@ class Reference:
 
     def to_bytes(self) -> bytes:
         """As safetensors; the same reference gives the same bytes."""
-        arrays = {_QUANTILES + name: np.ascontiguousarray(values) for name, values in self.quantiles.items()}
-        data: bytes = safetensors.numpy.save(
-            arrays
-            | {
-                "nonconformity": self.nonconformity,
-                "class_counts": self.class_counts,
-                "reject_scores": self.reject_scores,
-                "features": self.features,
-                "neighbours": np.array([self.neighbours], dtype=np.int64),
-            }
-        )
+        fitted = {
+            _file_key(name, array): values for name, part in self.fitted.items() for array, values in part.items()
+        }
+        arrays = {_QUANTILES + name: values for name, values in self.quantiles.items()} | {
+            "nonconformity": self.nonconformity,
+            "class_counts": self.class_counts,
+            "reject_scores": self.reject_scores,
+            **fitted,
+        }
+        data: bytes = safetensors.numpy.save({key: np.asarray(values, order="C") for key, values in arrays.items()})
         return data
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Reference":
-        """What `to_bytes` wrote; raises DamagedReference for anything else."""
+        """What `to_bytes` wrote, by this version or another; raises DamagedReference for anything else."""
         try:
             arrays = safetensors.numpy.load(data)
             return cls(
-                quantiles={name: arrays[_QUANTILES + name] for name in HIGHER_IS_KNOWN},
+                quantiles={
+                    key.removeprefix(_QUANTILES): values for key, values in arrays.items() if key.startswith(_QUANTILES)
+                },
                 nonconformity=arrays["nonconformity"],
                 class_counts=arrays["class_counts"],
                 reject_scores=arrays["reject_scores"],
-                features=arrays["features"],
-                neighbours=int(arrays["neighbours"][0]),
+                fitted=_fitted_in(arrays),
             )
-        except (SafetensorError, KeyError, IndexError, ValueError) as error:
+        except (SafetensorError, KeyError, ValueError) as error:
             raise DamagedReference(f"reference.safetensors is damaged: {error}") from error
+
+
+def compute_scores(
+    logits: npt.NDArray[np.floating], features: npt.NDArray[np.floating], reference: Reference | None
+) -> Columns:
+    """All scores of images that a model can be asked for, in the order of `SCORES`, each float64 [n].
+
+    Without a reference they are those that need no fitted arrays.
+
+    Args:
+        logits: of the known classes, [n, K].
+        features: [n, width].
+
+    Raises:
+        ValueError: the reference is of a model with other features.
+    """
+    known = KnownLogits(logits)
+    if reference is None:
+        return {name: scorer.value(known, features, {}) for name, scorer in SCORES.items() if not scorer.arrays}
+    return {
+        name: scorer.value(known, features, reference.fitted_of(name)) for name, scorer in reference.scorers.items()
+    }
+
+
+def _file_key(name: str, array: str) -> str:
+    scorer = SCORES.get(name)
+    return scorer.file_key(array) if scorer else f"{_FITTED}{name}.{array}"
+
+
+def _fitted_in(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Fitted]:
+    """By score: the arrays of those that this version knows under their own keys, those of others as they are named."""
+    found: dict[str, dict[str, npt.NDArray[Any]]] = defaultdict(dict)
+    for name, scorer in SCORES.items():
+        for array in scorer.arrays:
+            if (key := scorer.file_key(array)) in arrays:
+                found[name][array] = arrays[key]
+    for key, values in arrays.items():
+        if key.startswith(_FITTED):
+            name, _, array = key.removeprefix(_FITTED).partition(".")
+            found[name][array] = values
+    return dict(found)

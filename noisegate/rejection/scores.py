@@ -1,19 +1,19 @@
-"""Scores that tell known from unknown images, from what a network answers. NumPy alone: both learning and inference take them.
+"""What a score is: a number for each image that tells known from unknown ones. NumPy alone: learning and inference use it.
 
-All are computed in float64 over the K *known* logits: a noise logit would count as confidence in a known class.
+Scores are computed in float64 over the K *known* logits: a noise logit would count as confidence in a known class.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-# MSP: Hendrycks and Gimpel 2017. Max logit: Hendrycks et al. 2022. Energy: Liu et al. 2020. kNN: Sun et al. 2022.
-HIGHER_IS_KNOWN: Mapping[str, bool] = {"msp": True, "max_logit": True, "energy": True, "entropy": False, "knn": False}
-KNN = "knn"
-
 Rows = npt.NDArray[np.float64]
-Columns = dict[str, Rows]
+Fitted = Mapping[str, npt.NDArray[Any]]
 
 
 def softmax(logits: npt.NDArray[np.floating]) -> Rows:
@@ -24,43 +24,86 @@ def softmax(logits: npt.NDArray[np.floating]) -> Rows:
     return probabilities
 
 
-def logit_scores(known: npt.NDArray[np.floating]) -> Columns:
-    """MSP, max logit, energy and entropy of `known` logits [n, K], each float64 [n].
+class KnownLogits:
+    """Known logits of n images, and what several scores compute from them, once for all; float64.
 
-    msp: maximum softmax probability, 1/K … 1. max_logit: the largest logit. energy: log Σ exp(logits), the negative of the
-    literature's free energy. entropy: of the softmax, in nats, 0 … ln K.
+    Attributes:
+        rows: the logits, [n, K].
     """
-    rows = np.asarray(known, dtype=np.float64)
-    largest = rows.max(axis=1)
-    energy = largest + np.log(np.exp(rows - largest[:, np.newaxis]).sum(axis=1))
-    log_probabilities = rows - energy[:, np.newaxis]
-    # exp(−745) and below is 0, and 0 × a finite logarithm is the 0 that the limit demands.
-    probabilities = np.exp(log_probabilities)
-    entropy = np.maximum(0.0, -(probabilities * log_probabilities).sum(axis=1))
-    return {"msp": probabilities.max(axis=1), "max_logit": largest, "energy": energy, "entropy": entropy}
+
+    def __init__(self, logits: npt.NDArray[np.floating]) -> None:
+        self.rows: Rows = np.asarray(logits, dtype=np.float64)
+
+    @cached_property
+    def largest(self) -> Rows:
+        """The largest logit, [n]."""
+        largest: Rows = self.rows.max(axis=1)
+        return largest
+
+    @cached_property
+    def log_sum_exp(self) -> Rows:
+        """log Σ exp(logits), [n]."""
+        sums: Rows = self.largest + np.log(np.exp(self.rows - self.largest[:, np.newaxis]).sum(axis=1))
+        return sums
+
+    @cached_property
+    def log_probabilities(self) -> Rows:
+        """Logarithms of the softmax over the known classes, [n, K]."""
+        return self.rows - self.log_sum_exp[:, np.newaxis]
+
+    @cached_property
+    def probabilities(self) -> Rows:
+        """The softmax over the known classes, [n, K]; exp(−745) and below is 0."""
+        return np.exp(self.log_probabilities)
 
 
-def unit_rows(features: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-    """Each row of `features` [n, width] at length 1, float32; a row of zeros stays."""
-    rows = np.asarray(features, dtype=np.float32)
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, np.newaxis]
-    units: npt.NDArray[np.float32] = rows / np.maximum(lengths, np.float32(1e-12))
-    return units
+@dataclass(frozen=True, eq=False)
+class TrainingAnswers:
+    """What a network makes of some training images of the known classes, the same share of each class; no noise images.
 
-
-def knn_distances(features: npt.NDArray[np.floating], reference: npt.NDArray[np.float32], neighbours: int) -> Rows:
-    """The distance from each row of `features` [n, width] to its `neighbours`-th nearest in `reference`; 0 … 2, float64 [n].
-
-    Rows of `reference` [m, width] have length 1, and so have those of `features` when they are compared. With fewer than
-    `neighbours` rows it is the distance to the farthest.
+    Attributes:
+        logits: of the known classes, [m, K].
+        features: [m, width].
+        labels: true classes, 0 … K − 1, [m].
     """
-    similarities = unit_rows(features) @ reference.T
-    place = max(0, reference.shape[0] - neighbours)
-    nearest = np.partition(similarities, place, axis=1)[:, place].astype(np.float64)
-    distances: Rows = np.sqrt(np.maximum(0.0, 2 - 2 * nearest))
-    return distances
+
+    logits: npt.NDArray[np.floating]
+    features: npt.NDArray[np.floating]
+    labels: npt.NDArray[np.int64]
 
 
-def unknownness(name: str, values: Rows) -> Rows:
-    """`values` of a score turned so that higher means more unknown."""
-    return -values if HIGHER_IS_KNOWN[name] else values
+class Scorer(ABC):
+    """One score: how it is computed, what it remembers of training images, and which direction means unknown.
+
+    Attributes:
+        name: its key in `SCORES`, in answers and in files; an identifier.
+        higher_is_known: whether a higher value means a more known image.
+        description: one line for documents: what it is, its unit or range.
+        arrays: the names of what `fit` returns. A model stored without one of them is served without this score.
+    """
+
+    name: ClassVar[str]
+    higher_is_known: ClassVar[bool]
+    description: ClassVar[str]
+    arrays: ClassVar[tuple[str, ...]] = ()
+
+    def fit(self, training: TrainingAnswers) -> Fitted:
+        """What the score remembers of training images, by the names of `arrays`; stored with the model. None is empty."""
+        del training  # what needs only logits remembers nothing
+        return {}
+
+    @abstractmethod
+    def value(self, known: KnownLogits, features: npt.NDArray[np.floating], fitted: Fitted) -> Rows:
+        """The score of n images with these known logits and `features` [n, width]; float64 [n].
+
+        Raises:
+            ValueError: `fitted` is of a model with other classes or features.
+        """
+
+    def unknownness(self, values: Rows) -> Rows:
+        """`values` of this score turned so that higher means more unknown; its own inverse."""
+        return -values if self.higher_is_known else values
+
+    def file_key(self, array: str) -> str:
+        """The name of one of `arrays` in a reference file."""
+        return f"fitted.{self.name}.{array}"

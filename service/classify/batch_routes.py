@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from noisegate.errors import InvalidInput
-from noisegate.rejection.decision import Asked
+from noisegate.rejection.decision import DecisionOptions
 from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, unsupported
 from service.classify.images import not_empty
@@ -82,7 +82,7 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
         inside.callback(classifiers.batches.leave)
         files = await _files(request, resources.settings.max_batch_images)
         loaded = await classifiers.find(query.model, caller_of(request.scope))
-        lines = _lines(classifiers, loaded, ModelReference.found(loaded, query.model), files, query.asked)
+        lines = _lines(classifiers, loaded, ModelReference.found(loaded, query.model), files, query.options)
         if _wants_document(request):
             document = BatchRead.model_construct(items=[line async for line in lines])
             return Response(document.model_dump_json(), headers=_VARY, media_type=JSON)
@@ -106,7 +106,7 @@ async def _files(request: Request, most: int) -> deque[_File]:
 
 
 async def _lines(
-    classifiers: Classifiers, loaded: Loaded, reference: ModelReference, files: deque[_File], asked: Asked
+    classifiers: Classifiers, loaded: Loaded, reference: ModelReference, files: deque[_File], options: DecisionOptions
 ) -> AsyncIterator[BatchLine]:
     """Lines in the order of the files, of which only so many are under way."""
     waiting: deque[asyncio.Task[BatchLine]] = deque()
@@ -116,7 +116,7 @@ async def _lines(
                 yield await waiting.popleft()
             # Gone from the list when its turn has come: a slow reader keeps no file in memory that is answered.
             file = files.popleft()
-            waiting.append(asyncio.create_task(_line(classifiers, loaded, reference, index, file, asked)))
+            waiting.append(asyncio.create_task(_line(classifiers, loaded, reference, index, file, options)))
         while waiting:
             yield await waiting.popleft()
     finally:
@@ -125,10 +125,15 @@ async def _lines(
 
 
 async def _line(
-    classifiers: Classifiers, loaded: Loaded, reference: ModelReference, index: int, file: _File, asked: Asked
+    classifiers: Classifiers,
+    loaded: Loaded,
+    reference: ModelReference,
+    index: int,
+    file: _File,
+    options: DecisionOptions,
 ) -> BatchLine:
     try:
-        classified = await classifiers.classify(loaded, not_empty(file.content, "image"), asked, patient=True)
+        classified = await classifiers.classify(loaded, not_empty(file.content, "image"), options, patient=True)
     except Exception as error:  # the lines after it have nothing to do with it
         problem = problem_of(error)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:

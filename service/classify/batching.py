@@ -18,7 +18,7 @@ import numpy.typing as npt
 from noisegate.errors import QuotaExceeded
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import Answers, UnusableModel
-from noisegate.rejection.decision import Asked, Decision
+from noisegate.rejection.decision import Decision, DecisionOptions
 from service.errors import ModelUnusable
 from service.metrics import BATCH_SIZE, PREDICT_SECONDS, QUEUE_DEPTH
 
@@ -65,7 +65,7 @@ class Answered:
 @dataclass(frozen=True)
 class _Waiting:
     pixels: Pixels
-    asked: Asked
+    options: DecisionOptions
     since: float
     answered: asyncio.Future[Answered]
 
@@ -89,7 +89,7 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
         self._seconds_per_image = 0.0
 
-    async def decide(self, pixels: Pixels, asked: Asked, *, patient: bool = False) -> Answered:
+    async def decide(self, pixels: Pixels, options: DecisionOptions, *, patient: bool = False) -> Answered:
         """The decision on one image, uint8 [size, size, 3].
 
         Args:
@@ -101,17 +101,17 @@ class Batcher:
         """
         if patient:
             async with self._patient:
-                return await self._queued(pixels, asked)
+                return await self._queued(pixels, options)
         if len(self._waiting) >= self._most_waiting:
             seconds = max(1, math.ceil(len(self._waiting) * self._seconds_per_image))
             remedy = f"Ask again in {seconds} s; many images are best sent together to /classify/batch."
             raise Busy(f"{len(self._waiting):,} images wait for this model", retry_after_seconds=seconds, remedy=remedy)
-        return await self._queued(pixels, asked)
+        return await self._queued(pixels, options)
 
-    async def _queued(self, pixels: Pixels, asked: Asked) -> Answered:
+    async def _queued(self, pixels: Pixels, options: DecisionOptions) -> Answered:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answered] = loop.create_future()
-        self._waiting.append(_Waiting(pixels, asked, time.perf_counter(), answered))
+        self._waiting.append(_Waiting(pixels, options, time.perf_counter(), answered))
         QUEUE_DEPTH.inc()
         if self._running is None:
             self._running = loop.create_task(self._run())
@@ -179,8 +179,8 @@ def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered 
 def _decisions(classifier: Classifier, answers: Answers, batch: Sequence[_Waiting]) -> list[Decision | Exception]:
     logits, features = answers
     finite = np.asarray(np.isfinite(logits).all(axis=1))
-    asked = [waiting.asked for waiting, well in zip(batch, finite, strict=True) if well]
-    decided = iter(classifier.decide((logits[finite], features[finite]), asked) if asked else [])
+    options = [waiting.options for waiting, well in zip(batch, finite, strict=True) if well]
+    decided = iter(classifier.decide((logits[finite], features[finite]), options) if options else [])
     return [
         next(decided) if well else ModelUnusable("the model gives numbers that are not finite", field="model")
         for well in finite

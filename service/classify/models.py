@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from noisegate.errors import NoisegateError, NotFound
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.decoding import ImageLimits
-from noisegate.rejection.decision import Asked
+from noisegate.rejection.decision import DecisionOptions
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import DEFAULT_ALIAS, Named
@@ -97,7 +97,9 @@ class Classifiers:
             raise models.not_found(reference)
         return await self._load_once(found.id)
 
-    async def classify(self, model: Loaded, image: bytes, asked: Asked, *, patient: bool = False) -> Classified:
+    async def classify(
+        self, model: Loaded, image: bytes, options: DecisionOptions, *, patient: bool = False
+    ) -> Classified:
         """The decision on one encoded image, which is decoded before it waits for anything else.
 
         Raises:
@@ -105,13 +107,13 @@ class Classifiers:
             Busy, ModelUnusable: as Batcher.decide.
         """
         pixels, seconds = await self.decoder.decode(image, model.classifier.manifest.image_size, patient=patient)
-        return Classified(await self.decide(model, pixels, asked, patient=patient), seconds)
+        return Classified(await self.decide(model, pixels, options, patient=patient), seconds)
 
     async def decide(
-        self, model: Loaded, pixels: npt.NDArray[np.uint8], asked: Asked, *, patient: bool = False
+        self, model: Loaded, pixels: npt.NDArray[np.uint8], options: DecisionOptions, *, patient: bool = False
     ) -> Answered:
         """The decision on one decoded image, uint8 [size, size, 3]; arguments and errors are those of Batcher.decide."""
-        answered = await model.batcher.decide(pixels, asked, patient=patient)
+        answered = await model.batcher.decide(pixels, options, patient=patient)
         QUEUE_SECONDS.observe(answered.queue_seconds)
         OUTCOMES[answered.decision.reason].inc()
         return answered

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
-from noisegate.rejection.decision import Asked, Decision
+from noisegate.rejection.decision import Decision, DecisionOptions
 from noisegate.store.models import DEFAULT_ALIAS
 from service.classify.models import Classified, Loaded
 from service.errors import Problem
@@ -33,9 +33,9 @@ class ClassifyQuery(BaseModel):
     top_k: TopK = None
 
     @property
-    def asked(self) -> Asked:
-        """What it asks of each image."""
-        return Asked(self.max_false_reject, self.top_k)
+    def options(self) -> DecisionOptions:
+        """How to decide on each image."""
+        return DecisionOptions(self.max_false_reject, self.top_k)
 
     @classmethod
     def of(cls, request: Request) -> "ClassifyQuery":

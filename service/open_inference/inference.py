@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from noisegate.errors import InvalidImage, TooLarge
-from noisegate.rejection.decision import Asked
+from noisegate.rejection.decision import DecisionOptions
 from service.classify.batching import Answered
 from service.classify.models import Classifiers, Loaded
 from service.open_inference.outputs import check_values, chosen, outputs_of, tensor_of
@@ -27,22 +27,22 @@ async def inferred(
     """
     document = sent.document
     outputs = chosen(outputs_of(loaded.classifier.manifest), document.outputs or [])
-    asked = Asked((document.parameters or InferParameters()).max_false_reject)
+    options = DecisionOptions((document.parameters or InferParameters()).max_false_reject)
     check_values(outputs, loaded.classifier, len(sent.images), most_values)
-    rows = await _decided(classifiers, loaded, sent.images, asked)
+    rows = await _decided(classifiers, loaded, sent.images, options)
     return InferResponse.model_construct(
         model_name=name,
         model_version=loaded.version,
         id=document.id,
         parameters=InferredParameters(
-            model=loaded.id, max_false_reject=asked.max_false_reject, threshold=rows[0].decision.threshold
+            model=loaded.id, max_false_reject=options.max_false_reject, threshold=rows[0].decision.threshold
         ),
         outputs=[tensor_of(name, output, rows) for name, output in outputs.items()],
     )
 
 
 async def _decided(
-    classifiers: Classifiers, loaded: Loaded, images: Pixels | Sequence[bytes], asked: Asked
+    classifiers: Classifiers, loaded: Loaded, images: Pixels | Sequence[bytes], options: DecisionOptions
 ) -> list[Answered]:
     """The answers in the order of the images, of which only so many are under way."""
     rows: list[Answered] = []
@@ -50,7 +50,7 @@ async def _decided(
         some = range(start, min(start + _AT_ONCE, len(images)))
         # Exceptions as results: of several bad images the first is told, and none is left running.
         for result in await asyncio.gather(
-            *(_row(classifiers, loaded, row, images[row], asked) for row in some), return_exceptions=True
+            *(_row(classifiers, loaded, row, images[row], options) for row in some), return_exceptions=True
         ):
             if isinstance(result, BaseException):
                 raise result
@@ -58,11 +58,13 @@ async def _decided(
     return rows
 
 
-async def _row(classifiers: Classifiers, loaded: Loaded, row: int, image: Pixels | bytes, asked: Asked) -> Answered:
+async def _row(
+    classifiers: Classifiers, loaded: Loaded, row: int, image: Pixels | bytes, options: DecisionOptions
+) -> Answered:
     if isinstance(image, bytes):
         try:
             size = loaded.classifier.manifest.image_size
             image, _ = await classifiers.decoder.decode(image, size, patient=True)
         except (InvalidImage, TooLarge) as error:
             raise type(error)(error.detail, field=field_of(row), remedy=error.remedy) from error
-    return await classifiers.decide(loaded, image, asked, patient=True)
+    return await classifiers.decide(loaded, image, options, patient=True)

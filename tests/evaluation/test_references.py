@@ -11,7 +11,8 @@ from noisegate.evaluation.references import _of_each_class, make_reference
 from noisegate.learning.cells import PreparedCell, prepare_cell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import predict
-from noisegate.rejection.scores import logit_scores, unit_rows
+from noisegate.rejection.knn import unit_rows
+from noisegate.rejection.reference import compute_scores
 from tests.learning.factories import CLASSES, cell_data, experiment_spec, run_all
 
 Pair = tuple[PreparedCell, ExecutionOutcome]
@@ -37,10 +38,11 @@ def test_features_are_those_of_training_images_of_known_classes(trained: Pair) -
     cell, outcome = trained
     found = make_reference(cell, outcome)
     assert found
-    _, features = predict(outcome.trained.module, outcome.trained.mean, cell.images[: cell.known_images])
+    _, features = predict(outcome.trained.module, outcome.trained.preprocessing, cell.images[: cell.known_images])
     # Fewer than a thousand: all of them, in their order.
-    np.testing.assert_allclose(found.features, unit_rows(features), atol=1e-6)
-    assert np.allclose(np.linalg.norm(found.features, axis=1), 1)
+    remembered = found.fitted["knn"]["features"]
+    np.testing.assert_allclose(remembered, unit_rows(features), atol=1e-6)
+    assert np.allclose(np.linalg.norm(remembered, axis=1), 1)
 
 
 def test_all_else_is_of_the_holdout_and_none_of_the_test_set(trained: Pair) -> None:
@@ -58,7 +60,8 @@ def test_all_else_is_of_the_holdout_and_none_of_the_test_set(trained: Pair) -> N
         own = np.sort(1 - shares[cell.holdout_labels == name, name])
         assert found.nonconformity[start : start + len(own)] == pytest.approx(own, abs=1e-6)
         start += len(own)
-    energies = np.sort(-logit_scores(held.logits[:, : len(CLASSES)])["energy"])
+    known = held.logits[:, : len(CLASSES)]
+    energies = np.sort(-compute_scores(known, held.features, None)["energy"])
     assert (found.quantiles["energy"][0], found.quantiles["energy"][-1]) == (energies[0], energies[-1])
     poisoned = Answers(np.full_like(outcome.test_answers.logits, 1e6), np.zeros_like(outcome.test_answers.features))
     again = make_reference(cell, dataclasses.replace(outcome, test_answers=poisoned))
@@ -72,7 +75,7 @@ def test_thresholds_reject_at_most_their_share_of_the_holdout(trained: Pair) -> 
     held = outcome.holdout_answers
     assert found
     assert held
-    columns = found.scores(held.logits[:, : len(CLASSES)], held.features)
+    columns = compute_scores(held.logits[:, : len(CLASSES)], held.features, found)
     for share in (0.01, 0.05, 0.2):
         level = np.array([round((1 - share) * 1000)])
         for name, values in columns.items():

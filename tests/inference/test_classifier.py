@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from noisegate.errors import InvalidInput
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import UnusableModel
-from noisegate.rejection.decision import Asked, Judge
+from noisegate.rejection.decision import Decider, DecisionOptions
 from noisegate.rejection.reference import Reference
 from tests.rejection.manifests import manifest, reference
 
@@ -68,7 +68,7 @@ def test_classify_decides_on_those_logits() -> None:
     classifier = Classifier(onnx_model(weights=np.eye(3, dtype=np.float32) / 10), model)
     images = random_images(4)
     answers = classifier.logits(images)
-    assert classifier.classify(images, 0.5) == Judge(model).decide(*answers, [Asked(0.5)] * 4)
+    assert classifier.classify(images, 0.5) == Decider(model).decide(*answers, [DecisionOptions(0.5)] * 4)
     assert classifier.classify(images, 0.5)[0].threshold == 0.1
     with pytest.raises(InvalidInput):
         classifier.classify(images, 2)

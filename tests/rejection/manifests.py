@@ -4,8 +4,9 @@ import numpy as np
 
 from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.rejection.reference import Reference
-from noisegate.rejection.scores import HIGHER_IS_KNOWN
 from noisegate.spec import TrainingExperiment
+
+SCORE_NAMES = ("msp", "max_logit", "energy", "entropy", "knn")
 
 
 def manifest(
@@ -45,12 +46,11 @@ def manifest(
 
 
 def reference(classes: int, width: int = 2) -> Reference:
-    """Quantiles of every score from 0 to 1, ten holdout images a class, one feature vector along the first axis."""
+    """Quantiles of the five scores from 0 to 1, ten holdout images a class, one feature vector along the first axis."""
     return Reference(
-        quantiles={name: np.linspace(0, 1, 1001) for name in HIGHER_IS_KNOWN},
+        quantiles={name: np.linspace(0, 1, 1001) for name in SCORE_NAMES},
         nonconformity=np.tile(np.arange(10) / 10, classes),
         class_counts=np.full(classes, 10),
         reject_scores=np.arange(10 * classes) / (10 * classes),
-        features=np.eye(1, width, dtype=np.float32),
-        neighbours=5,
+        fitted={"knn": {"features": np.eye(1, width, dtype=np.float32), "neighbours": np.array([5])}},
     )

@@ -7,16 +7,10 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
 from noisegate.errors import InvalidInput
-from noisegate.rejection.calibration import calibrate, fit_temperature, reject_scores, rejections
+from noisegate.rejection.calibration import calibrate, fit_temperature
 
 # Few distinct values beside many: ties are where quantiles go wrong.
 SCORES = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0])), min_size=1, max_size=120)
-
-
-def test_reject_score_leaves_the_noise_probability_out() -> None:
-    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])
-    assert reject_scores(probabilities, 2) == pytest.approx([0.3, 0.8])
-    assert reject_scores(probabilities, 3) == pytest.approx([0.3, 0.3])
 
 
 @settings(deadline=None, max_examples=50)
@@ -53,17 +47,6 @@ def test_five_percent_of_a_hundred_are_five() -> None:
 def test_a_budget_is_a_share(budget: float) -> None:
     with pytest.raises(InvalidInput, match="max_false_reject"):
         calibrate(np.array([0.5]), 1.0).threshold(budget)
-
-
-def test_noise_as_the_top_class_is_rejected_whatever_the_threshold() -> None:
-    probabilities = np.array([[0.3, 0.3, 0.4], [0.8, 0.1, 0.1], [0.4, 0.35, 0.25]])
-    assert rejections(probabilities, 2, above=1.0).tolist() == [True, False, False]
-    assert rejections(probabilities, 2, above=0.5).tolist() == [True, False, True]
-
-
-def test_a_score_at_the_threshold_is_accepted() -> None:
-    probabilities = np.array([[0.75, 0.25], [0.625, 0.375]])
-    assert rejections(probabilities, 2, above=0.25).tolist() == [False, True]
 
 
 def drawn_at(temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from scipy.special import entr, logsumexp, softmax
 
 from noisegate.errors import InvalidInput
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, ModelManifest
-from noisegate.rejection.decision import NOTE_NEVER, NOTE_NOISE_ONLY, Asked, Decision, Judge
+from noisegate.rejection.decision import NOTE_NEVER, NOTE_NOISE_ONLY, Decider, Decision, DecisionOptions
 from tests.rejection.manifests import manifest, reference
 
 LEVELS = [float(level) for level in range(1001)]
@@ -16,7 +16,7 @@ HALF[19] = 0.5
 
 
 def decide_many(rows: np.ndarray, model: ModelManifest, share: float = DEFAULT_MAX_FALSE_REJECT) -> list[Decision]:
-    return Judge(model).decide(rows, np.zeros((len(rows), 2)), [Asked(share)] * len(rows))
+    return Decider(model).decide(rows, np.zeros((len(rows), 2)), [DecisionOptions(share)] * len(rows))
 
 
 def decide(row: np.ndarray, model: ModelManifest, share: float = DEFAULT_MAX_FALSE_REJECT) -> Decision:
@@ -152,9 +152,9 @@ def test_temperature_scaling_stands_beside_the_raw_probabilities() -> None:
 def test_top_k_names_the_most_probable_in_falling_order() -> None:
     model = manifest(["a", "b", "c", "d"], quantiles=HALF, temperature=2.0)
     row = np.array([[0.0, 3.0, 1.0, 2.0, 9.0]])
-    judge = Judge(model, reference(4))
-    (some,) = judge.decide(row, np.ones((1, 2)), [Asked(top_k=2)])
-    (all_,) = judge.decide(row, np.ones((1, 2)), [Asked()])
+    decider = Decider(model, reference(4))
+    (some,) = decider.decide(row, np.ones((1, 2)), [DecisionOptions(top_k=2)])
+    (all_,) = decider.decide(row, np.ones((1, 2)), [DecisionOptions()])
     assert some.temperature_scaled
     assert some.conformal
     for named in (some.probabilities, some.temperature_scaled.probabilities, some.conformal.classes):
@@ -166,14 +166,19 @@ def test_top_k_names_the_most_probable_in_falling_order() -> None:
         )
         == all_
     )
-    assert list(judge.decide(row, np.ones((1, 2)), [Asked(top_k=99)])[0].probabilities) == ["b", "d", "c", "a"]
+    assert list(decider.decide(row, np.ones((1, 2)), [DecisionOptions(top_k=99)])[0].probabilities) == [
+        "b",
+        "d",
+        "c",
+        "a",
+    ]
 
 
 def test_each_score_has_a_threshold_of_its_own_for_each_share() -> None:
     """Quantiles 0 … 1 of unknownness: a score of which higher is known is rejected below −quantile."""
-    judge = Judge(manifest(quantiles=HALF), reference(2))
+    decider = Decider(manifest(quantiles=HALF), reference(2))
     rows = np.array([[2.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
-    strict, lax = judge.decide(rows, np.ones((2, 2)), [Asked(0.3), Asked(1.0)])
+    strict, lax = decider.decide(rows, np.ones((2, 2)), [DecisionOptions(0.3), DecisionOptions(1.0)])
     assert {name: round(score["threshold"] or 0.0, 3) for name, score in strict.scores.items()} == {
         "msp": -0.7,
         "max_logit": -0.7,

@@ -6,9 +6,8 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisegate.rejection.reference import DamagedReference, Reference
-from noisegate.rejection.scores import HIGHER_IS_KNOWN
-from tests.rejection.manifests import reference
+from noisegate.rejection.reference import DamagedReference, Reference, compute_scores
+from tests.rejection.manifests import SCORE_NAMES, reference
 
 # Ties are where ranks go wrong, and sixteenths stay exact through every sum.
 VALUES = st.integers(0, 16).map(lambda sixteenths: sixteenths / 16)
@@ -59,10 +58,12 @@ def test_bytes_and_back() -> None:
     first = reference(3, width=5)
     second = Reference.from_bytes(first.to_bytes())
     assert second.to_bytes() == first.to_bytes()
-    assert (second.neighbours, second.levels, second.nbytes) == (5, 1001, first.nbytes)
+    assert (second.levels, second.nbytes) == (1001, first.nbytes)
     features = np.random.default_rng(0).random((4, 5))
-    for name, values in first.scores(features[:, :3], features).items():
-        np.testing.assert_array_equal(values, second.scores(features[:, :3], features)[name])
+    expected, found = (compute_scores(features[:, :3], features, one) for one in (first, second))
+    assert list(found) == list(expected) == list(SCORE_NAMES)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(values, found[name])
 
 
 def _tensors() -> dict[str, np.ndarray]:
@@ -79,6 +80,9 @@ def _tensors() -> dict[str, np.ndarray]:
         safetensors.numpy.save({name: array for name, array in _tensors().items() if name != "quantiles.knn"}),
         safetensors.numpy.save(_tensors() | {"class_counts": np.array([10, 11])}),
         safetensors.numpy.save(_tensors() | {"neighbours": np.empty(0, np.int64)}),
+        safetensors.numpy.save(_tensors() | {"quantiles.msp": np.zeros(11)}),
+        safetensors.numpy.save({name: array for name, array in _tensors().items() if "quantiles" not in name}),
+        safetensors.numpy.save({name: array for name, array in _tensors().items() if name != "reject_scores"}),
     ],
 )
 def test_damage_is_told(data: bytes) -> None:
@@ -89,6 +93,6 @@ def test_damage_is_told(data: bytes) -> None:
 def test_thresholds_lie_on_the_side_of_the_unknown() -> None:
     found = reference(2)
     levels = np.array([1000, 950])
-    for name, higher_is_known in HIGHER_IS_KNOWN.items():
-        expected = [-1.0, -0.95] if higher_is_known else [1.0, 0.95]
+    for name in SCORE_NAMES:
+        expected = [1.0, 0.95] if name in ("entropy", "knn") else [-1.0, -0.95]
         assert found.thresholds(name, levels).tolist() == pytest.approx(expected)

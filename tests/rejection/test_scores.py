@@ -1,10 +1,21 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import entr, logsumexp, softmax
 from sklearn.neighbors import NearestNeighbors
 
-from noisegate.rejection.scores import HIGHER_IS_KNOWN, knn_distances, logit_scores, unit_rows, unknownness
+from noisegate.rejection import SCORES, describe_scores
+from noisegate.rejection.knn import knn_distances, unit_rows
+from noisegate.rejection.reference import compute_scores
 from noisegate.rejection.scores import softmax as our_softmax
+from tests.rejection.manifests import SCORE_NAMES
+
+ROOT = Path(__file__).parents[2]
+
+
+def logit_scores(logits: np.ndarray) -> dict[str, np.ndarray]:
+    return compute_scores(logits, np.zeros((len(logits), 1)), None)
 
 
 def test_logit_scores_are_scipys() -> None:
@@ -41,8 +52,19 @@ def test_with_fewer_rows_than_neighbours_the_farthest_counts() -> None:
     assert knn_distances(np.zeros((1, 2)), reference, 1) == pytest.approx([np.sqrt(2)])
 
 
-@pytest.mark.parametrize("name", HIGHER_IS_KNOWN)
+@pytest.mark.parametrize("name", SCORE_NAMES)
 def test_a_sharper_image_is_less_unknown_by_every_score(name: str) -> None:
     found = logit_scores(np.array([[9.0, 0.0], [0.1, 0.0]])) | {"knn": np.array([0.1, 0.9])}
-    certain, doubtful = unknownness(name, found[name])
+    certain, doubtful = SCORES[name].unknownness(found[name])
     assert certain < doubtful
+
+
+def test_each_score_is_explained() -> None:
+    table = (ROOT / "docs/scores.md").read_text()
+    for name, scorer in SCORES.items():
+        assert scorer.name == name
+        assert f"| `{name}`" in table
+    directions = {"msp": "known", "max_logit": "known", "energy": "known", "entropy": "unknown", "knn": "unknown"}
+    described = describe_scores().split("; ")
+    assert [one.partition(":")[0].strip("`") for one in described] == list(directions)
+    assert [one.rpartition("higher = more ")[2].strip(")") for one in described] == list(directions.values())

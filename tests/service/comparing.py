@@ -9,7 +9,7 @@ import pytest
 
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.decoding import ImageLimits, decode_image
-from noisegate.rejection.decision import DEFAULT_ASKED, Asked
+from noisegate.rejection.decision import DEFAULT_OPTIONS, DecisionOptions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from tests.service.factories import IMAGE_SIZE, ready_dataset
@@ -33,13 +33,13 @@ def assert_same(found: Any, expected: Any, where: str = "decision") -> None:
         assert found == expected, where
 
 
-def expected_of(classifier: Classifier, image: Pixels, asked: Asked = DEFAULT_ASKED) -> dict[str, Any]:
+def expected_of(classifier: Classifier, image: Pixels, options: DecisionOptions = DEFAULT_OPTIONS) -> dict[str, Any]:
     """The decision on this image alone; of the classes only the most probable, if so asked."""
-    (decision,) = classifier.classify(image[np.newaxis], asked.max_false_reject)
+    (decision,) = classifier.classify(image[np.newaxis], options.max_false_reject)
     document = decision.model_dump()
-    if asked.top_k is None:
+    if options.top_k is None:
         return document
-    order = sorted(document["probabilities"], key=document["probabilities"].__getitem__, reverse=True)[: asked.top_k]
+    order = sorted(document["probabilities"], key=document["probabilities"].__getitem__, reverse=True)[: options.top_k]
     for holder, name in (
         (document, "probabilities"),
         (document["temperature_scaled"], "probabilities"),

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 from prometheus_client import REGISTRY
 
-from noisegate.rejection.decision import Asked
+from noisegate.rejection.decision import DecisionOptions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import load_settings
@@ -25,7 +25,7 @@ async def main(ids: list[str]) -> None:
     for id in ids:
         loaded = await classifiers.find(id)
         for _ in range(3):
-            answers = await asyncio.gather(*(classifiers.decide(loaded, image, Asked()) for image in images))
+            answers = await asyncio.gather(*(classifiers.decide(loaded, image, DecisionOptions()) for image in images))
             assert max(answer.batch_size for answer in answers) == 32
         resident.append(process.memory_info().rss)
         counted.append(loaded.classifier.nbytes)

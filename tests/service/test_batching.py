@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from noisegate.inference.classifier import Classifier
-from noisegate.rejection.decision import Asked
+from noisegate.rejection.decision import DecisionOptions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -57,12 +57,12 @@ def in_loop(work: Callable[[], Awaitable[T]]) -> T:
 
 async def all_of(batcher: Batcher, images: list[Pixels], *, patient: bool = False) -> list[Told]:
     """What comes of images that arrive at once, in their order."""
-    decided = (batcher.decide(image, Asked(), patient=patient) for image in images)
+    decided = (batcher.decide(image, DecisionOptions(), patient=patient) for image in images)
     return await asyncio.gather(*decided, return_exceptions=True)
 
 
 def same_alone(classifier: Classifier, image: Pixels, found: Answered) -> None:
-    assert_same(found.decision.model_dump(), expected_of(classifier, image, Asked()))
+    assert_same(found.decision.model_dump(), expected_of(classifier, image, DecisionOptions()))
 
 
 # Every answer against its image alone
@@ -82,9 +82,9 @@ def test_random_traffic_gets_the_answers_of_each_image_alone(
         id, classifier = stored_model(sessions, artefacts, onnx, reference_of(onnx, described))
         alone[id] = classifier
     found = in_loop(lambda: _traffic(Classifiers(settings, sessions, artefacts), list(alone), seed))
-    for model, image, asked, classified in found:
+    for model, image, options, classified in found:
         assert_same(
-            classified.answered.decision.model_dump(), expected_of(alone[model], image, asked), f"image of {model}"
+            classified.answered.decision.model_dump(), expected_of(alone[model], image, options), f"image of {model}"
         )
     assert len(found) > 250
     assert max(classified.answered.batch_size for *_, classified in found) > 1
@@ -93,7 +93,7 @@ def test_random_traffic_gets_the_answers_of_each_image_alone(
 
 async def _traffic(
     classifiers: Classifiers, models: list[str], seed: int
-) -> list[tuple[str, Pixels, Asked, Classified]]:
+) -> list[tuple[str, Pixels, DecisionOptions, Classified]]:
     """All that was not given up: the model, the image, what was asked, what was answered."""
     draw = random.Random(seed)
     loaded = {model: await classifiers.find(model) for model in models}
@@ -101,15 +101,15 @@ async def _traffic(
     jobs = [(model, image) for model in models for image in images] * 2
     draw.shuffle(jobs)
 
-    async def ask(model: Loaded, image: Pixels, asked: Asked, turns: int) -> Classified:
+    async def ask(model: Loaded, image: Pixels, options: DecisionOptions, turns: int) -> Classified:
         for _ in range(turns):
             await asyncio.sleep(0)
-        return await classifiers.classify(model, encoded(image), asked, patient=True)
+        return await classifiers.classify(model, encoded(image), options, patient=True)
 
-    asked = [Asked(draw.choice([0, 0.01, 0.05, 0.5, 1]), draw.choice([None, 1, 2, 5])) for _ in jobs]
+    options = [DecisionOptions(draw.choice([0, 0.01, 0.05, 0.5, 1]), draw.choice([None, 1, 2, 5])) for _ in jobs]
     tasks = [
         asyncio.create_task(ask(loaded[model], image, one, draw.randrange(60)))
-        for (model, image), one in zip(jobs, asked, strict=True)
+        for (model, image), one in zip(jobs, options, strict=True)
     ]
     for task in draw.sample(tasks, len(tasks) // 8):
         asyncio.get_running_loop().call_later(draw.uniform(0, 0.2), task.cancel)
@@ -118,7 +118,7 @@ async def _traffic(
     assert {type(answer) for answer in answers} == {Classified, asyncio.CancelledError}
     return [
         (*job, one, answer)
-        for job, one, answer in zip(jobs, asked, answers, strict=True)
+        for job, one, answer in zip(jobs, options, answers, strict=True)
         if isinstance(answer, Classified)
     ]
 
@@ -217,7 +217,7 @@ def test_the_longer_a_queue_takes_the_later_it_tells_to_come_back(threads: Threa
     async def ask() -> tuple[float, list[Busy]]:
         (first,) = await all_of(batcher, [image])
         assert isinstance(first, Answered)
-        tasks = [asyncio.create_task(batcher.decide(image, Asked())) for _ in range(405)]
+        tasks = [asyncio.create_task(batcher.decide(image, DecisionOptions())) for _ in range(405)]
         done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
@@ -269,7 +269,7 @@ def test_who_has_gone_away_is_not_classified(threads: ThreadPoolExecutor) -> Non
     before = measured("noisegate_classify_batch_size_sum")
 
     async def ask() -> list[Told]:
-        tasks = [asyncio.create_task(batcher.decide(image, Asked())) for image in images]
+        tasks = [asyncio.create_task(batcher.decide(image, DecisionOptions())) for image in images]
         await asyncio.sleep(0)  # all of them wait, none runs yet
         for place in (1, 5, 6, 9):
             tasks[place].cancel()
@@ -289,7 +289,7 @@ def test_one_who_goes_away_while_his_batch_runs_takes_nobody_along(threads: Thre
 
     async def ask() -> list[Told]:
         batcher = Batcher(classifier, threads, most=8, most_waiting=100)
-        tasks = [asyncio.create_task(batcher.decide(image, Asked())) for image in images]
+        tasks = [asyncio.create_task(batcher.decide(image, DecisionOptions())) for image in images]
         await asyncio.sleep(0)
         assert measured("noisegate_classify_queue_depth") == 8
         while measured("noisegate_classify_queue_depth") != 0:

@@ -15,16 +15,9 @@ from prometheus_client import REGISTRY
 
 from noisegate.inference.classifier import Classifier
 from noisegate.manifest import Calibration, ModelManifest
+from noisegate.rejection import SCORES
 from noisegate.rejection.reference import Reference
-from noisegate.rejection.scores import (
-    HIGHER_IS_KNOWN,
-    KNN,
-    knn_distances,
-    logit_scores,
-    softmax,
-    unit_rows,
-    unknownness,
-)
+from noisegate.rejection.scores import KnownLogits, TrainingAnswers, softmax
 from noisegate.store import executions, models, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import ModelDigests
@@ -57,23 +50,24 @@ def reference_of(onnx: bytes, described: ModelManifest, seed: int = 0, remembere
     """What a holdout of 60 random pictures and so many others would leave of this model."""
     classifier = Classifier(onnx, described)
     logits, features = classifier.logits(np.stack(pictures(60, seed)))
-    others = unit_rows(classifier.logits(np.stack(pictures(remembered, seed + 1)))[1])
+    other_logits, other_features = classifier.logits(np.stack(pictures(remembered, seed + 1)))
     known = len(described.classes)
     probabilities = softmax(logits)[:, :known]
-    columns = logit_scores(logits[:, :known]) | {KNN: knn_distances(features, others, 5)}
+    training = TrainingAnswers(other_logits[:, :known], other_features, np.arange(remembered) % known)
+    fitted = {name: scorer.fit(training) for name, scorer in SCORES.items()}
+    values = {
+        name: scorer.unknownness(scorer.value(KnownLogits(logits[:, :known]), features, fitted[name]))
+        for name, scorer in SCORES.items()
+    }
     levels = np.linspace(0, 1, LEVELS)
     labels = np.arange(60) % known
     order = np.lexsort((1 - probabilities[np.arange(60), labels], labels))
     return Reference(
-        quantiles={
-            name: np.quantile(unknownness(name, columns[name]), levels, method="inverted_cdf")
-            for name in HIGHER_IS_KNOWN
-        },
+        quantiles={name: np.quantile(column, levels, method="inverted_cdf") for name, column in values.items()},
         nonconformity=(1 - probabilities[np.arange(60), labels])[order],
         class_counts=np.bincount(labels, minlength=known).astype(np.int64),
         reject_scores=np.sort(1 - probabilities.max(axis=1)),
-        features=others,
-        neighbours=5,
+        fitted={name: arrays for name, arrays in fitted.items() if arrays},
     )
 
 
