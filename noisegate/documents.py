@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializationInfo,
+    ValidationError,
+)
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 # Far beyond every cap, and small enough to be printed: the caps of the settings say what is really allowed.
@@ -61,11 +69,18 @@ class OneOf:
         return self.members[name].model_validate(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.parse)
+        # A member writes itself: within a union of pydantic's it would be checked against its types once more, as if strict.
+        written = core_schema.plain_serializer_function_ser_schema(_write, info_arg=True)
+        return core_schema.no_info_plain_validator_function(self.parse, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         choices = {name: _by_reference(member) for name, member in self.members.items()}
         return handler(core_schema.tagged_union_schema(choices, self.tag))
+
+
+def _write(member: BaseModel, info: SerializationInfo) -> dict[str, Any]:
+    # The types of what is in and out differ in their names alone.
+    return member.model_dump(mode=info.mode, include=cast(Any, info.include), exclude=cast(Any, info.exclude))
 
 
 def _by_reference(member: type[BaseModel]) -> CoreSchema:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from noisegate.documents import Document
+from noisegate.documents import Document, Source
 from noisegate.errors import InvalidInput
 from noisegate.spec import NOISE_CLASS, ExperimentSpec
 
@@ -81,13 +81,6 @@ class Metrics(Document):
     false_reject: float | None = Field(
         description="Share of test images rejected at the default threshold; null without one."
     )
-
-
-class Source(Document):
-    """The file that somebody else's weights come from."""
-
-    name: str = Field(description="Its URL where it was fetched from there, else its name.")
-    sha256: str
 
 
 class ModelManifest(Document):

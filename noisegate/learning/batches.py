@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Int64
@@ -20,7 +19,7 @@ class Batch:
     draws: Int64[Tensor, "*runs batch draws"]
 
     @classmethod
-    def stacked(cls, batches: list[Self]) -> Self:
+    def stacked(cls, batches: list["Batch"]) -> "Batch":
         """Those of several runs as one; alike in size."""
         return cls(torch.stack([one.places for one in batches]), torch.stack([one.draws for one in batches]))
 

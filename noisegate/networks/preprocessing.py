@@ -1,7 +1,7 @@
 """What is done to an image before a network sees it, as data: the same numbers in training, in files and in serving."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,9 +30,9 @@ class Preprocessing:
         shown = images.to(torch.float32).sub_(self.mean)
         return shown if self.std is None else shown.div_(self.std)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Preprocessing":
         """The same on a device."""
-        return type(self)(self.mean.to(device), None if self.std is None else self.std.to(device))
+        return Preprocessing(self.mean.to(device), None if self.std is None else self.std.to(device))
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """How a network is trained: one class a recipe. What a recipe asks for stands here as numbers; torch carries it out elsewhere."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -132,7 +131,8 @@ class PaperRecipe(TrainingSpec):
         return self.learning_rate * drop.factor ** (epochs_before // drop.every_epochs) if drop else self.learning_rate
 
 
-_USUAL_RATE = {"sgd": 0.4, "adamw": 0.002}
+_USUAL_RATE = {"sgd": 0.25, "adamw": 0.002}
+_USUAL_WARMUP = 0.2
 _USUAL_MOMENTUM = 0.9
 
 
@@ -141,7 +141,7 @@ class OneCycleRecipe(TrainingSpec):
 
     recipe: Literal["one_cycle"]
     epochs: int = Field(16, ge=1, le=MOST)
-    batch_size: int = Field(512, ge=1, le=8192)
+    batch_size: int = Field(256, ge=1, le=8192)
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="sgd takes Nesterov's momentum.")
     learning_rate: float | None = Field(
         None, gt=0, description=f"The peak; null is {_USUAL_RATE['sgd']} for sgd and {_USUAL_RATE['adamw']} for adamw."
@@ -149,9 +149,11 @@ class OneCycleRecipe(TrainingSpec):
     momentum: float | None = Field(
         None, ge=0, lt=1, description=f"Of sgd alone, where null is {_USUAL_MOMENTUM}; adamw has moments of its own."
     )
-    weight_decay: float = Field(0.0005, ge=0, description="On weights, not on biases nor on the scales of batch norms.")
-    warmup_epochs: float = Field(2, ge=0, le=MOST, description="How long the rate rises, evenly; less than epochs.")
-    final_rate: float = Field(0.01, ge=0, le=1, description="The rate of the last update, as a share of the peak.")
+    weight_decay: float = Field(0.001, ge=0, description="On weights, not on biases nor on the scales of batch norms.")
+    warmup_epochs: float | None = Field(
+        None, ge=0, le=MOST, description="How long the rate rises, evenly; less than epochs. null is a fifth of them."
+    )
+    final_rate: float = Field(0, ge=0, le=1, description="Where the rate falls to, evenly, as a share of the peak.")
     flip: bool = Field(True, description="Mirror half of the images left to right.")
     crop_padding: int = Field(2, ge=0, le=64, description="Move images by up to so many pixels each way.")
     cutout: int = Field(0, ge=0, le=4096, description="Cover a square of so many pixels a side; 0 for none.")
@@ -169,7 +171,7 @@ class OneCycleRecipe(TrainingSpec):
     def _belongs_together(self) -> "OneCycleRecipe":
         if self.optimizer == "adamw" and self.momentum is not None:
             raise wrong_field("momentum", self.momentum, "belongs to sgd, and the optimizer is adamw", "Leave it out.")
-        if self.warmup_epochs >= self.epochs:
+        if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             message = f"is {self.warmup_epochs:g}, and training has {self.epochs} epochs"
             raise wrong_field("warmup_epochs", self.warmup_epochs, message, f"Give less than {self.epochs}.")
         return self
@@ -200,11 +202,14 @@ class OneCycleRecipe(TrainingSpec):
         return _USUAL_RATE[self.optimizer] if self.learning_rate is None else self.learning_rate
 
     def rate_at(self, update: int, updates_per_epoch: int) -> float:
-        last, top = self.epochs * updates_per_epoch - 1, math.ceil(self.warmup_epochs * updates_per_epoch)
-        if update < top:
-            return self.peak * (update + 1) / (top + 1)
-        share_left = (last - update) / max(1, last - top)
-        return self.peak * (self.final_rate + (1 - self.final_rate) * max(0.0, share_left))
+        warmup = _USUAL_WARMUP * self.epochs if self.warmup_epochs is None else self.warmup_epochs
+        # Neither the first nor the last update is at the rate that the schedule starts from or ends at: it would teach nothing.
+        done, of_all = update + 1, self.epochs * updates_per_epoch + 1
+        top = warmup * updates_per_epoch
+        if done < top:
+            return self.peak * done / top
+        share_left = max(0.0, (of_all - done) / (of_all - top))
+        return self.peak * (self.final_rate + (1 - self.final_rate) * share_left)
 
     def unfit(self, image_size: int) -> Iterator[tuple[str, str, str]]:
         for field in ("crop_padding", "cutout"):
