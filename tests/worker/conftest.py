@@ -20,6 +20,17 @@ from worker.resources import Resources
 QUICK = {"device": "cpu", "lease_seconds": 4.0, "heartbeat_seconds": 0.5, "reaper_seconds": 0.5, "wakeup_seconds": 2.0}
 
 
+# For what is claimed, renewed and recorded. All else asks the same of either database, and trains for seconds.
+on_both_databases = pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """At each commit, tests of workers run on SQLite, unless they say otherwise."""
+    kind: str = request.param
+    return kind
+
+
 @pytest.fixture
 def settings(settings: Settings, broker_url: str) -> Settings:
     """Settings with a broker, in which lost leases are noticed within seconds."""
@@ -87,4 +98,4 @@ def start_worker(settings: Settings, tmp_path: Path, wakeups: Wakeups) -> Iterat
         worker.kill()
 
 
-__all__ = ["WorkerProcess", "wait_until"]
+__all__ = ["WorkerProcess", "on_both_databases", "wait_until"]

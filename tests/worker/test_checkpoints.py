@@ -8,6 +8,7 @@ from noisegate.store import executions, experiments, leases, losses
 from noisegate.store.states import State
 from noisegate.store.tables import Execution
 from tests import factories
+from tests.worker.conftest import on_both_databases
 from worker.checkpoints import Checkpoints
 from worker.resources import Resources
 from worker.training import train_oldest
@@ -70,6 +71,7 @@ def _files(resources: Resources) -> set[str]:
     return {path.name for path in (resources.artefacts.root / "sha256").rglob("*") if path.is_file()}
 
 
+@on_both_databases
 def test_it_goes_on_where_it_was_and_gives_the_same(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     id = _post(resources)
     before = _files(resources)

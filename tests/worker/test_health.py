@@ -10,6 +10,7 @@ from noisegate.store.clock import seconds_now
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Worker
+from tests.worker.conftest import on_both_databases
 from worker import health
 
 
@@ -19,6 +20,7 @@ def _beat(sessions: Sessions, host: str, seconds_ago: float) -> None:
         session.execute(sa.update(Worker).where(Worker.name == host).values(beat_at=seconds_now() - seconds_ago))
 
 
+@on_both_databases
 @pytest.mark.parametrize(
     ("host", "seconds_ago", "status", "said"),
     [("", 0, 0, "heartbeat is 0 s old"), ("", 60, 1, "heartbeat is 60 s old"), ("another", 0, 1, "No worker of")],

@@ -15,6 +15,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Execution
 from tests import factories
 from tests.conftest import wait_until
+from tests.worker.conftest import on_both_databases
 from worker.lease import Forfeited, Heartbeat
 
 BEAT = 0.05
@@ -61,6 +62,7 @@ def _take_away(sessions: Sessions, lost: Sequence[Lease]) -> None:
         losses.reap(session, lease_seconds=60, max_losses=9, error={})
 
 
+@on_both_databases
 def test_one_transaction_renews_them_all(sessions: Sessions, held: list[Lease]) -> None:
     begun: list[str] = []
     sa.event.listen(sessions.engine, "begin", lambda _: begun.append(threading.current_thread().name))
@@ -71,6 +73,7 @@ def test_one_transaction_renews_them_all(sessions: Sessions, held: list[Lease]) 
     assert begun.count("heartbeat") == len(beats.asked)
 
 
+@on_both_databases
 def test_a_lease_that_was_lost_is_let_go_alone(
     sessions: Sessions, held: list[Lease], said: list[MutableMapping[str, Any]]
 ) -> None:
@@ -91,6 +94,7 @@ def test_a_lease_that_was_lost_is_let_go_alone(
     assert sorted(lost) == sorted(lease.id for lease in held)
 
 
+@on_both_databases
 def test_a_lease_that_ended_with_its_result_is_not_called_lost(
     sessions: Sessions, held: list[Lease], said: list[MutableMapping[str, Any]]
 ) -> None:
@@ -112,6 +116,7 @@ def test_a_lease_that_ended_with_its_result_is_not_called_lost(
     assert said == []
 
 
+@on_both_databases
 def test_a_beat_that_found_no_database_is_made_up_for(
     sessions: Sessions, held: list[Lease], said: list[MutableMapping[str, Any]]
 ) -> None:
@@ -130,6 +135,7 @@ def test_a_beat_that_found_no_database_is_made_up_for(
     assert [entry["event"] for entry in said] == ["renewal_postponed", "renewal_failed"]
 
 
+@on_both_databases
 def test_what_is_held_later_is_renewed_too(sessions: Sessions, held: list[Lease]) -> None:
     first, *companions = held
     beats = Beats()

@@ -13,6 +13,7 @@ from noisegate.store import datasets
 from noisegate.store.packed import open_packed
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset
+from tests.worker.conftest import on_both_databases
 from worker.ingestion import ingest_one
 from worker.lease import draining
 from worker.resources import Resources
@@ -62,6 +63,7 @@ def _files(resources: Resources) -> list[str]:
     return sorted(path.name for path in resources.artefacts.root.rglob("*") if path.is_file())
 
 
+@on_both_databases
 def test_an_upload_becomes_arrays_and_the_archive_goes(resources: Resources) -> None:
     dataset = _upload(resources, _zip(_pets({"README.txt": b"hello"})))
     assert dataset.state is DatasetState.READY
@@ -127,6 +129,7 @@ def test_a_full_disk_fails_the_ingestion_with_a_clear_reason(resources: Resource
     assert _files(resources) == []
 
 
+@on_both_databases
 def test_draining_gives_the_ingestion_back_and_keeps_the_archive(resources: Resources) -> None:
     draining.set()
     try:

@@ -13,7 +13,7 @@ from noisegate.store.settings import Settings
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from tests import factories
-from tests.worker.conftest import WorkerProcess, wait_until
+from tests.worker.conftest import WorkerProcess, on_both_databases, wait_until
 from worker.resources import Resources
 
 StartWorker = Callable[..., WorkerProcess]
@@ -113,6 +113,7 @@ def test_a_worker_shows_itself_and_what_it_trains(resources: Resources, start_wo
         assert workers.seen(session) == []
 
 
+@on_both_databases
 def test_sigterm_gives_back_what_runs_and_leaves_no_process(resources: Resources, start_worker: StartWorker) -> None:
     worker = start_worker()
     id = _post(resources, training={"epochs": 500})

@@ -15,6 +15,7 @@ from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from noisegate.store.wakeups import TRAIN
 from tests import factories
+from tests.worker.conftest import on_both_databases
 from worker.resources import Resources
 from worker.training import train_oldest
 
@@ -56,6 +57,7 @@ def details_of(execution: Execution) -> Details:
     return Details.model_validate(execution.details)
 
 
+@on_both_databases
 def test_a_base_is_trained_first_and_scored_once_for_all(resources: Resources, dataset: str) -> None:
     id = post(resources, executions=2, noise={"family": "uniform"}, sweep={"subgroup": [None, HALF]})
     _, rows = look(resources, id)
@@ -92,6 +94,7 @@ def test_a_cell_on_all_images_without_noise_is_the_base_itself(resources: Resour
     assert experiment.state is State.SUCCEEDED
 
 
+@on_both_databases
 def test_nothing_that_waits_for_a_base_can_be_claimed(resources: Resources, dataset: str) -> None:
     id = post(resources, executions=3, subgroup=HALF)
     with resources.sessions.begin() as session:
@@ -151,6 +154,7 @@ def test_a_perfect_base_fails_its_subgroups_with_the_reason(resources: Resources
         post(resources, subgroup=HALF, base={"experiment": experiment.id})
 
 
+@on_both_databases
 def test_a_failed_base_fails_what_waits_for_it(resources: Resources, dataset: str) -> None:
     id = post(resources, training={"learning_rate": 1e9}, executions=2, subgroup=HALF)
     experiment, rows = finish(resources, id, most=2)

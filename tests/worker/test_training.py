@@ -20,6 +20,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from tests import factories
+from tests.worker.conftest import on_both_databases
 from worker.kinds.classifiers import _images_per_family
 from worker.lease import draining
 from worker.resources import Resources
@@ -41,6 +42,7 @@ def _files(resources: Resources) -> set[str]:
     return {path.name for path in (resources.artefacts.root / "sha256").rglob("*") if path.is_file()}
 
 
+@on_both_databases
 def test_a_succeeded_execution_leaves_a_result_and_a_model_that_runs(resources: Resources) -> None:
     experiment_id = _post(resources)
     train_oldest(resources)
@@ -129,6 +131,7 @@ def test_a_diverging_execution_fails_with_the_reason(resources: Resources) -> No
     assert "learning_rate" in execution.error["remedy"]
 
 
+@on_both_databases
 def test_trouble_of_this_machine_is_noted_and_another_may_try(resources: Resources) -> None:
     experiment_id = _post(resources)
     for digest in _files(resources):
@@ -169,6 +172,7 @@ def test_what_would_come_again_fails_the_execution_at_once(
     assert execution.error["worker"] == resources.owner
 
 
+@on_both_databases
 def test_a_database_that_is_away_while_recording_loses_nothing(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +241,7 @@ def test_cancellation_is_heard_while_training(resources: Resources, monkeypatch:
     assert execution.epochs_done < 500
 
 
+@on_both_databases
 def test_a_zombies_result_is_refused_and_its_heirs_files_stay(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
