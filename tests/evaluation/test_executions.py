@@ -116,7 +116,7 @@ def test_an_execution_learns_classes_rejects_noise_and_is_calibrated() -> None:
     assert outcome.calibration is not None
     assert outcome.calibration.samples == len(cell.holdout_images)
     fresh = noise_images(np.random.default_rng(99), cell.spec.noises[0], 100, 8)
-    logits, _ = predict(outcome.trained.module, outcome.trained.mean, fresh)
+    logits, _ = predict(outcome.trained.module, outcome.trained.preprocessing, fresh)
     assert (logits.argmax(axis=1) == len(CLASSES)).mean() > 0.95
 
 
@@ -125,8 +125,8 @@ def test_measurements_are_those_of_the_trained_network() -> None:
     cell = prepare_cell(experiment_spec(training=training_spec(epochs=1)), cell_data(), 0)
     outcome = run_one(cell)
     trained = outcome.trained
-    test = softmax(predict(trained.module, trained.mean, cell.test_images)[0])
-    holdout = softmax(predict(trained.module, trained.mean, cell.holdout_images)[0])
+    test = softmax(predict(trained.module, trained.preprocessing, cell.test_images)[0])
+    holdout = softmax(predict(trained.module, trained.preprocessing, cell.holdout_images)[0])
     assert outcome.calibration is not None
     above = outcome.calibration.threshold(0.05)
     rejected = [1 - max(row[:3]) > above or row.argmax() == 3 for row in test]

@@ -12,6 +12,7 @@ from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.training import Trained
 from noisegate.manifest import Calibration, Metrics
+from noisegate.networks.preprocessing import Preprocessing
 from noisegate.spec import HybridPairs
 from tests.learning.factories import experiment_spec
 
@@ -66,7 +67,7 @@ def outcome(module: nn.Module, threshold: float | None) -> ExecutionOutcome:
     trained = Trained(
         seed=0,
         module=module,
-        mean=np.zeros((8, 8, 3), np.float32),
+        preprocessing=Preprocessing(torch.zeros(8, 8, 3)),
         losses=(1.0,),
         train_seconds=1.0,
         images_per_second=1.0,

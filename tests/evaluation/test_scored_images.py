@@ -26,9 +26,11 @@ def trained() -> Kept:
 
 def test_scores_are_the_softmax_of_the_network(trained: Kept) -> None:
     data, result = cell_data(), trained[0].trained
-    scored = score_images(result.module, result.mean, data.train_images, data.train_labels)
+    scored = score_images(result.module, result.preprocessing, data.train_images, data.train_labels)
     with torch.inference_mode():
-        pixels = torch.from_numpy(np.array(data.train_images[:5], dtype=np.float32) - result.mean).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(
+            np.array(data.train_images[:5], dtype=np.float32) - result.preprocessing.mean.numpy()
+        ).permute(0, 3, 1, 2)
         expected = torch.softmax(result.module(pixels)[0].double(), dim=1).numpy()
     assert scored.predictions[:5].tolist() == expected.argmax(axis=1).tolist()
     assert scored.largest[:5] == pytest.approx(expected.max(axis=1), abs=1e-6)
@@ -40,7 +42,7 @@ def test_scores_are_the_softmax_of_the_network(trained: Kept) -> None:
 
 def test_bytes_bring_them_back_exactly(trained: Kept) -> None:
     data, result = cell_data(), trained[0].trained
-    scored = score_images(result.module, result.mean, data.train_images, data.train_labels)
+    scored = score_images(result.module, result.preprocessing, data.train_images, data.train_labels)
     back = scores_from_bytes(scores_to_bytes(scored))
     for name, array in vars(scored).items():
         assert (getattr(back, name) == array).all()
@@ -50,7 +52,7 @@ def test_bytes_bring_them_back_exactly(trained: Kept) -> None:
 
 def test_a_kept_model_gives_the_very_same_scores(trained: Kept) -> None:
     data, (outcome, weights, manifest) = cell_data(), trained
-    direct = score_images(outcome.trained.module, outcome.trained.mean, data.train_images, data.train_labels)
+    direct = score_images(outcome.trained.module, outcome.trained.preprocessing, data.train_images, data.train_labels)
     kept = score_with_weights(weights, manifest, data.train_images, data.train_labels)
     assert scores_to_bytes(kept) == scores_to_bytes(direct)
 

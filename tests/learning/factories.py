@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from noisegate.evaluation.executions import run_executions
 from noisegate.learning.cells import CellData, PreparedCell
 from noisegate.learning.outcomes import ExecutionOutcome
+from noisegate.learning.recipe import Precision
+from noisegate.learning.states import TrainingSet
 from noisegate.learning.training import Diverged, Progress, Trained, train
-from noisegate.spec import TrainingExperiment, TrainingSpec
+from noisegate.networks.building import Start, TrainableNetwork, architecture, fresh_network
+from noisegate.networks.preprocessing import fitted
+from noisegate.spec import PaperRecipe, TrainingExperiment, TrainingSpec
+from noisegate.spec.recipes import OneCycleRecipe
 
 CLASSES = ("red", "green", "blue")
 
@@ -32,7 +38,7 @@ def cell_data(train: int = 300, test: int = 100, image_size: int = 8) -> CellDat
     return CellData(CLASSES, train_images, train_labels, test_images, test_labels, dataset_hash="0" * 64)
 
 
-def training_spec(**changes: Any) -> TrainingSpec:
+def training_spec(**changes: Any) -> PaperRecipe:
     defaults: dict[str, Any] = {
         "epochs": 4,
         "batch_size": 16,
@@ -41,7 +47,45 @@ def training_spec(**changes: Any) -> TrainingSpec:
         "learning_rate_drop": None,
         "precision": "float32",
     }
-    return TrainingSpec(**(defaults | changes))
+    return PaperRecipe(**(defaults | changes))
+
+
+def one_cycle(**changes: Any) -> OneCycleRecipe:
+    """A few epochs of small batches, in float32."""
+    defaults: dict[str, Any] = {"recipe": "one_cycle", "epochs": 3, "batch_size": 16, "precision": "float32"}
+    return OneCycleRecipe(**(defaults | changes))
+
+
+def fresh(
+    network: str = "paper", image_size: int = 8, outputs: int = 3, seed: int = 0, first_layer_std: float = 0.1
+) -> TrainableNetwork:
+    """A network with first weights that `seed` decides."""
+    generator, start = torch.Generator().manual_seed(seed), Start(first_layer_std=first_layer_std)
+    return fresh_network(network, image_size=image_size, outputs=outputs, generator=generator, start=start)
+
+
+def training_set(
+    images: np.ndarray,
+    labels: np.ndarray,
+    spec: TrainingSpec,
+    *,
+    network: str = "paper",
+    outputs: int = len(CLASSES),
+    precision: Precision = "float32",
+    device: str = "cpu",
+) -> TrainingSet:
+    """As `train` makes it; none of the images is noise."""
+    statistics = architecture(network, image_size=images.shape[1], outputs=outputs).statistics
+    return TrainingSet(
+        images=torch.from_numpy(images).to(device),
+        labels=torch.from_numpy(labels).to(device),
+        preprocessing=fitted(statistics, images).to(device),
+        network=network,
+        outputs=outputs,
+        spec=spec,
+        precision=precision,
+        known_images=len(images),
+    )
 
 
 def experiment_spec(**changes: Any) -> TrainingExperiment:

@@ -20,7 +20,6 @@ from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, re
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.learning.training import Diverged, Progress, Trained
-from noisegate.networks.paper import build_network
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
 from .factories import (
@@ -28,6 +27,7 @@ from .factories import (
     Counter,
     cell_data,
     experiment_spec,
+    fresh,
     ignore,
     nothing,
     run_all,
@@ -111,7 +111,7 @@ def remains(results: Sequence[Trained | Diverged]) -> list[tuple[object, ...]]:
     for result in results:
         assert isinstance(result, Trained)
         weights = [(name, tensor.numpy().tobytes()) for name, tensor in result.module.state_dict().items()]
-        answers = [array.tobytes() for array in predict(result.module, result.mean, images)]
+        answers = [array.tobytes() for array in predict(result.module, result.preprocessing, images)]
         kept.append((result.seed, weights, result.losses, answers, result.precision))
     return kept
 
@@ -404,8 +404,7 @@ def state_of(module: nn.Module, seed: int, momentum: float = 0.9, images: int = 
 
 
 def paper_state() -> TrainingState:
-    generator = torch.Generator().manual_seed(2)
-    return state_of(build_network("paper", image_size=8, outputs=3, first_layer_std=0.1, generator=generator), seed=2)
+    return state_of(fresh(seed=2), seed=2)
 
 
 def normalised_network(seed: int) -> nn.Module:
@@ -416,7 +415,7 @@ def normalised_network(seed: int) -> nn.Module:
 
 
 def step(state: TrainingState) -> None:
-    images = torch.arange(16 * 3 * 16).reshape(16, 3, 4, 4) % 7 + next(state.batches).reshape(16, 1, 1, 1)
+    images = torch.arange(16 * 3 * 16).reshape(16, 3, 4, 4) % 7 + next(state.batches).places.reshape(16, 1, 1, 1)
     state.optimizer.zero_grad()
     state.module(images / 10).square().mean().backward()
     state.optimizer.step()

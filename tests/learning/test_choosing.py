@@ -9,20 +9,15 @@ from torch import Tensor
 from noisegate.learning import choosing
 from noisegate.learning.choosing import choose_engine, try_engines
 from noisegate.learning.engines import ENGINES
-from noisegate.learning.recipe import mean_image
 from noisegate.learning.stacking import FORMS
 from noisegate.learning.states import TrainingSet
 from noisegate.spec import TrainingSpec
 
-from .factories import tinted_images, training_spec
+from .factories import tinted_images, training_set, training_spec
 
 
 def on_the_cpu(spec: TrainingSpec | None = None, images: int = 40) -> TrainingSet:
-    data, labels = tinted_images(images, seed=1)
-    mean = torch.from_numpy(mean_image(data))
-    return TrainingSet(
-        torch.from_numpy(data), torch.from_numpy(labels), mean, "paper", 3, spec or training_spec(), "float32"
-    )
+    return training_set(*tinted_images(images, seed=1), spec or training_spec())
 
 
 def test_a_cpu_is_not_tried_out() -> None:

@@ -11,15 +11,16 @@ from scipy import stats
 from torch import Tensor
 
 from noisegate.learning import training
+from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import ENGINES, Engine, EngineName, Stacked, build_engine
 from noisegate.learning.prediction import predict, predict_each
-from noisegate.learning.recipe import mean_image
 from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet, state_of
 from noisegate.learning.training import Diverged, Progress, Together, Trained
-from noisegate.networks.paper import NETWORKS
-from noisegate.spec import LearningRateDrop, TrainingSpec
+from noisegate.networks.building import architecture
+from noisegate.networks.preprocessing import Preprocessing, fitted
+from noisegate.spec import LearningRateDrop, PaperRecipe, TrainingSpec
 from noisegate.store.settings import Settings
 
 from .factories import Counter, tinted_images, train_all, training_spec
@@ -96,11 +97,11 @@ class Poisoned(Engine):
     def set_learning_rate(self, rate: float) -> None:
         self._engine.set_learning_rate(rate)
 
-    def step(self, batches: Tensor) -> None:
+    def step(self, batch: Batch) -> None:
         if next(self._update) == self._breaks:
             with torch.no_grad():
                 next(self._states[1].module.parameters()).fill_(torch.nan)
-        self._engine.step(batches)
+        self._engine.step(batch)
 
     def take_losses(self) -> Tensor:
         return self._engine.take_losses()
@@ -210,7 +211,7 @@ def test_stacked_and_single_runs_agree_in_accuracy() -> None:
     for engine, seeds in runs.items():
         trained = run(training_spec(epochs=6, learning_rate=0.006), *seeds, engine=engine)
         modules = [one.module for one in trained if isinstance(one, Trained)]
-        answers = predict_each(modules, mean_image(tinted_images(120, seed=1)[0]), images)
+        answers = predict_each(modules, fitted("mean_image", tinted_images(120, seed=1)[0]), images)
         found[engine] = [float((logits.argmax(axis=1) == labels).mean()) for logits, _ in answers]
     assert stats.ttest_ind(*found.values(), equal_var=False).pvalue > 0.01
     assert 0.4 < np.mean(found["separate"]) < 1
@@ -221,9 +222,9 @@ def test_many_answer_as_each_does_alone() -> None:
         one.module for one in run(training_spec(epochs=1), 1, 2, 3, engine="separate") if isinstance(one, Trained)
     ]
     images, _ = tinted_images(30, seed=9)
-    mean = mean_image(images)
-    for module, (logits, features) in zip(modules, predict_each(modules, mean, images, batch_pixels=700), strict=True):
-        alone = predict(module, mean, images, batch_pixels=700)
+    shown = fitted("mean_image", images)
+    for module, (logits, features) in zip(modules, predict_each(modules, shown, images, batch_pixels=700), strict=True):
+        alone = predict(module, shown, images, batch_pixels=700)
         assert np.array_equal(logits, alone[0])
         assert np.array_equal(features, alone[1])
 
@@ -236,17 +237,18 @@ def test_a_step_waits_for_no_number(form: Form, precision: Any) -> None:
         data = TrainingSet(
             images=torch.empty(500, 32, 32, 3, dtype=torch.uint8),
             labels=torch.empty(500, dtype=torch.int64),
-            mean=torch.empty(32, 32, 3),
+            preprocessing=Preprocessing(torch.empty(32, 32, 3)),
             network="paper",
             outputs=11,
-            spec=TrainingSpec(),
+            spec=PaperRecipe(),
             precision=precision,
+            known_images=500,
         )
-        modules = [NETWORKS[data.network](data.image_size, data.outputs) for _ in range(3)]
+        modules = [architecture(data.network, image_size=data.image_size, outputs=data.outputs) for _ in range(3)]
         engine = Stacked(data, [state_of(data, 0, module, torch.Generator("cpu")) for module in modules], form)
         engine.set_learning_rate(0.01)
         for _ in range(2):
-            engine.step(torch.empty(3, 128, dtype=torch.int64))
+            engine.step(Batch(torch.empty(3, 128, dtype=torch.int64), torch.empty(3, 128, 0, dtype=torch.int64)))
         assert engine.take_losses().device.type == "meta"
 
 

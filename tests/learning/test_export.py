@@ -12,9 +12,10 @@ from noisegate.learning.export import ExportMismatch, ModelFiles, export_model, 
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.manifest import ModelManifest
-from noisegate.networks.paper import NETWORKS
+from noisegate.networks.building import architecture
+from noisegate.networks.preprocessing import Preprocessing
 
-from .factories import CLASSES, cell_data, experiment_spec, run_all, tinted_images, training_spec
+from .factories import CLASSES, cell_data, experiment_spec, fresh, run_all, tinted_images, training_spec
 
 Exported = tuple[PreparedCell, list[ExecutionOutcome], list[ModelFiles]]
 
@@ -40,7 +41,7 @@ def test_onnx_answers_as_pytorch_does_on_fresh_images(exported: Exported, batch:
     for outcome, model in zip(outcomes, files, strict=True):
         for images in (random, tinted_images(batch, seed=77)[0]):
             logits, features = session(model.onnx).run(["logits", "features"], {"images": images})
-            expected_logits, expected_features = predict(outcome.trained.module, outcome.trained.mean, images)
+            expected_logits, expected_features = predict(outcome.trained.module, outcome.trained.preprocessing, images)
             np.testing.assert_allclose(logits, expected_logits, rtol=1e-4, atol=1e-4)
             np.testing.assert_allclose(features, expected_features, rtol=1e-4, atol=1e-4)
 
@@ -57,12 +58,14 @@ def test_the_graphs_contract(exported: Exported) -> None:
 def test_weights_make_the_network_again(exported: Exported) -> None:
     _, outcomes, files = exported
     tensors = load(files[0].weights)
-    mean = tensors.pop("mean").numpy()
-    module = NETWORKS["paper"](8, 4)
-    module.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
+    preprocessing = Preprocessing(tensors.pop("mean"))
+    module = architecture("paper", image_size=8, outputs=4)
+    named = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
+    module.load_state_dict(named, assign=True)
     images, _ = tinted_images(9, seed=5)
+    trained = outcomes[0].trained
     assert np.array_equal(
-        predict(module, mean, images)[0], predict(outcomes[0].trained.module, outcomes[0].trained.mean, images)[0]
+        predict(module, preprocessing, images)[0], predict(trained.module, trained.preprocessing, images)[0]
     )
 
 
@@ -95,7 +98,7 @@ def test_a_model_names_no_path_of_this_machine(exported: Exported) -> None:
 def test_equal_weights_are_not_merged_into_one(exported: Exported) -> None:
     """Fresh biases are all zero: an exporter that merges equal tensors would lose their names."""
     cell, (outcome, _), _ = exported
-    for parameter in (module := NETWORKS["paper"](8, 4)).parameters():
+    for parameter in (module := fresh(outputs=4)).parameters():
         torch.nn.init.constant_(parameter, 0.01)
     trained = dataclasses.replace(outcome.trained, module=module)
     files = export_model(cell, dataclasses.replace(outcome, trained=trained), execution=0)

@@ -4,13 +4,15 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from noisegate.learning.batches import Batch
 from noisegate.learning.engines import ENGINES, EngineName, build_engine
 from noisegate.learning.memory import GIB, InsufficientMemory, Needed, needed
 from noisegate.learning.recipe import Precision
 from noisegate.learning.states import TrainingSet, fresh_state
-from noisegate.spec import TrainingSpec
+from noisegate.networks.preprocessing import Preprocessing
+from noisegate.spec import PaperRecipe
 
-SPEC = TrainingSpec(batch_size=32)
+SPEC = PaperRecipe(batch_size=32)
 IMAGES = 64
 
 
@@ -25,17 +27,18 @@ def allocated(engine: EngineName, executions: int) -> int:
     data = TrainingSet(
         images=torch.zeros(IMAGES, 16, 16, 3, dtype=torch.uint8),
         labels=torch.zeros(IMAGES, dtype=torch.int64),
-        mean=torch.zeros(16, 16, 3),
+        preprocessing=Preprocessing(torch.zeros(16, 16, 3)),
         network="paper",
         outputs=4,
         spec=SPEC,
         precision="float32",
+        known_images=IMAGES,
     )
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         states = [fresh_state(data, seed) for seed in range(executions)]
         running = build_engine(engine, data, states)
         for _ in range(2):
-            running.step(torch.stack([next(state.batches) for state in states]))
+            running.step(Batch.stacked([next(state.batches) for state in states]))
     held = most = 0
     for event in recorded.profiler.kineto_results.events():
         if event.name() == "[memory]":
@@ -82,7 +85,7 @@ def test_a_hundredfold_noise_fits_into_8_gib(engine: EngineName) -> None:
         outputs=11,
         image_size=32,
         images=550_000,
-        spec=TrainingSpec(),
+        spec=PaperRecipe(),
         precision="bfloat16",
         engine=engine,
     )

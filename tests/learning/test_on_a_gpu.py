@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 import torch
 
+from noisegate.learning.batches import Batch
 from noisegate.learning.choosing import choose_engine, try_engines
 from noisegate.learning.engines import ENGINES, EngineName, Recorded, Separate, Stacked, build_engine
 from noisegate.learning.memory import free_bytes, needed
 from noisegate.learning.prediction import predict
-from noisegate.learning.recipe import exact_arithmetic, mean_image
+from noisegate.learning.recipe import exact_arithmetic
 from noisegate.learning.states import TrainingSet, fresh_state
 from noisegate.learning.training import Diverged, Together, Trained
 from noisegate.spec import LearningRateDrop, TrainingSpec
 
-from .factories import tinted_images, train_all, training_spec
+from .factories import tinted_images, train_all, training_set, training_spec
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU here")
 
-# So slow that every epoch counts, and a rate that was not recorded anew would show.
+# So slow that every epoch counts, and a rate that a recorded step did not follow would show.
 SPEC = training_spec(epochs=6, learning_rate=3e-4, learning_rate_drop=LearningRateDrop(factor=0.1, every_epochs=2))
 
 
@@ -31,22 +32,12 @@ def run(*seeds: int, device: str, engine: EngineName, spec: TrainingSpec = SPEC,
 
 
 def on_the_gpu(spec: TrainingSpec = SPEC) -> TrainingSet:
-    images, labels = tinted_images(400, seed=1, image_size=16)
-    gpu = torch.device("cuda:0")
-    return TrainingSet(
-        images=torch.from_numpy(images).to(gpu),
-        labels=torch.from_numpy(labels).to(gpu),
-        mean=torch.from_numpy(mean_image(images)).to(gpu),
-        network="paper",
-        outputs=3,
-        spec=spec,
-        precision="float32",
-    )
+    return training_set(*tinted_images(400, seed=1, image_size=16), spec, device="cuda:0")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_gpu_trains_what_a_cpu_trains(engine: EngineName) -> None:
-    """Six epochs, three of its learning rates: the graph is recorded anew for each."""
+    """Six epochs, three of its learning rates: one recorded graph goes by all of them."""
     on_gpu = run(5, 6, 7, device="cuda:0", engine=engine)
     on_cpu = run(5, 6, 7, device="cpu", engine="separate")
     for one, other in zip(on_gpu, on_cpu, strict=True):
@@ -73,7 +64,7 @@ def test_a_recorded_step_is_the_step(engine: EngineName) -> None:
             for rate in (0.003, 0.001):
                 running.set_learning_rate(rate)
                 for _ in range(8):
-                    running.step(torch.stack([next(state.batches) for state in states]))
+                    running.step(Batch.stacked([next(state.batches) for state in states]))
         assert isinstance(running, Recorded) == recorded
         assert not isinstance(running, Recorded) or running._graph is not None
         losses.append(running.take_losses().tolist())
@@ -87,11 +78,11 @@ def test_the_host_waits_for_nothing_within_an_epoch(engine: EngineName) -> None:
     running = build_engine(engine, data, states)
     running.set_learning_rate(0.003)
     for _ in range(6):  # loading libraries and recording wait
-        running.step(torch.stack([next(state.batches) for state in states]))
+        running.step(Batch.stacked([next(state.batches) for state in states]))
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(40):  # over the end of a pass, whose next order comes without waiting, too
-            running.step(torch.stack([next(state.batches) for state in states]))
+            running.step(Batch.stacked([next(state.batches) for state in states]))
         losses = running.take_losses()
     finally:
         torch.cuda.set_sync_debug_mode("default")
@@ -113,7 +104,7 @@ def test_bfloat16_learns(engine: EngineName) -> None:
     images, labels = tinted_images(300, seed=9, image_size=16)
     for one in results:
         assert isinstance(one, Trained)
-        logits, _ = predict(one.module, one.mean, images, "cuda:0")
+        logits, _ = predict(one.module, one.preprocessing, images, "cuda:0")
         assert (logits.argmax(axis=1) == labels).mean() > 0.9
 
 

@@ -8,7 +8,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 from noisegate.learning.stacking import FORMS, Form
-from noisegate.networks.paper import NETWORKS, build_network
+from noisegate.networks import building
+
+from .factories import fresh
 
 OUTPUTS = 5
 
@@ -17,10 +19,8 @@ def networks(count: int, image_size: int) -> list[nn.Module]:
     """In float64, biases and all, so that what is left of a difference is one of arithmetic and not of rounding."""
     built = []
     for seed in range(count):
+        module = fresh("paper", image_size, OUTPUTS)
         generator = torch.Generator().manual_seed(seed)
-        module = build_network(
-            "paper", image_size=image_size, outputs=OUTPUTS, first_layer_std=0.1, generator=generator
-        )
         for parameter in module.parameters():
             nn.init.normal_(parameter, std=0.1, generator=generator)
         built.append(module.double())
@@ -33,8 +33,7 @@ def stacked(modules: list[nn.Module]) -> dict[str, Tensor]:
 
 
 def architecture(image_size: int) -> nn.Module:
-    with torch.device("meta"):
-        return NETWORKS["paper"](image_size, OUTPUTS)
+    return building.architecture("paper", image_size=image_size, outputs=OUTPUTS)
 
 
 def batches(count: int, image_size: int, size: int = 6) -> Tensor:

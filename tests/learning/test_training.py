@@ -7,16 +7,16 @@ import torch
 from torch import nn
 
 from noisegate.learning.prediction import predict
-from noisegate.learning.recipe import choose_precision, learning_rate, mean_image, updates_per_epoch
+from noisegate.learning.recipe import choose_precision, updates_per_epoch
 from noisegate.learning.training import (
     Diverged,
     Progress,
     Trained,
 )
-from noisegate.networks.paper import build_network
-from noisegate.spec import LearningRateDrop, TrainingSpec
+from noisegate.networks.preprocessing import fitted, mean_image
+from noisegate.spec import LearningRateDrop, PaperRecipe, TrainingSpec
 
-from .factories import Cancelled, Counter, ignore, nothing, tinted_images, train_all, training_spec
+from .factories import Cancelled, Counter, fresh, ignore, nothing, tinted_images, train_all, training_spec
 
 
 def run(
@@ -55,7 +55,7 @@ def weights(trained: Trained | Diverged) -> bytes:
 def test_it_learns() -> None:
     trained = run_one(training_spec(epochs=12), images=320)
     images, labels = tinted_images(200, seed=9)
-    logits, _ = predict(trained.module, trained.mean, images)
+    logits, _ = predict(trained.module, trained.preprocessing, images)
     assert (logits.argmax(axis=1) == labels).mean() > 0.95
     assert trained.losses[-1] < 0.5 * trained.losses[0]
 
@@ -68,7 +68,7 @@ def test_what_a_trained_network_carries() -> None:
     assert trained.images_per_second == pytest.approx(full_batches / trained.train_seconds)
     assert not trained.module.training
     assert all(p.dtype == torch.float32 and p.is_contiguous() for p in trained.module.parameters())
-    assert np.array_equal(trained.mean, mean_image(tinted_images(170, seed=1)[0]))
+    assert np.array_equal(trained.preprocessing.mean, mean_image(tinted_images(170, seed=1)[0]))
 
 
 def test_a_seed_decides_every_byte() -> None:
@@ -122,7 +122,7 @@ def test_updates_are_those_of_the_recipe_written_by_hand() -> None:
         torch.testing.assert_close(parameter.double(), oracle, rtol=1e-4, atol=1e-7)
 
 
-def by_hand(spec: TrainingSpec, seed: int, images: int) -> list[torch.Tensor]:
+def by_hand(spec: PaperRecipe, seed: int, images: int) -> list[torch.Tensor]:
     data, labels = tinted_images(images, seed=1)
     module = initial_network(spec, seed).double()
     pixels = torch.from_numpy(np.moveaxis(data - data.mean(axis=0), 3, 1))
@@ -140,16 +140,15 @@ def by_hand(spec: TrainingSpec, seed: int, images: int) -> list[torch.Tensor]:
     return [parameter.detach() for parameter in parameters]
 
 
-def initial_network(spec: TrainingSpec, seed: int) -> nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    return build_network("paper", image_size=8, outputs=3, first_layer_std=spec.first_layer_std, generator=generator)
+def initial_network(spec: PaperRecipe, seed: int) -> nn.Module:
+    return fresh(seed=seed, first_layer_std=spec.first_layer_std)
 
 
 def test_the_learning_rate_drops_after_every_so_many_epochs() -> None:
-    spec = TrainingSpec()
-    rates = [learning_rate(spec, epoch) for epoch in range(1, 41)]
-    assert rates == pytest.approx([0.001 * 0.1**step for step in range(5) for _ in range(8)])
-    assert learning_rate(training_spec(learning_rate=0.2), 40) == 0.2
+    spec = PaperRecipe()
+    rates = [spec.rate_at(update, updates_per_epoch=3) for update in range(3 * 40)]
+    assert rates == pytest.approx([0.001 * 0.1**step for step in range(5) for _ in range(3 * 8)])
+    assert training_spec(learning_rate=0.2).rate_at(40, 1) == 0.2
 
 
 def test_the_last_partial_batch_is_dropped_unless_it_is_the_only_one() -> None:
@@ -177,7 +176,7 @@ def test_equal_updates_still_see_every_image() -> None:
     # With weights standing still, two epochs' losses average to that of the whole set only if each image came once.
     assert isinstance(result, Trained)
     images, labels = tinted_images(96, seed=1)
-    logits, _ = predict(result.module, result.mean, images)
+    logits, _ = predict(result.module, result.preprocessing, images)
     whole = nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)).item()
     assert sum(progress.loss for progress in epochs) / 2 == pytest.approx(whole, rel=1e-6)
     assert epochs[0].loss != pytest.approx(whole, rel=1e-6)
@@ -232,9 +231,9 @@ def test_predictions_do_not_depend_on_batches_and_leave_the_module_alone() -> No
     module = initial_network(training_spec(), seed=1)
     original = copy.deepcopy(module.state_dict())
     images, _ = tinted_images(11, seed=3)
-    mean = mean_image(images)
-    logits, features = predict(module, mean, images, batch_pixels=4 * images.shape[1] ** 2)
-    whole_logits, whole_features = predict(module, mean, images)
+    shown = fitted("mean_image", images)
+    logits, features = predict(module, shown, images, batch_pixels=4 * images.shape[1] ** 2)
+    whole_logits, whole_features = predict(module, shown, images)
     assert logits.shape == (11, 3)
     assert features.shape == (11, 64)
     np.testing.assert_allclose(logits, whole_logits, rtol=1e-4, atol=1e-7)

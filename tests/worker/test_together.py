@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from noisegate.learning import training
+from noisegate.learning.batches import Batch
 from noisegate.learning.cells import prepare_cell
 from noisegate.learning.engines import Engine, build_engine
 from noisegate.learning.export import export_model
@@ -17,6 +18,7 @@ from noisegate.store import executions, experiments, leases, losses, models
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from tests import factories
+from tests.worker.conftest import on_both_databases
 from worker import cells
 from worker.checkpoints import Checkpoints
 from worker.resources import Resources
@@ -99,11 +101,11 @@ class Breaking(Engine):
     def set_learning_rate(self, rate: float) -> None:
         self._engine.set_learning_rate(rate)
 
-    def step(self, batches: torch.Tensor) -> None:
+    def step(self, batch: Batch) -> None:
         if next(self._steps) == 3:
             with torch.no_grad():
                 next(self._states[0].module.parameters()).fill_(torch.nan)
-        self._engine.step(batches)
+        self._engine.step(batch)
 
     def take_losses(self) -> torch.Tensor:
         return self._engine.take_losses()
@@ -159,6 +161,7 @@ def test_trouble_with_one_is_no_trouble_of_the_others(stacking: Resources, monke
     assert [one.state for one in others] == [State.SUCCEEDED] * 2
 
 
+@on_both_databases
 def test_one_that_was_taken_away_is_refused_and_the_others_recorded(
     stacking: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
