@@ -33,11 +33,9 @@ def kind_classes(base: type[ExperimentBase] = ExperimentBase) -> set[str]:
 
 
 def names_in(node: ast.AST) -> set[str]:
-    return {part.id if isinstance(part, ast.Name) else part.attr for part in ast.walk(node) if _is_name(part)}
-
-
-def _is_name(part: ast.AST) -> bool:
-    return isinstance(part, ast.Name | ast.Attribute)
+    parts = list(ast.walk(node))
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    return names | {part.attr for part in parts if isinstance(part, ast.Attribute)}
 
 
 def strings_in(node: ast.AST) -> set[object]:

@@ -19,8 +19,8 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Execution
 from noisegate.store.wakeups import Wakeups
-from service.results.figures import KIND_FIGURES, one_figure
-from service.results.figures.entry import FigureData
+from service.results.figures import KIND_FIGURES
+from service.results.figures.entry import FigureData, one_figure
 from service.results.figures.page import Legend, compose, new_figure
 from service.results.schemas import Results
 from worker.kinds import RUNNERS
