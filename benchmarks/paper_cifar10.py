@@ -17,6 +17,7 @@ from rich.console import Console
 from noisegate.api.answers import ResultRow, Results
 from noisegate.presets.catalogue import published_for
 from noisegate.presets.published import PublishedValues
+from noisegate.spec import parse_spec
 
 FRACTION = 0.25
 UNIFORM = {"family": "uniform", "quantity": 5}
@@ -98,9 +99,9 @@ def _published(row: ResultRow, preset: str) -> PublishedValues | None:
     point = row["point"]
     if "noise.quantity" in point:
         noise = UNIFORM if point["noise.quantity"] else None
-        return published_for(preset, {"dataset": DATASET, "noise": noise})
+        return published_for(preset, parse_spec({"dataset": DATASET, "noise": noise}))
     wanted = point["subgroup"] | {"selection": "as_published"}
-    return published_for(preset, {"dataset": DATASET, "subgroup": wanted})
+    return published_for(preset, parse_spec({"dataset": DATASET, "subgroup": wanted}))
 
 
 def _comparison(row: ResultRow, published: PublishedValues | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ The tree (`service/errors.py` maps each to an HTTP status, once):
     ├── NotYours                it is everybody's, so that nobody alone may change it
     ├── Conflict                the thing is in another state than this needs
     │   └── NotReady            ... but soon may be
+    ├── NewerVersion            a row that this version cannot read
     ├── QuotaExceeded           more than this server takes on at once
     ├── StorageFull             no room left where results are kept
     ├── StorageUnavailable      the store that machines share does not answer, for now
@@ -114,6 +115,11 @@ class NotReady(Conflict):
     def __init__(self, detail: str, *, retry_after_seconds: int, field: str | None = None) -> None:
         super().__init__(detail, field=field, remedy=f"Ask again in {retry_after_seconds} s.")
         self.retry_after_seconds = retry_after_seconds
+
+
+class NewerVersion(NoisegateError):
+    code = "newer-version"
+    title = "Written by a newer version"
 
 
 class QuotaExceeded(NoisegateError):

@@ -10,15 +10,17 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from noisegate.api.problems import FieldProblem
 from noisegate.errors import (
     Conflict,
     FieldError,
     InvalidInput,
+    NewerVersion,
     NoisegateError,
     NotFound,
     NotReady,
@@ -85,6 +87,7 @@ STATUSES: dict[type[NoisegateError], HTTPStatus] = {
     StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     SourceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
+    NewerVersion: HTTPStatus.NOT_IMPLEMENTED,
 }
 
 # What the framework raises by itself, in our words: status to code, title, detail (None keeps the framework's).
@@ -102,16 +105,10 @@ _MOST_FIELDS = 20
 _PLACES = {"body", "query", "path", "header"}
 
 
-class FieldProblem(BaseModel):
-    """One field that is wrong."""
-
-    field: str = Field(description="Its path, as in `noise.quantity`.")
-    message: str
-    remedy: str | None = None
-
-
 class Problem(BaseModel):
     """What went wrong, and what to do about it. Rows keep these without a status."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -1,10 +1,11 @@
 """What the answers of several rooms have in common."""
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from noisegate.store.deletion import Deleted
+from noisegate.store.json_columns import Unreadable
 
 Item = TypeVar("Item")
 
@@ -19,10 +20,24 @@ LOCATED: dict[str, Any] = {
 }
 
 
+def _as_it_is(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    return value.document if isinstance(value, Unreadable) else validate(value)
+
+
+# Annotates a document of a row: one that a newer version wrote is answered as it is, and the others beside it as always.
+AS_STORED = WrapValidator(_as_it_is)
+
+
 class Answer(BaseModel):
-    """A part of an answer that can be read from a row."""
+    """An answer, or a part of one, that is read from a row."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
+
+    @classmethod
+    def of_row(cls, row: object, /, **others: object) -> Self:
+        """The answer with the row's attributes of the same names, but for what `others` give."""
+        same = {name: getattr(row, name) for name in cls.model_fields if name not in others}
+        return cls.model_validate(same | others)
 
 
 class Collection(BaseModel, Generic[Item]):

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from noisegate.details import Details
+from noisegate.api.problems import Failure
 from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, TrainingExperiment, parse_spec
 from noisegate.spec.caps import Caps
 from noisegate.store import claims, datasets, executions, planning
 from noisegate.store.artefacts import Artefacts
-from noisegate.store.executions import Outcome
+from noisegate.store.executions import ExecutionResult
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.models import ModelDigests
 from noisegate.store.tables import Dataset, Execution, Experiment
@@ -131,11 +131,10 @@ def renew(session: Session, lease: Lease, lease_seconds: float = LEASE_SECONDS, 
     return renewed.may_go_on
 
 
-def outcome(accuracy: float = 0.75, holdout_accuracy: float | None = 0.7) -> Outcome:
+def outcome(accuracy: float = 0.75, holdout_accuracy: float | None = 0.7) -> ExecutionResult:
     """A result."""
-    return Outcome(
-        metrics=metrics(accuracy).model_dump(mode="json"),
-        details=Details().model_dump(mode="json"),
+    return ExecutionResult(
+        metrics=metrics(accuracy),
         holdout_accuracy=holdout_accuracy,
         losses_by_epoch=[1.0, 0.5],
         train_seconds=2.0,
@@ -144,6 +143,11 @@ def outcome(accuracy: float = 0.75, holdout_accuracy: float | None = 0.7) -> Out
         device="cpu",
         versions={"noisegate": "test"},
     )
+
+
+def failure(code: str = "worker-lost", detail: str = "its lease ran out", **changes: Any) -> Failure:
+    """Why something failed."""
+    return Failure(code=code, title="Lost", detail=detail, **changes)
 
 
 def metrics(accuracy: float = 0.75) -> Metrics:
@@ -160,7 +164,7 @@ def metrics(accuracy: float = 0.75) -> Metrics:
 
 def manifest(execution: Execution, holdout_accuracy: float | None = 0.7) -> ModelManifest:
     """The manifest of this execution's model."""
-    cell = parse_spec(execution.cell.spec)
+    cell = execution.cell.spec
     assert isinstance(cell, ClassifierExperiment)
     return ModelManifest(
         network="paper",

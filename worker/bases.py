@@ -4,7 +4,6 @@ from noisegate.details import Details, ScoredCounts
 from noisegate.evaluation.scored_images import score_with_weights, scores_from_bytes, scores_to_bytes
 from noisegate.learning.cells import CellData
 from noisegate.learning.subgroups import ScoredImages
-from noisegate.manifest import ModelManifest
 from noisegate.store import executions, files, models
 from noisegate.store.tables import Execution
 from worker.resources import Resources
@@ -30,20 +29,19 @@ def scores_of_base(resources: Resources, base_id: str, data: CellData) -> Scored
     if model is None:
         raise FileNotFoundError("the base execution has left neither its scores nor its model")
     weights = resources.artefacts.read(model.weights_digest)
-    manifest = ModelManifest.model_validate(model.manifest)
-    scored = score_with_weights(weights, manifest, data.train_images, data.train_labels)
+    scored = score_with_weights(weights, model.manifest, data.train_images, data.train_labels)
     _keep(resources, base, scored)
     return scored
 
 
 def _keep(resources: Resources, base: Execution, scored: ScoredImages) -> None:
     """Have the next one who asks find them. The bytes follow from the model, so it does not matter who comes first."""
-    details = Details.model_validate(base.details or {}).model_copy(update={"scored": counts_of(scored)})
+    details = (base.details or Details()).model_copy(update={"scored": counts_of(scored)})
     digest = None
     try:
         with resources.sessions.begin() as session:
             files.lock(session)
             digest = resources.artefacts.put_bytes(scores_to_bytes(scored))
-            executions.note_scores(session, base.id, digest, details.model_dump(mode="json"))
+            executions.note_scores(session, base.id, digest, details)
     finally:
         files.discard(resources.sessions, resources.artefacts, [digest] if digest else [])

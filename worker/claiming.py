@@ -1,9 +1,8 @@
 """What a process takes on: executions of one cell, no more of them than it can train together."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
-from noisegate.spec import ExperimentSpec, parse_spec
+from noisegate.spec import ExperimentSpec
 from noisegate.store import claims
 from noisegate.store.leases import Lease
 from noisegate.store.tables import Execution
@@ -19,10 +18,9 @@ class Claimed:
     rows: list[tuple[Execution, Lease]]
     progress: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def spec(self) -> ExperimentSpec:
-        """Their cell's, parsed once."""
-        return parse_spec(self.rows[0][0].cell.spec)
+        return self.rows[0][0].cell.spec
 
     @property
     def executions(self) -> list[Execution]:
@@ -72,4 +70,4 @@ def claim_more(resources: Resources, claimed: Claimed) -> None:
         granted = claims.claim_beside(session, held, lease_seconds=settings.lease_seconds, most=most)
     with resources.sessions.reading() as session:
         # In one step: the heartbeat's thread reads it.
-        claimed.rows = claims.rows_of(session, [held, *granted])
+        claimed.rows = claims.rows_of(session, [held, *granted], claimed.executions[0].cell)

@@ -20,7 +20,7 @@ from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset
 from worker.lease import DATABASE_AWAY, Draining, Forfeited, Heartbeat, draining
-from worker.problems import problem_of
+from worker.problems import failure_of
 from worker.resources import Resources
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ def _bring_to_its_end(resources: Resources, dataset: Dataset, lease: Lease) -> N
         # Bad archives and full disks end here, and so does what nobody foresaw: the dataset fails and says why.
         log.warning("ingestion_failed", dataset=dataset.id, exc_info=not isinstance(error, NoisegateError))
         with resources.sessions.begin() as session:
-            datasets.record_failed(session, lease, problem_of(error, resources.owner))
+            datasets.record_failed(session, lease, failure_of(error, resources.owner))
         _discard_upload_of(resources, dataset)
 
 

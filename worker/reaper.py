@@ -14,6 +14,7 @@ import structlog
 from kombu.exceptions import OperationalError
 
 from noisegate import __version__
+from noisegate.api.problems import Failure
 from noisegate.errors import StorageUnavailable
 from noisegate.store import datasets, experiments, files, idempotency, losses, workers
 from noisegate.store.clock import seconds_now
@@ -25,13 +26,12 @@ from worker.resources import Resources
 
 log = structlog.get_logger(__name__)
 
-WORKER_LOST: dict[str, Any] = {
-    "code": "worker-lost",
-    "title": "The worker was lost",
-    "detail": "Its lease ran out as often as this server allows: the process was killed, or ran out of memory.",
-    "remedy": "Look at the worker's log and memory, ask for less, and post it again.",
-    "errors": [],
-}
+WORKER_LOST = Failure(
+    code="worker-lost",
+    title="The worker was lost",
+    detail="Its lease ran out as often as this server allows: the process was killed, or ran out of memory.",
+    remedy="Look at the worker's log and memory, ask for less, and post it again.",
+)
 
 # Wake-ups sent at once for rows that may have lost theirs; each finished execution frees a worker to look for more.
 _BURST = 64
@@ -125,9 +125,9 @@ class DatabaseClock:
 def note_dead(resources: Resources, processes: Processes) -> None:
     """Let what dead processes of this worker held be lost at once: nobody is going to renew it."""
 
-    def describe(process: int) -> dict[str, Any]:
+    def describe(process: int) -> Failure:
         detail = f"Process {process} {processes.ending_of(process)}, while it held this as its last attempt."
-        return WORKER_LOST | {"detail": detail}
+        return WORKER_LOST.model_copy(update={"detail": detail})
 
     def dead(owners: Collection[str]) -> set[str]:
         # Asked after the rows were read: a process that has just started and claimed must not be taken for dead.

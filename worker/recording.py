@@ -1,19 +1,19 @@
-"""What came of an execution, into rows and files: in one transaction, and no file stays that no row names."""
+"""The end of an execution, into rows and files: in one transaction, and no file stays that no row names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import structlog
 import torch
 from sqlalchemy.orm import Session
 
 from noisegate.api.card import Card
+from noisegate.api.problems import Failure
 from noisegate.learning.export import ModelFiles
 from noisegate.manifest import ModelManifest
 from noisegate.store import executions, experiments, files, models
-from noisegate.store.executions import Outcome
+from noisegate.store.executions import ExecutionResult
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.tables import Execution
 from worker.metrics import EXECUTIONS_ENDED
@@ -23,17 +23,17 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Yield:
-    """Everything that one execution leaves: its row's columns, the model it is worth keeping for, a base's scores."""
+class FinishedExecution:
+    """One execution that is to be recorded: its result, its model if its cell may keep it, and the scores of a base."""
 
-    outcome: Outcome
+    result: ExecutionResult
     files: ModelFiles | None = None
     card: Card | None = None
     keep: str = "none"
     scores: bytes | None = None
 
 
-def record(resources: Resources, execution: Execution, lease: Lease, found: Yield) -> None:
+def record(resources: Resources, execution: Execution, lease: Lease, finished: FinishedExecution) -> None:
     """Enter the result and put its files.
 
     Files are put and removed under one lock: a worker whose lease was lost, or another experiment with the same spec, may
@@ -45,13 +45,11 @@ def record(resources: Resources, execution: Execution, lease: Lease, found: Yiel
             doubtful += executions.checkpoint_of(session, lease)
             experiments.lock(session, execution.experiment_id)
             files.lock(session)
-            if found.files:
-                doubtful += _register(resources, session, execution, found.files, found)
-            outcome = vars(found.outcome)
-            if found.scores:
-                doubtful.append(resources.artefacts.put_bytes(found.scores))
-                outcome = outcome | {"scores_digest": doubtful[-1]}
-            executions.record_success(session, lease, Outcome(**outcome))
+            if finished.files:
+                doubtful += _register(resources, session, execution, finished.files, finished)
+            scores_digest = resources.artefacts.put_bytes(finished.scores) if finished.scores else None
+            doubtful += [scores_digest] if scores_digest else []
+            executions.record_success(session, lease, finished.result, scores_digest=scores_digest)
         EXECUTIONS_ENDED.labels("succeeded").inc()
     except LeaseLost:
         EXECUTIONS_ENDED.labels("refused").inc()
@@ -60,9 +58,9 @@ def record(resources: Resources, execution: Execution, lease: Lease, found: Yiel
         files.discard(resources.sessions, resources.artefacts, doubtful)
 
 
-def fail(resources: Resources, lease: Lease, problem: dict[str, Any]) -> None:
+def fail(resources: Resources, lease: Lease, failure: Failure) -> None:
     """End the execution as failed, for this reason."""
-    write(resources, lease, lambda session, held: executions.record_failure(session, held, problem), outcome="failed")
+    write(resources, lease, lambda session, held: executions.record_failure(session, held, failure), outcome="failed")
 
 
 def write(resources: Resources, lease: Lease, change: Callable[[Session, Lease], object], *, outcome: str) -> None:
@@ -86,12 +84,12 @@ def device_name(device: str) -> str:
 
 
 def _register(
-    resources: Resources, session: Session, execution: Execution, exported: ModelFiles, found: Yield
+    resources: Resources, session: Session, execution: Execution, exported: ModelFiles, finished: FinishedExecution
 ) -> list[str]:
     parts = (exported.weights, _json(exported.manifest), exported.onnx, exported.reference)
     digests = [resources.artefacts.put_bytes(part) for part in parts if part is not None]
     named = models.ModelDigests(*digests)
-    replaced = models.register(session, execution.id, named, exported.manifest, keep=found.keep, card=found.card)
+    replaced = models.register(session, execution.id, named, exported.manifest, keep=finished.keep, card=finished.card)
     return digests + replaced
 
 

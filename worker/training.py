@@ -26,7 +26,7 @@ from worker.kinds import RUNNERS
 from worker.kinds.runner import Finish, Work
 from worker.lease import DATABASE_AWAY, Cancelled, Draining, Heartbeat, Stop, draining
 from worker.metrics import CLAIMS, EPOCH_SECONDS, IMAGES_TRAINED
-from worker.problems import problem_of
+from worker.problems import failure_of
 from worker.recording import fail, record, write
 from worker.resources import Resources
 
@@ -168,9 +168,9 @@ def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease
     """Bring one execution to its end; what goes wrong with it is no concern of those that were trained beside it."""
     try:
         with tracing.span("noisegate.finish"):
-            found = finish()
+            finished = finish()
         with tracing.span("noisegate.record"):
-            heartbeat.persist(partial(record, resources, execution, lease, found))
+            heartbeat.persist(partial(record, resources, execution, lease, finished))
         heartbeat.let_go(lease)
     except (Stop, *DATABASE_AWAY):
         raise
@@ -186,10 +186,10 @@ def _give_up(resources: Resources, lease: Lease, error: Exception) -> None:
     log.error("execution_failed", execution=lease.id, exc_info=error)
     tracing.failed(error)
     if _is_trouble(error):
-        noted = partial(executions.note_trouble, error=problem_of(error, resources.owner))
+        noted = partial(executions.note_trouble, error=failure_of(error, resources.owner))
         write(resources, lease, noted, outcome="left")
     else:
-        fail(resources, lease, problem_of(error, resources.owner))
+        fail(resources, lease, failure_of(error, resources.owner))
 
 
 def _is_trouble(error: Exception) -> bool:
@@ -200,10 +200,10 @@ def _is_trouble(error: Exception) -> bool:
 def _abandon(resources: Resources, claimed: Claimed, held: Sequence[Lease], error: torch.AcceleratorError) -> NoReturn:
     """The CUDA context is broken, for good: note it for all that had not ended, and go."""
     log.error("device_broken", executions=claimed.ids, exc_info=error)
-    problem = problem_of(error, resources.owner)
+    failure = failure_of(error, resources.owner)
     try:
         for lease in held:
-            write(resources, lease, partial(executions.note_trouble, error=problem), outcome="left")
+            write(resources, lease, partial(executions.note_trouble, error=failure), outcome="left")
         _wake_others(resources, claimed)
     except Exception:
         log.exception("trouble_not_noted", executions=claimed.ids)

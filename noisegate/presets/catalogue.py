@@ -119,12 +119,12 @@ def expand(document: Mapping[str, Any]) -> Expanded:
     return Expanded(spec=parse_spec(merged), preset=preset.name, scale=scale)
 
 
-def published_for(preset: str, cell_spec: Mapping[str, Any]) -> PublishedValues | None:
-    """What is printed for a cell of an experiment from this preset, given the cell's spec as JSON; None if nothing is.
+def published_for(preset: str, cell_spec: ExperimentSpec) -> PublishedValues | None:
+    """What is printed for a cell of an experiment from this preset, given the cell's spec; None if nothing is.
 
     Noise and subgroup decide; dataset, epochs and whatever else may differ, which `published_note` tells.
     """
-    return values_for(get(preset).published, parse_spec(dict(cell_spec)))
+    return values_for(get(preset).published, cell_spec)
 
 
 @lru_cache(maxsize=len(_NAMES))

@@ -9,6 +9,7 @@ from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer, joinedload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from noisegate.spec import FORMAT
 from noisegate.store import experiments, leases
@@ -110,15 +111,21 @@ def claim_beside(session: Session, held: Lease, *, lease_seconds: float, most: i
     )
 
 
-_CELL = joinedload(Execution.cell, innerjoin=True)
-_OF_CELL = _CELL.joinedload(Cell.experiment, innerjoin=True)
 # An experiment's spec may be long; its cell's is enough for a worker.
+_OF_CELL = joinedload(Cell.experiment, innerjoin=True)
 _NEEDED = _OF_CELL.options(defer(Experiment.spec, raiseload=True)).joinedload(Experiment.dataset)
 
 
-def rows_of(session: Session, granted: Sequence[Lease]) -> list[tuple[Execution, Lease]]:
-    """The executions that were claimed, by number, each with its cell, experiment and dataset."""
+def rows_of(session: Session, granted: Sequence[Lease], cell: Cell | None = None) -> list[tuple[Execution, Lease]]:
+    """The executions of one cell that were claimed, by number, each with its cell, experiment and dataset.
+
+    Args:
+        cell: theirs, if it has been read before. It is read once, however many they are, as its spec is parsed each time.
+    """
     by_id = {lease.id: lease for lease in granted}
     query = sa.select(Execution).where(Execution.id.in_(by_id)).order_by(Execution.position)
-    found = session.scalars(query.options(_NEEDED).execution_options(populate_existing=True))
+    found = session.scalars(query.execution_options(populate_existing=True)).all()
+    cell = cell or session.get_one(Cell, found[0].cell_id, options=[_NEEDED])
+    for execution in found:
+        set_committed_value(execution, "cell", cell)
     return [(execution, by_id[execution.id]) for execution in found]

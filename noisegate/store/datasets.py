@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from noisegate.api.problems import Failure
 from noisegate.errors import Conflict, NotFound
 from noisegate.store import files, leases
 from noisegate.store.clock import seconds_now
@@ -161,8 +161,8 @@ def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
     return _followed(session, session.get_one(Dataset, lease.id, populate_existing=True))
 
 
-def record_failed(session: Session, lease: Lease, error: dict[str, Any]) -> None:
-    """The dataset cannot be had; `error` is a problem that says why.
+def record_failed(session: Session, lease: Lease, error: Failure) -> None:
+    """The dataset cannot be had; `error` says why.
 
     Raises:
         LeaseLost: another worker has taken over.
@@ -191,7 +191,7 @@ def lose(session: Session, owners: Collection[str]) -> list[str]:
     return list(session.scalars(statement.returning(Dataset.id)))
 
 
-def reap(session: Session, *, lease_seconds: float, max_losses: int, error: dict[str, Any]) -> Reaped:
+def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> Reaped:
     """Take lost leases away: ingestions lost too often fail with `error`, the others wait again."""
     lost = session.scalars(
         sa.select(Dataset)

@@ -4,12 +4,15 @@ Every function here that ends an execution also settles its experiment, in the c
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer, selectinload
 
+from noisegate.api.problems import Failure
+from noisegate.details import Details
+from noisegate.manifest import Metrics
 from noisegate.spec import FORMAT
 from noisegate.store import events, experiments, leases
 from noisegate.store.clock import seconds_now
@@ -20,23 +23,19 @@ from noisegate.store.states import EXECUTION_MOVES, State
 from noisegate.store.tables import Cell, Execution, Experiment, utc_now
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a succeeded execution yields; `metrics` is a manifest.Metrics as JSON, `details` a details.Details.
+@dataclass(frozen=True, kw_only=True)
+class ExecutionResult:
+    """The result of one execution: columns of its row, by their names. What its kind does not have is None."""
 
-    What a kind of experiment does not have is None. `scores_digest` names the scored training set of a base execution.
-    """
-
-    metrics: dict[str, Any] | None
-    details: dict[str, Any]
-    holdout_accuracy: float | None
-    losses_by_epoch: list[float] | None
+    metrics: Metrics | None = None
+    details: Details = field(default_factory=Details)
+    holdout_accuracy: float | None = None
+    losses_by_epoch: list[float] | None = None
     train_seconds: float
-    images_per_second: float | None
-    precision: str | None
+    images_per_second: float | None = None
+    precision: str | None = None
     device: str
     versions: dict[str, str]
-    scores_digest: str | None = None
 
 
 def count_waiting(session: Session, *, most: int) -> int:
@@ -51,8 +50,8 @@ def is_base(session: Session, execution_id: str) -> bool:
     return bool(session.scalar(sa.select(sa.exists().where(Execution.depends_on == execution_id))))
 
 
-def note_scores(session: Session, execution_id: str, digest: str, details: dict[str, Any]) -> None:
-    """Say where the scores of a succeeded execution are. Whoever computes them gets the same bytes, so the last one wins."""
+def note_scores(session: Session, execution_id: str, digest: str, details: Details) -> None:
+    """Enter where the scores of a succeeded execution are. They are the same bytes each time, so the last write wins."""
     changes = {"scores_digest": digest, "details": details}
     session.execute(sa.update(Execution).where(Execution.id == execution_id).values(**changes))
 
@@ -104,17 +103,22 @@ def note_checkpoint(session: Session, lease: Lease, digest: str, epochs: int) ->
     return replaced
 
 
-def record_success(session: Session, lease: Lease, outcome: Outcome) -> Experiment:
+def record_success(
+    session: Session, lease: Lease, result: ExecutionResult, *, scores_digest: str | None = None
+) -> Experiment:
     """The execution's one accepted result.
+
+    Args:
+        scores_digest: of the scored training set, which a base execution has.
 
     Raises:
         LeaseLost: another worker has taken over; nothing was recorded.
     """
-    changes = {"state": State.SUCCEEDED, "epochs_done": Execution.epochs, **vars(outcome)}
-    return _end(session, lease, **changes)
+    changes = {"state": State.SUCCEEDED, "epochs_done": Execution.epochs, "scores_digest": scores_digest}
+    return _end(session, lease, **changes, **vars(result))
 
 
-def record_failure(session: Session, lease: Lease, error: dict[str, Any]) -> Experiment:
+def record_failure(session: Session, lease: Lease, error: Failure) -> Experiment:
     """The execution failed for a reason that another attempt would meet again."""
     return _end(session, lease, state=State.FAILED, error=error)
 
@@ -124,7 +128,7 @@ def record_cancelled(session: Session, lease: Lease) -> Experiment:
     return _end(session, lease, state=State.CANCELLED)
 
 
-def note_trouble(session: Session, lease: Lease, error: dict[str, Any]) -> None:
+def note_trouble(session: Session, lease: Lease, error: Failure) -> None:
     """Say why a lease is about to run out: trouble of the worker's machine, which another worker may not have.
 
     Raises:

@@ -4,11 +4,11 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased, defer, joinedload, selectinload
 
+from noisegate.api.problems import Failure
 from noisegate.errors import Conflict, NotFound
 from noisegate.store import events, models
 from noisegate.store.clock import seconds_now
@@ -18,15 +18,25 @@ from noisegate.store.sessions import require_own
 from noisegate.store.states import EXPERIMENT_MOVES, State, settled_state
 from noisegate.store.tables import Cell, Execution, Experiment, utc_now
 
+# Specs may be long, and most answers tell nothing of a cell's; what they do tell stands here, or each cell would be read by
+# itself.
+_CELLS = selectinload(Experiment.cells)
+_CELLS_SHOWN = _CELLS.load_only(
+    Cell.position, Cell.point, Cell.experiment_id, Cell.is_base, Cell.finished_at, raiseload=True
+)
 
-def get(session: Session, experiment_id: str) -> Experiment:
+
+def get(session: Session, experiment_id: str, *, cell_specs: bool = False) -> Experiment:
     """The experiment with its cells.
+
+    Args:
+        cell_specs: whether the specs of its cells are read, too.
 
     Raises:
         NotFound: no such experiment.
     """
-    query = sa.select(Experiment).where(Experiment.id == experiment_id).options(selectinload(Experiment.cells))
-    experiment = session.scalar(query)
+    query = sa.select(Experiment).where(Experiment.id == experiment_id)
+    experiment = session.scalar(query.options(_CELLS if cell_specs else _CELLS_SHOWN))
     if experiment is None:
         remedy = "GET /experiments lists them."
         raise NotFound(f"there is no experiment {experiment_id!r}", field="experiment", remedy=remedy)
@@ -35,31 +45,25 @@ def get(session: Session, experiment_id: str) -> Experiment:
 
 def page(session: Session, *, state: State | None, cursor: str | None, limit: int) -> Page[Experiment]:
     """Newest first."""
-    # Their specs may be long; everything that an answer tells of a cell stands here, or each cell would be read by itself.
-    shown = (Cell.position, Cell.point, Cell.experiment_id, Cell.is_base, Cell.finished_at)
-    cells = selectinload(Experiment.cells).load_only(*shown, raiseload=True)
-    query = sa.select(Experiment).options(cells, joinedload(Experiment.dataset))
+    query = sa.select(Experiment).options(_CELLS_SHOWN, joinedload(Experiment.dataset))
     if state is not None:
         query = query.where(Experiment.state == state)
     return page_of(session, query, Experiment.id, filters={"state": state}, cursor=cursor, limit=limit)
 
 
-_BASE_FAILED = {
-    "code": "base-failed",
-    "title": "The base execution failed",
-    "detail": "the subgroup is chosen by what a base execution says of the training images, and that one failed",
-    "remedy": "GET /experiments/{id}/executions?state=failed says why; mend that and post the experiment again.",
-    "errors": [],
-}
+_BASE_FAILED = Failure(
+    code="base-failed",
+    title="The base execution failed",
+    detail="the subgroup is chosen by what a base execution says of the training images, and that one failed",
+    remedy="GET /experiments/{id}/executions?state=failed says why; mend that and post the experiment again.",
+)
 
-
-_DEADLINE_PASSED = {
-    "code": "deadline-passed",
-    "title": "The time limit is over",
-    "detail": "the experiment was cancelled because it had not ended within the time limit it was posted with",
-    "remedy": "Post it again with a longer time_limit, or with less to do; executions that ended keep their results.",
-    "errors": [],
-}
+_DEADLINE_PASSED = Failure(
+    code="deadline-passed",
+    title="The time limit is over",
+    detail="the experiment was cancelled because it had not ended within the time limit it was posted with",
+    remedy="Post it again with a longer time_limit, or with less to do; executions that ended keep their results.",
+)
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,11 @@ def _progress(rows: list[tuple[State, int, int, int]]) -> Progress:
     )
 
 
-def cancel(session: Session, experiment_id: str, *, problem: dict[str, Any] | None = None) -> Experiment:
+def cancel(session: Session, experiment_id: str, *, reason: Failure | None = None) -> Experiment:
     """Ask for the end: what waits is cancelled now, what runs stops between two batches. Asking twice is asking once.
 
     Args:
-        problem: why, if no person asked for it.
+        reason: why, if no person asked for it.
 
     Raises:
         NotFound: no such experiment.
@@ -116,8 +120,8 @@ def cancel(session: Session, experiment_id: str, *, problem: dict[str, Any] | No
     if experiment.state.terminal:
         raise Conflict(f"experiment {experiment_id} has {experiment.state.value} already")
     _move(session, experiment, State.CANCELLING)
-    experiment.cancel_requested_at, experiment.error = utc_now(), problem
-    events.append(session, experiment, EventType.CANCELLING, reason=problem["code"] if problem else "requested")
+    experiment.cancel_requested_at, experiment.error = utc_now(), reason
+    events.append(session, experiment, EventType.CANCELLING, reason=reason.code if reason else "requested")
     session.execute(
         sa.update(Execution)
         .where(Execution.experiment_id == experiment_id, Execution.state == State.QUEUED)
@@ -137,7 +141,7 @@ def expire(session: Session) -> list[str]:
     for id in ids:
         # Meanwhile it may have ended by itself.
         with contextlib.suppress(Conflict):
-            cancel(session, id, problem=_DEADLINE_PASSED)
+            cancel(session, id, reason=_DEADLINE_PASSED)
     return ids
 
 
@@ -173,7 +177,7 @@ def note_end(session: Session, experiment: Experiment, execution_id: str) -> Non
     columns = (Execution.cell_id, Cell.position, Execution.position, Execution.state, Execution.metrics)
     query = sa.select(*columns).join(Execution.cell).where(Execution.id == execution_id)
     cell_id, cell, number, state, metrics = session.execute(query).one()
-    accuracy = (metrics or {}).get("accuracy")
+    accuracy = metrics.accuracy if metrics else None
     told = {"cell": cell, "execution": number, "state": state.value, "accuracy": accuracy}
     events.append(session, experiment, EventType.EXECUTION_FINISHED, **told)
     _finish_cells(session, experiment, Cell.id == cell_id)

@@ -7,12 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from noisegate.api.problems import Failure
 from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.states import DatasetState, State
-from noisegate.store.tables import Dataset, Execution, Json, utc_now
-
-Problem = dict[str, Any]
+from noisegate.store.tables import Dataset, Execution, utc_now
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def owners(session: Session, worker: str) -> set[str]:
     return found
 
 
-def lose(session: Session, owners: Collection[str], describe: Callable[[int], Problem]) -> list[str]:
+def lose(session: Session, owners: Collection[str], describe: Callable[[int], Failure]) -> list[str]:
     """Let the leases of these processes run out now; answers the executions that they held.
 
     Trouble that a process noted itself before it ended (`executions.note_trouble`) stays: it says more than how it ended.
@@ -43,10 +42,10 @@ def lose(session: Session, owners: Collection[str], describe: Callable[[int], Pr
     """
     lost: list[str] = []
     for owner in sorted(owners):
-        problem = describe(int(owner.rpartition("/")[2])) | {"worker": owner}
+        failure = describe(int(owner.rpartition("/")[2])).model_copy(update={"worker": owner})
         held = sa.and_(Execution.owner == owner, Execution.state == State.RUNNING, Execution.lease_until.is_not(None))
         # Null in a row that nothing was noted on: a claim clears what its predecessor met.
-        error = sa.func.coalesce(Execution.error, sa.literal(problem, Json))
+        error = sa.func.coalesce(Execution.error, sa.literal(failure, Execution.error.type))
         statement = sa.update(Execution).where(held).values(lease_until=seconds_now() - 1, error=error)
         lost += session.scalars(statement.returning(Execution.id))
     return lost
@@ -59,7 +58,7 @@ def any_expired(session: Session, lease_seconds: float) -> bool:
     return bool(session.scalar(sa.select(sa.or_(running, ingesting))))
 
 
-def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Problem) -> Reaped:
+def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> Reaped:
     """Take lost leases away: executions of cancelled experiments end, those lost too often fail, others wait again.
 
     One that fails keeps what is known of its last loss (`lose`, `executions.note_trouble`); otherwise `error` is its reason.
@@ -73,8 +72,8 @@ def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Prob
     for id, experiment_id, losses, known, owner in lost.all():
         experiment = experiments.lock(session, experiment_id)
         target = _after_loss(experiment.state, losses + 1, max_losses)
-        problem = (known or error | {"worker": owner}) if target is State.FAILED else None
-        if _take_away(session, id, lease_seconds, target, problem):
+        failure = known or error.model_copy(update={"worker": owner})
+        if _take_away(session, id, lease_seconds, target, failure if target is State.FAILED else None):
             found[target].append(id)
             if target.terminal:
                 experiments.note_end(session, experiment, id)
@@ -82,14 +81,14 @@ def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Prob
     return Reaped(found[State.QUEUED], found[State.FAILED], found[State.CANCELLED])
 
 
-def _take_away(session: Session, id: str, lease_seconds: float, target: State, problem: Problem | None) -> bool:
+def _take_away(session: Session, id: str, lease_seconds: float, target: State, failure: Failure | None) -> bool:
     """Answers whether the lease was still lost when the row was touched: its holder may have come back."""
     values: dict[str, Any] = {
         "state": target,
         "lease_until": None,
         "losses": Execution.losses + 1,
         "woken_at": seconds_now(),
-        "error": problem,
+        "error": failure,
     }
     if target.terminal:
         values |= {"finished_at": utc_now(), "checkpoint_digest": None}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from noisegate.api.card import Card
 from noisegate.errors import Conflict, NotFound
@@ -15,6 +15,8 @@ from noisegate.store.sessions import OF_ALL_OWNERS, sees_all
 from noisegate.store.tables import Alias, Cell, Execution, Experiment, Model
 
 DEFAULT_ALIAS = "default"
+# Nearly all bytes of the row, but for its card; whoever chooses among models needs none of them.
+_NO_MANIFEST = defer(Model.manifest, raiseload=True)
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ def register(
         experiment_id=execution.experiment_id,
         cell_id=execution.cell_id,
         execution_id=execution_id,
-        manifest=manifest.model_dump(mode="json"),
+        manifest=manifest,
         holdout_accuracy=accuracy,
-        card=card.model_dump(mode="json") if card else None,
+        card=card,
         **vars(files),
     )
     session.add(model)
@@ -125,6 +127,7 @@ def page(session: Session, *, experiment_id: str | None, cursor: str | None, lim
 def best_by_cell(session: Session, experiment_id: str) -> dict[str, Model]:
     """The best model of each cell that has any: by holdout accuracy; without a holdout, of the first execution."""
     query = sa.select(Model, Execution.position).join(Model.execution).where(Model.experiment_id == experiment_id)
+    query = query.options(_NO_MANIFEST)
     rows = sorted(session.execute(query), key=lambda row: _rank(row[0].holdout_accuracy, row[1]))
     return {model.cell_id: model for model, _ in rows}
 
@@ -142,6 +145,7 @@ def publish_default(session: Session, experiment_id: str) -> None:
         .join(Model.cell)
         .join(Model.execution)
         .where(Model.experiment_id == experiment_id, Model.holdout_accuracy.is_not(None))
+        .options(_NO_MANIFEST)
         .order_by(Model.holdout_accuracy.desc(), Cell.position, Execution.position)
     ).first()
     if best is not None:
@@ -197,6 +201,7 @@ def delete_alias(session: Session, name: str) -> None:
 
 def _of_cell(session: Session, cell_id: str) -> list[tuple[Model, tuple[float | None, int]]]:
     query = sa.select(Model, Execution.position).join(Model.execution).where(Model.cell_id == cell_id)
+    query = query.options(_NO_MANIFEST)
     return [(model, (model.holdout_accuracy, position)) for model, position in session.execute(query)]
 
 

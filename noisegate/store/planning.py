@@ -108,7 +108,7 @@ def create(
     spec = planned.spec
     experiment = Experiment(
         name=spec.name or _default_name(planned, preset),
-        spec=spec.model_dump(mode="json"),
+        spec=spec,
         format=planned.format,
         dataset_id=planned.dataset.id if planned.dataset else None,
         preset=preset,
@@ -117,10 +117,9 @@ def create(
         traceparent=traceparent,
     )
     for number, point in enumerate(planned.cells):
-        experiment.cells.append(Cell(position=number, point=point.point, spec=point.spec.model_dump(mode="json")))
+        experiment.cells.append(Cell(position=number, point=point.point, spec=point.spec))
     if planned.base_cell is not None:
-        document = planned.base_cell.model_dump(mode="json")
-        experiment.cells.append(Cell(position=len(planned.cells), point={}, spec=document, is_base=True))
+        experiment.cells.append(Cell(position=len(planned.cells), point={}, spec=planned.base_cell, is_base=True))
     session.add(experiment)
     session.flush()
     _create_executions(session, experiment, planned)

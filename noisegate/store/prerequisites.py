@@ -2,7 +2,6 @@
 
 from sqlalchemy.orm import Session
 
-from noisegate.details import Details
 from noisegate.errors import FieldError, InvalidSpec, NotFound, NotReady
 from noisegate.spec import BaseFacts, BaseReference, DatasetFacts
 from noisegate.store import datasets, executions, models
@@ -71,7 +70,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
 
 def base_facts(base: Execution) -> BaseFacts | None:
     """What a base execution says of the training images; None if that has not been counted yet."""
-    scored = Details.model_validate(base.details).scored if base.details else None
+    scored = base.details.scored if base.details else None
     return BaseFacts(correct=scored.correct, wrong=scored.wrong) if scored else None
 
 

@@ -6,12 +6,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from noisegate.api.card import Card
+from noisegate.api.problems import Failure
+from noisegate.details import Details
+from noisegate.manifest import Metrics, ModelManifest
+from noisegate.spec import ExperimentSpec
 from noisegate.store.clock import seconds_now
 from noisegate.store.ids import new_id
+from noisegate.store.json_columns import Json, Typed
 from noisegate.store.states import DatasetState, State
-
-# PostgreSQL's json, not jsonb: jsonb would sort the keys, and a sweep is written in the order its author wants to read it.
-Json = sa.JSON(none_as_null=True)
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -100,7 +103,7 @@ class Dataset(Leased, Owned, Base):
     images_digest: Mapped[str | None] = mapped_column(sa.String(64))
     labels_digest: Mapped[str | None] = mapped_column(sa.String(64))
     licence: Mapped[str | None] = mapped_column(sa.Text)
-    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    error: Mapped[Failure | None] = mapped_column(Typed(Failure))
     same_as: Mapped[str | None] = mapped_column(sa.ForeignKey("datasets.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -125,7 +128,7 @@ class Experiment(Owned, Base):
 
     id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("exp"))
     name: Mapped[str] = mapped_column(sa.String(200))
-    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    spec: Mapped[ExperimentSpec] = mapped_column(Typed(ExperimentSpec))
     format: Mapped[int] = mapped_column(
         default=1, server_default="1", doc="Workers of an older spec format leave it alone (noisegate.spec.formats)."
     )
@@ -142,7 +145,7 @@ class Experiment(Owned, Base):
     deadline: Mapped[float | None] = mapped_column(
         sa.Double, doc="When it is cancelled if it has not ended; seconds by the database's clock, like a lease."
     )
-    error: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="Why it was cancelled, if not by a person.")
+    error: Mapped[Failure | None] = mapped_column(Typed(Failure), doc="Why it was cancelled, if not by a person.")
     last_event: Mapped[int] = mapped_column(default=0, server_default="0", doc="The number of its newest event.")
     updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When its newest event was entered.")
     traceparent: Mapped[str | None] = mapped_column(
@@ -165,7 +168,7 @@ class Cell(Base):
     experiment_id: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"))
     position: Mapped[int]
     point: Mapped[dict[str, Any]] = mapped_column(Json)
-    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    spec: Mapped[ExperimentSpec] = mapped_column(Typed(ExperimentSpec))
     is_base: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When its last execution ended.")
 
@@ -199,8 +202,8 @@ class Execution(Leased, Base):
         sa.String(64), index=True, doc="What it goes on from; gone once it has ended."
     )
     images_per_second: Mapped[float | None] = mapped_column(sa.Double)
-    metrics: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="manifest.Metrics, of kinds that have a test set.")
-    details: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="details.Details")
+    metrics: Mapped[Metrics | None] = mapped_column(Typed(Metrics), doc="Of kinds that have a test set.")
+    details: Mapped[Details | None] = mapped_column(Typed(Details))
     scores_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="The scored training set.")
     holdout_accuracy: Mapped[float | None] = mapped_column(sa.Double)
     losses_by_epoch: Mapped[list[float] | None] = mapped_column(Json)
@@ -208,7 +211,7 @@ class Execution(Leased, Base):
     precision: Mapped[str | None] = mapped_column(sa.String(20))
     device: Mapped[str | None] = mapped_column(sa.String(200))
     versions: Mapped[dict[str, str] | None] = mapped_column(Json)
-    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    error: Mapped[Failure | None] = mapped_column(Typed(Failure))
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -232,14 +235,14 @@ class Model(Owned, Base):
     experiment_id: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), index=True)
     cell_id: Mapped[str] = mapped_column(sa.ForeignKey("cells.id"), index=True)
     execution_id: Mapped[str] = mapped_column(sa.ForeignKey("executions.id"), unique=True)
-    manifest: Mapped[dict[str, Any]] = mapped_column(Json, doc="manifest.ModelManifest, as in model.json")
+    manifest: Mapped[ModelManifest] = mapped_column(Typed(ModelManifest), doc="As in model.json.")
     holdout_accuracy: Mapped[float | None] = mapped_column(sa.Double)
     weights_digest: Mapped[str] = mapped_column(sa.String(64))
     manifest_digest: Mapped[str] = mapped_column(sa.String(64))
     onnx_digest: Mapped[str] = mapped_column(sa.String(64))
     reference_digest: Mapped[str | None] = mapped_column(sa.String(64), doc="Null without a holdout to make one of.")
     # Far larger than all else of the row, and rarely asked for.
-    card: Mapped[dict[str, Any] | None] = mapped_column(Json, doc="card.Card", deferred=True)
+    card: Mapped[Card | None] = mapped_column(Typed(Card), deferred=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     execution: Mapped[Execution] = relationship()

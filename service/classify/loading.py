@@ -3,11 +3,9 @@
 import time
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
+from noisegate.errors import NewerVersion
 from noisegate.inference.classifier import Classifier, memory_of
 from noisegate.inference.runtimes import RuntimeName, UnusableModel
-from noisegate.manifest import ModelManifest
 from noisegate.rejection.reference import DamagedReference, Reference
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
@@ -46,9 +44,8 @@ class Loader:
             reference = self._reference(row.reference_digest)
             file = self._artefacts.fetch(row.onnx_digest)
             _check_size(id, memory_of(file, reference, self._runtime), most_bytes)
-            manifest = ModelManifest.model_validate(row.manifest)
-            loaded = LoadedModel(row.onnx_digest, Classifier(file, manifest, reference, self._runtime))
-        except (OSError, UnusableModel, DamagedReference, ValidationError) as error:
+            loaded = LoadedModel(row.onnx_digest, Classifier(file, row.manifest, reference, self._runtime))
+        except (OSError, UnusableModel, DamagedReference, NewerVersion) as error:
             MODEL_LOADS.labels("failed").inc()
             # An OSError would name a path on this machine.
             reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)

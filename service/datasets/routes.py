@@ -108,14 +108,14 @@ def list_datasets(sessions: SessionsDep, paging: PagingDep) -> Collection[Datase
     """Datasets, newest first."""
     with sessions.reading() as session:
         page: Page[Dataset] = datasets.page(session, cursor=paging.cursor, limit=paging.limit)
-        return Collection(items=[DatasetRead.model_validate(row) for row in page.items], next_cursor=page.next_cursor)
+        return Collection(items=[DatasetRead.of_row(row) for row in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{reference}", responses={200: {"headers": POLLED}, **problems(404, 422)})
 def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> DatasetRead:
     """One dataset, by id or name; `Retry-After` says when to look again while it is ingested."""
     with sessions.reading() as session:
-        return _polled(DatasetRead.model_validate(datasets.get(session, reference)), response)
+        return _polled(DatasetRead.of_row(datasets.get(session, reference)), response)
 
 
 @router.delete("/{reference}", status_code=204, responses=problems(404, 409, 422))
@@ -191,9 +191,7 @@ def _entered(
         if waits:
             announce(dataset.id)
         headers = {"Location": f"/datasets/{dataset.id}"} | ({"Retry-After": POLL_SECONDS} if waits else {})
-        return StoredAnswer(
-            202 if found.created else 200, headers, DatasetRead.model_validate(dataset).model_dump_json()
-        )
+        return StoredAnswer(202 if found.created else 200, headers, DatasetRead.of_row(dataset).model_dump_json())
 
     return once.answer(enter)
 

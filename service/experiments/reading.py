@@ -1,11 +1,11 @@
 """Experiments as they are answered: a fixed number of statements for a page of them, however many executions they have."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from noisegate.api.problems import Failure
 from noisegate.store import experiments
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
@@ -19,7 +19,7 @@ def read(session: Session, rows: Sequence[Experiment]) -> list[ExperimentRead]:
     return [ExperimentRead.of(row, progress[row.id], row.error or errors.get(row.id)) for row in rows]
 
 
-def _first_errors(session: Session, experiment_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _first_errors(session: Session, experiment_ids: Sequence[str]) -> dict[str, Failure]:
     """The error of each experiment's first failed execution, in the order in which they are claimed: an index has it."""
     first = (
         sa.select(Execution.error)

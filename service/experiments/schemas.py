@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Body
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
 
+from noisegate.api.problems import Failure
 from noisegate.details import Details
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
@@ -16,7 +17,7 @@ from noisegate.store.planning import Plan
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment
 from service.errors import Problem
-from service.schemas import DatasetSummary
+from service.schemas import AS_STORED, Answer, DatasetSummary
 
 _EXAMPLES: dict[str, Any] = {
     "preset": {
@@ -93,7 +94,7 @@ PostedBody = Annotated[
 ]
 
 
-class CellRead(BaseModel):
+class CellRead(Answer):
     """One cell: its number, and the swept values that make it what it is."""
 
     cell: int
@@ -104,10 +105,7 @@ class CellRead(BaseModel):
 
     @classmethod
     def of(cls, cell: Cell) -> "CellRead":
-        words = "base" if cell.is_base else label(cell.point)
-        return cls(
-            cell=cell.position, point=cell.point, label=words, is_base=cell.is_base, finished_at=cell.finished_at
-        )
+        return cls.of_row(cell, cell=cell.position, label="base" if cell.is_base else label(cell.point))
 
 
 class Counts(BaseModel):
@@ -120,7 +118,7 @@ class Counts(BaseModel):
     cancelled: int
 
 
-class ExperimentRead(BaseModel):
+class ExperimentRead(Answer):
     """An experiment and how far it is."""
 
     id: str
@@ -129,7 +127,7 @@ class ExperimentRead(BaseModel):
     preset: str | None = Field(description="The preset that it was posted from.")
     scale: str | None
     dataset: DatasetSummary | None = Field(description="Null for kinds that make their own data.")
-    spec: ExperimentSpec
+    spec: SerializeAsAny[Annotated[ExperimentSpec, AS_STORED]]
     cells: list[CellRead]
     counts: Counts
     executions: int = Field(description="Of all cells together.")
@@ -146,27 +144,18 @@ class ExperimentRead(BaseModel):
     )
 
     @classmethod
-    def of(cls, experiment: Experiment, progress: Progress, error: dict[str, Any] | None) -> "ExperimentRead":
-        return cls(
-            id=experiment.id,
-            name=experiment.name,
-            state=experiment.state,
-            preset=experiment.preset,
-            scale=experiment.scale,
-            dataset=DatasetSummary.model_validate(experiment.dataset) if experiment.dataset else None,
-            spec=parse_spec(experiment.spec),
+    def of(cls, experiment: Experiment, progress: Progress, error: Failure | None) -> "ExperimentRead":
+        return cls.of_row(
+            experiment,
             cells=[CellRead.of(cell) for cell in experiment.cells],
-            counts=Counts.model_validate({state.value: count for state, count in progress.counts.items()}),
+            counts={state.value: count for state, count in progress.counts.items()},
             executions=sum(progress.counts.values()),
             epochs=progress.epochs,
             epochs_done=progress.epochs_done,
             progress=progress.share_done,
-            created_at=experiment.created_at,
-            started_at=experiment.started_at,
-            finished_at=experiment.finished_at,
             estimated_finish=estimated_finish(experiment, progress.share_done),
             deadline=None if experiment.deadline is None else datetime.fromtimestamp(experiment.deadline, UTC),
-            error=Problem.model_validate(error) if error else None,
+            error=error,
         )
 
 
@@ -232,7 +221,7 @@ class PlanRead(BaseModel):
         )
 
 
-class ExecutionRead(BaseModel):
+class ExecutionRead(Answer):
     """One training run."""
 
     id: str
@@ -247,8 +236,10 @@ class ExecutionRead(BaseModel):
     epochs_done: int
     checkpoint_epochs: int = Field(description="Epochs that another worker need not repeat.")
     images_per_second: float | None
-    metrics: Metrics | None = Field(description="Table 1; null for kinds without a test set.")
-    details: Details | None = Field(description="What its kind yields besides.")
+    metrics: SerializeAsAny[Annotated[Metrics, AS_STORED]] | None = Field(
+        description="Table 1; null for kinds without a test set."
+    )
+    details: SerializeAsAny[Annotated[Details, AS_STORED]] | None = Field(description="What its kind yields besides.")
     holdout_accuracy: float | None
     losses_by_epoch: list[float] | None
     train_seconds: float | None
@@ -262,29 +253,10 @@ class ExecutionRead(BaseModel):
 
     @classmethod
     def of(cls, execution: Execution) -> "ExecutionRead":
-        return cls(
-            id=execution.id,
+        return cls.of_row(
+            execution,
             cell=execution.cell.position,
             execution=execution.position,
             point=execution.cell.point,
-            seed=execution.seed,
-            state=execution.state,
-            depends_on=execution.depends_on,
-            attempt=execution.attempt,
-            epochs=execution.epochs,
-            epochs_done=execution.epochs_done,
-            checkpoint_epochs=execution.checkpoint_epochs,
-            images_per_second=execution.images_per_second,
-            metrics=Metrics.model_validate(execution.metrics) if execution.metrics else None,
-            details=Details.model_validate(execution.details) if execution.details else None,
-            holdout_accuracy=execution.holdout_accuracy,
-            losses_by_epoch=execution.losses_by_epoch,
-            train_seconds=execution.train_seconds,
-            precision=execution.precision,
-            device=execution.device,
-            versions=execution.versions,
             worker=execution.owner,
-            error=Problem.model_validate(execution.error) if execution.error else None,
-            started_at=execution.started_at,
-            finished_at=execution.finished_at,
         )

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 
 from noisegate.api.card import CalibrationError, Card, FamilyResult, RiskCoverage
 from noisegate.errors import NotFound
-from noisegate.manifest import ModelManifest
 from noisegate.spec import ExperimentSpec
 from noisegate.store import models
 from service.deps import SessionsDep
@@ -70,8 +69,8 @@ def _read(reference: str, sessions: SessionsDep) -> ModelCard:
             )
         return ModelCard(
             model=ModelRead.of(model, models.aliases(session, [model.id])),
-            spec=ModelManifest.model_validate(model.manifest).spec,
-            card=Card.model_validate(model.card),
+            spec=model.manifest.spec,
+            card=model.card,
         )
 
 

@@ -7,6 +7,7 @@ from starlette.responses import FileResponse
 
 from noisegate.errors import InvalidInput, NotFound
 from noisegate.store import deletion, files, models
+from noisegate.store.json_columns import Unreadable
 from noisegate.store.pages import Page
 from noisegate.store.tables import Model
 from service.bodies import JSON, require_json
@@ -27,11 +28,12 @@ AliasName = Annotated[
 
 @router.get("/models", responses=problems(422))
 def list_models(sessions: SessionsDep, paging: PagingDep, experiment: str | None = None) -> Collection[ModelRead]:
-    """Models, newest first; with `experiment` only those it trained."""
+    """Models, newest first; with `experiment` only those it trained. Those that only a newer version can read are left out."""
     with sessions.reading() as session:
         page: Page[Model] = models.page(session, experiment_id=experiment, cursor=paging.cursor, limit=paging.limit)
-        aliases = models.aliases(session, [model.id for model in page.items])
-        return Collection(items=[ModelRead.of(model, aliases) for model in page.items], next_cursor=page.next_cursor)
+        readable = [model for model in page.items if not isinstance(model.manifest, Unreadable)]
+        aliases = models.aliases(session, [model.id for model in readable])
+        return Collection(items=[ModelRead.of(model, aliases) for model in readable], next_cursor=page.next_cursor)
 
 
 @router.get("/models/{reference}", responses=problems(404, 422))

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics, ModelManifest, Source
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics, Source
 from noisegate.store.tables import Alias, Model
+from service.schemas import Answer
 
 FileName = Literal["model.safetensors", "model.json", "model.onnx", "reference.safetensors"]
 
@@ -27,7 +28,7 @@ class FilesRead(BaseModel):
     reference: FileRead | None = Field(description="Null for a model without a holdout.")
 
 
-class ModelRead(BaseModel):
+class ModelRead(Answer):
     """A model that can be served. What it would know of its training is null where it was not trained here."""
 
     id: str
@@ -54,28 +55,22 @@ class ModelRead(BaseModel):
 
     @classmethod
     def of(cls, model: Model, aliases: Sequence[Alias]) -> "ModelRead":
-        manifest = ModelManifest.model_validate(model.manifest)
-        calibration = manifest.calibration
-        return cls(
+        """The model's answer.
+
+        Args:
+            aliases: those of this model, and perhaps of others.
+
+        Raises:
+            NewerVersion: its manifest cannot be read.
+        """
+        calibration = model.manifest.calibration
+        return cls.of_row(
+            model.manifest,
             id=model.id,
             experiment=model.experiment_id,
-            cell=manifest.cell,
-            execution=manifest.execution,
             aliases=[alias.name for alias in aliases if alias.model_id == model.id],
-            network=manifest.network,
-            image_size=manifest.image_size,
-            classes=manifest.classes,
-            has_noise_class=manifest.has_noise_class,
             calibrated=calibration is not None,
             default_threshold=calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if calibration else None,
-            holdout_accuracy=manifest.holdout_accuracy,
-            metrics=manifest.metrics,
-            dataset_hash=manifest.dataset_hash,
-            seed=manifest.seed,
-            precision=manifest.precision,
-            source=manifest.source,
-            versions=manifest.versions,
-            onnx_largest_difference=manifest.onnx_largest_difference,
             files=FilesRead(
                 weights=FileRead(sha256=model.weights_digest),
                 manifest=FileRead(sha256=model.manifest_digest),
@@ -94,7 +89,7 @@ class AliasTarget(BaseModel):
     model: str = Field(min_length=1, max_length=200, description="Id of a model, or another alias.")
 
 
-class AliasRead(BaseModel):
+class AliasRead(Answer):
     """A movable name for a model."""
 
     name: str
@@ -103,7 +98,7 @@ class AliasRead(BaseModel):
 
     @classmethod
     def of(cls, alias: Alias) -> "AliasRead":
-        return cls(name=alias.name, model=alias.model_id, updated_at=alias.updated_at)
+        return cls.of_row(alias, model=alias.model_id)
 
 
 class AliasList(BaseModel):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
+from noisegate import tracing
 from noisegate.store import executions, experiments, models
 from noisegate.store.tables import Execution
 from service.results.schemas import Results
@@ -16,7 +17,8 @@ def read_results(session: Session, experiment_id: str) -> Results:
     Raises:
         NotFound: no such experiment.
     """
-    experiment = experiments.get(session, experiment_id)
+    experiment = experiments.get(session, experiment_id, cell_specs=True)
+    tracing.link(experiment.traceparent)
     found = executions.of_experiment(session, experiment_id, losses=False)
     return tabulate(experiment, found, models.best_by_cell(session, experiment_id), _base(session, found))
 

@@ -2,8 +2,6 @@
 
 from fastapi import APIRouter, Request, Response
 
-from noisegate import tracing
-from noisegate.store import experiments
 from service.deps import SessionsDep
 from service.errors import problems
 from service.results.reading import read_results
@@ -26,7 +24,6 @@ def get_results(experiment_id: str, sessions: SessionsDep, request: Request, res
     JSON, or CSV if `Accept` names text/csv.
     """
     with sessions.reading() as session:
-        tracing.link(experiments.get(session, experiment_id).traceparent)
         results = read_results(session, experiment_id)
     vary = {"Vary": "Accept"}
     if CSV in request.headers.get("accept", "").lower():

@@ -10,7 +10,6 @@ from pydantic import JsonValue
 from noisegate.details import Details
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
-from noisegate.spec import ExperimentSpec, parse_spec
 from noisegate.spec.labels import label
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment, Model
@@ -39,21 +38,21 @@ def tabulate(
     by_cell: dict[str, list[Execution]] = {cell.id: [] for cell in experiment.cells}
     for execution in executions:
         by_cell[execution.cell_id].append(execution)
-    cells = [(cell, parse_spec(cell.spec), by_cell[cell.id]) for cell in experiment.cells if not cell.is_base]
-    baseline = choose_baseline([spec.has_noise_class for _, spec, _ in cells])
-    reference = _accuracies(cells[baseline][2]) if baseline is not None else []
+    cells = [(cell, by_cell[cell.id]) for cell in experiment.cells if not cell.is_base]
+    baseline = choose_baseline([cell.spec.has_noise_class for cell, _ in cells])
+    reference = _accuracies(cells[baseline][1]) if baseline is not None else []
     preset = _preset(experiment)
     return Results(
         experiment=ExperimentSummary.model_validate(experiment),
-        kind=cells[0][1].kind,
+        kind=cells[0][0].spec.kind,
         preset=preset,
         dataset=DatasetSummary.model_validate(experiment.dataset) if experiment.dataset else None,
-        seed=cells[0][1].seed,
+        seed=cells[0][0].spec.seed,
         base=_base(base) if base else None,
         baseline_cell=baseline,
         rows=[
-            _row(cell, spec, found, [] if cell.position == baseline else reference, preset, best.get(cell.id))
-            for cell, spec, found in cells
+            _row(cell, found, [] if cell.position == baseline else reference, preset, best.get(cell.id))
+            for cell, found in cells
         ],
     )
 
@@ -73,7 +72,6 @@ def to_csv(results: Results) -> str:
 
 def _row(
     cell: Cell,
-    spec: ExperimentSpec,
     executions: Sequence[Execution],
     baseline: Sequence[float],
     preset: PresetRead | None,
@@ -81,13 +79,13 @@ def _row(
 ) -> Row:
     succeeded = _succeeded(executions)
     metrics = _metrics(executions)
-    details = [Details.model_validate(execution.details or {}) for execution in succeeded]
+    details = [execution.details for execution in succeeded if execution.details]
     return Row(
         cell=cell.position,
         point=cell.point,
         label=label(cell.point),
         seeds=[execution.seed for execution in succeeded],
-        has_noise_class=spec.has_noise_class,
+        has_noise_class=cell.spec.has_noise_class,
         executions=len(executions),
         n=len(succeeded),
         failed=sum(execution.state is State.FAILED for execution in executions),
@@ -138,7 +136,7 @@ def _base(base: Execution) -> BaseRead:
         cell=base.cell.position,
         execution=base.position,
         state=base.state,
-        scored=Details.model_validate(base.details or {}).scored,
+        scored=base.details.scored if base.details else None,
     )
 
 
@@ -147,8 +145,7 @@ def _succeeded(executions: Sequence[Execution]) -> list[Execution]:
 
 
 def _metrics(executions: Sequence[Execution]) -> list[Metrics]:
-    found = (execution.metrics for execution in _succeeded(executions))
-    return [Metrics.model_validate(metrics) for metrics in found if metrics is not None]
+    return [execution.metrics for execution in _succeeded(executions) if execution.metrics]
 
 
 def _accuracies(executions: Sequence[Execution]) -> list[float]:

@@ -35,7 +35,7 @@ def _failed(session: sa.orm.Session, name: str, age: float) -> str:
     waiting = datasets.register(session, name=name, source="upload", image_size=32, upload_digest="f" * 64).dataset
     claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=30)
     assert claimed is not None
-    datasets.record_failed(session, claimed[1], {"code": "invalid-archive"})
+    datasets.record_failed(session, claimed[1], factories.failure("invalid-archive"))
     _set_age(session, waiting.id, age)
     return waiting.id
 

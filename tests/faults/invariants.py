@@ -57,11 +57,11 @@ class References:
         with system.sessions.reading() as session:
             experiment = experiments.get(session, experiment_id)
             assert experiment.state is State.SUCCEEDED, "an undisturbed run succeeds"
-            self._known[_key(experiment.spec)] = _results(session, experiment_id)
+            self._known[_key(experiment.spec.model_dump(mode="json"))] = _results(session, experiment_id)
 
     def of(self, experiment: Experiment) -> dict[tuple[int, int], Result] | None:
         """The results by (cell, execution); None for a spec that was never run undisturbed."""
-        return self._known.get(_key(experiment.spec))
+        return self._known.get(_key(experiment.spec.model_dump(mode="json")))
 
 
 def check(system: System, experiment_ids: Sequence[str], references: References, *, patience: float = 30) -> Findings:
@@ -90,8 +90,8 @@ def _ended(experiment: Experiment, rows: Sequence[Execution]) -> Iterator[str]:
         yield f"{experiment.id} has {experiment.state.value}"
     spec, cells = experiment.spec, len(experiment.cells)
     numbers = Counter((row.cell_id, row.position) for row in rows)
-    if set(numbers.values()) != {1} or len(rows) != cells * spec["executions"]:
-        yield f"{experiment.id} has {len(rows)} rows for {cells} cells of {spec['executions']}"
+    if set(numbers.values()) != {1} or len(rows) != cells * spec.executions:
+        yield f"{experiment.id} has {len(rows)} rows for {cells} cells of {spec.executions}"
     yield from (f"{row.id} has {row.state.value}: {row.error}" for row in rows if row.state is not State.SUCCEEDED)
     yield from (f"{row.id} keeps a checkpoint" for row in rows if row.checkpoint_digest)
 

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,13 +26,6 @@ from tests import factories
 THREADS = 4
 LEASE_SECONDS = 1.0
 _LET_GO = 0.03
-_PROBLEM: dict[str, Any] = {
-    "code": "worker-lost",
-    "title": "lost",
-    "detail": "in a storm",
-    "remedy": None,
-    "errors": [],
-}
 
 
 @dataclass
@@ -67,7 +59,7 @@ def main() -> None:
 def _reap(sessions: Sessions, ended: threading.Event) -> None:
     while not ended.wait(0.2):
         with sessions.begin() as session:
-            losses.reap(session, lease_seconds=LEASE_SECONDS, max_losses=1000, error=_PROBLEM)
+            losses.reap(session, lease_seconds=LEASE_SECONDS, max_losses=1000, error=factories.failure())
 
 
 def _claim(sessions: Sessions, owner: str, stop: Path, random: Random, tally: Tally) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from noisegate.noise import FAMILIES
 from noisegate.presets import catalogue
-from noisegate.presets.catalogue import published_for
+from noisegate.presets.published import PublishedValues
 from noisegate.spec import SubgroupSpec, parse_spec
 from noisegate.spec.sweeps import cells_of, value_at
 
@@ -96,6 +96,10 @@ def cell_documents(name: str) -> list[dict[str, Any]]:
     return [cell.spec.model_dump(mode="json") for cell in cells_of(catalogue.get(name).spec_at("paper"))]
 
 
+def published_of(preset: str, spec: dict[str, Any]) -> PublishedValues | None:
+    return catalogue.published_for(preset, parse_spec(spec))
+
+
 def _fields(*models: type[BaseModel]) -> set[str]:
     return {field for model in models for field in model.model_fields}
 
@@ -107,7 +111,7 @@ def document(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ROWS)
 def test_each_row_belongs_to_exactly_one_cell(name: str) -> None:
     rows = catalogue.get(name).published
-    found = [published_for(name, cell) for cell in cell_documents(name)]
+    found = [published_of(name, cell) for cell in cell_documents(name)]
     assert len(rows) == ROWS[name]
     assert [sum(row.values is values for values in found) for row in rows] == [1] * len(rows)
 
@@ -115,7 +119,7 @@ def test_each_row_belongs_to_exactly_one_cell(name: str) -> None:
 @pytest.mark.parametrize(("name", "cell", "percentages"), PRINTED)
 def test_the_values_are_those_printed(name: str, cell: dict[str, Any], percentages: list[float | None]) -> None:
     (found,) = [
-        published_for(name, spec)
+        published_of(name, spec)
         for spec in cell_documents(name)
         if all(value_at(spec, path) == value for path, value in cell.items())
     ]
@@ -128,7 +132,7 @@ def test_the_values_are_those_printed(name: str, cell: dict[str, Any], percentag
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name not in ("table-3", "table-3-gaussian") and ROWS[name]])
 def test_the_baseline_stands_in_front(name: str) -> None:
-    found = published_for(name, cell_documents(name)[0])
+    found = published_of(name, cell_documents(name)[0])
     assert found
     assert (found.accuracy, found.accuracy_std, found.noise_per_10000) == (BASELINE, 0.0046, None)
 
@@ -148,7 +152,7 @@ def test_shares_are_written_as_they_are_printed() -> None:
 
 
 def test_the_second_run_of_the_baseline_is_told() -> None:
-    found = published_for("baseline", document())
+    found = published_of("baseline", document())
     assert found
     assert found.note
     assert "74.70" in found.note
@@ -168,10 +172,10 @@ def test_rows_name_what_the_paper_varies_and_nothing_that_does_not_exist(name: s
 def test_no_noise_is_recognised_however_it_is_written() -> None:
     nothing = {"family": "uniform", "quantity": 0}
     for noise in (None, nothing, [nothing], [nothing, {"family": "gray", "quantity": 0}]):
-        found = published_for("figure-11", document(noise=noise))
+        found = published_of("figure-11", document(noise=noise))
         assert found
         assert found.accuracy == BASELINE
-    listed = published_for("figure-11", document(noise=[nothing, {"family": "uniform", "quantity": 5}]))
+    listed = published_of("figure-11", document(noise=[nothing, {"family": "uniform", "quantity": 5}]))
     assert listed
     assert listed.accuracy == 0.752
 
@@ -194,11 +198,11 @@ def test_no_noise_is_recognised_however_it_is_written() -> None:
     ],
 )
 def test_what_the_paper_did_not_run_has_no_published_values(name: str, fields: dict[str, Any]) -> None:
-    assert published_for(name, document(**fields)) is None
+    assert published_of(name, document(**fields)) is None
 
 
 def test_other_kinds_have_none() -> None:
-    assert published_for("figure-11", {"kind": "curve_fitting"}) is None
+    assert published_of("figure-11", {"kind": "curve_fitting"}) is None
 
 
 @pytest.mark.skipif(not PAPER.is_dir(), reason="the paper's own files lie beside the repository, or nowhere")
@@ -213,7 +217,7 @@ def test_the_values_are_those_of_the_authors_files(name: str) -> None:
         if wanted.get("noise.quantity") == 0 or wanted.get("noise.filter.kind") == "none":
             continue  # cells without noise, or without a filter: other tests have them
         (found,) = [
-            published_for(name, cell) for cell in cells if all(value_at(cell, path) == wanted[path] for path in wanted)
+            published_of(name, cell) for cell in cells if all(value_at(cell, path) == wanted[path] for path in wanted)
         ]
         assert found
         for column, field in COLUMNS.items():

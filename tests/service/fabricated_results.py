@@ -70,7 +70,7 @@ def details_of(results: Results) -> FigureData:
 
 
 def _row(number: int, point: dict[str, JsonValue], spec: ExperimentSpec, n: int, preset: str | None) -> Row:
-    published = presets.published_for(preset, spec.model_dump(mode="json")) if preset else None
+    published = presets.published_for(preset, spec) if preset else None
     has_noise_class = _has_noise_class(spec)
     return Row(
         cell=number,

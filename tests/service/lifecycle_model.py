@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from noisegate.api.problems import Failure
 from noisegate.store.leases import Lease
 from noisegate.store.tables import Execution as Row
 
-EXECUTION_FAILED = {"code": "unexpected", "title": "Something went wrong", "detail": "x", "errors": []}
+EXECUTION_FAILED = Failure(code="unexpected", title="Something went wrong", detail="x")
 
 ENDED = {"succeeded", "failed", "cancelled"}
 

@@ -16,6 +16,7 @@ from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import INGEST, Wakeups
 from service.datasets.registration import Wanted, register, register_digits
+from tests.factories import failure
 from tests.service.conftest import run_client
 from tests.service.factories import TEST_COUNT, TRAIN_COUNT, dataset_images, ready_dataset
 
@@ -111,8 +112,7 @@ def test_a_failed_ingestion_says_why(client: TestClient, sessions: Sessions) -> 
     with sessions.begin() as session:
         claimed = datasets.claim(session, None, owner="w", lease_seconds=30)
         assert claimed is not None
-        problem = {"code": "invalid-archive", "title": "The archive cannot be used", "detail": "is empty", "errors": []}
-        datasets.record_failed(session, claimed[1], problem)
+        datasets.record_failed(session, claimed[1], failure("invalid-archive", "is empty"))
     found = client.get(f"/datasets/{claimed[0].id}").json()
     assert (found["state"], found["error"]["detail"]) == ("failed", "is empty")
 

@@ -10,7 +10,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import TRAIN, Wakeups
 from service.experiments.schemas import _EXAMPLES
-from tests.factories import claim_one, outcome, renew
+from tests.factories import claim_one, failure, outcome, renew
 from tests.service.conftest import run_client
 from tests.service.factories import ready_dataset
 
@@ -197,9 +197,9 @@ def test_progress_executions_and_failure(client: TestClient, sessions: Sessions)
     running = client.get(f"/experiments/{id}").json()
     assert (running["state"], running["progress"]) == ("running", 0.25)
     assert running["estimated_finish"] > running["started_at"]
-    problem = {"code": "diverged", "title": "Training diverged", "detail": "the loss is NaN"}
+    failed = failure("diverged", "the loss is NaN")
     with sessions.begin() as session:
-        executions.record_failure(session, lease, problem)
+        executions.record_failure(session, lease, failed)
         _, other = claim_one(session)
         executions.record_success(session, other, outcome(0.8))
     ended = client.get(f"/experiments/{id}")

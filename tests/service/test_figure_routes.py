@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from noisegate.details import Details
 from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
-from noisegate.store.executions import Outcome
+from noisegate.store.executions import ExecutionResult
 from noisegate.store.sessions import Sessions
 from tests.factories import claim_one, outcome
 from tests.service.factories import post_experiment
@@ -29,7 +29,7 @@ def experiment(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> 
     return post_experiment(client, sessions, artefacts, SPEC)
 
 
-def finish_one(sessions: Sessions, found: Outcome) -> None:
+def finish_one(sessions: Sessions, found: ExecutionResult) -> None:
     with sessions.begin() as session:
         _, lease = claim_one(session)
         executions.record_success(session, lease, found)
@@ -86,7 +86,7 @@ def test_a_map_is_drawn_from_what_its_executions_left(client: TestClient, sessio
     spec = {"kind": "decision_map", "clusters": 2, "executions": 1, "sweep": {"noise_quantity": [0, 5]}}
     experiment = client.post("/experiments", json=spec).json()["id"]
     details = Details(measures={"area_A": 0.5, "area_B": 0.5, "area_noise": 0.0}, figure=MAP)
-    finish_one(sessions, Outcome(None, details.model_dump(mode="json"), None, None, 1.0, None, None, "cpu", {}))
+    finish_one(sessions, ExecutionResult(details=details, train_seconds=1.0, device="cpu", versions={}))
     svg = client.get(f"/results/{experiment}/figures/decision-map.svg").text
     assert "A\u00a050.0\u00a0%, B\u00a050.0\u00a0%, noise\u00a00.0\u00a0%" in svg
     # The second cell is still empty.

@@ -14,7 +14,7 @@ from noisegate.spec import FORMAT, KINDS, DatasetFacts, ExperimentBase
 from noisegate.spec.caps import Caps, Requested
 from noisegate.store import experiments
 from noisegate.store.artefacts import Artefacts
-from noisegate.store.executions import Outcome
+from noisegate.store.executions import ExecutionResult
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Execution
@@ -25,7 +25,7 @@ from service.results.figures.page import Legend, compose, new_figure
 from service.results.schemas import Results
 from worker.kinds import RUNNERS
 from worker.kinds.runner import Work, one_by_one
-from worker.recording import Yield
+from worker.recording import FinishedExecution
 from worker.resources import Resources
 from worker.training import train_oldest
 
@@ -45,11 +45,11 @@ class CoinExperiment(ExperimentBase):
         return self.tosses
 
 
-def toss(work: Work[CoinExperiment], execution: Execution) -> Yield:
+def toss(work: Work[CoinExperiment], execution: Execution) -> FinishedExecution:
     work.check()
     heads = np.random.default_rng(execution.seed).integers(0, 2, work.spec.tosses)
     details = Details(measures={"heads": float(heads.mean())}, figure={"tosses": heads.tolist()})
-    return Yield(Outcome(None, details.model_dump(mode="json"), None, None, 0.1, None, None, "cpu", {}))
+    return FinishedExecution(ExecutionResult(details=details, train_seconds=0.1, device="cpu", versions={}))
 
 
 def draw_tosses(results: Results, title: str, data: FigureData) -> Any:

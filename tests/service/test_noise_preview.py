@@ -15,6 +15,7 @@ from noisegate.store import datasets
 from noisegate.store.sessions import Sessions
 from service.noise.schemas import PreviewQuery, every_family
 from service.noise.sheet import LINE_HEIGHT, MARGIN, MAX_PIXELS, MAX_ROWS, Sheet, SheetLayout, plan_sheet
+from tests.factories import failure
 from tests.service.factories import TRAIN_COUNT, dataset_images
 
 PATH = "/noise/preview.png"
@@ -193,7 +194,7 @@ def test_patches_need_a_dataset_that_is_ready(client: TestClient) -> None:
         digits = datasets.get(session, "digits")
         claimed = datasets.claim(session, digits.id, owner="test", lease_seconds=30)
         assert claimed is not None
-        datasets.record_failed(session, claimed[1], {"code": "unexpected"})
+        datasets.record_failed(session, claimed[1], failure("unexpected"))
     failed = client.get(PATH, params={"dataset": digits.id})
     assert (failed.status_code, failed.json()["code"], failed.headers.get("retry-after")) == (409, "conflict", None)
     assert client.get(PATH, params={"family": "gaussian", "dataset": "cats"}).status_code == 200

@@ -55,7 +55,7 @@ def test_a_name_belongs_to_one_dataset_until_it_fails(sessions: Sessions) -> Non
         datasets.register(session, name="pets", source="upload", image_size=32, upload_digest=factories.digest(2))
     assert caught.value.field == "name"
     with sessions.begin() as session:
-        datasets.record_failed(session, lease, {"code": "invalid-archive"})
+        datasets.record_failed(session, lease, factories.failure("invalid-archive"))
         heir = datasets.register(
             session, name="pets", source="upload", image_size=32, upload_digest=factories.digest(1)
         ).dataset

@@ -27,8 +27,7 @@ def _trained(sessions: Sessions, artefacts: Artefacts) -> tuple[str, str]:
             session, execution.id, models.ModelDigests(*digests), factories.manifest(execution), keep="best"
         )
         scores = artefacts.put_bytes(b"scores")
-        outcome = vars(factories.outcome()) | {"scores_digest": scores}
-        executions.record_success(session, lease, executions.Outcome(**outcome))
+        executions.record_success(session, lease, factories.outcome(), scores_digest=scores)
         return experiment.id, models.get(session, "default").id
 
 

@@ -7,6 +7,7 @@ import pytest
 from noisegate.errors import Conflict, InvalidSpec, NotFound, NotReady
 from noisegate.seeds import derive_seed
 from noisegate.spec.caps import Caps
+from noisegate.spec.sweeps import value_at
 from noisegate.store import claims, datasets, executions, experiments, losses, planning
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
@@ -18,10 +19,10 @@ def test_creation_writes_every_cell_and_execution(sessions: Sessions) -> None:
         factories.ready_dataset(session)
         experiment = factories.queued_experiment(session, factories.spec(seed=7))
     with sessions.reading() as session:
-        found = experiments.get(session, experiment.id)
+        found = experiments.get(session, experiment.id, cell_specs=True)
         rows = executions.of_experiment(session, experiment.id)
         assert [cell.point for cell in found.cells] == [{"noise.quantity": 0}, {"noise.quantity": 1}]
-        assert [cell.spec["noise"]["quantity"] for cell in found.cells] == [0, 1]
+        assert [value_at(cell.spec.model_dump(), "noise.quantity") for cell in found.cells] == [0, 1]
         places = [(row.cell.position, row.position) for row in rows]
     assert places == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [row.seed for row in rows] == [derive_seed(7, "execution", *place) for place in places]
@@ -35,7 +36,7 @@ def test_the_sweep_keeps_its_order(sessions: Sessions) -> None:
         experiment = factories.queued_experiment(session, factories.spec(sweep=sweep))
     with sessions.reading() as session:
         found = experiments.get(session, experiment.id)
-        assert list(found.spec["sweep"]) == list(sweep)
+        assert list(found.spec.sweep) == list(sweep)
         assert list(found.cells[0].point) == list(sweep)
 
 
@@ -91,7 +92,7 @@ def test_an_experiment_ends_as_its_executions_do(sessions: Sessions) -> None:
         experiment = factories.queued_experiment(session)
         _, first = factories.claim_one(session)
         assert experiments.get(session, experiment.id).state is State.RUNNING
-        executions.record_failure(session, first, {"code": "x"})
+        executions.record_failure(session, first, factories.failure("x"))
         for _ in range(3):
             assert experiments.get(session, experiment.id).state is State.RUNNING
             executions.record_success(session, factories.claim_one(session)[1], factories.outcome())
@@ -140,7 +141,7 @@ def test_a_worker_lost_while_cancelling_leaves_nothing_running(sessions: Session
         experiment = factories.queued_experiment(session)
         factories.claim_one(session, "w", lease_seconds=-1)
         experiments.cancel(session, experiment.id)
-        assert len(losses.reap(session, lease_seconds=60, max_losses=9, error={}).cancelled) == 1
+        assert len(losses.reap(session, lease_seconds=60, max_losses=9, error=factories.failure()).cancelled) == 1
         assert experiments.get(session, experiment.id).state is State.CANCELLED
 
 

@@ -14,7 +14,7 @@ from noisegate.store.tables import Execution
 from tests import factories
 from tests.conftest import wait_until
 
-PROBLEM = {"code": "worker-lost", "detail": "lost"}
+LOST = factories.failure(detail="lost")
 EXPIRED = -1.0  # seconds: a lease that has run out when it is granted
 
 
@@ -74,7 +74,7 @@ def test_a_lost_lease_waits_again_and_its_old_holder_is_refused(sessions: Sessio
         experiment = factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
         _, zombie = factories.claim_one(session, "zombie", EXPIRED)
     with sessions.begin() as session:
-        reaped = losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM)
+        reaped = losses.reap(session, lease_seconds=60, max_losses=3, error=LOST)
     assert reaped.requeued == [zombie.id]
     with sessions.begin() as session:
         _, heir = factories.claim_one(session, "heir")
@@ -88,7 +88,7 @@ def test_a_lost_lease_waits_again_and_its_old_holder_is_refused(sessions: Sessio
     with sessions.reading() as session:
         (execution,) = executions.of_experiment(session, experiment.id)
         assert execution.metrics is not None
-        assert execution.metrics["accuracy"] == 0.9
+        assert execution.metrics.accuracy == 0.9
         assert experiments.get(session, experiment.id).state is State.SUCCEEDED
 
 
@@ -97,7 +97,7 @@ def test_the_same_owner_cannot_write_with_an_old_attempt(sessions: Sessions) -> 
         factories.ready_dataset(session)
         factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
         _, first = factories.claim_one(session, "w", EXPIRED)
-        losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM)
+        losses.reap(session, lease_seconds=60, max_losses=3, error=LOST)
         _, second = factories.claim_one(session, "w")
     with pytest.raises(LeaseLost), sessions.begin() as session:
         executions.record_success(session, first, factories.outcome())
@@ -121,7 +121,7 @@ def test_a_renewed_lease_is_not_reaped(sessions: Sessions) -> None:
         factories.queued_experiment(session)
         _, lease = factories.claim_one(session, "w", EXPIRED)
         assert factories.renew(session, lease, 30, epochs_done=1, images_per_second=50.0)
-        assert losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).requeued == []
+        assert losses.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued == []
         execution = session.get_one(Execution, lease.id, populate_existing=True)
     assert (execution.epochs_done, execution.images_per_second) == (1, 50.0)
 
@@ -138,7 +138,7 @@ def _three_held(sessions: Sessions) -> list[Lease]:
 def _take_away(sessions: Sessions, lease: Lease) -> None:
     with sessions.begin() as session:
         leases.renew(session, Execution, lease, lease_seconds=-1)
-        assert losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).requeued == [lease.id]
+        assert losses.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued == [lease.id]
 
 
 def test_of_leases_renewed_together_a_lost_one_goes_alone(sessions: Sessions) -> None:
@@ -200,13 +200,17 @@ def test_losses_are_capped(sessions: Sessions) -> None:
     for _ in range(2):
         with sessions.begin() as session:
             factories.claim_one(session, "w", EXPIRED)
-            assert len(losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).requeued) == 1
+            assert len(losses.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued) == 1
     with sessions.begin() as session:
         factories.claim_one(session, "w", EXPIRED)
-        assert len(losses.reap(session, lease_seconds=60, max_losses=3, error=PROBLEM).failed) == 1
+        assert len(losses.reap(session, lease_seconds=60, max_losses=3, error=LOST).failed) == 1
     with sessions.reading() as session:
         (execution,) = executions.of_experiment(session, experiment.id)
-        assert (execution.state, execution.error, execution.losses) == (State.FAILED, PROBLEM | {"worker": "w"}, 3)
+        assert (execution.state, execution.error, execution.losses) == (
+            State.FAILED,
+            LOST.model_copy(update={"worker": "w"}),
+            3,
+        )
         assert experiments.get(session, experiment.id).state is State.FAILED
 
 
@@ -238,15 +242,15 @@ def test_ingestions_are_leased_alike(sessions: Sessions) -> None:
         assert claimed is not None
         zombie = claimed[1]
         assert datasets.claim(session, waiting.id, owner="other", lease_seconds=30) is None
-        assert datasets.reap(session, lease_seconds=60, max_losses=2, error=PROBLEM).waiting == [waiting.id]
+        assert datasets.reap(session, lease_seconds=60, max_losses=2, error=LOST).waiting == [waiting.id]
         again = datasets.claim(session, waiting.id, owner="w", lease_seconds=EXPIRED)
         assert again is not None
     with pytest.raises(LeaseLost), sessions.begin() as session:
         datasets.record_ready(session, zombie, factories.packed())
     with sessions.begin() as session:
-        assert datasets.reap(session, lease_seconds=60, max_losses=2, error=PROBLEM).waiting == []
+        assert datasets.reap(session, lease_seconds=60, max_losses=2, error=LOST).waiting == []
     with sessions.reading() as session:
-        assert datasets.page(session, cursor=None, limit=9).items[0].error == PROBLEM
+        assert datasets.page(session, cursor=None, limit=9).items[0].error == LOST
 
 
 def test_writing_needs_a_lease_that_still_stands(sessions: Sessions) -> None:

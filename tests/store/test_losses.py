@@ -1,10 +1,9 @@
 """What is lost is found, what is not is left alone, and no clock but the database's is asked."""
 
-from typing import Any
-
 import pytest
 import sqlalchemy as sa
 
+from noisegate.api.problems import Failure
 from noisegate.store import datasets, events, executions, experiments, leases, losses
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease, LeaseLost
@@ -14,12 +13,12 @@ from noisegate.store.tables import Dataset, Execution, Experiment
 from tests import factories
 
 LEASE = 20.0
-PROBLEM: dict[str, Any] = {"code": "worker-lost", "title": "Lost", "detail": "its lease ran out", "errors": []}
+LOST = factories.failure()
 
 
 def _reap(sessions: Sessions, max_losses: int = 3) -> losses.Reaped:
     with sessions.begin() as session:
-        return losses.reap(session, lease_seconds=LEASE, max_losses=max_losses, error=PROBLEM)
+        return losses.reap(session, lease_seconds=LEASE, max_losses=max_losses, error=LOST)
 
 
 def _two_claims(sessions: Sessions) -> tuple[Lease, Lease]:
@@ -33,9 +32,9 @@ def test_only_what_dead_processes_of_this_worker_held_is_lost_and_at_once(sessio
     dead, alive = _two_claims(sessions)
     asked: list[int] = []
 
-    def describe(process: int) -> dict[str, Any]:
+    def describe(process: int) -> Failure:
         asked.append(process)
-        return PROBLEM | {"detail": "killed"}
+        return factories.failure(detail="killed")
 
     with sessions.begin() as session:
         # The underscore of another worker's name is no wildcard.
@@ -48,27 +47,27 @@ def test_only_what_dead_processes_of_this_worker_held_is_lost_and_at_once(sessio
     assert _reap(sessions, max_losses=1).failed == [dead.id]
     with sessions.begin() as session:
         row = session.get_one(Execution, dead.id)
-        assert row.error == PROBLEM | {"detail": "killed", "worker": "w_1/11"}
+        assert row.error == factories.failure(detail="killed", worker="w_1/11")
         assert factories.renew(session, alive, LEASE)
 
 
 def test_what_a_process_noted_before_it_died_says_more_than_how_it_died(sessions: Sessions) -> None:
     troubled, silent = _two_claims(sessions)
-    noted = {"code": "unexpected", "detail": "CUDA error", "worker": troubled.owner}
+    noted = factories.failure("unexpected", "CUDA error", worker=troubled.owner)
     with sessions.begin() as session:
         executions.note_trouble(session, troubled, noted)
-        losses.lose(session, {troubled.owner, silent.owner}, lambda _: PROBLEM)
+        losses.lose(session, {troubled.owner, silent.owner}, lambda _: LOST)
     with sessions.reading() as session:
         assert session.get_one(Execution, troubled.id).error == noted
-        assert session.get_one(Execution, silent.id).error == PROBLEM | {"worker": silent.owner}
+        assert session.get_one(Execution, silent.id).error == factories.failure(worker=silent.owner)
     assert sorted(_reap(sessions).requeued) == sorted([troubled.id, silent.id])
     with sessions.begin() as session:
         execution, heir = factories.claim_one(session, "w_1/13", LEASE)
         assert execution.id == troubled.id
-        losses.lose(session, {heir.owner}, lambda _: PROBLEM)
+        losses.lose(session, {heir.owner}, lambda _: LOST)
     assert _reap(sessions, max_losses=2).failed == [troubled.id]
     with sessions.reading() as session:
-        assert session.get_one(Execution, troubled.id).error == PROBLEM | {"worker": heir.owner}, (
+        assert session.get_one(Execution, troubled.id).error == factories.failure(worker=heir.owner), (
             "not what its first met"
         )
 
@@ -83,7 +82,7 @@ def test_a_dead_process_of_an_ingestion_is_noticed_too(sessions: Sessions) -> No
         assert datasets.lose(session, {"w/2"}) == []
         assert datasets.lose(session, {"w/1"}) == [waiting.id]
         assert losses.any_expired(session, LEASE)
-        reaped = datasets.reap(session, lease_seconds=LEASE, max_losses=3, error=PROBLEM)
+        reaped = datasets.reap(session, lease_seconds=LEASE, max_losses=3, error=LOST)
         assert reaped.waiting == [waiting.id]
         assert session.get_one(Dataset, waiting.id, populate_existing=True).owner is None
 
@@ -139,7 +138,7 @@ def test_a_deadline_cancels_what_has_not_ended_and_says_why(sessions: Sessions) 
         ended = experiments.get(session, late.id)
         assert ended.state is State.CANCELLED
         assert ended.error is not None
-        assert ended.error["code"] == "deadline-passed"
+        assert ended.error.code == "deadline-passed"
         types = [(event.type, event.data.get("reason")) for event in events.after(session, late.id, 0, limit=9)]
         assert ("cancelling", "deadline-passed") in types
         assert experiments.get(session, punctual.id).state is State.QUEUED

@@ -26,7 +26,7 @@ from tests import factories
 from tests.conftest import wait_until
 from tests.service.conftest import run_client
 from tests.service.factories import onnx_bytes, png_bytes
-from worker.recording import Yield, record
+from worker.recording import FinishedExecution, record
 from worker.resources import Resources
 from worker.training import train_oldest
 
@@ -234,7 +234,7 @@ def test_a_model_recorded_on_one_machine_is_served_by_another(
         execution, lease = factories.claim_one(session)
         described = factories.manifest(execution)
     made = ModelFiles(weights=b"weights", onnx=onnx_bytes((0.0, 5.0)), manifest=described, reference=None)
-    found = Yield(factories.outcome(), made, keep="best")
+    found = FinishedExecution(factories.outcome(), made, keep="best")
     record(Resources(shared, sessions, a, wakeups, worker="a"), execution, lease, found)
 
     assert not _files(shared.artefact_root)
@@ -256,10 +256,10 @@ def test_a_store_that_is_away_fails_no_execution_and_is_told_by_the_service(
     with sessions.begin() as session:
         execution = session.scalars(sa.select(Execution)).one()
         assert execution.error
-        assert (execution.state, execution.error["code"]) == (State.RUNNING, "storage-unavailable")
+        assert (execution.state, execution.error.code) == (State.RUNNING, "storage-unavailable")
         lease = leases.Lease(execution.id, execution.owner or "", execution.attempt)
         leases.renew(session, Execution, lease, lease_seconds=-1)
-        reaped = losses.reap(session, lease_seconds=60, max_losses=3, error={"code": "worker-lost"})
+        reaped = losses.reap(session, lease_seconds=60, max_losses=3, error=factories.failure())
         assert reaped.requeued == [execution.id]
     with run_client(shared) as client:
         answer = client.get("/datasets/shades/images/train/0.png")

@@ -51,7 +51,7 @@ def _break(*_: Any, **__: Any) -> Any:
 
 
 def _said(row: Execution) -> str:
-    return str(row.error and row.error["detail"])
+    return str(row.error and row.error.detail)
 
 
 def test_all_that_the_process_held_says_why_it_ended(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,8 +66,8 @@ def test_all_that_the_process_held_says_why_it_ended(resources: Resources, monke
     assert rows[3].error is None
     assert resources.wakeups.waiting(TRAIN) == 1, "for what still waits"
     with resources.sessions.begin() as session:
-        losses.lose(session, {resources.owner}, lambda _: {"detail": "ended with exit code 70"})
-        losses.reap(session, lease_seconds=60, max_losses=1, error={})
+        losses.lose(session, {resources.owner}, lambda _: factories.failure(detail="ended with exit code 70"))
+        losses.reap(session, lease_seconds=60, max_losses=1, error=factories.failure())
     rows = _rows(resources, id)
     assert [row.state for row in rows] == [State.FAILED] * 3 + [State.QUEUED]
     assert all(_said(row).startswith(f"AcceleratorError: {BROKEN}") for row in rows[:3])

@@ -64,7 +64,7 @@ def _lose(resources: Resources, id: str) -> None:
     with resources.sessions.begin() as session:
         lease = leases.Lease(row.id, row.owner or "", row.attempt)
         leases.renew(session, Execution, lease, lease_seconds=-1)
-        losses.reap(session, lease_seconds=20, max_losses=9, error={})
+        losses.reap(session, lease_seconds=20, max_losses=9, error=factories.failure())
 
 
 def _files(resources: Resources) -> set[str]:

@@ -137,9 +137,9 @@ def test_what_no_gpu_has_room_for_is_left_to_others_with_the_number(
     tried, other = rows(resources, id)
     assert (tried.state, other.state) == (State.RUNNING, State.QUEUED)
     assert tried.error is not None
-    assert tried.error["code"] == "insufficient-memory"
-    assert "needs 1.50 GiB" in tried.error["detail"]
-    assert "smaller batches" in tried.error["remedy"]
+    assert tried.error.code == "insufficient-memory"
+    assert "needs 1.50 GiB" in tried.error.detail
+    assert "smaller batches" in (tried.error.remedy or "")
 
 
 @pytest.mark.parametrize(

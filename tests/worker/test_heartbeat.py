@@ -59,7 +59,7 @@ def _take_away(sessions: Sessions, lost: Sequence[Lease]) -> None:
     with sessions.begin() as session:
         for lease in lost:
             leases.renew(session, Execution, lease, lease_seconds=-1)
-        losses.reap(session, lease_seconds=60, max_losses=9, error={})
+        losses.reap(session, lease_seconds=60, max_losses=9, error=factories.failure())
 
 
 @on_both_databases

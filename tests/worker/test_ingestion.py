@@ -105,10 +105,10 @@ def test_a_bad_archive_fails_with_its_reason_and_leaves_nothing(
     dataset = _upload(resources, archive)
     assert dataset.state is DatasetState.FAILED
     assert dataset.error is not None
-    assert dataset.error["code"] == code
-    assert says in dataset.error["detail"]
-    assert dataset.error["remedy"]
-    assert [entry["field"] for entry in dataset.error["errors"]] == ["archive"]
+    assert dataset.error.code == code
+    assert says in dataset.error.detail
+    assert dataset.error.remedy
+    assert [entry.field for entry in dataset.error.errors] == ["archive"]
     assert _files(resources) == []
     again = _upload(resources, _zip(_pets()))
     assert again.state is DatasetState.READY, "the name is free again and the worker goes on"
@@ -124,8 +124,8 @@ def test_a_full_disk_fails_the_ingestion_with_a_clear_reason(resources: Resource
     )
     dataset = _upload(full, _zip(_pets()))
     assert dataset.error is not None
-    assert (dataset.state, dataset.error["code"]) == (DatasetState.FAILED, "storage-full")
-    assert "Free some space" in dataset.error["remedy"]
+    assert (dataset.state, dataset.error.code) == (DatasetState.FAILED, "storage-full")
+    assert "Free some space" in (dataset.error.remedy or "")
     assert _files(resources) == []
 
 
@@ -169,6 +169,6 @@ def test_without_a_network_cifar10_says_what_to_do_instead(
     with resources.sessions.reading() as session:
         failed = session.get_one(Dataset, waiting.id)
     assert failed.error is not None
-    assert (failed.state, failed.error["code"]) == (DatasetState.FAILED, "source-unavailable")
-    assert "POST /datasets" in failed.error["remedy"]
+    assert (failed.state, failed.error.code) == (DatasetState.FAILED, "source-unavailable")
+    assert "POST /datasets" in (failed.error.remedy or "")
     assert _files(resources) == []

@@ -12,7 +12,6 @@ import torchvision
 from noisegate.details import Details
 from noisegate.errors import SourceUnavailable
 from noisegate.inference.classifier import Classifier
-from noisegate.manifest import ModelManifest
 from noisegate.networks.alexnet import load
 from noisegate.networks.pretrained import Pretrained
 from noisegate.spec import parse_spec
@@ -44,7 +43,8 @@ def look(resources: Resources, id: str) -> tuple[Experiment, list[Execution]]:
 
 
 def details_of(row: Execution) -> Details:
-    return Details.model_validate(row.details)
+    assert row.details
+    return row.details
 
 
 def test_curves_are_fitted_to_the_same_points_in_every_execution(resources: Resources) -> None:
@@ -102,7 +102,7 @@ def test_a_pretrained_network_becomes_a_model_that_classifies(
     assert experiment.state is State.SUCCEEDED, row.error
     with resources.sessions.reading() as session:
         (model,) = models.page(session, experiment_id=experiment.id, cursor=None, limit=9).items
-    manifest = ModelManifest.model_validate(model.manifest)
+    manifest = model.manifest
     assert (len(manifest.classes), manifest.image_size, manifest.metrics) == (1000, 224, None)
     classifier = Classifier(resources.artefacts.read(model.onnx_digest), manifest)
     (decision,) = classifier.classify(np.full((1, 224, 224, 3), 90, dtype=np.uint8))
@@ -120,7 +120,7 @@ def test_weights_that_cannot_be_had_fail_the_execution_with_the_remedy(
     experiment, (row,) = run(resources, {"kind": "pretrained"})
     assert (experiment.state, row.state) == (State.FAILED, State.FAILED)
     assert row.error is not None
-    assert (row.error["code"], row.error["remedy"]) == ("source-unavailable", "Put the file there.")
+    assert (row.error.code, row.error.remedy) == ("source-unavailable", "Put the file there.")
 
 
 def test_a_shutdown_gives_any_kind_back(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:

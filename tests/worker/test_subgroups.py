@@ -54,7 +54,8 @@ def look(resources: Resources, experiment_id: str) -> tuple[Experiment, list[Exe
 
 
 def details_of(execution: Execution) -> Details:
-    return Details.model_validate(execution.details)
+    assert execution.details
+    return execution.details
 
 
 @on_both_databases
@@ -63,7 +64,7 @@ def test_a_base_is_trained_first_and_scored_once_for_all(resources: Resources, d
     _, rows = look(resources, id)
     base = next(row for row in rows if row.cell.is_base)
     assert len(rows) == 5
-    assert base.cell.spec["noise"] is None
+    assert not base.cell.spec.has_noise_class
     assert [row.depends_on for row in rows if row.cell.point.get("subgroup")] == [base.id, base.id]
     experiment, rows = finish(resources, id)
     assert experiment.state is State.SUCCEEDED
@@ -146,9 +147,9 @@ def test_a_perfect_base_fails_its_subgroups_with_the_reason(resources: Resources
     assert experiment.state is State.FAILED
     assert [row.state for row in rows] == [State.SUCCEEDED, State.FAILED]
     assert rows[1].error is not None
-    (problem,) = rows[1].error["errors"]
-    assert problem["field"] == "subgroup.wrong"
-    assert "misclassifies none" in problem["message"]
+    (problem,) = rows[1].error.errors
+    assert problem.field == "subgroup.wrong"
+    assert "misclassifies none" in problem.message
     # Whoever names that base later is told at once.
     with pytest.raises(InvalidSpec, match="misclassifies none"):
         post(resources, subgroup=HALF, base={"experiment": experiment.id})
@@ -159,7 +160,7 @@ def test_a_failed_base_fails_what_waits_for_it(resources: Resources, dataset: st
     id = post(resources, training={"learning_rate": 1e9}, executions=2, subgroup=HALF)
     experiment, rows = finish(resources, id, most=2)
     assert experiment.state is State.FAILED
-    assert [(row.error or {})["code"] for row in rows] == ["base-failed", "base-failed", "diverged"]
+    assert [row.error and row.error.code for row in rows] == ["base-failed", "base-failed", "diverged"]
     assert all(row.finished_at for row in rows)
 
 

@@ -89,7 +89,7 @@ def test_a_stack_gives_the_results_of_single_runs(stacking: Resources) -> None:
         assert one.losses_by_epoch == pytest.approx(other.losses_by_epoch, rel=1e-3, abs=1e-4)
         assert one.metrics is not None
         assert other.metrics is not None
-        assert one.metrics["accuracy"] == pytest.approx(other.metrics["accuracy"], abs=0.05)
+        assert one.metrics.accuracy == pytest.approx(other.metrics.accuracy, abs=0.05)
 
 
 class Breaking(Engine):
@@ -123,9 +123,9 @@ def test_one_that_diverges_fails_alone(stacking: Resources, monkeypatch: pytest.
     id = post(stacking, executions=3)
     train_oldest(stacking)
     _, (broken, *others) = rows(stacking, id)
-    assert (broken.state, broken.error and broken.error["code"]) == (State.FAILED, "diverged")
+    assert (broken.state, broken.error and broken.error.code) == (State.FAILED, "diverged")
     assert [one.state for one in others] == [State.SUCCEEDED] * 2
-    assert all(one.metrics and one.metrics["accuracy"] == 1.0 for one in others)
+    assert all(one.metrics and one.metrics.accuracy == 1.0 for one in others)
 
 
 def test_one_whose_export_fails_fails_alone(stacking: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_trouble_with_one_is_no_trouble_of_the_others(stacking: Resources, monke
     id = post(stacking, executions=3, keep_models="all")
     train_oldest(stacking)
     troubled, *others = sorted(rows(stacking, id)[1], key=lambda one: one.state is State.SUCCEEDED)
-    assert (troubled.state, troubled.error and "Input/output" in troubled.error["detail"]) == (State.RUNNING, True)
+    assert (troubled.state, troubled.error and "Input/output" in troubled.error.detail) == (State.RUNNING, True)
     assert [one.state for one in others] == [State.SUCCEEDED] * 2
 
 
@@ -175,7 +175,7 @@ def test_one_that_was_taken_away_is_refused_and_the_others_recorded(
             with stacking.sessions.begin() as session:
                 lease = leases.Lease(first.id, first.owner or "", first.attempt)
                 leases.renew(session, Execution, lease, lease_seconds=-1)
-                losses.reap(session, lease_seconds=20, max_losses=9, error={})
+                losses.reap(session, lease_seconds=20, max_losses=9, error=factories.failure())
         return export_model(*arguments, **named)
 
     monkeypatch.setattr("worker.kinds.classifiers.export_model", take_the_first_away)
@@ -212,7 +212,7 @@ def test_all_that_train_together_are_written_down_together(
     with worker.sessions.begin() as session:
         for one in found:
             leases.renew(session, Execution, leases.Lease(one.id, one.owner or "", one.attempt), lease_seconds=-1)
-        assert len(losses.reap(session, lease_seconds=20, max_losses=9, error={}).requeued) == 3
+        assert len(losses.reap(session, lease_seconds=20, max_losses=9, error=factories.failure()).requeued) == 3
     train_oldest(worker)
     assert rows(worker, id)[0].state is State.SUCCEEDED
     assert [epoch for _, epoch in offered[21:]] == [epoch for epoch in (8, 9, 10, 11) for _ in range(3)]

@@ -9,7 +9,6 @@ import onnxruntime
 import pytest
 import sqlalchemy as sa
 
-from noisegate.api.card import Card
 from noisegate.inference.classifier import Classifier
 from noisegate.learning.cells import prepare_cell
 from noisegate.learning.export import export_model
@@ -49,14 +48,14 @@ def test_a_succeeded_execution_leaves_a_result_and_a_model_that_runs(resources: 
     experiment, (execution,) = _rows(resources.sessions, experiment_id)
     assert experiment.state is State.SUCCEEDED
     assert execution.metrics is not None
-    assert execution.metrics["accuracy"] == 1.0
+    assert execution.metrics.accuracy == 1.0
     assert execution.losses_by_epoch is not None
     assert len(execution.losses_by_epoch) == 20
     assert (execution.precision, execution.device) == ("float32", "cpu")
     with resources.sessions.reading() as session:
         default = models.get(session, "default")
     manifest = ModelManifest.model_validate_json(resources.artefacts.read(default.manifest_digest))
-    assert manifest.model_dump(mode="json") == default.manifest
+    assert manifest == default.manifest
     assert manifest.seed == execution.seed
     network = onnxruntime.InferenceSession(resources.artefacts.read(default.onnx_digest))
     bright = np.full((1, 8, 8, 3), 190, dtype=np.uint8)
@@ -68,8 +67,9 @@ def test_a_model_is_kept_with_its_reference_and_its_card(resources: Resources) -
     train_oldest(resources)
     with resources.sessions.reading() as session:
         default = models.get(session, "default")
-        card = Card.model_validate(default.card)
-    manifest = ModelManifest.model_validate(default.manifest)
+        card = default.card
+    manifest = default.manifest
+    assert card
     reference = Reference.from_bytes(resources.artefacts.read(default.reference_digest or ""))
     assert manifest.calibration
     assert int(reference.class_counts.sum()) == manifest.calibration.samples == 24
@@ -92,7 +92,8 @@ def test_without_a_holdout_there_is_a_card_but_no_reference(resources: Resources
     train_oldest(resources)
     with resources.sessions.reading() as session:
         (kept,) = models.page(session, experiment_id=experiment_id, cursor=None, limit=9).items
-        card = Card.model_validate(kept.card)
+        card = kept.card
+    assert card
     assert kept.reference_digest is None
     assert (card.false_reject, card.temperature) == ([], None)
 
@@ -127,8 +128,8 @@ def test_a_diverging_execution_fails_with_the_reason(resources: Resources) -> No
     experiment, (execution,) = _rows(resources.sessions, experiment_id)
     assert (experiment.state, execution.state) == (State.FAILED, State.FAILED)
     assert execution.error is not None
-    assert execution.error["code"] == "diverged"
-    assert "learning_rate" in execution.error["remedy"]
+    assert execution.error.code == "diverged"
+    assert "learning_rate" in (execution.error.remedy or "")
 
 
 @on_both_databases
@@ -140,19 +141,17 @@ def test_trouble_of_this_machine_is_noted_and_another_may_try(resources: Resourc
     _, (execution,) = _rows(resources.sessions, experiment_id)
     assert (execution.state, execution.owner) == (State.RUNNING, resources.owner)
     assert execution.error is not None
-    said = execution.error["detail"]
+    said = execution.error.detail
     assert said.startswith("FileNotFoundError: No such file or directory (")
     assert "/" not in said, "no path is told"
     with resources.sessions.begin() as session:
         lease = leases.Lease(execution.id, resources.owner, execution.attempt)
         leases.renew(session, Execution, lease, lease_seconds=-1)
-        assert losses.reap(session, lease_seconds=60, max_losses=1, error={"code": "worker-lost"}).failed == [
-            execution.id
-        ]
+        assert losses.reap(session, lease_seconds=60, max_losses=1, error=factories.failure()).failed == [execution.id]
     _, (execution,) = _rows(resources.sessions, experiment_id)
     assert (execution.state, execution.owner) == (State.FAILED, resources.owner)
     assert execution.error is not None
-    assert execution.error["code"] == "unexpected", "the trouble noted, not merely that the lease ran out"
+    assert execution.error.code == "unexpected", "the trouble noted, not merely that the lease ran out"
 
 
 def test_what_would_come_again_fails_the_execution_at_once(
@@ -168,8 +167,8 @@ def test_what_would_come_again_fails_the_execution_at_once(
     _, (execution,) = _rows(resources.sessions, experiment_id)
     assert execution.error is not None
     assert execution.state is State.FAILED
-    assert re.fullmatch(r"ValueError: a line \(test_training\.py, line \d+, in refuse\)", execution.error["detail"])
-    assert execution.error["worker"] == resources.owner
+    assert re.fullmatch(r"ValueError: a line \(test_training\.py, line \d+, in refuse\)", execution.error.detail)
+    assert execution.error.worker == resources.owner
 
 
 @on_both_databases
@@ -255,7 +254,7 @@ def test_a_zombies_result_is_refused_and_its_heirs_files_stay(
                 _, (execution,) = _rows(resources.sessions, experiment_id)
                 lease = leases.Lease(execution.id, execution.owner or "", execution.attempt)
                 leases.renew(session, Execution, lease, lease_seconds=-1)
-                losses.reap(session, lease_seconds=60, max_losses=9, error={})
+                losses.reap(session, lease_seconds=60, max_losses=9, error=factories.failure())
             train_oldest(resources)  # the heir trains the same execution to its end, with the very same bytes
         return export_model(*arguments, **named)
 

@@ -25,7 +25,7 @@ from noisegate.learning.training import Diverged, Together
 from noisegate.spec import ClassifierExperiment
 from noisegate.store import executions, models
 from noisegate.store.artefacts import Artefacts
-from noisegate.store.executions import Outcome
+from noisegate.store.executions import ExecutionResult
 from noisegate.store.packed import open_packed
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset, Execution
@@ -33,7 +33,7 @@ from worker import cells
 from worker.bases import counts_of, scores_of_base
 from worker.devices import occupy, place
 from worker.kinds.runner import Finish, Runner, Work
-from worker.recording import Yield, device_name
+from worker.recording import FinishedExecution, device_name
 from worker.resources import Resources
 
 Spec = TypeVar("Spec", bound=ClassifierExperiment)
@@ -120,14 +120,14 @@ def _finish(
     context: Context,
     execution: Execution,
     result: ExecutionOutcome | Diverged,
-) -> Yield:
+) -> FinishedExecution:
     if isinstance(result, Diverged):
         raise TrainingDiverged(result)
     scored = _scores_if_base(context, execution, result)
-    outcome = _outcome(result, _details(context, measure(context, result), scored))
+    measured = _result(result, _details(context, measure(context, result), scored))
     keep = context.cell.spec.keep_models
     files, card = _export(context, execution, result)
-    return Yield(outcome, files, card, keep, scores_to_bytes(scored) if scored else None)
+    return FinishedExecution(measured, files, card, keep, scores_to_bytes(scored) if scored else None)
 
 
 def _scored(resources: Resources, execution: Execution, data: CellData) -> ScoredImages | None:
@@ -166,11 +166,11 @@ def _subgroup_used(cell: PreparedCell) -> SubgroupUsed | None:
     )
 
 
-def _outcome(outcome: ExecutionOutcome, details: Details) -> Outcome:
+def _result(outcome: ExecutionOutcome, details: Details) -> ExecutionResult:
     trained = outcome.trained
-    return Outcome(
-        metrics=outcome.metrics.model_dump(mode="json"),
-        details=details.model_dump(mode="json"),
+    return ExecutionResult(
+        metrics=outcome.metrics,
+        details=details,
         holdout_accuracy=outcome.holdout_accuracy,
         losses_by_epoch=list(trained.losses),
         train_seconds=trained.train_seconds,

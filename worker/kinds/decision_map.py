@@ -5,10 +5,10 @@ from noisegate.spec import DecisionMapExperiment
 from noisegate.store.tables import Execution
 from worker.kinds.analyses import analyse
 from worker.kinds.runner import Work, one_by_one
-from worker.recording import Yield
+from worker.recording import FinishedExecution
 
 
-def _run(work: Work[DecisionMapExperiment], execution: Execution) -> Yield:
+def _run(work: Work[DecisionMapExperiment], execution: Execution) -> FinishedExecution:
     return analyse(work, execution, map_decisions)
 
 

@@ -10,13 +10,13 @@ from noisegate.spec import ExperimentBase
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset, Execution
 from worker.checkpoints import Checkpoints
-from worker.recording import Yield
+from worker.recording import FinishedExecution
 from worker.resources import Resources
 
 Spec = TypeVar("Spec", bound=ExperimentBase)
 
 # Makes the result of one execution. Called when its turn to be recorded has come: exporting takes time and memory.
-Finish = Callable[[], Yield]
+Finish = Callable[[], FinishedExecution]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Runner(Generic[Spec]):
     at_once: Callable[[Settings, Spec, Dataset | None, int], int] = one_at_a_time
 
 
-def one_by_one(run_one: Callable[[Work[Spec], Execution], Yield]) -> Runner[Spec]:
+def one_by_one(run_one: Callable[[Work[Spec], Execution], FinishedExecution]) -> Runner[Spec]:
     """The runner of a kind whose executions have nothing in common that is worth sharing."""
 
     def run(work: Work[Spec]) -> Iterator[tuple[Execution, Finish]]:
