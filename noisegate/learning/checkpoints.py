@@ -94,9 +94,8 @@ def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
         for name, place in places.items():
             place.copy_(tensors[name])
     for name, parameter in _trained(state).items():
-        state.optimizer.state[parameter] = {
-            key: moments[prefix + name] for key, prefix in _PREFIXES.items() if prefix + name in moments
-        }
+        if kept := {key: moments[prefix + name] for key, prefix in _PREFIXES.items() if prefix + name in moments}:
+            state.optimizer.state[parameter] = kept
     state.batches.generator.set_state(places["generator"])
     state.batches.order, state.batches.position = order, header.position
     state.losses = losses.tolist()
@@ -135,7 +134,7 @@ def _optimizer_tensors(state: TrainingState) -> dict[str, Tensor]:
     """What the optimizer keeps, by its names in a checkpoint; without momentum it keeps nothing."""
     found = {}
     for name, parameter in _trained(state).items():
-        for key, value in state.optimizer.state[parameter].items():
+        for key, value in state.optimizer.state.get(parameter, {}).items():
             if value is not None:
                 found[_PREFIXES[key] + name] = value
     return found

@@ -76,7 +76,7 @@ def _through_layers(layout: "_Layout", network: nn.Module, parameters: Parameter
             case nn.Linear():
                 values = _linear(values, parameters, f"body.{name}")
             case _:
-                raise TypeError(f"{type(layer).__name__} has no stacked form")
+                raise NotImplementedError(f"{type(layer).__name__} has no stacked form")
     assert bias is None, "a convolution is followed by another layer"
     return _linear(values, parameters, "head")
 

@@ -54,9 +54,9 @@ def test_the_arithmetic_of_the_trial_is_that_of_training(monkeypatch: pytest.Mon
     """With another one, another engine might be the fastest, or one be chosen that training could not use."""
     flags: list[tuple[bool, bool]] = []
 
-    def note(*_: Any) -> float:
+    def note(*_: Any) -> tuple[Tensor, float]:
         flags.append((torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32))
-        return 1.0
+        return torch.ones(2), 1.0
 
     monkeypatch.setattr(choosing, "_try", note)
     assert torch.backends.cudnn.allow_tf32
