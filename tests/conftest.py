@@ -81,15 +81,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         (folder / reaper.UNFINISHED).unlink(missing_ok=True)
 
 
-# Limits are those of an idle machine, and only tests that fail wait for them: a busy one is given several times as long.
-_PATIENCE = 6
+# Limits are those of an idle machine, and only tests that fail wait for them: a busy one is given so many times as long.
+PATIENCE = 6
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
     """Poll until `condition` holds; fails the test when it does not within `seconds` of an idle machine."""
-    deadline = time.monotonic() + _PATIENCE * seconds
+    deadline = time.monotonic() + PATIENCE * seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {_PATIENCE} × {seconds:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE} × {seconds:g} s: {what}"
         time.sleep(0.05)
 
 
@@ -134,7 +134,7 @@ def run_broker(folder: Path) -> Iterator[str]:
             yield f"redis+socket://{socket}?virtual_host=0"
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+            process.wait(timeout=20 * PATIENCE)
 
 
 def _answers(socket: Path) -> bool:

@@ -16,6 +16,7 @@ from noisegate.client import cli
 from noisegate.spec import PretrainedExperiment, parse_spec
 from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
 from tests.client.samples import dataset, decision, experiment, model_card, results
+from tests.conftest import PATIENCE
 
 
 @pytest.fixture
@@ -255,7 +256,7 @@ def test_ctrl_c_while_watching_is_no_error(server: Peer) -> None:
         assert process.stdout
         assert process.stdout.readline().startswith("training  40%")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=20 * PATIENCE)
     assert process.returncode == 130
     assert errors == ""
 

@@ -126,7 +126,7 @@ def finished(client: Client, posted: Posted) -> dict[str, Results]:
     return {name: client.results(id) for name, id in posted.ids.items()}
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_gives_finite_numbers_for_all_metrics(finished: dict[str, Results], name: str) -> None:
     results = finished[name]
@@ -149,7 +149,7 @@ def _numbers(results: Results, row: ResultRow) -> list[tuple[str, float]]:
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_has_its_figure(running: local.Running, finished: dict[str, Results], name: str) -> None:
     id = finished[name]["experiment"]["id"]
-    with httpx2.Client(base_url=running.url, timeout=60) as http:
+    with httpx2.Client(base_url=running.url, timeout=600) as http:
         listed = http.get(f"/results/{id}/figures").json()["items"]
         assert name in {figure["name"] for figure in listed}
         for figure in listed:

@@ -112,7 +112,7 @@ def test_everything_ends_and_its_state_survives(tmp_path: Path) -> None:
         digits = client.wait_for_dataset("digits", lambda _: None)
         family = [child for child in psutil.Process().children(recursive=True) if child not in before]
         assert len(family) >= 4  # broker, service, worker and its child at least
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     with local.running(tmp_path, 0, workers=1) as up, up.client() as client:
         again = client.dataset("digits")

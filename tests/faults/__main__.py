@@ -15,6 +15,7 @@ from random import Random
 
 from rich.console import Console
 
+from tests import reaper
 from tests.faults import report, system
 from tests.faults.base import LONG, Fault
 from tests.faults.catalogue import FAULTS
@@ -25,6 +26,7 @@ from tests.faults.system import Database, System
 
 def main() -> int:
     asked = _arguments()
+    reaper.watch()  # killed, it leaves nothing behind
     # Asked to end, it ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for name in [name for name in os.environ if name.startswith("NOISEGATE_")]:

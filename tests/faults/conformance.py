@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests import reaper
 from tests.faults import report
 from tests.faults.system import System, running
 from tests.service.factories import ready_dataset, served_model
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where to write the counts")
     asked = parser.parse_args()
+    reaper.watch()  # killed, it leaves nothing behind
     for name in [name for name in os.environ if name.startswith("NOISEGATE_")]:
         del os.environ[name]
     with running("postgresql") as system, tempfile.TemporaryDirectory() as folder:

@@ -28,12 +28,17 @@ class Record:
     skipped: str | None = None
 
     @property
+    def sound(self) -> bool:
+        """Whether nothing is lost or doubled, and all else is as it should be."""
+        return not (self.lost or self.doubled or self.broken)
+
+    @property
     def holds(self) -> bool:
-        """Whether nothing is lost or doubled, all else is as it should be, and every bound is kept."""
+        """Whether it is sound, and every bound is kept."""
         in_time = (self.detection_seconds or 0) <= DETECTION_SECONDS and (
             self.recovery_seconds or 0
         ) <= RECOVERY_SECONDS
-        return in_time and not (self.lost or self.doubled or self.broken)
+        return in_time and self.sound
 
     @property
     def verdict(self) -> str:

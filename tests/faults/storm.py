@@ -48,7 +48,7 @@ def claim_storm(system: System, random: Random, form: Form) -> Injected:
 
 
 def _tally(process: "subprocess.Popen[bytes]", found: Injected) -> Tally:
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=600)
     if process.returncode != 0:
         found.broken.append(f"a process of the storm ended with {process.returncode}")
         return Tally()

@@ -21,6 +21,7 @@ from noisegate.inference.decoding import ImageLimits, decode_image, open_image
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings
+from tests.conftest import PATIENCE
 from tests.inference.fuzzing import MUTATIONS, cases, corpus
 from tests.inference.hostile import MOST_BYTES, hostile, scans
 from tests.service.factories import ready_dataset
@@ -69,11 +70,11 @@ def test_damaged_files_are_decoded_or_refused() -> None:
     """Every mutation gives files of both kinds, or it would not get far into the decoders."""
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in MUTATIONS}
     for name, file in cases(CASES, seed=1):
-        started = time.perf_counter()
+        started = time.process_time()
         outcome = outcome_of(file)
         assert outcome in ("decoded", "invalid-image", "too-large"), name
         outcomes[name.partition("+")[0]][outcome] += 1
-        assert time.perf_counter() - started < SECONDS, name
+        assert time.process_time() - started < SECONDS, name
     assert sum(counts.total() for counts in outcomes.values()) == CASES
     for name, counts in outcomes.items():
         assert counts["invalid-image"] > 50, name
@@ -124,7 +125,7 @@ def send_all(service: ServiceProcess, numbered: Sequence[tuple[int, bytes]]) -> 
 
     def send(first: int) -> Counter[int]:
         statuses: Counter[int] = Counter()
-        with peer(service.port, timeout=SECONDS) as opened:
+        with peer(service.port, timeout=PATIENCE * SECONDS) as opened:
             for number, file in numbered[first::4]:
                 # An empty raw body is sent without a Content-Type.
                 answer = sent_as(opened, number, file or b"\0")
@@ -164,7 +165,7 @@ def test_damaged_files_over_http_get_answers_and_leave_no_memory_behind(service:
 def test_damaged_files_in_batches_get_a_line_each(service: ServiceProcess) -> None:
     files = [file for _, file in cases(2000, seed=3)]
     problems: Counter[str] = Counter()
-    with peer(service.port, timeout=2 * SECONDS) as opened:
+    with peer(service.port, timeout=PATIENCE * 2 * SECONDS) as opened:
         for start in range(0, len(files), BATCH):
             body, content_type = form_of([("a", file) for file in files[start : start + BATCH]])
             answer = opened.send("POST", "/classify/batch", body, content_type)
@@ -188,11 +189,11 @@ def test_files_made_to_cost_as_much_as_they_can_hold_nobody_else_up(service: Ser
     with ThreadPoolExecutor(1) as pool:
         going_on = pool.submit(go_on)
         try:
-            with peer(service.port, timeout=HOSTILE_SECONDS) as opened:
+            with peer(service.port, timeout=PATIENCE * HOSTILE_SECONDS) as opened:
                 for name, file in hostile().items():
                     answer = opened.classify(file, content_type=JPEG)
                     assert answer.status in (200, 413, 422), name
         finally:
             ended.set()
         going_on.result()
-    assert slowest[0] < 2, "seconds that a small image waited"
+    assert slowest[0] < 2 * PATIENCE, "seconds that a small image waited"

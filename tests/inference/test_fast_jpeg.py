@@ -142,4 +142,4 @@ def test_a_process_in_which_simplejpeg_is_not_installed() -> None:
         "Image.new('RGB', (40, 30), (200, 10, 10)).save(file, 'JPEG')\n"
         "assert decode_image(file.getvalue(), 8, ImageLimits()).shape == (8, 8, 3)\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)

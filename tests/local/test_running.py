@@ -20,7 +20,7 @@ from noisegate.local import running as local
 from noisegate.local.supervisor import Supervisor
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import TRAIN, Wakeups, celery_app
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.local.test_supervisor import is_alive
 
 
@@ -57,7 +57,7 @@ def test_the_broker_carries_celery_messages_and_keeps_them_over_a_restart(awkwar
     with running_broker(awkward) as path:
         app = celery_app(Settings(broker_url=local.broker_url(path)))
         with app.connection_for_read() as connection, connection.SimpleQueue("training") as queue:
-            message = queue.get(timeout=5)
+            message = queue.get(timeout=5 * PATIENCE)
             message.ack()
         assert message.headers["task"] == TRAIN
         assert message.payload[0] == ["exp_1"]

@@ -15,7 +15,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.app import create_app
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.service.factories import ready_dataset, served_model
 
 
@@ -75,7 +75,7 @@ def shared_client(
 def run_server(settings: Settings) -> Iterator[tuple[str, int]]:
     """The application behind uvicorn on a socket of its own; answers host and port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="critical"))
+        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="critical", timeout_keep_alive=600))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -83,7 +83,7 @@ def run_server(settings: Settings) -> Iterator[tuple[str, int]]:
             yield listening.getsockname()
         finally:
             server.should_exit = True
-            thread.join(timeout=30)
+            thread.join(timeout=30 * PATIENCE)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from noisegate.store import experiments
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.service.conftest import run_server
 from tests.service.factories import png_bytes, ready_dataset, served_model
 
@@ -27,7 +27,7 @@ def test_importing_the_application_loads_no_torch_and_connects_nowhere() -> None
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
         "assert not loaded & {'torch', 'torchvision', 'sklearn'}, loaded\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_without_a_broker_an_experiment_is_accepted_at_once(
@@ -40,7 +40,7 @@ def test_without_a_broker_an_experiment_is_accepted_at_once(
         began = time.monotonic()
         answer = client.post("/experiments", json=SPEC)
         assert answer.status_code == 202
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 5 * PATIENCE
     with sessions.reading() as session:
         assert experiments.get(session, answer.json()["id"]).state == "queued"
 

@@ -15,6 +15,7 @@ from noisegate.store.settings import Settings
 from service.classify.loading import LoadedModel, Loader
 from service.classify.models import Classifiers
 from service.errors import ModelUnusable
+from tests.conftest import PATIENCE
 from tests.service.factories import ready_dataset, served_model
 
 
@@ -169,12 +170,12 @@ def test_an_unforeseen_error_does_not_end_the_following_of_names(
     async def ask() -> None:
         classifiers = Classifiers(quick, sessions, artefacts)
         following = asyncio.create_task(classifiers.keep_fresh())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10 * PATIENCE):
             while failures:
                 await asyncio.sleep(0.01)
         assert (await classifiers.find("default")).id == pair[0]
         point_default(sessions, pair[1])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10 * PATIENCE):
             while (await classifiers.find("default")).id != pair[1]:
                 await asyncio.sleep(0.01)
         assert not following.done()

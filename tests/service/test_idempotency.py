@@ -192,7 +192,7 @@ def test_many_that_come_together_create_one(on_any_database: tuple[Settings, Ses
 
         def post(_number: int) -> httpx2.Response:
             while True:
-                answer = httpx2.post(f"http://{host}:{port}/experiments", json=SPEC, headers=KEY, timeout=60)
+                answer = httpx2.post(f"http://{host}:{port}/experiments", json=SPEC, headers=KEY, timeout=600)
                 if answer.status_code != 409:
                     return answer
                 assert (answer.json()["code"], answer.headers["retry-after"]) == ("in-flight", "1")

@@ -11,6 +11,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.access import KeyRing
 from service.errors import Unauthenticated
+from tests.conftest import PATIENCE
 
 
 def made_up(number: int) -> str:
@@ -59,7 +60,7 @@ def test_keys_are_followed_after_something_unforeseen(settings: Settings, sessio
     async def follow() -> None:
         ring = Counting(quick, sessions, surprise=True)
         following = asyncio.create_task(ring.keep_fresh())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10 * PATIENCE):
             while ring.looks < 3:
                 await asyncio.sleep(0.01)
             assert (await ring.caller(token)).owner == "ada"

@@ -121,7 +121,7 @@ class Sent:
 class Peer:
     """One connection that is kept open."""
 
-    def __init__(self, port: int, *, timeout: float = 30) -> None:
+    def __init__(self, port: int, *, timeout: float = 300) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
     def send(self, method: str, path: str, body: bytes = b"", content_type: str = "image/png") -> Sent:
@@ -138,7 +138,7 @@ class Peer:
 
 
 @contextmanager
-def peer(port: int, *, timeout: float = 30) -> Iterator[Peer]:
+def peer(port: int, *, timeout: float = 300) -> Iterator[Peer]:
     opened = Peer(port, timeout=timeout)
     try:
         yield opened

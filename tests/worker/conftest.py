@@ -14,7 +14,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from worker.resources import Resources
 
 QUICK = {"device": "cpu", "lease_seconds": 4.0, "heartbeat_seconds": 0.5, "reaper_seconds": 0.5, "wakeup_seconds": 2.0}
@@ -71,15 +71,15 @@ class WorkerProcess:
     def terminate(self, seconds: float = 30) -> None:
         """SIGTERM, and wait for the graceful end."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=seconds)
+        self.process.wait(timeout=PATIENCE * seconds)
 
     def kill(self) -> None:
         """End everything at once, whatever state it is in."""
         family = [*self.children(), psutil.Process(self.process.pid)] if not self.ended() else []
         for process in family:
             process.kill()
-        psutil.wait_procs(family, timeout=10)
-        self.process.wait(timeout=10)
+        psutil.wait_procs(family, timeout=10 * PATIENCE)
+        self.process.wait(timeout=10 * PATIENCE)
 
 
 @pytest.fixture
