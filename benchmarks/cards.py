@@ -13,8 +13,8 @@ from typing import Any
 from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume, side_by_side
 from record import keep
 
-from noisegate.api.answers import Results
-from noisegate.api.decisions import Card
+from noisegate.api.answers import ResultsAnswer
+from noisegate.api.decisions import CardAnswer
 from noisegate.client.http import Client
 
 TARGET_AUROC = 0.99
@@ -40,12 +40,12 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _cards(client: Client, results: Results) -> dict[str, Card]:
+def _cards(client: Client, results: ResultsAnswer) -> dict[str, CardAnswer]:
     best = [row["best_model"] or "" for row in results["rows"]]
     return {name: client.card(model)["card"] for name, model in zip(NOISES, best, strict=True)}
 
 
-def _targets(cards: dict[str, Card], held: int) -> dict[str, bool]:
+def _targets(cards: dict[str, CardAnswer], held: int) -> dict[str, bool]:
     noise = cards["recommended"]["untrained_noise"]
     plain = cards["plain"]["untrained_noise"]
     reached = {
@@ -67,7 +67,7 @@ def _targets(cards: dict[str, Card], held: int) -> dict[str, bool]:
     return reached
 
 
-def _table(cards: dict[str, Card]) -> list[str]:
+def _table(cards: dict[str, CardAnswer]) -> list[str]:
     """Markdown: a row a family, AUROC and share rejected of each model."""
     lines = ["| unknown images | " + " | ".join(cards) + " |", "|---|" + "---|" * len(cards)]
     for rows in zip(*(card["families"] for card in cards.values()), strict=True):
@@ -89,7 +89,7 @@ def _table(cards: dict[str, Card]) -> list[str]:
     return lines
 
 
-def _known_rows(cards: dict[str, Card]) -> dict[str, list[str]]:
+def _known_rows(cards: dict[str, CardAnswer]) -> dict[str, list[str]]:
     every = list(cards.values())
     rows = {
         "test accuracy": [f"{100 * card['accuracy']:.2f} %" for card in every],
@@ -104,7 +104,7 @@ def _known_rows(cards: dict[str, Card]) -> dict[str, list[str]]:
     return rows
 
 
-def _calibration(card: Card) -> str:
+def _calibration(card: CardAnswer) -> str:
     before, after = card["calibration_error"]["before"]["error"], card["calibration_error"]["after"]
     return f"{100 * before:.2f} % → {100 * after['error']:.2f} %" if after else f"{100 * before:.2f} %"
 

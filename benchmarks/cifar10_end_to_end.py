@@ -20,7 +20,7 @@ from PIL import Image
 from record import keep
 from rich.console import Console
 
-from noisegate.api.answers import Dataset, Results
+from noisegate.api.answers import DatasetAnswer, ResultsAnswer
 from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, results_table
@@ -90,7 +90,7 @@ def _measure(client: Client, console: Console, arguments: argparse.Namespace) ->
     }
 
 
-def _ingest(client: Client, console: Console, archive: Path) -> Dataset:
+def _ingest(client: Client, console: Console, archive: Path) -> DatasetAnswer:
     with ProgressDisplay(console, "upload") as progress:
         dataset = client.upload(archive, name="cifar10-upload", on_bytes=progress.show_bytes)
     with ProgressDisplay(console, "ingestion") as progress:
@@ -100,7 +100,7 @@ def _ingest(client: Client, console: Console, archive: Path) -> Dataset:
     return dataset
 
 
-def _train(client: Client, console: Console, dataset: Dataset, arguments: argparse.Namespace) -> Results:
+def _train(client: Client, console: Console, dataset: DatasetAnswer, arguments: argparse.Namespace) -> ResultsAnswer:
     spec = {
         "name": "CIFAR-10 with and without 5× uniform noise",
         "dataset": dataset["id"],
@@ -120,7 +120,7 @@ def _train(client: Client, console: Console, dataset: Dataset, arguments: argpar
     return results
 
 
-def _noise_model(results: Results) -> str:
+def _noise_model(results: ResultsAnswer) -> str:
     model = next(row["best_model"] for row in results["rows"] if row["has_noise_class"])
     assert model is not None, "a succeeded cell keeps its best model"
     return model

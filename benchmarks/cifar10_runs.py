@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from noisegate.api.answers import Experiment, Results
+from noisegate.api.answers import ExperimentAnswer, ResultsAnswer
 from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, results_table
@@ -67,10 +67,10 @@ def side_by_side(name: str, asked: argparse.Namespace, noises: Mapping[str, Any]
     }
 
 
-def run_or_resume(client: Client, console: Console, spec: Mapping[str, Any]) -> Results:
+def run_or_resume(client: Client, console: Console, spec: Mapping[str, Any]) -> ResultsAnswer:
     """The results of the experiment of this name, which is posted if there is none; waits for its end."""
     known = next((found for found in client.experiments() if found["name"] == spec["name"]), None)
-    experiment: Experiment = known or client.create_experiment(spec)
+    experiment: ExperimentAnswer = known or client.create_experiment(spec)
     with ProgressDisplay(console, "training") as progress:
         experiment = client.wait(experiment["id"], progress.show_experiment)
     if experiment["state"] == "failed":

@@ -19,7 +19,7 @@ from typing import Any
 from record import keep
 from rich.console import Console
 
-from noisegate.api.answers import Execution
+from noisegate.api.answers import ExecutionAnswer
 from noisegate.client.http import ENDED, Client
 from noisegate.client.show import console_for
 from noisegate.local import running as local
@@ -61,7 +61,7 @@ def main() -> int:
     return 0 if once and same and max(extra) <= TARGET_SECONDS else 1
 
 
-def _run(client: Client, console: Console, *, disturbed: bool) -> tuple[float, Execution]:
+def _run(client: Client, console: Console, *, disturbed: bool) -> tuple[float, ExecutionAnswer]:
     started = time.monotonic()
     id = client.create_experiment(SPEC)["id"]
     if disturbed:

@@ -14,7 +14,7 @@ from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, r
 from record import keep
 from rich.console import Console
 
-from noisegate.api.answers import ResultRow, Results
+from noisegate.api.answers import ResultRow, ResultsAnswer
 from noisegate.presets.catalogue import published_for
 from noisegate.presets.published import PublishedValues
 from noisegate.spec import parse_spec
@@ -90,7 +90,7 @@ def _subgroups() -> list[dict[str, Any]]:
     ]
 
 
-def _compared(results: Results, preset: str) -> list[dict[str, Any]]:
+def _compared(results: ResultsAnswer, preset: str) -> list[dict[str, Any]]:
     """Measured beside published, in percent. The published rows were made as_published; `definition` is set beside them."""
     return [_comparison(row, _published(row, preset)) for row in results["rows"]]
 

@@ -5,23 +5,23 @@ from typing import Any, Literal, NotRequired, TypedDict
 Point = dict[str, Any]
 
 
-class FieldProblem(TypedDict):
+class FieldProblemAnswer(TypedDict):
     field: str
     message: str
     remedy: str | None
 
 
-class Problem(TypedDict):
+class ProblemAnswer(TypedDict):
     type: str
     title: str
     status: int | None  # of an answer; what is kept with a failed dataset or execution has none
     detail: str
     code: str
     remedy: str | None
-    errors: list[FieldProblem]
+    errors: list[FieldProblemAnswer]
 
 
-class Dataset(TypedDict):
+class DatasetAnswer(TypedDict):
     id: str
     name: str
     source: str
@@ -35,7 +35,7 @@ class Dataset(TypedDict):
     skipped: int | None
     content_hash: str | None
     licence: str | None
-    error: Problem | None
+    error: ProblemAnswer | None
     created_at: str
     finished_at: str | None
 
@@ -46,13 +46,13 @@ class DatasetName(TypedDict):
     content_hash: str | None
 
 
-class Cell(TypedDict):
+class CellAnswer(TypedDict):
     cell: int
     point: Point
     label: str
 
 
-class Counts(TypedDict):
+class CountsAnswer(TypedDict):
     queued: int
     running: int
     succeeded: int
@@ -67,7 +67,7 @@ class PresetScale(TypedDict):
     epochs: int | None
 
 
-class Preset(TypedDict):
+class PresetAnswer(TypedDict):
     name: str
     title: str
     source: str
@@ -78,14 +78,14 @@ class Preset(TypedDict):
 ExperimentState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
-class Experiment(TypedDict):
+class ExperimentAnswer(TypedDict):
     id: str
     name: str
     state: ExperimentState
     dataset: DatasetName | None  # null for kinds that need none
     spec: dict[str, Any]
-    cells: list[Cell]
-    counts: Counts
+    cells: list[CellAnswer]
+    counts: CountsAnswer
     executions: int
     epochs: int
     epochs_done: int
@@ -94,10 +94,10 @@ class Experiment(TypedDict):
     started_at: str | None
     finished_at: str | None
     estimated_finish: str | None
-    error: Problem | None
+    error: ProblemAnswer | None
 
 
-class Deleted(TypedDict):
+class DeletedAnswer(TypedDict):
     """What went along with a deletion, or would go."""
 
     cells: int
@@ -106,7 +106,7 @@ class Deleted(TypedDict):
     files: int
 
 
-class HeldExecution(TypedDict):
+class HeldExecutionAnswer(TypedDict):
     experiment: str
     cell: int
     execution: int
@@ -114,33 +114,33 @@ class HeldExecution(TypedDict):
     epochs_done: int
 
 
-class Worker(TypedDict):
+class WorkerAnswer(TypedDict):
     name: str
     device: str
     processes: int
     heartbeat_age_seconds: float
     alive: bool
-    executions: list[HeldExecution]
+    executions: list[HeldExecutionAnswer]
     images_per_second: float | None
 
 
-class PlannedCell(Cell):
+class PlannedCellAnswer(CellAnswer):
     noise_images: int
     training_images: int
 
 
-class Plan(TypedDict):
+class PlanAnswer(TypedDict):
     """The answer to a dry run."""
 
     dataset: DatasetName | None
-    cells: list[PlannedCell]
+    cells: list[PlannedCellAnswer]
     base: bool
     cell_count: int
     executions: int
     training_images: int
 
 
-class Execution(TypedDict):
+class ExecutionAnswer(TypedDict):
     id: str
     cell: int
     execution: int
@@ -159,7 +159,7 @@ class Execution(TypedDict):
     device: str | None
     versions: dict[str, str] | None
     worker: str | None
-    error: Problem | None
+    error: ProblemAnswer | None
     started_at: str | None
     finished_at: str | None
 
@@ -173,7 +173,7 @@ class Estimate(TypedDict):
     n: NotRequired[int]
 
 
-class Difference(TypedDict):
+class DifferenceAnswer(TypedDict):
     """The accuracy of this cell less that of the baseline cell, with its 95 % interval; null where nothing can be tested."""
 
     accuracy: float
@@ -183,7 +183,7 @@ class Difference(TypedDict):
     sentence: str
 
 
-class SubgroupUsed(TypedDict):
+class SubgroupUsedAnswer(TypedDict):
     """The training images of a cell with a subgroup, duplicates counted; null fields where a control chose at random."""
 
     size: int
@@ -206,26 +206,26 @@ class Published(TypedDict):
     note: str | None
 
 
-class Provenance(TypedDict):
+class ProvenanceAnswer(TypedDict):
     precisions: list[str]
     devices: list[str]
     versions: list[dict[str, str]]
     images_per_second: Estimate | None
 
 
-class ScoredCounts(TypedDict):
+class ScoredCountsAnswer(TypedDict):
     correct: int
     wrong: int
 
 
-class Base(TypedDict):
+class BaseAnswer(TypedDict):
     """The execution that decided over the subgroups."""
 
     experiment: str
     cell: int
     execution: int
     state: ExperimentState
-    scored: ScoredCounts | None
+    scored: ScoredCountsAnswer | None
 
 
 class PresetName(TypedDict):
@@ -251,13 +251,13 @@ class ResultRow(TypedDict):
     holdout_accuracy: Estimate | None
     false_reject: Estimate | None
     train_seconds: Estimate | None
-    difference: Difference | None
+    difference: DifferenceAnswer | None
     best_model: str | None
     seeds: list[int]
     measures: dict[str, Estimate]
-    subgroup: SubgroupUsed | None
+    subgroup: SubgroupUsedAnswer | None
     published: Published | None
-    provenance: Provenance
+    provenance: ProvenanceAnswer
 
 
 class ExperimentName(TypedDict):
@@ -266,26 +266,26 @@ class ExperimentName(TypedDict):
     state: ExperimentState
 
 
-class Results(TypedDict):
+class ResultsAnswer(TypedDict):
     experiment: ExperimentName
     kind: str
     preset: PresetName | None
     seed: int
-    base: Base | None
+    base: BaseAnswer | None
     dataset: DatasetName | None
     baseline_cell: int | None
     confidence_level: float
     rows: list[ResultRow]
 
 
-class Source(TypedDict):
+class SourceAnswer(TypedDict):
     """The file that somebody else's weights come from: its URL or name."""
 
     name: str
     sha256: str
 
 
-class Model(TypedDict):
+class ModelAnswer(TypedDict):
     """What it would know of its training is null where it was not trained here."""
 
     id: str
@@ -304,18 +304,18 @@ class Model(TypedDict):
     dataset_hash: str | None
     seed: int
     precision: str | None
-    source: Source | None
+    source: SourceAnswer | None
     versions: dict[str, str]
     onnx_largest_difference: float
     created_at: str
 
 
-class Alias(TypedDict):
+class AliasAnswer(TypedDict):
     name: str
     model: str
     updated_at: str
 
 
-class Readiness(TypedDict):
+class ReadinessAnswer(TypedDict):
     ready: bool
     checks: dict[str, str]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from noisegate.api.answers import Model, Problem
+from noisegate.api.answers import ModelAnswer, ProblemAnswer
 
 
 class ModelName(TypedDict):
@@ -29,51 +29,51 @@ class Score(TypedDict):
     ]
 
 
-class TemperatureScaled(TypedDict):
+class TemperatureScaledAnswer(TypedDict):
     temperature: float
     probabilities: dict[str, float]
     noise_probability: float | None
 
 
-class Conformal(TypedDict):
+class ConformalAnswer(TypedDict):
     classes: dict[str, float]
     none_of_these: float
 
 
-class Timing(TypedDict):
+class TimingAnswer(TypedDict):
     batch_size: int
     decode_ms: float
     queue_ms: float
     predict_ms: float
 
 
-class Decision(TypedDict):
+class DecisionAnswer(TypedDict):
     label: str
     known_label: str
     probabilities: dict[str, float]
     noise_probability: float | None
-    temperature_scaled: TemperatureScaled | None
+    temperature_scaled: TemperatureScaledAnswer | None
     reject_score: float
     threshold: float | None
     max_false_reject: float
     rejected: bool
     reason: Literal["noise", "low_confidence"] | None
     scores: dict[str, Score]
-    conformal: Conformal | None
+    conformal: ConformalAnswer | None
     calibrated: bool
     note: str | None
     model: ModelName
-    timing: Timing
+    timing: TimingAnswer
 
 
-class BatchLine(TypedDict):
+class BatchLineAnswer(TypedDict):
     index: int
     name: str | None
-    classification: Decision | None
-    problem: Problem | None
+    classification: DecisionAnswer | None
+    problem: ProblemAnswer | None
 
 
-class FalseReject(TypedDict):
+class FalseRejectAnswer(TypedDict):
     max_false_reject: float
     threshold: float
     rejected: float
@@ -93,25 +93,25 @@ class Family(TypedDict):
     rejected_as_noise: float | None
 
 
-class UntrainedNoise(TypedDict):
+class UntrainedNoiseAnswer(TypedDict):
     families: list[str]
     auroc: float
     scores: dict[str, float]
     rejected: float
 
 
-class Card(TypedDict):
+class CardAnswer(TypedDict):
     test_images: int
     accuracy: float
     temperature: float | None
     calibration_error: dict[str, Any]
     risk_coverage: dict[str, Any]
-    false_reject: list[FalseReject]
+    false_reject: list[FalseRejectAnswer]
     families: list[Family]
-    untrained_noise: UntrainedNoise | None
+    untrained_noise: UntrainedNoiseAnswer | None
 
 
-class ModelCard(TypedDict):
-    model: Model
+class ModelCardAnswer(TypedDict):
+    model: ModelAnswer
     spec: dict[str, Any]
-    card: Card
+    card: CardAnswer

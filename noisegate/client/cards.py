@@ -4,19 +4,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from noisegate.api.decisions import Card, Family, ModelCard
+from noisegate.api.decisions import CardAnswer, Family, ModelCardAnswer
 
 _GROUPS = {"noise": "noise", "images": "other pictures", "natural_structure": "natural structure"}
 
 
-def card_block(found: ModelCard) -> RenderableType:
+def card_block(found: ModelCardAnswer) -> RenderableType:
     """The numbers that decide whether to use a model, and what it makes of images that it should not know."""
     card, model = found["card"], found["model"]
     title = Text(f"{model['id']}  {' '.join(model['aliases'])}", style="bold")
     return Group(title, *(Text(f"  {line}") for line in _lines(card)), _families(card["families"]))
 
 
-def _lines(card: Card) -> list[str]:
+def _lines(card: CardAnswer) -> list[str]:
     before, after = card["calibration_error"]["before"], card["calibration_error"]["after"]
     scaled = f", {after['error']:.2%} after temperature scaling" if after else ""
     lines = [

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter, validators
 from rich.console import Console
 
 from noisegate import __version__
-from noisegate.api.answers import Experiment
+from noisegate.api.answers import ExperimentAnswer
 from noisegate.client.cards import card_block
 from noisegate.client.errors import ClientError, Interrupted, ProblemError
 from noisegate.client.http import DEFAULT_URL, Client
@@ -263,7 +263,7 @@ def add_torchvision(network: Literal["alexnet"], *, url: Url = DEFAULT_URL) -> N
     with Client(url) as client:
         id = client.create_experiment(spec)["id"]
         with ProgressDisplay(console_for(), id) as progress:
-            experiment: Experiment = client.wait(id, lambda now: progress.show(now["progress"], now["state"]))
+            experiment: ExperimentAnswer = client.wait(id, lambda now: progress.show(now["progress"], now["state"]))
         if experiment["error"]:
             raise ProblemError.from_document(experiment["error"])
         if experiment["state"] != "succeeded":
@@ -286,7 +286,7 @@ def alias(name: str, model: str, *, url: Url = DEFAULT_URL) -> None:
 
 def _watch(client: Client, console: Console, id: str) -> int:
     with ProgressDisplay(console, "training") as progress:
-        experiment: Experiment = client.wait(id, progress.show_experiment)
+        experiment: ExperimentAnswer = client.wait(id, progress.show_experiment)
     console.print(results_table(client.results(id), console.width))
     if experiment["error"]:
         raise ProblemError.from_document(experiment["error"])

@@ -15,19 +15,19 @@ import httpx2
 from pydantic import BaseModel
 
 from noisegate.api.answers import (
-    Alias,
-    Dataset,
-    Deleted,
-    Execution,
-    Experiment,
-    Model,
-    Plan,
-    Preset,
-    Readiness,
-    Results,
-    Worker,
+    AliasAnswer,
+    DatasetAnswer,
+    DeletedAnswer,
+    ExecutionAnswer,
+    ExperimentAnswer,
+    ModelAnswer,
+    PlanAnswer,
+    PresetAnswer,
+    ReadinessAnswer,
+    ResultsAnswer,
+    WorkerAnswer,
 )
-from noisegate.api.decisions import BatchLine, Decision, ModelCard
+from noisegate.api.decisions import BatchLineAnswer, DecisionAnswer, ModelCardAnswer
 from noisegate.client.errors import ClientError, ProblemError, ServiceUnreachable, UnexpectedAnswer, UnusableFile
 from noisegate.client.files import archive_type, read_file, read_in_chunks
 
@@ -39,7 +39,7 @@ PAGE_SIZE = 100
 _PASSING = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
-Answer = TypeVar("Answer", Dataset, Experiment)
+Answer = TypeVar("Answer", DatasetAnswer, ExperimentAnswer)
 
 
 class Client:
@@ -84,18 +84,18 @@ class Client:
         """Give all connections back."""
         self._http.close()
 
-    def readiness(self) -> Readiness:
+    def readiness(self) -> ReadinessAnswer:
         """What /readyz says, ready or not."""
-        answer: Readiness = self._json(self._exchange("GET", "/readyz"))
+        answer: ReadinessAnswer = self._json(self._exchange("GET", "/readyz"))
         return answer
 
-    def datasets(self) -> Iterator[Dataset]:
+    def datasets(self) -> Iterator[DatasetAnswer]:
         """All datasets, page by page."""
         return self._pages("/datasets")
 
-    def dataset(self, reference: str) -> Dataset:
+    def dataset(self, reference: str) -> DatasetAnswer:
         """One dataset, by id or name."""
-        answer: Dataset = self._json(self._send("GET", _path("datasets", reference)))
+        answer: DatasetAnswer = self._json(self._send("GET", _path("datasets", reference)))
         return answer
 
     def upload(
@@ -104,7 +104,7 @@ class Client:
         name: str | None = None,
         image_size: int = 32,
         on_bytes: Callable[[int, int], None] | None = None,
-    ) -> Dataset:
+    ) -> DatasetAnswer:
         """Send an archive (zip, tar, tar.gz, tar.xz) as it is read; `on_bytes` hears bytes sent and bytes in all.
 
         Raises:
@@ -120,21 +120,23 @@ class Client:
                     "Content-Length": str(total),
                 }
                 chunks = read_in_chunks(file, total, on_bytes)
-                answer: Dataset = self._json(
+                answer: DatasetAnswer = self._json(
                     self._send("POST", "/datasets", params=query, headers=headers, content=chunks)
                 )
         except OSError as error:
             raise UnusableFile(f"{archive} cannot be read: {error.strerror}") from error
         return answer
 
-    def request_source(self, source: str, name: str | None = None, image_size: int | None = None) -> Dataset:
+    def request_source(self, source: str, name: str | None = None, image_size: int | None = None) -> DatasetAnswer:
         """Have the service fetch a dataset that it knows by itself, such as `cifar10`."""
         asked = {"source": source, "name": name, "image_size": image_size}
         body = {key: value for key, value in asked.items() if value is not None}
-        answer: Dataset = self._json(self._send("POST", "/datasets", json=body))
+        answer: DatasetAnswer = self._json(self._send("POST", "/datasets", json=body))
         return answer
 
-    def wait_for_dataset(self, reference: str, on_progress: Callable[[Dataset], None] | None = None) -> Dataset:
+    def wait_for_dataset(
+        self, reference: str, on_progress: Callable[[DatasetAnswer], None] | None = None
+    ) -> DatasetAnswer:
         """Wait until a dataset is `ready` or `failed`, and give it back."""
         return self._poll(_path("datasets", reference), lambda dataset: dataset["state"] != "ingesting", on_progress)
 
@@ -144,12 +146,14 @@ class Client:
         # A header holds ASCII only, a class name anything.
         return response.content, unquote(response.headers["X-Label"])
 
-    def presets(self) -> list[Preset]:
+    def presets(self) -> list[PresetAnswer]:
         """The paper's tables and figures, in the paper's order."""
-        answer: list[Preset] = self._json(self._send("GET", "/presets"))["items"]
+        answer: list[PresetAnswer] = self._json(self._send("GET", "/presets"))["items"]
         return answer
 
-    def create_experiment(self, spec: BaseModel | Mapping[str, Any], *, time_limit: float | None = None) -> Experiment:
+    def create_experiment(
+        self, spec: BaseModel | Mapping[str, Any], *, time_limit: float | None = None
+    ) -> ExperimentAnswer:
         """Post an experiment; it starts as soon as a worker is free.
 
         If the answer is lost on its way it is asked for again, under the same key: nothing is created twice.
@@ -160,61 +164,63 @@ class Client:
         params = {} if time_limit is None else {"time_limit": time_limit}
         headers = {"Idempotency-Key": secrets.token_hex(16)}
         content = {"params": params, "headers": headers, "json": _document(spec)}
-        answer: Experiment = self._json(self._persistently("POST", "/experiments", content, at_first=False))
+        answer: ExperimentAnswer = self._json(self._persistently("POST", "/experiments", content, at_first=False))
         return answer
 
-    def plan_experiment(self, spec: BaseModel | Mapping[str, Any]) -> Plan:
+    def plan_experiment(self, spec: BaseModel | Mapping[str, Any]) -> PlanAnswer:
         """What an experiment would come to; nothing is created."""
-        answer: Plan = self._json(self._send("POST", "/experiments", params={"dry_run": True}, json=_document(spec)))
+        answer: PlanAnswer = self._json(
+            self._send("POST", "/experiments", params={"dry_run": True}, json=_document(spec))
+        )
         return answer
 
-    def experiments(self) -> Iterator[Experiment]:
+    def experiments(self) -> Iterator[ExperimentAnswer]:
         """All experiments, page by page."""
         return self._pages("/experiments")
 
-    def experiment(self, id: str) -> Experiment:
+    def experiment(self, id: str) -> ExperimentAnswer:
         """One experiment as it stands."""
-        answer: Experiment = self._json(self._send("GET", _path("experiments", id)))
+        answer: ExperimentAnswer = self._json(self._send("GET", _path("experiments", id)))
         return answer
 
-    def wait(self, id: str, on_progress: Callable[[Experiment], None] | None = None) -> Experiment:
+    def wait(self, id: str, on_progress: Callable[[ExperimentAnswer], None] | None = None) -> ExperimentAnswer:
         """Wait until an experiment has ended, and give it back."""
         return self._poll(_path("experiments", id), lambda experiment: experiment["state"] in ENDED, on_progress)
 
-    def cancel(self, id: str) -> Experiment:
+    def cancel(self, id: str) -> ExperimentAnswer:
         """Ask for an end; running executions stop between two batches."""
-        answer: Experiment = self._json(self._send("POST", _path("experiments", id, "cancel")))
+        answer: ExperimentAnswer = self._json(self._send("POST", _path("experiments", id, "cancel")))
         return answer
 
-    def delete_experiment(self, id: str, *, dry_run: bool = False) -> Deleted:
+    def delete_experiment(self, id: str, *, dry_run: bool = False) -> DeletedAnswer:
         """Delete an experiment that has ended, with its models; or only say what that would take along."""
-        answer: Deleted = self._json(self._send("DELETE", _path("experiments", id), params={"dry_run": dry_run}))
+        answer: DeletedAnswer = self._json(self._send("DELETE", _path("experiments", id), params={"dry_run": dry_run}))
         return answer
 
-    def delete_model(self, id: str) -> Deleted:
+    def delete_model(self, id: str) -> DeletedAnswer:
         """Delete a model that no alias points at."""
-        answer: Deleted = self._json(self._send("DELETE", _path("models", id)))
+        answer: DeletedAnswer = self._json(self._send("DELETE", _path("models", id)))
         return answer
 
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[WorkerAnswer]:
         """The workers, and what each is doing."""
-        answer: list[Worker] = self._json(self._send("GET", "/workers"))["items"]
+        answer: list[WorkerAnswer] = self._json(self._send("GET", "/workers"))["items"]
         return answer
 
-    def executions(self, id: str) -> Iterator[Execution]:
+    def executions(self, id: str) -> Iterator[ExecutionAnswer]:
         """All executions of an experiment, page by page."""
         return self._pages(_path("experiments", id, "executions"))
 
-    def results(self, id: str) -> Results:
+    def results(self, id: str) -> ResultsAnswer:
         """One row a cell, also while the experiment runs."""
-        answer: Results = self._json(self._send("GET", _path("results", id)))
+        answer: ResultsAnswer = self._json(self._send("GET", _path("results", id)))
         return answer
 
     def results_csv(self, id: str) -> str:
         """The same rows as CSV."""
         return self._send("GET", _path("results", id), headers={"Accept": "text/csv"}).text
 
-    def models(self, experiment: str | None = None) -> Iterator[Model]:
+    def models(self, experiment: str | None = None) -> Iterator[ModelAnswer]:
         """All models, or those of one experiment, page by page."""
         return self._pages("/models", {} if experiment is None else {"experiment": experiment})
 
@@ -222,14 +228,14 @@ class Client:
         """A file of a model: model.safetensors, model.json, model.onnx or reference.safetensors."""
         return self._send("GET", _path("models", reference, "files", name)).content
 
-    def card(self, reference: str = "default") -> ModelCard:
+    def card(self, reference: str = "default") -> ModelCardAnswer:
         """What a model can do, and what it makes of images that it should not know."""
-        answer: ModelCard = self._json(self._send("GET", _path("models", reference, "card")))
+        answer: ModelCardAnswer = self._json(self._send("GET", _path("models", reference, "card")))
         return answer
 
-    def set_alias(self, name: str, model: str) -> Alias:
+    def set_alias(self, name: str, model: str) -> AliasAnswer:
         """Have `name` stand for a model, given by its id or another alias."""
-        answer: Alias = self._json(self._send("PUT", _path("aliases", name), json={"model": model}))
+        answer: AliasAnswer = self._json(self._send("PUT", _path("aliases", name), json={"model": model}))
         return answer
 
     def classify(
@@ -238,7 +244,7 @@ class Client:
         model: str = "default",
         max_false_reject: float | None = None,
         top_k: int | None = None,
-    ) -> Decision:
+    ) -> DecisionAnswer:
         """Classify one image: a file (PNG, JPEG, WebP) or its bytes.
 
         Raises:
@@ -248,7 +254,9 @@ class Client:
         content = image if isinstance(image, bytes) else read_file(Path(image))
         # The service tells the kind of image by its first bytes, not by what a sender calls it.
         headers = {"Content-Type": "application/octet-stream"}
-        answer: Decision = self._json(self._send("POST", "/classify", params=query, headers=headers, content=content))
+        answer: DecisionAnswer = self._json(
+            self._send("POST", "/classify", params=query, headers=headers, content=content)
+        )
         return answer
 
     def classify_many(
@@ -257,7 +265,7 @@ class Client:
         model: str = "default",
         max_false_reject: float | None = None,
         top_k: int | None = None,
-    ) -> list[BatchLine]:
+    ) -> list[BatchLineAnswer]:
         """Classify many files in one request; what is wrong with one stands in its line alone.
 
         Raises:

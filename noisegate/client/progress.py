@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from noisegate.api.answers import Dataset, Experiment
+from noisegate.api.answers import DatasetAnswer, ExperimentAnswer
 
 # A file hears of the progress at every tenth, and at least this often.
 LINE_SHARE = 0.1
@@ -55,11 +55,11 @@ class ProgressDisplay:
         elif self._line_is_due(share, words):
             self._console.print(f"{self._title} {share:4.0%}  {words}", soft_wrap=True)
 
-    def show_experiment(self, experiment: Experiment) -> None:
+    def show_experiment(self, experiment: ExperimentAnswer) -> None:
         """Executions and epochs done, and the time that is left."""
         self.show(experiment["progress"], experiment_words(experiment, datetime.now(UTC)))
 
-    def show_dataset(self, dataset: Dataset) -> None:
+    def show_dataset(self, dataset: DatasetAnswer) -> None:
         """Images read so far; how many there will be is not known before the end."""
         self.show(float(dataset["state"] == "ready"), f"{dataset['images_done']:,} images, {dataset['state']}")
 
@@ -79,7 +79,7 @@ class ProgressDisplay:
         return True
 
 
-def experiment_words(experiment: Experiment, now: datetime) -> str:
+def experiment_words(experiment: ExperimentAnswer, now: datetime) -> str:
     """`3 of 6 executions, 41 of 90 epochs, 0:12 left`."""
     counts = experiment["counts"]
     ended = counts["succeeded"] + counts["failed"] + counts["cancelled"]

@@ -11,17 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from noisegate.api.answers import (
-    Dataset,
+    DatasetAnswer,
     Estimate,
-    Experiment,
-    Model,
-    Plan,
-    Preset,
+    ExperimentAnswer,
+    ModelAnswer,
+    PlanAnswer,
+    PresetAnswer,
     ResultRow,
-    Results,
-    Worker,
+    ResultsAnswer,
+    WorkerAnswer,
 )
-from noisegate.api.decisions import Decision
+from noisegate.api.decisions import DecisionAnswer
 
 # Below this the difference stands under the table, as a sentence.
 WIDE_COLUMNS = 110
@@ -39,7 +39,7 @@ def console_for(stream: TextIO | None = None) -> Console:
     return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
 
 
-def results_table(results: Results, columns: int) -> RenderableType:
+def results_table(results: ResultsAnswer, columns: int) -> RenderableType:
     """The results table; in fewer than WIDE_COLUMNS columns the differences follow below it.
 
     A is the accuracy, Pc, Ps and Pg the mean probabilities of the paper's Table 1, N the test images taken for noise.
@@ -54,7 +54,7 @@ def results_table(results: Results, columns: int) -> RenderableType:
     return Group(*tables, *(Text(line) for line in notes))
 
 
-def _table_1(results: Results, columns: int) -> Table:
+def _table_1(results: ResultsAnswer, columns: int) -> Table:
     wide = columns >= WIDE_COLUMNS
     published = any(row["published"] for row in results["rows"])
     table = _table("cell", title=_title(results))
@@ -70,7 +70,7 @@ def _table_1(results: Results, columns: int) -> Table:
     return table
 
 
-def _measures_table(results: Results) -> Table:
+def _measures_table(results: ResultsAnswer) -> Table:
     names = _measured(results["rows"])
     table = _table("cell", title=_title(results, what="mean ± standard error"))
     _number_columns(table, *(name.replace("_", " ") for name in names), "n")
@@ -98,7 +98,7 @@ def _published_accuracy(row: ResultRow) -> str:
     return f"{100 * published['accuracy']:.2f}" + ("*" if published["note"] else "")
 
 
-def _published_notes(results: Results) -> list[str]:
+def _published_notes(results: ResultsAnswer) -> list[str]:
     rows = [row for row in results["rows"] if row["published"]]
     notes = [
         f"* {row['label']}: {row['published']['note']}" for row in rows if row["published"] and row["published"]["note"]
@@ -106,7 +106,7 @@ def _published_notes(results: Results) -> list[str]:
     return [*notes, results["preset"]["published_note"]] if rows and results["preset"] else notes
 
 
-def decision_block(title: str, decision: Decision) -> RenderableType:
+def decision_block(title: str, decision: DecisionAnswer) -> RenderableType:
     """One decision: what was decided, the largest probabilities as bars, the reject score and its threshold."""
     verdict = Text(f"  {_verdict(decision)}", style="bold red" if decision["rejected"] else "bold green")
     bars = Table.grid(padding=(0, 1))
@@ -116,7 +116,7 @@ def decision_block(title: str, decision: Decision) -> RenderableType:
     return Group(Text(title, style="bold"), verdict, bars, *(Text(line) for line in lines))
 
 
-def plan_table(plan: Plan) -> RenderableType:
+def plan_table(plan: PlanAnswer) -> RenderableType:
     """What a dry run found."""
     table = _table(
         "cell",
@@ -131,7 +131,7 @@ def plan_table(plan: Plan) -> RenderableType:
     return Group(table, Text(total))
 
 
-def presets_table(presets: Iterable[Preset]) -> RenderableType:
+def presets_table(presets: Iterable[PresetAnswer]) -> RenderableType:
     """One line a preset; its cells are the same at every scale, what differs is how often and how long each is trained."""
     table = _table("preset", "title", "source")
     _number_columns(table, "cells")
@@ -140,7 +140,7 @@ def presets_table(presets: Iterable[Preset]) -> RenderableType:
     return table
 
 
-def datasets_table(datasets: Iterable[Dataset]) -> RenderableType:
+def datasets_table(datasets: Iterable[DatasetAnswer]) -> RenderableType:
     """One line a dataset, with the error of a failed one."""
     table = _table("id", "name", "state", "size")
     _number_columns(table, "classes", "train", "test")
@@ -158,7 +158,7 @@ def datasets_table(datasets: Iterable[Dataset]) -> RenderableType:
     return table
 
 
-def experiments_table(experiments: Iterable[Experiment]) -> RenderableType:
+def experiments_table(experiments: Iterable[ExperimentAnswer]) -> RenderableType:
     """One line an experiment."""
     table = _table("id", "name", "state", "dataset")
     _number_columns(table, "cells", "executions", "done")
@@ -177,7 +177,7 @@ def experiments_table(experiments: Iterable[Experiment]) -> RenderableType:
     return table
 
 
-def workers_table(workers: Iterable[Worker]) -> RenderableType:
+def workers_table(workers: Iterable[WorkerAnswer]) -> RenderableType:
     """One row a worker."""
     table = _table("worker", "device")
     _number_columns(table, "busy", "images/s", "heartbeat")
@@ -193,7 +193,7 @@ def workers_table(workers: Iterable[Worker]) -> RenderableType:
     return table
 
 
-def models_table(models: Iterable[Model]) -> RenderableType:
+def models_table(models: Iterable[ModelAnswer]) -> RenderableType:
     """One line a model."""
     table = _table("id", "aliases", "experiment", "noise class")
     _number_columns(table, "classes", "holdout %", "threshold")
@@ -223,7 +223,7 @@ def _number_columns(table: Table, *headings: str) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
 
 
-def _title(results: Results, what: str = "A ± standard error") -> str:
+def _title(results: ResultsAnswer, what: str = "A ± standard error") -> str:
     experiment, dataset = results["experiment"], results["dataset"]
     where = f" on {dataset['name']}" if dataset else ""
     return f"{experiment['name'] or experiment['id']}{where} ({experiment['state']}); {what}"
@@ -272,14 +272,14 @@ def _deviation(estimate: Estimate | None) -> str:
     return "–" if estimate is None or estimate["std"] is None else f"{100 * estimate['std']:.2f}"
 
 
-def _verdict(decision: Decision) -> str:
+def _verdict(decision: DecisionAnswer) -> str:
     if not decision["rejected"]:
         return f"accepted as {decision['label']}"
     reason = _REASONS.get(decision["reason"] or "", decision["reason"])
     return f"rejected: {reason} (nearest class {decision['known_label']})"
 
 
-def _shown_probabilities(decision: Decision) -> list[tuple[str, float]]:
+def _shown_probabilities(decision: DecisionAnswer) -> list[tuple[str, float]]:
     ranked = sorted(decision["probabilities"].items(), key=lambda entry: -entry[1])[:TOP_CLASSES]
     noise = decision["noise_probability"]
     return ranked if noise is None else [*ranked, ("noise", noise)]
@@ -289,7 +289,7 @@ def _bar(probability: float) -> str:
     return ("█" * round(probability * BAR_CELLS)).ljust(BAR_CELLS, "·")
 
 
-def _score_line(decision: Decision) -> str:
+def _score_line(decision: DecisionAnswer) -> str:
     score = f"reject score {decision['reject_score']:.3f}"
     if decision["threshold"] is None:
         return score

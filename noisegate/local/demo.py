@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from noisegate.api.answers import Results
-from noisegate.api.decisions import Decision
+from noisegate.api.answers import ResultsAnswer
+from noisegate.api.decisions import DecisionAnswer
 from noisegate.client.errors import ClientError, ProblemError
 from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay
@@ -73,7 +73,7 @@ def ask_three_questions(client: Client, console: Console, model: str) -> bool:
     digit, label = client.dataset_image(DATASET, "test", TEST_INDEX)
     console.print(f"Three questions to {model}, the best model with a noise class:")
 
-    def ask(title: str, image: bytes) -> Decision:
+    def ask(title: str, image: bytes) -> DecisionAnswer:
         decision = client.classify(image, model=model)
         console.print(decision_block(title, decision))
         return decision
@@ -120,14 +120,14 @@ def _train(client: Client, console: Console) -> str:
     return _best_model(results)
 
 
-def _best_model(results: Results) -> str:
+def _best_model(results: ResultsAnswer) -> str:
     for row in results["rows"]:
         if row["has_noise_class"] and row["best_model"]:
             return row["best_model"]
     raise ClientError("The experiment left no model with a noise class; see its executions for the reason.")
 
 
-def _verdict(console: Console, of_digit: Decision, label: str, of_noise: Decision) -> bool:
+def _verdict(console: Console, of_digit: DecisionAnswer, label: str, of_noise: DecisionAnswer) -> bool:
     complaints = []
     if of_digit["rejected"] or of_digit["label"] != label:
         complaints.append(f"The digit should have been accepted as {label}.")

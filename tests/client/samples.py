@@ -1,21 +1,21 @@
 """Answers of the service as its contract describes them."""
 
 from noisegate.api.answers import (
-    Dataset,
+    DatasetAnswer,
     DatasetName,
-    Difference,
+    DifferenceAnswer,
     Estimate,
-    Experiment,
+    ExperimentAnswer,
     ResultRow,
-    Results,
+    ResultsAnswer,
 )
-from noisegate.api.decisions import Card, Decision, Family, ModelCard
+from noisegate.api.decisions import CardAnswer, DecisionAnswer, Family, ModelCardAnswer
 
 DIGITS: DatasetName = {"id": "ds_1", "name": "digits", "content_hash": "abc"}
 
 
-def dataset(**changed: object) -> Dataset:
-    sample: Dataset = {
+def dataset(**changed: object) -> DatasetAnswer:
+    sample: DatasetAnswer = {
         "id": "ds_1",
         "name": "digits",
         "source": "digits",
@@ -36,8 +36,8 @@ def dataset(**changed: object) -> Dataset:
     return {**sample, **changed}  # type: ignore[typeddict-item]
 
 
-def experiment(**changed: object) -> Experiment:
-    sample: Experiment = {
+def experiment(**changed: object) -> ExperimentAnswer:
+    sample: ExperimentAnswer = {
         "id": "exp_1",
         "name": "two cells",
         "state": "running",
@@ -65,7 +65,7 @@ def estimate(mean: float) -> Estimate:
     return {"mean": mean, "std": 0.0123, "standard_error": 0.0071, "n": 3}
 
 
-def row(cell: int, difference: Difference | None = None, **changed: object) -> ResultRow:
+def row(cell: int, difference: DifferenceAnswer | None = None, **changed: object) -> ResultRow:
     sample: ResultRow = {
         "cell": cell,
         "point": {"noise.quantity": cell},
@@ -98,15 +98,15 @@ def row(cell: int, difference: Difference | None = None, **changed: object) -> R
     return {**sample, **changed}  # type: ignore[typeddict-item]
 
 
-def results(**changed: object) -> Results:
-    difference: Difference = {
+def results(**changed: object) -> ResultsAnswer:
+    difference: DifferenceAnswer = {
         "accuracy": 0.0031,
         "low": -0.0052,
         "high": 0.0114,
         "p_value": 0.3214,
         "sentence": "0.31 percentage points above the baseline, which chance explains well (p = 0.32).",
     }
-    sample: Results = {
+    sample: ResultsAnswer = {
         "experiment": {"id": "exp_1", "name": "two cells", "state": "succeeded"},
         "kind": "training",
         "preset": None,
@@ -120,8 +120,8 @@ def results(**changed: object) -> Results:
     return {**sample, **changed}  # type: ignore[typeddict-item]
 
 
-def decision(**changed: object) -> Decision:
-    sample: Decision = {
+def decision(**changed: object) -> DecisionAnswer:
+    sample: DecisionAnswer = {
         "label": "7",
         "known_label": "7",
         "probabilities": {"0": 0.001, "1": 0.006, "4": 0.002, "7": 0.981},
@@ -157,9 +157,9 @@ def family(name: str, **changed: object) -> Family:
     return {**sample, **changed}  # type: ignore[typeddict-item]
 
 
-def model_card(**changed: object) -> ModelCard:
+def model_card(**changed: object) -> ModelCardAnswer:
     """The card of a model; `changed` are fields of its measurements."""
-    card: Card = {
+    card: CardAnswer = {
         "test_images": 1234,
         "accuracy": 0.7272,
         "temperature": 1.1,

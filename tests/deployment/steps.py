@@ -8,7 +8,7 @@ import time
 from http import HTTPStatus
 from typing import Any
 
-from noisegate.api.answers import Experiment
+from noisegate.api.answers import ExperimentAnswer
 from noisegate.client.errors import ProblemError
 from noisegate.client.http import Client
 from tests.deployment.engine import Broken, Lab
@@ -275,7 +275,7 @@ def _content(client: Client) -> tuple[list[tuple[str, str]], list[str]]:
     return experiments, sorted(model["id"] for model in client.models())
 
 
-def _expect_success(experiment: Experiment) -> None:
+def _expect_success(experiment: ExperimentAnswer) -> None:
     if experiment["state"] != "succeeded":
         raise Broken(f"experiment {experiment['id']} ended as {experiment['state']}")
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from noisegate.api.answers import ResultRow, Results
+from noisegate.api.answers import ResultRow, ResultsAnswer
 from noisegate.client.http import Client
 from noisegate.local import running as local
 from noisegate.presets import catalogue
@@ -119,7 +119,7 @@ def client(running: local.Running) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def finished(client: Client, posted: Posted) -> dict[str, Results]:
+def finished(client: Client, posted: Posted) -> dict[str, ResultsAnswer]:
     """The results of the presets."""
     ended = {name: client.wait(id) for name, id in posted.ids.items()}
     assert {name: ended[name]["error"] for name in ended if ended[name]["state"] != "succeeded"} == {}
@@ -128,7 +128,7 @@ def finished(client: Client, posted: Posted) -> dict[str, Results]:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_gives_finite_numbers_for_all_metrics(finished: dict[str, Results], name: str) -> None:
+def test_every_preset_gives_finite_numbers_for_all_metrics(finished: dict[str, ResultsAnswer], name: str) -> None:
     results = finished[name]
     assert results["preset"] is not None
     assert (results["preset"]["name"], results["preset"]["scale"]) == (name, "smoke")
@@ -139,7 +139,7 @@ def test_every_preset_gives_finite_numbers_for_all_metrics(finished: dict[str, R
         assert MEASURES.get(results["kind"], set()) <= row["measures"].keys()
 
 
-def _numbers(results: Results, row: ResultRow) -> list[tuple[str, float]]:
+def _numbers(results: ResultsAnswer, row: ResultRow) -> list[tuple[str, float]]:
     plain: dict[str, Any] = dict(row)
     metrics = METRICS if results["kind"] in ("training", "hybrids") else ()
     found = [(name, plain[name]["mean"]) for name in metrics]
@@ -147,7 +147,7 @@ def _numbers(results: Results, row: ResultRow) -> list[tuple[str, float]]:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_has_its_figure(running: local.Running, finished: dict[str, Results], name: str) -> None:
+def test_every_preset_has_its_figure(running: local.Running, finished: dict[str, ResultsAnswer], name: str) -> None:
     id = finished[name]["experiment"]["id"]
     with httpx2.Client(base_url=running.url, timeout=600) as http:
         listed = http.get(f"/results/{id}/figures").json()["items"]
@@ -158,7 +158,7 @@ def test_every_preset_has_its_figure(running: local.Running, finished: dict[str,
                 assert http.get(figure["png"]).content.startswith(b"\x89PNG")
 
 
-def test_published_values_stand_beside_those_measured(finished: dict[str, Results]) -> None:
+def test_published_values_stand_beside_those_measured(finished: dict[str, ResultsAnswer]) -> None:
     published = [row["published"] for row in finished["mixed-gaussian"]["rows"]]
     assert [values and values["accuracy"] for values in published] == [
         pytest.approx(value) for value in (0.7467, 0.7388, 0.7368, 0.7471, 0.7480)
@@ -167,7 +167,7 @@ def test_published_values_stand_beside_those_measured(finished: dict[str, Result
 
 
 @pytest.mark.parametrize("table", ["table-3", pytest.param("table-2", marks=pytest.mark.nightly)])
-def test_subgroups_tell_what_they_are_made_of(finished: dict[str, Results], table: str) -> None:
+def test_subgroups_tell_what_they_are_made_of(finished: dict[str, ResultsAnswer], table: str) -> None:
     results = finished[table]
     base = results["base"]
     assert base is not None
@@ -183,7 +183,7 @@ def test_subgroups_tell_what_they_are_made_of(finished: dict[str, Results], tabl
         assert subgroup["size"] == math.floor(share * correct + 0.5) + math.floor(share * wrong + 0.5)
 
 
-def test_results_say_where_their_numbers_come_from(finished: dict[str, Results]) -> None:
+def test_results_say_where_their_numbers_come_from(finished: dict[str, ResultsAnswer]) -> None:
     for row in finished["mixed-gaussian"]["rows"]:
         provenance = row["provenance"]
         assert provenance["precisions"][0] in ("float32", "bfloat16")
@@ -194,7 +194,7 @@ def test_results_say_where_their_numbers_come_from(finished: dict[str, Results])
 
 
 def test_a_restart_half_way_through_table_3_repeats_no_finished_execution(
-    client: Client, finished: dict[str, Results], posted: Posted, everything: bool
+    client: Client, finished: dict[str, ResultsAnswer], posted: Posted, everything: bool
 ) -> None:
     after = _succeeded(client, finished["table-3"]["experiment"]["id"])
     assert len(posted.before) < len(after) == (18 if everything else 10)

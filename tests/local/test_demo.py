@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisegate.api.decisions import Decision
+from noisegate.api.decisions import DecisionAnswer
 from noisegate.client.http import Client
 from noisegate.client.show import console_for
 from noisegate.local import demo
@@ -28,7 +28,7 @@ def server() -> Iterator[Peer]:
         yield running
 
 
-def ask(server: Peer, *decisions: Decision) -> tuple[bool, str]:
+def ask(server: Peer, *decisions: DecisionAnswer) -> tuple[bool, str]:
     server.replies("POST", "/classify", *map(json_reply, decisions))
     console = console_for(io.StringIO())
     with Client(server.url) as client:
@@ -38,7 +38,7 @@ def ask(server: Peer, *decisions: Decision) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("photograph", [DIGIT, NOISE, DOUBT])
-def test_all_is_well_whatever_becomes_of_the_photograph(server: Peer, photograph: Decision) -> None:
+def test_all_is_well_whatever_becomes_of_the_photograph(server: Peer, photograph: DecisionAnswer) -> None:
     good, text = ask(server, DIGIT, NOISE, photograph)
     assert good
     assert 'number 0, which is "7"' in text
@@ -46,14 +46,14 @@ def test_all_is_well_whatever_becomes_of_the_photograph(server: Peer, photograph
 
 
 @pytest.mark.parametrize("of_digit", [DOUBT, decision(label="1")])
-def test_a_digit_misjudged_is_a_failure(server: Peer, of_digit: Decision) -> None:
+def test_a_digit_misjudged_is_a_failure(server: Peer, of_digit: DecisionAnswer) -> None:
     good, text = ask(server, of_digit, NOISE, DOUBT)
     assert not good
     assert "The digit should have been accepted as 7." in text
 
 
 @pytest.mark.parametrize("of_noise", [DIGIT, DOUBT])
-def test_noise_not_taken_for_noise_is_a_failure(server: Peer, of_noise: Decision) -> None:
+def test_noise_not_taken_for_noise_is_a_failure(server: Peer, of_noise: DecisionAnswer) -> None:
     good, text = ask(server, DIGIT, of_noise, DOUBT)
     assert not good
     assert "The noise should have been rejected as noise." in text
