@@ -3,14 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check audit faults lab bench bench-load bench-classify bench-train bench-stacks bench-cards bench-paper clean
+.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-train bench-stacks bench-networks bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
 
-# make test PYTEST='-k together -x' passes options on.
+TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Eight minutes on two cores. make test PYTEST='-k together -x' passes options on.
 test: .venv/installed-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(TESTS) -m "not nightly" $(PYTEST)
+
+# What make test leaves out, too: all presets, and tests of workers on both databases.
+test-all: .venv/installed-test
+	$(TESTS) $(PYTEST)
+
+# Is the suite worth its minutes? Breaks the code in one place after another and says whether make test's tests notice.
+mutations: .venv/installed-test
+	$(BIN)/python scripts/mutations.py
 
 check: .venv/installed-test
 	$(BIN)/ruff check .
@@ -60,6 +69,12 @@ bench-stacks: .venv/installed-test
 	$(BIN)/python benchmarks/stacked_or_single.py --archive $(ARCHIVE)
 
 RUNS ?= noisegate-runs
+# How well the networks learn CIFAR-10, and in how long: make bench-networks ARCHIVE=cifar10.tar.xz RUNS=runs. Hours on two cores; what
+# the folder has already is not repeated. Then images a second beside a plain loop.
+bench-networks: .venv/installed-test
+	$(BIN)/python benchmarks/networks.py --archive $(ARCHIVE) --runs $(RUNS)
+	$(BIN)/python benchmarks/networks.py --archive $(ARCHIVE) --steps
+
 # make bench-cards ARCHIVE=cifar10.tar.xz RUNS=runs: half an hour on two cores.
 bench-cards: .venv/installed-test
 	$(BIN)/python benchmarks/cards.py --archive $(ARCHIVE) --data-dir $(RUNS)

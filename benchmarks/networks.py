@@ -14,7 +14,6 @@ two would take half of it.
 import argparse
 import json
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -83,7 +82,10 @@ def _run(archive: Path, runs: Path, arm: str, seed: int) -> None:
 
     def note(progress: Progress) -> None:
         seconds = earlier + time.process_time() - started
-        print(f"{arm} seed {seed} epoch {progress.epoch}: loss {progress.loss:.4f}, {seconds / 60:.1f} core-minutes", flush=True)
+        print(
+            f"{arm} seed {seed} epoch {progress.epoch}: loss {progress.loss:.4f}, {seconds / 60:.1f} core-minutes",
+            flush=True,
+        )
 
     def save(_progress: Progress, snapshot: Any) -> None:
         saved.write_bytes(snapshot())

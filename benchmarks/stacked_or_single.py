@@ -27,7 +27,7 @@ from noisegate.learning.engines import ENGINES, EngineName
 from noisegate.learning.prediction import predict_each
 from noisegate.learning.stacking import Form
 from noisegate.learning.training import Progress, Together, Trained
-from noisegate.spec import TrainingSpec
+from noisegate.spec import PaperRecipe
 
 _LEVEL = 0.05
 _FIRST_EPOCH_TOLERANCE = 1e-3
@@ -82,7 +82,7 @@ def _train(archive: Path, count: int, halve: bool, seeds: Sequence[int], togethe
     rounds = train_all(
         images[chosen],
         labels[chosen],
-        TrainingSpec(epochs=EPOCHS),
+        PaperRecipe(epochs=EPOCHS),
         seeds,
         outputs=10,
         on_epoch=tell,
@@ -90,7 +90,7 @@ def _train(archive: Path, count: int, halve: bool, seeds: Sequence[int], togethe
         together=together,
     )
     trained = [result for one in rounds for result in one if isinstance(result, Trained)]
-    answers = predict_each([one.module for one in trained], trained[0].mean, test_images)
+    answers = predict_each([one.module for one in trained], trained[0].preprocessing, test_images)
     return {
         "engine": together.engine,
         "at_once": together.most,

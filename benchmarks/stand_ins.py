@@ -1,6 +1,6 @@
-"""Stand-ins for three libraries that training imports and a bare PyTorch lacks, so that a benchmark runs from a checkout.
+"""Stand-ins for four libraries that training imports and a bare PyTorch lacks, so that a benchmark runs from a checkout.
 
-Annotations and logging only: with jaxtyping's no shape is checked, structlog's prints, and whoever calls safetensors' is told.
+With jaxtyping's no shape is checked, structlog's prints; of safetensors and SciPy nothing is ever called.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 def install_missing() -> list[str]:
     """Put a stand-in where an import fails; the names of those."""
-    stand_ins = {"jaxtyping": _jaxtyping, "structlog": _structlog, "safetensors.torch": _safetensors}
+    stand_ins = {"jaxtyping": _jaxtyping, "structlog": _structlog, "safetensors.torch": _safetensors, "scipy": _scipy}
     missing = [name for name in stand_ins if not _importable(name)]
     for name in missing:
         stand_ins[name]()
@@ -34,7 +34,7 @@ class _Annotation:
 
 
 def _jaxtyping() -> None:
-    names = ("Bool", "Float", "Float32", "Float64", "Int", "Int64", "UInt8")
+    names = ("Bool", "Float", "Float32", "Float64", "Int", "Int64", "Integer", "UInt8")
     _put(_module("jaxtyping", **dict.fromkeys(names, _Annotation)))
 
 
@@ -62,6 +62,11 @@ def _safetensors() -> None:
     below = _module("safetensors.torch", load=_refuse, save=_refuse)
     _put(_module("safetensors", torch=below))
     _put(below)
+
+
+def _scipy() -> None:
+    # The noises that need it are imported with the specs, and none is drawn.
+    _put(_module("scipy"))
 
 
 def _module(name: str, **values: object) -> ModuleType:

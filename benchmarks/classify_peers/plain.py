@@ -15,14 +15,15 @@ from safetensors.torch import load_file
 from torchvision import transforms
 
 from noisegate.manifest import ModelManifest
-from noisegate.networks.paper import NETWORKS
+from noisegate.networks.building import architecture
 
 folder = Path(os.environ["CLASSIFY_MODEL"])
 manifest = ModelManifest.model_validate_json((folder / "model.json").read_text())
 tensors = load_file(folder / "model.safetensors")
-network = NETWORKS[manifest.network](manifest.image_size, len(manifest.outputs))
+network = architecture(manifest.network, image_size=manifest.image_size, outputs=len(manifest.outputs))
 network.load_state_dict(
-    {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
+    {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")},
+    assign=True,
 )
 network.eval()
 # Kept as height, width, channel and in units of 0 … 255.

@@ -56,7 +56,9 @@ def compare_steps(images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     for _ in range(_ROUNDS):
         plain = max(_plain(images, labels, workers, threads) for workers in (0, 2))
         rounds.append({"plain": plain, "ours": _ours(images, labels, threads)})
-        print(f"plain loop {plain:.0f} images/s on {threads} threads, ours {rounds[-1]['ours']:.0f} in {threads} processes")
+        print(
+            f"plain loop {plain:.0f} images/s on {threads} threads, ours {rounds[-1]['ours']:.0f} in {threads} processes"
+        )
     ratios = [one["ours"] / one["plain"] for one in rounds]
     print(f"ratio {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), n = {_ROUNDS}")
     return {"batch": _BATCH, "cores": threads, "rounds": rounds, "ratio_median": float(np.median(ratios))}

@@ -12,7 +12,7 @@ from PIL import Image
 from noisegate.learning.prediction import predict
 from noisegate.learning.recipe import Precision
 from noisegate.learning.training import Trained
-from noisegate.spec import TrainingSpec
+from noisegate.spec.recipes import PaperRecipe
 from train_parts.made_up import Images, Labels, train_all
 
 EPOCHS = 12
@@ -36,14 +36,14 @@ def compare(archive: Path, seeds: int) -> dict[str, Any]:
 
 
 def _train(images: Images, labels: Labels, precision: Precision, seed: int) -> Trained:
-    spec, device = TrainingSpec(epochs=EPOCHS, precision=precision), "cuda" if torch.cuda.is_available() else "cpu"
+    spec, device = PaperRecipe(epochs=EPOCHS, precision=precision), "cuda" if torch.cuda.is_available() else "cpu"
     ((trained,),) = train_all(images, labels, spec, [seed], outputs=10, on_epoch=print, device=device)
     assert isinstance(trained, Trained), "nothing diverges by this recipe"
     return trained
 
 
 def _accuracy(trained: Trained, images: Images, labels: Labels) -> float:
-    logits, _ = predict(trained.module, trained.mean, images)
+    logits, _ = predict(trained.module, trained.preprocessing, images)
     return float((logits.argmax(axis=1) == labels).mean())
 
 

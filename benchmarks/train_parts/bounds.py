@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from noisegate.networks.paper import NETWORKS
+from noisegate.networks.building import architecture
 
 _ACTIVATION_BYTES = 2  # bfloat16
 _PARAMETER_BYTES = 4
@@ -32,8 +32,8 @@ def work_of_step(*, image_size: int, outputs: int, batch: int) -> Work:
 
     A layer's ReLU and bias count as done where its values are at hand anyway.
     """
+    module = architecture("paper", image_size=image_size, outputs=outputs)
     with torch.device("meta"):
-        module = NETWORKS["paper"](image_size, outputs)
         images = torch.empty(batch, 3, image_size, image_size)
         labels = torch.empty(batch, dtype=torch.int64)
     values: list[int] = []

@@ -18,7 +18,7 @@ import torch
 
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import Engine, EngineName, Recorded, Stacked, build_engine
-from noisegate.learning.recipe import exact_arithmetic, learning_rate
+from noisegate.learning.recipe import exact_arithmetic
 from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet
 from train_parts.bench import Bench, Record
@@ -119,7 +119,7 @@ def _measure_together(bench: Bench, asked: Record) -> Record:
     states = states_of(data, executions)
     with exact_arithmetic():
         engine = build_engine(engine_name, data, states)
-        engine.set_learning_rate(learning_rate(data.spec, 1))
+        engine.set_learning_rate(data.spec.rate_at(0, 1))
         for _ in range(sizes.warm_up):
             engine.step(next_batches(states))
         finish(bench.device)

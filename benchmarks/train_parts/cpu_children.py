@@ -17,7 +17,7 @@ import torch
 from noisegate.learning.engines import ENGINES
 from noisegate.learning.recipe import choose_precision
 from noisegate.learning.training import Trained
-from noisegate.spec import TrainingSpec
+from noisegate.spec import PaperRecipe, TrainingSpec
 from train_parts import naive
 from train_parts.made_up import OUTPUTS, images_and_labels, train_all, training_set
 from train_parts.sizes import Sizes
@@ -79,7 +79,7 @@ def ours(seed: int, seconds: float, sizes: Sizes) -> Record:
         batches += 1
 
     with contextlib.suppress(_Enough):
-        _train(images, labels, TrainingSpec(batch_size=sizes.batch), seed, between_batches)
+        _train(images, labels, PaperRecipe(batch_size=sizes.batch), seed, between_batches)
     taken, trained = time.perf_counter() - started, batches - _WARM_UP_BATCHES
     return {
         "images_per_second": trained * sizes.batch / taken,
@@ -122,7 +122,7 @@ def epoch_seconds(counts: Sequence[int], sizes: Sizes) -> Record:
     found: dict[int, float] = {}
     for count in (counts[0], *counts):
         images, labels = images_and_labels(count, sizes.image_size)
-        found[count] = _train(images, labels, TrainingSpec(batch_size=sizes.batch, epochs=1)).train_seconds
+        found[count] = _train(images, labels, PaperRecipe(batch_size=sizes.batch, epochs=1)).train_seconds
     return {"seconds_by_images": found, "line": line_through(list(found), list(found.values()))}
 
 
@@ -130,7 +130,7 @@ def cost_of_progress(images_each: int, rounds: int, sizes: Sizes) -> Record:
     """Trainings with callbacks and a check before every batch, and without, in turn; and what a check takes by itself."""
     torch.set_num_threads(1)
     images, labels = images_and_labels(images_each, sizes.image_size)
-    spec, ratios = TrainingSpec(batch_size=sizes.batch, epochs=2), []
+    spec, ratios = PaperRecipe(batch_size=sizes.batch, epochs=2), []
     _train(images, labels, spec)
     for _ in range(rounds):
         bare = _train(images, labels, spec).train_seconds

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState
-from noisegate.learning.recipe import Precision, choose_precision, mean_image
+from noisegate.learning.recipe import Precision, choose_precision
 from noisegate.learning.states import TrainingSet, fresh_state
 from noisegate.learning.training import train
-from noisegate.spec import TrainingSpec
+from noisegate.networks.preprocessing import fitted
+from noisegate.spec import PaperRecipe, TrainingSpec
 from train_parts.sizes import Sizes
 
 OUTPUTS = 11
@@ -44,15 +46,16 @@ def training_set(
     precision: Precision | None = None,
     **spec: Any,
 ) -> TrainingSet:
-    """As `train` makes it, with the recipe's spec but for what is given."""
+    """As `train` makes it, for the paper's network and recipe but for what is given."""
     return TrainingSet(
         images=torch.from_numpy(images).to(device),
         labels=torch.from_numpy(labels).to(device),
-        mean=torch.from_numpy(mean_image(images)).to(device),
+        preprocessing=fitted("mean_image", images).to(device),
         network="paper",
         outputs=OUTPUTS,
-        spec=TrainingSpec(batch_size=batch, **spec),
+        spec=PaperRecipe(batch_size=batch, **spec),
         precision=precision or choose_precision("auto", device),
+        known_images=len(images),
     )
 
 
@@ -60,9 +63,9 @@ def states_of(data: TrainingSet, executions: int) -> list[TrainingState]:
     return [fresh_state(data, seed) for seed in range(executions)]
 
 
-def next_batches(states: Sequence[TrainingState]) -> torch.Tensor:
+def next_batches(states: Sequence[TrainingState]) -> Batch:
     """A fresh batch of each, as the training loop takes them."""
-    return torch.stack([next(state.batches) for state in states])
+    return Batch.stacked([next(state.batches) for state in states])
 
 
 def train_all(images: Images, labels: Labels, spec: TrainingSpec, seeds: Sequence[int], **more: Any) -> list[list[Any]]:

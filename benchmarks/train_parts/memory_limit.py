@@ -10,7 +10,7 @@ from noisegate.learning.engines import ENGINES, EngineName
 from noisegate.learning.memory import InsufficientMemory, Needed, needed
 from noisegate.learning.recipe import choose_precision
 from noisegate.learning.training import Diverged, Together
-from noisegate.spec import TrainingSpec
+from noisegate.spec import PaperRecipe
 from train_parts.bench import Bench, Record
 from train_parts.made_up import OUTPUTS, images_and_labels, train_all
 from train_parts.sizes import GIB
@@ -25,7 +25,7 @@ def measure(bench: Bench, record: Record) -> None:
     record |= {"limit_bytes": _LIMIT, "images": sizes.big_images, "fitting": {}}
     for name in ENGINES:
         bench.attempt(record["fitting"], name, partial(_fitting, bench, name, sizes.most))
-    too_large: dict[str, Any] = {"image_size": 224, "spec": TrainingSpec(batch_size=8192)}
+    too_large: dict[str, Any] = {"image_size": 224, "spec": PaperRecipe(batch_size=8192)}
     record["too_large"] = {"image_size": 224, "batch_size": 8192, "engine": engine}
     bench.attempt(record["too_large"], "answer", lambda: _fitting(bench, engine, sizes.most, **too_large))
     count = record["fitting"][engine]
@@ -46,7 +46,7 @@ def _needed(bench: Bench, engine: EngineName, **other: Any) -> Needed:
     sizes = bench.sizes
     asked: dict[str, Any] = {
         "image_size": sizes.image_size,
-        "spec": TrainingSpec(batch_size=sizes.batch),
+        "spec": PaperRecipe(batch_size=sizes.batch),
     } | other
     return needed(
         network="paper",
@@ -63,7 +63,7 @@ def _train_within(bench: Bench, engine: EngineName, count: int) -> Record:
     sizes = bench.sizes
     images, labels = images_and_labels(sizes.big_images, sizes.image_size)
     # As many updates as so many images would make: an epoch of all would take too long.
-    spec = TrainingSpec(epochs=1, batch_size=sizes.batch, equal_updates=True)
+    spec = PaperRecipe(epochs=1, batch_size=sizes.batch, equal_updates=True)
     with_limit = bench.on_gpu
     release(bench)
     if with_limit:

@@ -9,7 +9,7 @@ import torch
 
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import Engine, EngineName, build_engine
-from noisegate.learning.recipe import exact_arithmetic, learning_rate
+from noisegate.learning.recipe import exact_arithmetic
 from noisegate.learning.states import TrainingSet
 from train_parts.made_up import next_batches, states_of
 from train_parts.sizes import Sizes
@@ -38,7 +38,7 @@ def step_seconds_as_it_is(build: Build, data: TrainingSet, executions: int, size
     """The same in whatever arithmetic is set; the median of several timings."""
     states = states_of(data, executions)
     engine = build(data, states)
-    engine.set_learning_rate(learning_rate(data.spec, 1))
+    engine.set_learning_rate(data.spec.rate_at(0, 1))
 
     def step() -> None:
         engine.step(next_batches(states))

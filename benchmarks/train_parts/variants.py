@@ -9,7 +9,7 @@ import torch
 from noisegate.learning import engines
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import ENGINES, Engine, EngineName, Separate, Stacked
-from noisegate.learning.recipe import exact_arithmetic, learning_rate
+from noisegate.learning.recipe import exact_arithmetic
 from noisegate.learning.states import TrainingSet
 from train_parts.bench import Bench, Record
 from train_parts.ceilings import tf32_products
@@ -68,7 +68,7 @@ def kernels(bench: Bench, record: Record) -> None:
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     with exact_arithmetic():
         engine = plain_engine(engine_name)(data, states)
-        engine.set_learning_rate(learning_rate(data.spec, 1))
+        engine.set_learning_rate(data.spec.rate_at(0, 1))
         for _ in range(bench.sizes.warm_up):
             engine.step(next_batches(states))
         finish(bench.device)

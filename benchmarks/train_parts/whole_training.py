@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from noisegate.learning.engines import ENGINES, EngineName, build_engine
-from noisegate.learning.recipe import exact_arithmetic, learning_rate, updates_per_epoch
+from noisegate.learning.recipe import exact_arithmetic, updates_per_epoch
 from noisegate.learning.training import Progress, Together, Trained
-from noisegate.spec import TrainingSpec
+from noisegate.spec import PaperRecipe, TrainingSpec
 from train_parts.bench import Bench, Record
 from train_parts.made_up import (
     Images,
@@ -50,7 +50,7 @@ def alone_or_among(bench: Bench, record: Record) -> None:
     """
     sizes = bench.sizes
     images, labels = images_and_labels(sizes.compared_images, sizes.image_size)
-    spec = TrainingSpec(epochs=1, batch_size=sizes.batch, learning_rate_drop=None, **_LIVELY)
+    spec = PaperRecipe(epochs=1, batch_size=sizes.batch, learning_rate_drop=None, **_LIVELY)
     record |= {"updates": updates_per_epoch(spec, len(images)), "among": sizes.most}
 
     def compare(engine: EngineName) -> Record:
@@ -76,7 +76,7 @@ def loop(bench: Bench, record: Record) -> None:
     del data
     release(bench)
     images, labels = images_and_labels(sizes.images, sizes.image_size)
-    spec = TrainingSpec(epochs=2, batch_size=sizes.batch)
+    spec = PaperRecipe(epochs=2, batch_size=sizes.batch)
     ends: list[float] = []
     heard: list[Progress] = []
 
@@ -142,7 +142,7 @@ def _epoch_seconds(bench: Bench, engine_name: EngineName, count: int) -> tuple[f
     with exact_arithmetic():
         step_states = states_of(data, bench.sizes.epoch_executions)
         engine = build_engine(engine_name, data, step_states)
-        engine.set_learning_rate(learning_rate(data.spec, 1))
+        engine.set_learning_rate(data.spec.rate_at(0, 1))
         for _ in range(bench.sizes.warm_up):
             engine.step(next_batches(step_states))
         for state in step_states:

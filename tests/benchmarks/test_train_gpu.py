@@ -13,7 +13,7 @@ import pytest
 from noisegate.learning.engines import ENGINES
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "train_gpu.py"
-HIDDEN = ("jaxtyping", "structlog", "safetensors")
+HIDDEN = ("jaxtyping", "structlog", "safetensors", "scipy")
 NEED_A_GPU = ("memory_limit", "streams", "without_graph", "processes", "compiled")
 
 # Runs a program as if some packages were not installed: `python -c … <their names> <program> <its arguments>`.

@@ -17,7 +17,7 @@ OUTPUTS = 5
 
 def networks(count: int, image_size: int) -> list[nn.Module]:
     """In float64, biases and all, so that what is left of a difference is one of arithmetic and not of rounding."""
-    built = []
+    built: list[nn.Module] = []
     for seed in range(count):
         module = fresh("paper", image_size, OUTPUTS)
         generator = torch.Generator().manual_seed(seed)
