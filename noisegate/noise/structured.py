@@ -143,7 +143,7 @@ class StructuredNoise(NoiseFamily):
         return self
 
     def groups(self) -> "Sequence[StructuredNoise]":
-        """A group a kind, in the order of the table of kinds whatever the order in the spec."""
+        """A group a kind, in the order of the table of kinds, not in that of the spec."""
         return [self.model_copy(update={"kinds": [kind]}) for kind in STRUCTURED_KINDS if kind in self.kinds]
 
     def draw(self, generator: np.random.Generator, canvas: Canvas) -> Images:

@@ -1,4 +1,4 @@
-"""GET /noise/preview.png: what a noise spec looks like before anybody trains on it."""
+"""GET /noise/preview.png: what a noise spec looks like, before training on it."""
 
 from typing import Annotated, Any
 
