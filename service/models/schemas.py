@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics, Source
+from noisegate.documents import Source
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics
 from noisegate.store.tables import Alias, Model
 from service.schemas import Answer
 

@@ -11,6 +11,7 @@ from noisegate.presets import catalogue
 from noisegate.presets.catalogue import SCALES, Scale, expand
 from noisegate.spec import ClassifierExperiment, TrainingExperiment
 from noisegate.spec.caps import Caps, check_caps
+from noisegate.spec.recipes import PaperRecipe
 from noisegate.spec.sweeps import cells_of
 
 # PAPER.md, "What each table and figure needs", and what the issue adds; with the number of cells that the list gives.
@@ -104,6 +105,7 @@ def test_expanding_merges_training_and_replaces_the_rest() -> None:
     assert isinstance(spec, TrainingExperiment)
     assert (expanded.preset, expanded.scale) == ("table-3", "quick")
     assert (spec.dataset, spec.executions, spec.noise) == ("mine", 1, None)
+    assert isinstance(spec.training, PaperRecipe)
     assert (spec.training.epochs, spec.training.weight_decay) == (2, 0.004)
     assert spec.sweep == catalogue.get("table-3").spec["sweep"]
 
@@ -111,6 +113,7 @@ def test_expanding_merges_training_and_replaces_the_rest() -> None:
 def test_training_of_a_scale_is_kept_where_it_is_not_overridden() -> None:
     spec = expand({"preset": "baseline", "scale": "smoke", "training": {"batch_size": 8}}).spec
     assert isinstance(spec, TrainingExperiment)
+    assert isinstance(spec.training, PaperRecipe)
     assert (spec.training.batch_size, spec.training.epochs, spec.training.first_layer_std) == (8, 3, 0.1)
 
 
