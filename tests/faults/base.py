@@ -99,13 +99,15 @@ def _nothing_missing(_system: System) -> str | None:
 class Fault:
     """`inject` harms a system that has `workers`.
 
-    It does so `times` on each of `databases` in the long form, and once on the database `short`, if any, in the short one.
+    It does so `times` on each of `databases` in the long form, and once on the database `short`, if any, in the short one;
+    `nightly` leaves that to the runs of everything.
     `specs` are run undisturbed beforehand; `missing` says what the machine lacks for it, if anything.
     """
 
     name: str
     inject: Inject
     short: Database | None
+    nightly: bool = False
     times: int = 1
     databases: tuple[Database, ...] = ("sqlite", "postgresql")
     workers: int = 2

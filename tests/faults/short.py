@@ -36,8 +36,12 @@ def installation(database: Database) -> Iterator[System]:
 
 def faults_of(database: Database) -> pytest.MarkDecorator:
     """Parametrizes a test by the faults of the short form on this database."""
-    found = [fault for fault in FAULTS if fault.short == database]
-    return pytest.mark.parametrize("fault", found, ids=[fault.name for fault in found])
+    found = [
+        pytest.param(fault, id=fault.name, marks=pytest.mark.nightly if fault.nightly else ())
+        for fault in FAULTS
+        if fault.short == database
+    ]
+    return pytest.mark.parametrize("fault", found)
 
 
 def expect_nothing_lost_or_doubled(fault: Fault, system: System, references: References) -> None:

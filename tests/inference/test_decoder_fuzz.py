@@ -29,7 +29,8 @@ from tests.service.graphs import seeing_onnx
 from tests.service.processes import ServiceProcess, run_process
 from tests.service.traffic import Peer, Sent, encoded, form_of, peer, pictures, stored_model
 
-CASES = 10_000
+# How many at each commit, and at night.
+CASES = pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.nightly)])
 BATCH = 100
 LIMITS = ImageLimits()
 SECONDS = 5
@@ -66,19 +67,20 @@ def outcome_of(file: bytes) -> str:
     return "decoded"
 
 
-def test_damaged_files_are_decoded_or_refused() -> None:
+@CASES
+def test_damaged_files_are_decoded_or_refused(count: int) -> None:
     """Every mutation gives files of both kinds, or it would not get far into the decoders."""
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in MUTATIONS}
-    for name, file in cases(CASES, seed=1):
+    for name, file in cases(count, seed=1):
         started = time.process_time()
         outcome = outcome_of(file)
         assert outcome in ("decoded", "invalid-image", "too-large"), name
         outcomes[name.partition("+")[0]][outcome] += 1
         assert time.process_time() - started < SECONDS, name
-    assert sum(counts.total() for counts in outcomes.values()) == CASES
+    assert sum(counts.total() for counts in outcomes.values()) == count
     for name, counts in outcomes.items():
-        assert counts["invalid-image"] > 50, name
-        assert counts["decoded"] > (0 if name == "truncated" else 50), name
+        assert counts["invalid-image"] > count / 200, name
+        assert counts["decoded"] > (0 if name == "truncated" else count / 200), name
 
 
 def test_the_files_that_are_damaged_are_intact_before() -> None:
@@ -147,17 +149,18 @@ def held(service: ServiceProcess) -> int:
     return min(seen)
 
 
-def test_damaged_files_over_http_get_answers_and_leave_no_memory_behind(service: ServiceProcess) -> None:
-    """Decoding a large image takes up to 150 MiB; after each thousand files the process is back where it was, but for a few."""
+@CASES
+def test_damaged_files_over_http_get_answers_and_leave_no_memory_behind(service: ServiceProcess, count: int) -> None:
+    """Decoding a large image takes up to 150 MiB; after each tenth of the files the process is back where it was, but for a few."""
     statuses: Counter[int] = Counter()
     resident: list[int] = []
-    files = [file for _, file in cases(CASES, seed=2)]
-    for start in range(0, CASES, 1000):
-        statuses += send_all(service, list(enumerate(files[start : start + 1000])))
+    files = [file for _, file in cases(count, seed=2)]
+    for start in range(0, count, count // 10):
+        statuses += send_all(service, list(enumerate(files[start : start + count // 10])))
         resident.append(held(service))
     assert statuses.keys() == {200, 413, 422}
-    assert statuses[200] > CASES / 10
-    assert statuses.total() == CASES
+    assert statuses[200] > count / 10
+    assert statuses.total() == count
     assert min(resident[5:]) - min(resident[:5]) < 5 * 2**20, resident
     assert max(resident) - min(resident) < 25 * 2**20, resident
 

@@ -202,6 +202,7 @@ def memory_of(settings: Settings, ids: Sequence[str], **environment: str) -> Mem
     return Memory(**json.loads(ended.stdout.splitlines()[-1]))
 
 
+@pytest.mark.nightly
 def test_24_models_stay_within_the_memory_they_are_counted_with(
     settings: Settings, sessions: Sessions, artefacts: Artefacts
 ) -> None:
