@@ -66,7 +66,7 @@ def main() -> None:
         upgrade(settings.sqlalchemy_url)
     else:
         downgrade(settings.sqlalchemy_url, revision)
-    # Whoever wants to go back will need to know from where.
+    # To go back, one needs to know from where.
     log.info("migrated", before=before, now=current(settings.sqlalchemy_url))
 
 

@@ -22,7 +22,7 @@ def storage_errors() -> Iterator[None]:
     except OSError as error:
         if not is_full(error):
             raise
-        # Without the path: what lies where on this machine is nobody else's business.
+        # Without the path: where files lie on this machine is not for callers.
         raise StorageFull(
             f"the disk that holds artefacts is full ({error.strerror})",
             remedy="Free some space or delete datasets, then try again.",

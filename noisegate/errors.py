@@ -8,9 +8,9 @@ The tree (`service/errors.py` maps each to an HTTP status, once):
     │   ├── InvalidImage        one image
     │   └── InvalidArchive      an archive of images
     ├── TooLarge                over a limit of this server
-    ├── UnsupportedMedia        a content type nobody here reads
+    ├── UnsupportedMedia        a content type that is not supported
     ├── NotFound                no such thing
-    ├── NotYours                it is everybody's, so that nobody alone may change it
+    ├── NotYours                a shared resource: changing it needs the admin scope
     ├── Conflict                the thing is in another state than this needs
     │   └── NotReady            ... but soon may be
     ├── NewerVersion            a row that this version cannot read
@@ -100,7 +100,7 @@ class NotFound(NoisegateError):
 
 class NotYours(NoisegateError):
     code = "not-yours"
-    title = "What is everybody's cannot be changed with this key"
+    title = "Shared resource: needs the admin scope"
 
 
 class Conflict(NoisegateError):
@@ -141,7 +141,7 @@ class StorageUnavailable(NoisegateError):
     title = "The store of results is away"
 
     def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
-        super().__init__(detail, remedy=f"Ask again in {retry_after_seconds} s; whoever runs this server can help.")
+        super().__init__(detail, remedy=f"Ask again in {retry_after_seconds} s; the operator of this server can help.")
         self.retry_after_seconds = retry_after_seconds
 
 

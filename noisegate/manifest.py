@@ -26,7 +26,7 @@ def check_budget(max_false_reject: float) -> None:
 
 @lru_cache(maxsize=1024)
 def level_of(max_false_reject: float, levels: int) -> int:
-    """Which of so many quantiles, from level 0 to level 1 in equal steps, rejects at most this share; between two the upper.
+    """Which of `levels` quantiles, from level 0 to level 1 in equal steps, rejects at most this share; between two the upper.
 
     Raises:
         InvalidInput: `max_false_reject` lies outside 0 … 1.

@@ -19,7 +19,7 @@ from service.errors import Unauthenticated
 
 log = structlog.get_logger(__name__)
 
-# What a caller learns here concerns nobody in particular.
+# What a caller learns here belongs to no owner.
 PUBLIC = frozenset(
     {
         "/",
@@ -61,12 +61,12 @@ class Caller:
         return self.sees_all or owner in (self.owner, NOBODY)
 
 
-# Whoever reaches a service that asks for no keys may do everything, and what they make is everybody's.
+# Callers of a service that asks for no keys may do everything, and what they make is shared.
 ANYBODY = Caller(NOBODY, frozenset(Scope))
 
 
 def needed_scope(method: str, path: str) -> Scope | None:
-    """The scope that this operation needs; None where no key is asked for. What nobody thought of needs one.
+    """The scope that this operation needs; None where no key is asked for. An operation without an entry needs one.
 
     Args:
         path: without a root path.
@@ -104,7 +104,7 @@ class KeyRing:
         """For whom this key stands.
 
         Raises:
-            Unauthenticated: for nobody, or no longer. Which of both is not told.
+            Unauthenticated: unknown, revoked or expired; which of them is not told.
             SQLAlchemyError: it is not known here, and the database is away.
         """
         parts = keys.split(token)
@@ -151,7 +151,7 @@ class KeyRing:
 
 
 def describe(document: dict[str, Any], refusals: dict[int | str, dict[str, Any]]) -> None:
-    """Enter in an OpenAPI document which scope each operation needs, and the answers to whoever lacks it."""
+    """Enter in an OpenAPI document which scope each operation needs, and the answers without it."""
     scheme = {
         "type": "http",
         "scheme": "bearer",

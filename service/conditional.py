@@ -1,4 +1,4 @@
-"""Answers that a client may keep: tagged by their bytes, and 304 to whoever has them already (RFC 9110, section 13.1.2)."""
+"""Answers that a client may keep: tagged by their bytes, and 304 to those who have them already (RFC 9110, section 13.1.2)."""
 
 import hashlib
 import re

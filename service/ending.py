@@ -28,7 +28,7 @@ async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def in_a_thread(work: Callable[..., Result], *arguments: Any) -> Result:
-    """What `work` gives, from a thread. Whoever is cancelled meanwhile ends only when the thread has.
+    """What `work` gives, from a thread. A caller that is cancelled meanwhile ends only when the thread has.
 
     A look into the database that outlived the application would leave its connection open behind it.
     """
@@ -42,12 +42,12 @@ async def in_a_thread(work: Callable[..., Result], *arguments: Any) -> Result:
 
 @contextlib.contextmanager
 def told_of_the_end(tell: Callable[[], None]) -> Iterator[None]:
-    """Inside the block, `tell` is called when a signal ends the process; then whoever was told before hears of it.
+    """Inside the block, `tell` is called when a signal ends the process; then the handler that was there before.
 
     A server tells an application of its end only when every answer has been sent, and one that streams never would be.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's: whoever runs a server in another one ends it in another way
+        yield  # signals belong to the main thread: a server in another thread is ended in another way
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 

@@ -98,7 +98,7 @@ _FRAMEWORK: dict[int, tuple[str, str, str | None]] = {
     413: (TooLarge.code, TooLarge.title, None),
 }
 
-# Nobody reads more, and somebody might send a million.
+# More would not be read, and a body might have a million.
 _MOST_FIELDS = 20
 
 # Where a parameter stands is clear from its name; only the path within it is told.
@@ -125,7 +125,7 @@ class Problem(BaseModel):
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that stands for `error`; what nobody foresaw becomes a 500 that gives nothing away."""
+    """The problem that stands for `error`; an unexpected one becomes a 500 that gives nothing away."""
     match error:
         case NoisegateError():
             return _domain_problem(error)

@@ -1,4 +1,4 @@
-"""The door: which hosts, which keys, how often. It stands before everything else, so no body is read of whoever may not come in."""
+"""Checks host, key and rate before anything else, and so before reading the body."""
 
 import math
 import time
@@ -64,7 +64,7 @@ class Guard:
         try:
             let_in(scope, await self.door.admit(scope, path))
         except Exception as error:
-            # Of whoever is refused nothing more is read.
+            # Of a request that is refused nothing more is read.
             await answer_to(Request(scope), error)(scope, receive, secured)
             return
         await self.app(scope, receive, secured)

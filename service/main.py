@@ -64,7 +64,7 @@ def _shared_metrics(processes: int) -> Iterator[None]:
 
 
 def _closed_to_all(settings: Settings) -> str | None:
-    """Why nobody could come in, if so."""
+    """Why no request could be authenticated, if so."""
     sessions = open_sessions(settings)
     try:
         with sessions.reading() as session:
@@ -75,7 +75,7 @@ def _closed_to_all(settings: Settings) -> str | None:
     finally:
         sessions.close()
     return (
-        f"everybody who reaches {settings.host} would need a key, and there is none: make one with `noisegate keys create`, "
+        f"every caller who reaches {settings.host} would need a key, and there is none: make one with `noisegate keys create`, "
         "bind to 127.0.0.1, or say NOISEGATE_AUTHENTICATION=off"
     )
 

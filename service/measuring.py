@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.deps import resources_of
 from service.metrics import REQUEST_SECONDS, REQUESTS, exposition
 
-# One name for all paths that are not ours, so that nobody makes new series by asking for them.
+# One name for all paths that are not ours, so that requests cannot make new series.
 _UNMATCHED = "unmatched"
 _METHODS = {"GET", "POST", "PUT", "DELETE"}
 _OTHER = "other"

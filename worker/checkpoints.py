@@ -1,4 +1,4 @@
-"""Where a training stands, written down now and then, so that whoever takes it over need not begin anew."""
+"""Where a training stands, written down now and then, so that another worker need not begin anew."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -60,7 +60,7 @@ def _bring_to_its_end(resources: Resources, dataset: Dataset, lease: Lease) -> N
     except (*DATABASE_AWAY, StorageUnavailable):
         log.exception("ingestion_left_to_the_reaper", dataset=dataset.id)
     except Exception as error:
-        # Bad archives and full disks end here, and so does what nobody foresaw: the dataset fails and says why.
+        # Bad archives and full disks end here, and so do unexpected errors: the dataset fails and says why.
         log.warning("ingestion_failed", dataset=dataset.id, exc_info=not isinstance(error, NoisegateError))
         with resources.sessions.begin() as session:
             datasets.record_failed(session, lease, failure_of(error, resources.owner))
@@ -121,7 +121,7 @@ def archive_limits(settings: Settings) -> ArchiveLimits:
 def _record(
     resources: Resources, dataset: Dataset, lease: Lease, packed: PackedDataset, digests: Sequence[str]
 ) -> None:
-    """Put the arrays where their digests are looked for and enter them, while nobody else may remove them."""
+    """Put the arrays where their digests are looked for and enter them, while no other process may remove them."""
     images_digest, labels_digest = digests
     found = Packed(
         classes=list(packed.classes),

@@ -37,7 +37,7 @@ class Cancelled(Stop):
 
 
 class Forfeited(Stop):
-    """Every claim was lost; whatever comes of the work would be refused."""
+    """All leases expired; results will be rejected."""
 
 
 # Renews all of these leases, noting progress.

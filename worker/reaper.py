@@ -1,4 +1,4 @@
-"""Finds what was lost: processes that died, leases that ran out, wake-ups that never came, files that nobody entered.
+"""Finds processes that died, leases that expired, wake-ups that never came, files that no row names.
 
 One in the parent of every worker; they do not disturb each other. It also keeps the worker's own row, and deadlines.
 """
@@ -109,7 +109,7 @@ class DatabaseClock:
         self._stepped = -float("inf")
 
     def steady(self, seconds: float) -> bool:
-        """Whether it has gone on evenly for so many seconds; a step is what would outlast a fifth of them."""
+        """Whether it has gone on evenly for this number of seconds; a step is what would outlast a fifth of them."""
         offset, now = self._read(), time.monotonic()
         if self._offset is not None and abs(offset - self._offset) > seconds / 5:
             log.warning("database_clock_stepped", seconds=round(offset - self._offset, 1))
@@ -123,7 +123,7 @@ class DatabaseClock:
 
 
 def note_dead(resources: Resources, processes: Processes) -> None:
-    """Let what dead processes of this worker held be lost at once: nobody is going to renew it."""
+    """Expire the leases of this worker's dead processes at once: they will not be renewed."""
 
     def describe(process: int) -> Failure:
         detail = f"Process {process} {processes.ending_of(process)}, while it held this as its last attempt."

@@ -26,6 +26,6 @@ def train(id: str) -> None:
 
 @app.task(name=INGEST)
 def ingest(id: str) -> None:
-    """Ingest this dataset if nobody holds it; otherwise the one that has waited longest."""
+    """Ingest this dataset if it is not held; otherwise the one that has waited longest."""
     with structlog.contextvars.bound_contextvars(woken_for=id):
         resolve_name(_INGEST_ONE)(open_resources(), id)

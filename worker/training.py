@@ -215,7 +215,7 @@ def _end_process() -> NoReturn:
 
     After an illegal access every call of CUDA fails until the process ends: one that lived on would claim all that waits
     and fail it. Not by `sys.exit`, whose tidying up includes CUDA's own, which may hang or crash. The message that led
-    here was acknowledged when it came (`worker.app`), so nobody gets it again; the reaper sees a process that died, and
+    here was acknowledged when it came (`worker.app`), so it is not delivered again; the reaper sees a process that died, and
     what it held waits anew, at once.
     """
     log.critical("process_ends", exit_code=os.EX_SOFTWARE)

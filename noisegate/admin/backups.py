@@ -147,7 +147,7 @@ def _snapshot(settings: Settings, artefacts: Artefacts, database: Path, folder: 
     """The database and the files it names, as they are at one moment, in `folder`; answers the digests."""
     sessions = open_sessions(settings)
     try:
-        # Whoever writes waits meanwhile, a copy and some thousand links long; who reads does not.
+        # Writers wait meanwhile, for a copy and some thousand links; readers do not.
         with sessions.begin() as session:
             files.lock(session)
             digests = sorted(files.named(session))

@@ -1,4 +1,4 @@
-"""Removing what nobody needs any more: `noisegate gc`. Each step says what it removed, or what it would remove."""
+"""Removing what is no longer needed: `noisegate gc`. Each step says what it removed, or what it would remove."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Removed:
-    """So many of one kind, and the bytes they took, of files, or of stored answers where the kind is keys."""
+    """A count of one kind, and the bytes it took, of files, or of stored answers where the kind is keys."""
 
     kind: str
     count: int

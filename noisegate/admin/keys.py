@@ -1,6 +1,6 @@
 """`noisegate keys`: API keys, made and revoked on the database that NOISEGATE_DATABASE_URL or NOISEGATE_DATA_DIR names.
 
-No service is asked: the first key must come from somewhere, and whoever can reach the database needs no key.
+No service is asked: the first key must come from somewhere, and access to the database is access to everything.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ keys_app = App(name="keys", help="Make, list and revoke API keys, on the databas
 def create(
     *, owner: str, scopes: str = DEFAULT_SCOPES, days: float | None = None, note: Annotated[str, Parameter()] = ""
 ) -> None:
-    """Make a key and print it, once: nobody can find it out later.
+    """Make a key and print it, once: it cannot be shown again.
 
     Args:
         owner: whose rows it sees, and who owns what it makes; keys of one owner share them.

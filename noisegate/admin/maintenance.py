@@ -1,4 +1,4 @@
-"""Commands for whoever runs an installation: on the database and the files that `NOISEGATE_…` names, not through the service.
+"""Commands to operate an installation: on the database and the files that `NOISEGATE_…` names, not through the service.
 
 `cli` names this module and imports it when one of its commands runs: a client of a service elsewhere has no database.
 """
@@ -20,13 +20,13 @@ from noisegate.store.settings import Settings, load_settings
 
 _DAY_SECONDS = 86_400.0
 
-# Whoever writes a file, or an upload, does so more often than once a minute.
+# A file or an upload that is being written changes more often than once a minute.
 _Seconds = Annotated[float | None, Parameter(validator=validators.Number(gte=60))]
 _Days = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 
 
 def gc(*, older_than: _Seconds = None, datasets_older_than: _Days = None, dry_run: bool = False) -> None:
-    """Remove what nobody needs any more: files without a row, half-written files, expired keys, failed datasets.
+    """Remove what is no longer needed: files without a row, half-written files, expired keys, failed datasets.
 
     Args:
         older_than: Seconds. By default NOISEGATE_ORPHAN_SECONDS for files, NOISEGATE_SCRATCH_SECONDS for half-written ones, and

@@ -18,7 +18,7 @@ class FieldProblem(BaseModel):
 class Failure(BaseModel):
     """Why an execution or an ingestion failed, or an experiment was cancelled.
 
-    What a newer version adds is left out when it is read: a failure must be told whoever tells it.
+    What a newer version adds is left out when it is read: a failure must be reported by every version.
     """
 
     model_config = ConfigDict(frozen=True)

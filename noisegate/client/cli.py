@@ -222,7 +222,7 @@ def classify(
         images: PNG, JPEG or WebP files.
         model: Id or alias.
         max_false_reject: Largest share of known images to be rejected wrongly.
-        top_k: Name only so many of the most probable classes.
+        top_k: Maximum number of classes to name, the most probable first.
     """
     console = console_for()
     with Client(url) as client:

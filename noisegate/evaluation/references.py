@@ -68,10 +68,10 @@ def _training_answers(
 
 
 def _of_each_class(labels: Int64[np.ndarray, " n"], most: int, seed: int) -> Int64[np.ndarray, " chosen"]:
-    """At most so many places in `labels`, in their order, the same share of each class to within one image."""
+    """Up to `most` places in `labels`, in their order, the same share of each class to within one image."""
     if len(labels) <= most:
         return np.arange(len(labels))
-    # In random order within a class, classes one after another: every so many-th is a fair draw of each.
+    # In random order within a class, classes one after another: even steps draw fairly from each.
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     return np.sort(by_class[(np.arange(most) * len(labels)) // most])

@@ -68,5 +68,5 @@ class Batches(Iterator[Batch]):
         return self._there(drawn)
 
     def _there(self, drawn: Tensor) -> Tensor:
-        # From pinned memory, a GPU fetches it when it comes to that, and nobody waits.
+        # From pinned memory, a GPU fetches it when it comes to that, and the host does not wait.
         return drawn.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else drawn

@@ -22,7 +22,7 @@ def predict(
     batch_pixels: int = _BATCH_PIXELS,
     between_batches: Callable[[], None] = lambda: None,
 ) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
-    """Logits and features of `images` (0 … 255), in float32, a batch of so many pixels at a time. `module` stays."""
+    """Logits and features of `images` (0 … 255), in float32, in batches of `batch_pixels` pixels. `module` stays."""
     (predicted,) = predict_each([module], preprocessing, images, device, batch_pixels, between_batches)
     return predicted
 

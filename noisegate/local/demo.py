@@ -24,7 +24,7 @@ from noisegate.client.show import decision_block, results_table
 from noisegate.local import running as local
 
 DATASET = "digits"
-# Fixed, so that nobody picks a digit that flatters the model.
+# Fixed, so that no digit is picked that flatters the model.
 TEST_INDEX = 0
 
 DEMO_SPEC: dict[str, Any] = {

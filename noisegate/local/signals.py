@@ -1,7 +1,7 @@
 """Signals as something to wait for.
 
 A handler that raises could strike between starting a process and writing down its id. So handlers here only take note,
-and whoever waits is woken through a pipe that the interpreter writes to on every signal.
+and waiting code is woken through a pipe that the interpreter writes to on every signal.
 """
 
 import select

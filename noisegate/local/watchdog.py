@@ -2,7 +2,7 @@
 
 Reads lines from standard input: `+123` for a process group to end with us, `-123` for one that is gone. At the end of
 input it asks all of them to end, and after a grace period kills what is left. It holds on to the file descriptors it
-inherits, the lock of the data directory among them, so that nobody starts anew while old processes still write.
+inherits, the lock of the data directory among them, so that no second installation starts while old processes still write.
 
 A script of its own on purpose: it imports nothing but the standard library, so it starts in a few hundredths of a second.
 """

@@ -20,7 +20,7 @@ class CurveFittingExperiment(ExperimentBase):
     )
     samples: int = Field(40_000, ge=10, le=MOST, description="Points to fit; those of `ends` are shared equally.")
     hidden_units: int = Field(10, ge=1, le=100)
-    iterations: int = Field(50, ge=1, le=10_000, description="At most so many steps of the least-squares solver.")
+    iterations: int = Field(50, ge=1, le=10_000, description="Maximum number of steps of the least-squares solver.")
 
     def requested(self, caps: Caps) -> Iterator[Requested]:
         yield from super().requested(caps)

@@ -26,7 +26,7 @@ class Augmentation:
 
     Attributes:
         flip: mirrored left to right, half of the time.
-        crop_padding: moved by up to so many pixels each way; what comes in from outside is the image's mirror image.
+        crop_padding: moved by up to this number of pixels each way; what comes in from outside is the image's mirror image.
         cutout: the side of a gray square put over a random place, in pixels; 0 for none.
     """
 
@@ -155,8 +155,8 @@ class OneCycleRecipe(TrainingSpec):
     )
     final_rate: float = Field(0, ge=0, le=1, description="Where the rate falls to, evenly, as a share of the peak.")
     flip: bool = Field(True, description="Mirror half of the images left to right.")
-    crop_padding: int = Field(2, ge=0, le=64, description="Move images by up to so many pixels each way.")
-    cutout: int = Field(0, ge=0, le=4096, description="Cover a square of so many pixels a side; 0 for none.")
+    crop_padding: int = Field(2, ge=0, le=64, description="Move images by up to this number of pixels each way.")
+    cutout: int = Field(0, ge=0, le=4096, description="Side of the square to cover, in pixels; 0 for none.")
     label_smoothing: float = Field(
         0, ge=0, lt=1, description="Share of a label spread over all outputs. It harms rejection by confidence."
     )

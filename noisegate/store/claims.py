@@ -1,4 +1,4 @@
-"""Claiming executions: the next ones in line, by one statement that waits for nobody.
+"""Claiming executions: the next ones in line, by one statement that waits for no lock.
 
 Every worker comes here after each execution, so this is written for speed: statements are built once, on tables and not on
 mapped classes, and what a worker needs to know of what it got is read afterwards (`rows_of`).
@@ -79,7 +79,7 @@ def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) 
     None means that other workers were faster: ask again, in a transaction of its own.
 
     Only the first claim of an experiment takes its lock, to set it running. Any other locks nothing but the executions
-    that it gets, and waits for nobody: workers claim beside each other, and no two transactions can block each other.
+    that it gets, and waits for no lock: workers claim concurrently, and no two transactions can block each other.
     """
     take = partial(leases.claim, session, owner=owner, lease_seconds=lease_seconds, moment=utc_now())
     granted = take(_CLAIM_NEXT)
@@ -99,7 +99,7 @@ def claim(session: Session, *, owner: str, lease_seconds: float, capacity: int) 
 
 
 def claim_beside(session: Session, held: Lease, *, lease_seconds: float, most: int) -> list[Lease]:
-    """Claim up to so many more executions of the cell of one that is held, for the same owner."""
+    """Claim up to `most` more executions of the cell of one that is held, for the same owner."""
     return leases.claim(
         session,
         _CLAIM_BESIDE,

@@ -15,7 +15,7 @@ class seconds_now(sa.sql.functions.GenericFunction[float]):  # noqa: N801 - name
 
 
 def within(moment: sa.SQLColumnExpression[Any], seconds: float) -> sa.ColumnElement[bool]:
-    """True if `moment` is less than so many seconds ago, or ahead.
+    """True if `moment` is less than `seconds` ago, or ahead.
 
     A moment further ahead can only have been noted before the clock was put back, and tells nothing of how long ago it was:
     whatever waits for time to pass since then must not wait for minutes that are lived twice.

@@ -89,7 +89,7 @@ def get(session: Session, reference: str) -> Dataset:
     """The dataset with this id or name; for an upload that repeated another dataset, that other one.
 
     Raises:
-        NotFound: nobody has this id, and nobody alive this name.
+        NotFound: no dataset has this id, and no usable one this name.
     """
     return _followed(session, _referred(session, reference))
 
@@ -229,11 +229,11 @@ def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
 def delete(session: Session, dataset_id: str) -> list[str]:
     """Remove the dataset, and the other names of it; answers the digests that it named: candidates for `files.discard`.
 
-    Of one's own name for what is everybody's, the name goes and nothing else.
+    Of an owner's name for a shared dataset, the name goes and nothing else.
 
     Raises:
         NotFound: no such dataset.
-        NotYours: it is everybody's.
+        NotYours: it is shared.
         Conflict: experiments refer to it, or it is being ingested.
     """
     named = _referred(session, dataset_id)

@@ -27,7 +27,7 @@ def plan_experiment(session: Session, experiment_id: str) -> Deleted:
 
     Raises:
         NotFound: no such experiment.
-        NotYours: it is everybody's.
+        NotYours: it is shared.
         Conflict: it has not ended, an alias points at one of its models, or another experiment builds on it.
     """
     experiment = experiments.lock(session, experiment_id)
@@ -71,7 +71,7 @@ def delete_model(session: Session, model_id: str) -> Deleted:
 
     Raises:
         NotFound: no such model.
-        NotYours: it is everybody's.
+        NotYours: it is shared.
         Conflict: an alias points at it, or executions wait for the answers that it gives on the training images.
     """
     files.lock(session)

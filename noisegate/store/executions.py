@@ -93,7 +93,7 @@ def checkpoint_of(session: Session, lease: Lease) -> list[str]:
 
 
 def note_checkpoint(session: Session, lease: Lease, digest: str, epochs: int) -> str | None:
-    """Whoever claims this execution next goes on after so many epochs. Answers the checkpoint that this one replaces.
+    """The next claim of this execution continues after `epochs` epochs. Returns the checkpoint that this one replaces.
 
     Raises:
         LeaseLost: another worker has taken over.

@@ -111,7 +111,7 @@ def cancel(session: Session, experiment_id: str, *, reason: Failure | None = Non
 
     Raises:
         NotFound: no such experiment.
-        NotYours: it is everybody's.
+        NotYours: it is shared.
         Conflict: it has ended already, otherwise than by cancellation.
     """
     experiment = lock(session, experiment_id)
@@ -152,15 +152,15 @@ def _late() -> sa.ColumnElement[bool]:
 def lock(session: Session, experiment_id: str) -> Experiment:
     """Take the experiment's row for this transaction, as it is now.
 
-    Whoever changes executions takes it before touching any: transactions that take locks in one order cannot block each
+    It is taken before any execution is changed: transactions that take locks in one order cannot block each
     other, and of two executions that end together the second sees the end of the first.
 
     Raises:
         NotFound: no such experiment.
-        NotYours: it is everybody's.
+        NotYours: it is shared.
     """
     query = sa.select(Experiment).where(Experiment.id == experiment_id).with_for_update()
-    # Its spec may be long, and nobody who locks it reads that.
+    # Its spec may be long, and is not read under the lock.
     query = query.options(defer(Experiment.spec)).execution_options(populate_existing=True)
     experiment = session.scalar(query)
     if experiment is None:

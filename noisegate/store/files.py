@@ -1,6 +1,6 @@
 """Which stored files rows name, and the one lock under which files come and go.
 
-Whoever puts a file and enters it, and whoever looks whether a file is named and removes it, does both within one
+Putting a file and entering it, and looking whether a file is named and removing it, both happen within one
 transaction that holds `lock`. Without it the clean-up of one could remove the file that another is about to name: the same
 spec posted twice, or an execution that two workers ran, gives the same bytes.
 """
@@ -100,5 +100,5 @@ def orphans(sessions: Sessions, artefacts: Artefacts, older_than_seconds: float)
 
 
 def _batches(digests: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
-    # A statement has room for so many parameters.
+    # The maximum number of parameters of one statement.
     return (digests[start : start + size] for start in range(0, len(digests), size))

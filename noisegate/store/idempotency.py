@@ -2,7 +2,7 @@
 
 A key is reserved in a transaction of its own. The answer is written in the transaction that does the work, and only by the
 holder of the reservation: work and answer are committed together or not at all. A process killed in between leaves a
-reservation that runs out, and since nothing was committed, whoever sends the request again may take it over.
+reservation that runs out, and since nothing was committed, the same request, sent again, may take it over.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """API keys: made, looked up, revoked. A key is `ng_<id>_<secret>`; the database has the id and a digest of the secret.
 
-The secret is 256 random bits, so its SHA-256 tells nobody anything: a slow hash is for words that people choose.
+The secret is 256 random bits, so its SHA-256 gives nothing away: a slow hash is for words that people choose.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def split(token: str) -> tuple[str, str] | None:
 def create(
     session: Session, *, owner: str, scopes: Collection[Scope], days: float | None = None, note: str = ""
 ) -> tuple[str, ApiKey]:
-    """A new key as its holder has to show it, which nobody can find out later, and its row.
+    """A new key as its holder has to show it, which is not kept, and its row.
 
     Args:
         days: how long it is valid; None: until it is revoked.

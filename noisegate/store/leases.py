@@ -44,7 +44,7 @@ _WAITING: dict[LeasedTable, str] = {Execution: State.QUEUED, Dataset: DatasetSta
 
 
 def claiming(table: LeasedTable, which: sa.ColumnElement[bool], **changes: object) -> sa.Update:
-    """The statement that claims those of the rows that nobody holds; `changes` are set along with the lease."""
+    """The statement that claims those of the rows that are not held; `changes` are set along with the lease."""
     columns = table.__table__.c
     lease = {
         "owner": sa.bindparam("claimant"),

@@ -15,7 +15,7 @@ from noisegate.store.sessions import OF_ALL_OWNERS, sees_all
 from noisegate.store.tables import Alias, Cell, Execution, Experiment, Model
 
 DEFAULT_ALIAS = "default"
-# Nearly all bytes of the row, but for its card; whoever chooses among models needs none of them.
+# Nearly all bytes of the row, but for its card; choosing among models needs none of them.
 _NO_MANIFEST = defer(Model.manifest, raiseload=True)
 
 
@@ -156,11 +156,11 @@ def publish_default(session: Session, experiment_id: str) -> None:
 def point_alias(session: Session, name: str, model_reference: str) -> Alias:
     """Make `name` point at a model, named by id or by another alias.
 
-    Whoever sees all gives it to the model's owner: a name is there for those for whom its model is.
+    A session that sees all owners gives it to the model's owner: a name is visible where its model is.
 
     Raises:
         NotFound: no such model.
-        NotYours: the name is everybody's.
+        NotYours: the name is shared.
         Conflict: the name belongs to another owner.
     """
     files.lock(session)
@@ -189,7 +189,7 @@ def delete_alias(session: Session, name: str) -> None:
 
     Raises:
         NotFound: no such alias.
-        NotYours: it is everybody's.
+        NotYours: it is shared.
     """
     files.lock(session)
     alias = session.get(Alias, name)

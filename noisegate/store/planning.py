@@ -149,7 +149,7 @@ def _create_executions(session: Session, experiment: Experiment, planned: Plan) 
         for index in range(0 if cell.position != base_at else 1, 1 if cell.is_base else planned.spec.executions)
     ]
     if rows:
-        # As plain rows: there may be ten thousand, and on SQLite nobody else writes meanwhile.
+        # As plain rows: there may be ten thousand, and SQLite has one writer at a time.
         session.execute(sa.insert(Execution), rows)
 
 

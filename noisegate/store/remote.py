@@ -86,7 +86,7 @@ class RemoteArtefacts(Artefacts):
 
     def place(self, file: Path, digest: str) -> None:
         """As of `Artefacts`, after a look whether the object is still in the shared store."""
-        if not self._is_there(digest):  # whoever found no row that named it has removed it since it was sealed
+        if not self._is_there(digest):  # it was removed since it was sealed, as no row named it
             self._upload(file, digest)
         super().place(file, digest)
 
@@ -172,7 +172,7 @@ class RemoteArtefacts(Artefacts):
     def _make_room(self, wanted: int) -> None:
         """Remove from this machine what was used longest ago, until `wanted` more bytes fit.
 
-        What is mapped or open meanwhile stays readable: its bytes go when nobody has it open any more.
+        What is mapped or open meanwhile stays readable: its bytes go when it is closed everywhere.
         """
         held = sorted(_sizes(self.root / "sha256"))
         total = wanted + sum(size for _, size, _ in held)

@@ -1,6 +1,6 @@
 """Engines and transactions: `with sessions.begin()` writes and commits at its end, `with sessions.reading()` only reads.
 
-Sessions of an owner see only rows that are theirs or nobody's, change and delete only their own, whatever a query asks for, and
+Sessions of an owner see only their own rows and shared ones, change and delete only their own, whatever a query asks for, and
 what they add is theirs. So a query that forgets whose rows it may see, or change, cannot be written.
 """
 
@@ -81,7 +81,7 @@ def _see_own_rows(state: ORMExecuteState) -> None:
     info = state.session.info
     if info[_SEES_ALL] or state.execution_options.get(OF_ALL_OWNERS) or state.is_relationship_load or state.is_insert:
         return
-    # What is nobody's is seen by all; who changes it must see all.
+    # Shared rows are seen by all owners; changing them takes a session that sees all.
     owners = [info[_OWNER]] if state.is_update or state.is_delete else [info[_OWNER], NOBODY]
     criteria = with_loader_criteria(Owned, lambda kind: kind.owned_by.in_(owners), include_aliases=True)
     state.statement = state.statement.options(criteria)
@@ -102,11 +102,11 @@ def require_own(session: Session, row: Owned) -> None:
     """To be asked before what belongs to a row is changed; changes of the row itself are refused without it.
 
     Raises:
-        NotYours: it is nobody's, and this session's owner does not see all.
+        NotYours: it is shared, and this session does not see all owners.
     """
     if not may_change(session, row):
         remedy = "Use a key with the scope admin, or make one of your own."
-        raise NotYours("it was made without a key, or comes with the server, and so is everybody's", remedy=remedy)
+        raise NotYours("it is a shared resource: made without a key, or part of the server", remedy=remedy)
 
 
 def may_change(session: Session, row: Owned) -> bool:
@@ -120,7 +120,7 @@ def sees_all(session: Session) -> bool:
 
 
 def own_first(session: Session, kind: type[Owned]) -> sa.ColumnElement[int]:
-    """To order by: of rows with one name, first that of the session's owner, then nobody's, then those of others."""
+    """To order by: of rows with one name, first that of the session's owner, then shared ones, then those of others."""
     return sa.case((kind.owned_by == session.info[_OWNER], 0), (kind.owned_by == NOBODY, 1), else_=2)
 
 

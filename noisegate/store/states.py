@@ -1,4 +1,4 @@
-"""The states, and every move between them. Whoever moves a row checks the move here."""
+"""The states, and every move between them. Every move of a row is checked here."""
 
 from collections.abc import Collection
 from enum import StrEnum

@@ -60,7 +60,7 @@ class Base(DeclarativeBase):
     )
 
 
-# The owner of what everybody may see: the bundled digits, and all that was made without a key.
+# The owner of shared resources: the bundled digits, and all that was made without a key.
 NOBODY = ""
 
 

@@ -38,7 +38,7 @@ router = APIRouter(tags=["classify"])
 
 
 class Lines(StreamingResponse):
-    """Lines as they come. `ended` is called in the end, also where nobody listens any more and not one line was made."""
+    """Lines as they come. `ended` is called in the end, also where the caller has gone and not one line was made."""
 
     def __init__(self, lines: AsyncIterator[BatchLine], ended: Callable[[], None]) -> None:
         super().__init__((line.model_dump_json() + "\n" async for line in lines), headers=_VARY, media_type=NDJSON)
@@ -108,7 +108,7 @@ async def _files(request: Request, most: int) -> deque[_File]:
 async def _lines(
     classifiers: Classifiers, loaded: Loaded, reference: ModelReference, files: deque[_File], options: DecisionOptions
 ) -> AsyncIterator[BatchLine]:
-    """Lines in the order of the files, of which only so many are under way."""
+    """Lines in the order of the files, of which a limited number is under way at once."""
     waiting: deque[asyncio.Task[BatchLine]] = deque()
     try:
         for index in range(len(files)):

@@ -32,15 +32,15 @@ class Busy(QuotaExceeded):
     title = "Too many images are waiting"
 
 
-class Turnstile:
-    """Lets so many batches in at once. Used from one event loop."""
+class ConcurrencyLimit:
+    """Limits how many batches are under way at once. Used from one event loop."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._inside = 0
 
     def enter(self) -> None:
-        """Come in; raises Busy if it is full. Whoever came in has to leave."""
+        """Take a place; raises Busy if there is none. A place that was taken must be given back."""
         if self._inside >= self._most:
             remedy = "Ask again in a second, or send images one by one."
             raise Busy(f"{self._inside} batches are being answered", retry_after_seconds=1, remedy=remedy)
@@ -84,7 +84,7 @@ class Batcher:
         self._most = most
         self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
-        # Half of the queue, so that whoever sends one image finds room beside whole batches.
+        # Half of the queue, so that single images find room beside whole batches.
         self._patient = asyncio.Semaphore(max(1, most_waiting // 2))
         self._running: asyncio.Task[None] | None = None
         self._seconds_per_image = 0.0
@@ -131,14 +131,14 @@ class Batcher:
         try:
             results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
         except asyncio.CancelledError:
-            # The process ends; nobody shall wait for what will not come.
+            # The process ends: waiting callers get an error instead of nothing.
             for waiting in batch:
                 waiting.answered.cancel()
             raise
         except Exception as error:  # told to every caller of the batch, who would otherwise wait for ever
             results = [error] * len(batch)
         for waiting, result in zip(batch, results, strict=True):
-            # Whoever has gone away meanwhile has cancelled his future.
+            # A caller that has gone away meanwhile has cancelled its future.
             if waiting.answered.done():
                 continue
             if isinstance(result, Exception):

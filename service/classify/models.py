@@ -25,7 +25,7 @@ from noisegate.store.models import DEFAULT_ALIAS, Named
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.access import ANYBODY, Caller
-from service.classify.batching import Answered, Batcher, Turnstile
+from service.classify.batching import Answered, Batcher, ConcurrencyLimit
 from service.classify.decoding import Decoder
 from service.classify.loading import LoadedModel, Loader
 from service.ending import in_a_thread
@@ -74,7 +74,7 @@ class Classifiers:
         self._troubles: dict[str, str] = {}
         # The model that a name could not move to last, and when.
         self._failed: dict[str, float] = {}
-        self.batches = Turnstile(settings.max_batches)
+        self.batches = ConcurrencyLimit(settings.max_batches)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ def register(session: Session, wanted: Wanted, bring_in: Callable[[], None] = la
     """Enter the dataset, or find the one that is there.
 
     Args:
-        bring_in: puts the archive among the artefacts; called only for a new dataset, while nobody else may remove it.
+        bring_in: puts the archive among the artefacts; called only for a new dataset, while no other process may remove it.
 
     Raises:
         Conflict: another dataset has this name.

@@ -22,7 +22,7 @@ from service.schemas import LOCATED, POLL_SECONDS, POLLED, Collection, DeletedRe
 
 log = structlog.get_logger(__name__)
 
-# More than a worker has processes. Whoever ends an execution wakes another as long as something waits.
+# More than a worker has processes. The end of an execution wakes another as long as something waits.
 WAKEUPS = 64
 MAX_TIME_LIMIT_SECONDS = 30 * 24 * 3600
 

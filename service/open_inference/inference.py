@@ -44,7 +44,7 @@ async def inferred(
 async def _decided(
     classifiers: Classifiers, loaded: Loaded, images: Pixels | Sequence[bytes], options: DecisionOptions
 ) -> list[Answered]:
-    """The answers in the order of the images, of which only so many are under way."""
+    """The answers in the order of the images, of which a limited number is under way at once."""
     rows: list[Answered] = []
     for start in range(0, len(images), _AT_ONCE):
         some = range(start, min(start + _AT_ONCE, len(images)))

@@ -81,7 +81,7 @@ def chosen(outputs: Mapping[str, Output], requested: Sequence[RequestedOutput]) 
 
 
 def check_values(outputs: Mapping[str, Output], classifier: Classifier, rows: int, most: int) -> None:
-    """Raise InvalidInput if so many rows of these outputs have more numbers than that: the answer is written in one piece."""
+    """Raise InvalidInput if the rows of these outputs have more numbers than that: the answer is written in one piece."""
     widths = [math.prod(classifier.width if size < 0 else size for size in output.shape) for output in outputs.values()]
     if rows * sum(widths) > most:
         raise InvalidInput(

@@ -8,7 +8,8 @@ import torch
 from onnx import numpy_helper
 
 from noisegate.learning.export import Served, trace
-from noisegate.networks.paper import PaperNetwork
+from noisegate.networks.paper.module import PaperNetwork
+from noisegate.networks.preprocessing import Preprocessing
 
 IMAGE_SIZE = 32
 CLASSES = [f"class {number}" for number in range(10)]
@@ -18,8 +19,8 @@ CLASSES = [f"class {number}" for number in range(10)]
 def paper_onnx() -> bytes:
     """Ten known classes and noise. Takes some seconds: the exporter traces the network."""
     torch.manual_seed(0)
-    mean = torch.full((IMAGE_SIZE, IMAGE_SIZE, 3), 120.0)
-    return trace(Served(PaperNetwork(IMAGE_SIZE, len(CLASSES) + 1), mean), IMAGE_SIZE)
+    preprocessing = Preprocessing(torch.full((IMAGE_SIZE, IMAGE_SIZE, 3), 120.0))
+    return trace(Served(PaperNetwork(IMAGE_SIZE, len(CLASSES) + 1), preprocessing), IMAGE_SIZE)
 
 
 def with_other_weights(graph: bytes, seed: int) -> bytes:

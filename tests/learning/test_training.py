@@ -239,9 +239,3 @@ def test_predictions_do_not_depend_on_batches_and_leave_the_module_alone() -> No
     np.testing.assert_allclose(logits, whole_logits, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(features, whole_features, rtol=1e-4, atol=1e-7)
     assert all(torch.equal(module.state_dict()[name], tensor) for name, tensor in original.items())
-
-
-def test_mean_image_is_exact() -> None:
-    images = np.full((1000, 8, 8, 3), 255, dtype=np.uint8)
-    images[0] = 0
-    assert mean_image(images) == pytest.approx(np.full((8, 8, 3), 255 * 999 / 1000))

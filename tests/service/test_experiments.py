@@ -78,7 +78,7 @@ def test_dry_run_counts_and_creates_nothing(wakeups: Wakeups, client: TestClient
         ({"colour": 1}, "colour", "Extra inputs"),
         ({"dataset": "nobody"}, "dataset", "there is no dataset 'nobody'"),
         ({"noise": {"family": "uniform", "quantity": -1}}, "noise.quantity", "greater than or equal to 0"),
-        ({"noise": {"family": "pink"}}, "noise", "pink"),
+        ({"noise": {"family": "pink"}}, "noise.family", "pink"),
         ({"noise": {"family": "uniform", "low": 9, "high": 1}}, "noise", "low (9) must not be above high (1)"),
         ({"sweep": {"noise.quantity": []}}, "sweep.noise.quantity", "has no values"),
         ({"sweep": {"noise.quantity": [1, -1]}}, "sweep.noise.quantity", "cell 1"),
@@ -90,7 +90,13 @@ def test_dry_run_counts_and_creates_nothing(wakeups: Wakeups, client: TestClient
         ({"holdout": 1}, "holdout", "less than 1"),
         ({"holdout": 0.99}, "holdout", "fewer than one training image a class"),
         ({"image_size": 64}, "image_size", "was packed at 32"),
-        ({"network": "resnet"}, "network", "paper"),
+        ({"network": "resnet"}, "network", "there is no 'resnet'"),
+        (
+            {"network": "resnet18", "training": {"first_layer_std": 0.1}},
+            "training.first_layer_std",
+            "initialises itself",
+        ),
+        ({"kind": "trainin"}, "kind", "there is no 'trainin'"),
     ],
 )
 def test_a_wrong_field_is_named(shared_client: TestClient, change: dict[str, Any], field: str, words: str) -> None:

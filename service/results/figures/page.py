@@ -145,7 +145,7 @@ def sample_size(sizes: Iterable[int | None]) -> str:
 
 
 def shorten(text: str, width: int, lines: int = 1) -> str:
-    """The text in at most so many lines."""
+    """The text in at most `lines` lines."""
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 
