@@ -17,12 +17,12 @@ from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import Wakeups, celery_app
 from service import access, conditional, health, measuring
 from service.access import KeyRing
-from service.census import CensusTaker
 from service.classify import batch_routes as classify_batch
 from service.classify import routes as classify
 from service.classify.models import Classifiers
 from service.conditional import ConditionalGet
 from service.cors import for_websites
+from service.database_counts import DatabaseCounts
 from service.datasets import routes as datasets
 from service.datasets.registration import register_digits
 from service.deps import Resources
@@ -31,9 +31,9 @@ from service.errors import install_handlers, problems
 from service.experiments import event_routes as events
 from service.experiments import routes as experiments
 from service.experiments.streams import Streams
+from service.fast_path import FastPath
 from service.guard import Door, Guard
 from service.hybrids import routes as hybrids
-from service.lane import Lane
 from service.limits import BodyLimit, limit_of_body
 from service.measuring import Measured
 from service.models import cards
@@ -70,17 +70,17 @@ _PROBES = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/he
 
 
 class Application(FastAPI):
-    """FastAPI with a lane beside it, and a document that tells what the middleware does."""
+    """FastAPI with a fast path beside it, and a document that tells what the middleware does."""
 
-    lane: Lane | None = None
+    fast_path: FastPath | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As FastAPI's; what the lane takes goes past it."""
+        """As FastAPI's; what the fast path takes goes past it."""
         if scope["type"] == "http":
             send = named(scope, send)
-        if self.lane is not None and self.lane.takes(scope):
+        if self.fast_path is not None and self.fast_path.takes(scope):
             scope["app"] = self  # Starlette's forms look whether there is one
-            await self.lane(scope, receive, send)
+            await self.fast_path(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -126,7 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in routers:
         app.include_router(router)
     if not tracing.wanted():  # what goes past FastAPI has no span
-        app.lane = Lane(
+        app.fast_path = FastPath(
             "POST",
             "/classify",
             classify.classify,
@@ -151,13 +151,13 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
             streams = Streams(settings.max_event_streams)
-            census = CensusTaker(sessions, alive_seconds=settings.lease_seconds)
+            counts = DatabaseCounts(sessions, alive_seconds=settings.lease_seconds)
             with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
                 keys = KeyRing(settings, sessions)
                 async with in_background(classifiers.keep_fresh()), in_background(keys.keep_fresh()):
                     yield {
                         "resources": Resources(
-                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, census
+                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, counts
                         )
                     }
         finally:

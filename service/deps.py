@@ -11,8 +11,8 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups
 from service.access import Caller, KeyRing, caller_of
-from service.census import CensusTaker
 from service.classify.models import Classifiers
+from service.database_counts import DatabaseCounts
 from service.experiments.streams import Streams
 from service.idempotency import IdempotencyKeyHeader, Once, keyed
 
@@ -30,7 +30,7 @@ class Resources:
     classifiers: Classifiers
     streams: Streams
     keys: KeyRing
-    census: CensusTaker
+    counts: DatabaseCounts
 
 
 def resources_of(request: Request) -> Resources:

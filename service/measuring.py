@@ -21,7 +21,7 @@ router = APIRouter(tags=["health"])
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def get_metrics(request: Request) -> Response:
     """What this process has counted and measured, and what the database holds, as Prometheus reads it."""
-    return Response(exposition() + await resources_of(request).census.exposition(), media_type=CONTENT_TYPE_LATEST)
+    return Response(exposition() + await resources_of(request).counts.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 class Measured:

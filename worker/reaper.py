@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from noisegate import __version__
 from noisegate.api.problems import Failure
 from noisegate.errors import StorageUnavailable
-from noisegate.store import datasets, experiments, files, idempotency, losses, workers
+from noisegate.store import datasets, experiments, expiry, files, idempotency, workers
 from noisegate.store.clock import seconds_now
 from noisegate.store.wakeups import INGEST, TRAIN
 from worker.lease import DATABASE_AWAY
@@ -135,10 +135,10 @@ def note_dead(resources: Resources, processes: Processes) -> None:
         return set(owners) - alive
 
     with resources.sessions.reading() as session:
-        gone = dead(losses.owners(session, resources.worker))
+        gone = dead(expiry.owners(session, resources.worker))
     if gone:
         with resources.sessions.begin() as session:
-            lost = losses.lose(session, gone, describe) + datasets.lose(session, gone)
+            lost = expiry.expire(session, gone, describe) + datasets.expire(session, gone)
         note_reaped("process_died", gone)
         log.warning("processes_died", held=lost)
 
@@ -155,14 +155,14 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
     """
     settings, wakeups = resources.settings, resources.wakeups
     allowed: dict[str, Any] = {"lease_seconds": settings.lease_seconds, "max_losses": settings.max_losses}
-    reaped, ingestions, late = losses.Reaped([], [], []), datasets.Reaped([], []), list[str]()
+    reaped, ingestions, late = expiry.ReapedExecutions([], [], []), datasets.ReapedDatasets([], []), list[str]()
     # Most looks find nothing, and a transaction that may write would keep others on SQLite waiting.
     with resources.sessions.reading() as session:
-        any_lost = trust_leases and losses.any_expired(session, settings.lease_seconds)
+        any_lost = trust_leases and expiry.any_expired(session, settings.lease_seconds)
         any_late = experiments.any_late(session)
     if any_lost:
         with resources.sessions.begin() as session:
-            reaped = losses.reap(session, error=WORKER_LOST, **allowed)
+            reaped = expiry.reap(session, error=WORKER_LOST, **allowed)
         with resources.sessions.begin() as session:
             ingestions = datasets.reap(session, error=WORKER_LOST, **allowed)
     if any_late:
@@ -179,7 +179,7 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
     _wake_overdue(resources)
 
 
-def _count(reaped: losses.Reaped, ingestions: datasets.Reaped, late: list[str]) -> None:
+def _count(reaped: expiry.ReapedExecutions, ingestions: datasets.ReapedDatasets, late: list[str]) -> None:
     for kind, ids in vars(reaped).items():
         note_reaped(kind, ids)
     note_reaped("ingestion_requeued", ingestions.waiting)
@@ -203,12 +203,12 @@ def _wake_overdue(resources: Resources) -> None:
     # A message still in the queue will wake someone yet: only an empty queue can have lost one.
     settings, wakeups = resources.settings, resources.wakeups
     with resources.sessions.reading() as session:
-        overdue = losses.any_overdue(session, settings.wakeup_seconds)
+        overdue = expiry.any_overdue(session, settings.wakeup_seconds)
     if not overdue:
         return
     if wakeups.waiting(TRAIN) == 0:
         with resources.sessions.begin() as session:
-            waiting = losses.overdue(session, wakeup_seconds=settings.wakeup_seconds, limit=_BURST)
+            waiting = expiry.overdue(session, wakeup_seconds=settings.wakeup_seconds, limit=_BURST)
         note_reaped("woken", waiting)
         for id in waiting:
             wakeups.train(id)

@@ -177,21 +177,21 @@ def release(session: Session, lease: Lease) -> None:
 
 
 @dataclass(frozen=True)
-class Reaped:
+class ReapedDatasets:
     """What a look for lost leases found: ids that wait again, and the archives of ingestions given up."""
 
     waiting: list[str]
     uploads_of_failed: list[str]
 
 
-def lose(session: Session, owners: Collection[str]) -> list[str]:
+def expire(session: Session, owners: Collection[str]) -> list[str]:
     """Let the leases of these processes run out now; answers the datasets that they were ingesting."""
     held = sa.and_(Dataset.owner.in_(owners), Dataset.state == DatasetState.INGESTING, Dataset.lease_until.is_not(None))
     statement = sa.update(Dataset).where(held).values(lease_until=seconds_now() - 1)
     return list(session.scalars(statement.returning(Dataset.id)))
 
 
-def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> Reaped:
+def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> ReapedDatasets:
     """Take lost leases away: ingestions lost too often fail with `error`, the others wait again."""
     lost = session.scalars(
         sa.select(Dataset)
@@ -209,7 +209,7 @@ def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Fail
             session.execute(sa.update(Dataset).where(Dataset.id == dataset.id).values(woken_at=seconds_now()))
     session.flush()
     failed = [dataset for dataset in lost if dataset.state is DatasetState.FAILED]
-    return Reaped(
+    return ReapedDatasets(
         waiting=[dataset.id for dataset in lost if dataset not in failed],
         uploads_of_failed=[dataset.upload_digest for dataset in failed if dataset.upload_digest],
     )

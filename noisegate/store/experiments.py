@@ -225,7 +225,7 @@ def _finish_cells(session: Session, experiment: Experiment, which: sa.ColumnElem
 
 
 def _fail_dependents(session: Session, experiment_id: str) -> bool:
-    """Fail what waits for an execution that has failed: it would wait for ever. Answers whether there was any."""
+    """Fail what waits for an execution that has failed: it would wait for ever. Returns whether there was any."""
     base = aliased(Execution)
     hopeless = sa.exists().where(base.id == Execution.depends_on, base.state == State.FAILED)
     statement = (

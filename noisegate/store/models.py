@@ -48,7 +48,7 @@ def register(
 ) -> list[str]:
     """Enter a model, if its cell keeps it, and drop the one it replaces unless an alias points there.
 
-    Answers the digests that rows named until now: candidates for `files.discard`. The caller holds
+    Returns the digests that rows named until now: candidates for `files.discard`. The caller holds
     `files.lock`, as two executions of one cell may come here together.
     """
     execution = session.get_one(Execution, execution_id)

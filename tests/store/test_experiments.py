@@ -8,7 +8,7 @@ from noisegate.errors import Conflict, InvalidSpec, NotFound, NotReady
 from noisegate.seeds import derive_seed
 from noisegate.spec.caps import Caps
 from noisegate.spec.sweeps import value_at
-from noisegate.store import claims, datasets, executions, experiments, losses, planning
+from noisegate.store import claims, datasets, executions, experiments, expiry, planning
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from tests import factories
@@ -141,7 +141,7 @@ def test_a_worker_lost_while_cancelling_leaves_nothing_running(sessions: Session
         experiment = factories.queued_experiment(session)
         factories.claim_one(session, "w", lease_seconds=-1)
         experiments.cancel(session, experiment.id)
-        assert len(losses.reap(session, lease_seconds=60, max_losses=9, error=factories.failure()).cancelled) == 1
+        assert len(expiry.reap(session, lease_seconds=60, max_losses=9, error=factories.failure()).cancelled) == 1
         assert experiments.get(session, experiment.id).state is State.CANCELLED
 
 

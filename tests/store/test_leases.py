@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import sqlalchemy as sa
 
-from noisegate.store import claims, datasets, events, executions, experiments, leases, losses
+from noisegate.store import claims, datasets, events, executions, experiments, expiry, leases
 from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
@@ -74,7 +74,7 @@ def test_a_lost_lease_waits_again_and_its_old_holder_is_refused(sessions: Sessio
         experiment = factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
         _, zombie = factories.claim_one(session, "zombie", EXPIRED)
     with sessions.begin() as session:
-        reaped = losses.reap(session, lease_seconds=60, max_losses=3, error=LOST)
+        reaped = expiry.reap(session, lease_seconds=60, max_losses=3, error=LOST)
     assert reaped.requeued == [zombie.id]
     with sessions.begin() as session:
         _, heir = factories.claim_one(session, "heir")
@@ -97,7 +97,7 @@ def test_the_same_owner_cannot_write_with_an_old_attempt(sessions: Sessions) -> 
         factories.ready_dataset(session)
         factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
         _, first = factories.claim_one(session, "w", EXPIRED)
-        losses.reap(session, lease_seconds=60, max_losses=3, error=LOST)
+        expiry.reap(session, lease_seconds=60, max_losses=3, error=LOST)
         _, second = factories.claim_one(session, "w")
     with pytest.raises(LeaseLost), sessions.begin() as session:
         executions.record_success(session, first, factories.outcome())
@@ -121,7 +121,7 @@ def test_a_renewed_lease_is_not_reaped(sessions: Sessions) -> None:
         factories.queued_experiment(session)
         _, lease = factories.claim_one(session, "w", EXPIRED)
         assert factories.renew(session, lease, 30, epochs_done=1, images_per_second=50.0)
-        assert losses.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued == []
+        assert expiry.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued == []
         execution = session.get_one(Execution, lease.id, populate_existing=True)
     assert (execution.epochs_done, execution.images_per_second) == (1, 50.0)
 
@@ -138,7 +138,7 @@ def _three_held(sessions: Sessions) -> list[Lease]:
 def _take_away(sessions: Sessions, lease: Lease) -> None:
     with sessions.begin() as session:
         leases.renew(session, Execution, lease, lease_seconds=-1)
-        assert losses.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued == [lease.id]
+        assert expiry.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued == [lease.id]
 
 
 def test_of_leases_renewed_together_a_lost_one_goes_alone(sessions: Sessions) -> None:
@@ -200,10 +200,10 @@ def test_losses_are_capped(sessions: Sessions) -> None:
     for _ in range(2):
         with sessions.begin() as session:
             factories.claim_one(session, "w", EXPIRED)
-            assert len(losses.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued) == 1
+            assert len(expiry.reap(session, lease_seconds=60, max_losses=3, error=LOST).requeued) == 1
     with sessions.begin() as session:
         factories.claim_one(session, "w", EXPIRED)
-        assert len(losses.reap(session, lease_seconds=60, max_losses=3, error=LOST).failed) == 1
+        assert len(expiry.reap(session, lease_seconds=60, max_losses=3, error=LOST).failed) == 1
     with sessions.reading() as session:
         (execution,) = executions.of_experiment(session, experiment.id)
         assert (execution.state, execution.error, execution.losses) == (
@@ -229,8 +229,8 @@ def test_wakeups_become_overdue_once(sessions: Sessions) -> None:
     with sessions.begin() as session:
         factories.ready_dataset(session)
         factories.queued_experiment(session)
-        assert losses.overdue(session, wakeup_seconds=30, limit=10) == []
-        assert len(losses.overdue(session, wakeup_seconds=-1, limit=3)) == 3
+        assert expiry.overdue(session, wakeup_seconds=30, limit=10) == []
+        assert len(expiry.overdue(session, wakeup_seconds=-1, limit=3)) == 3
         waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None).dataset
         assert datasets.overdue(session, wakeup_seconds=-1) == [waiting.id]
 

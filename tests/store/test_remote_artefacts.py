@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from noisegate.errors import StorageUnavailable
 from noisegate.learning.export import ModelFiles
-from noisegate.store import files, leases, losses
+from noisegate.store import expiry, files, leases
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.remote import DamagedFile, RemoteArtefacts
 from noisegate.store.sessions import Sessions
@@ -259,7 +259,7 @@ def test_a_store_that_is_away_fails_no_execution_and_is_told_by_the_service(
         assert (execution.state, execution.error.code) == (State.RUNNING, "storage-unavailable")
         lease = leases.Lease(execution.id, execution.owner or "", execution.attempt)
         leases.renew(session, Execution, lease, lease_seconds=-1)
-        reaped = losses.reap(session, lease_seconds=60, max_losses=3, error=factories.failure())
+        reaped = expiry.reap(session, lease_seconds=60, max_losses=3, error=factories.failure())
         assert reaped.requeued == [execution.id]
     with run_client(shared) as client:
         answer = client.get("/datasets/shades/images/train/0.png")

@@ -1,0 +1,123 @@
+"""Expired leases and wake-ups that never came: what a dead worker held waits again, or fails."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from noisegate.api.problems import Failure
+from noisegate.store import experiments, leases
+from noisegate.store.clock import seconds_now
+from noisegate.store.states import DatasetState, State
+from noisegate.store.tables import Dataset, Execution, utc_now
+
+
+@dataclass(frozen=True)
+class ReapedExecutions:
+    """What was done about expired leases."""
+
+    requeued: list[str]
+    failed: list[str]
+    cancelled: list[str]
+
+
+def owners(session: Session, worker: str) -> set[str]:
+    """The names of this worker's processes that hold an execution or an ingestion."""
+    found: set[str] = set()
+    for table, state in ((Execution, State.RUNNING), (Dataset, DatasetState.INGESTING)):
+        held = sa.select(table.owner).where(table.state == state, table.lease_until.is_not(None))
+        found.update(session.scalars(held.where(table.owner.startswith(f"{worker}/", autoescape=True))))
+    return found
+
+
+def expire(session: Session, owners: Collection[str], describe: Callable[[int], Failure]) -> list[str]:
+    """Let the leases of these processes run out now; answers the executions that they held.
+
+    Trouble that a process noted itself before it ended (`executions.note_trouble`) stays: it says more than how it ended.
+
+    Args:
+        describe: what became of the process with this id, should this have been the execution's last attempt.
+    """
+    lost: list[str] = []
+    for owner in sorted(owners):
+        failure = describe(int(owner.rpartition("/")[2])).model_copy(update={"worker": owner})
+        held = sa.and_(Execution.owner == owner, Execution.state == State.RUNNING, Execution.lease_until.is_not(None))
+        # Null in a row that nothing was noted on: a claim clears what its predecessor met.
+        error = sa.func.coalesce(Execution.error, sa.literal(failure, Execution.error.type))
+        statement = sa.update(Execution).where(held).values(lease_until=seconds_now() - 1, error=error)
+        lost += session.scalars(statement.returning(Execution.id))
+    return lost
+
+
+def any_expired(session: Session, lease_seconds: float) -> bool:
+    """Whether there is anything to reap, of executions or ingestions."""
+    running = sa.exists().where(Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
+    ingesting = sa.exists().where(Dataset.state == DatasetState.INGESTING, leases.expired(Dataset, lease_seconds))
+    return bool(session.scalar(sa.select(sa.or_(running, ingesting))))
+
+
+def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> ReapedExecutions:
+    """Take expired leases away: executions of cancelled experiments end, those lost too often fail, others wait again.
+
+    One that fails keeps what is known of its last loss (`expire`, `executions.note_trouble`); otherwise `error` is its reason.
+    """
+    lost = session.execute(
+        sa.select(Execution.id, Execution.experiment_id, Execution.losses, Execution.error, Execution.owner)
+        .where(Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
+        .order_by(Execution.experiment_id, Execution.id)
+    )
+    found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
+    for id, experiment_id, losses, known, owner in lost.all():
+        experiment = experiments.lock(session, experiment_id)
+        target = _after_loss(experiment.state, losses + 1, max_losses)
+        failure = known or error.model_copy(update={"worker": owner})
+        if _take_away(session, id, lease_seconds, target, failure if target is State.FAILED else None):
+            found[target].append(id)
+            if target.terminal:
+                experiments.note_end(session, experiment, id)
+            experiments.settle(session, experiment_id)
+    return ReapedExecutions(found[State.QUEUED], found[State.FAILED], found[State.CANCELLED])
+
+
+def _take_away(session: Session, id: str, lease_seconds: float, target: State, failure: Failure | None) -> bool:
+    """Returns whether the lease was still expired when the row was touched: its holder may have renewed it."""
+    values: dict[str, Any] = {
+        "state": target,
+        "lease_until": None,
+        "losses": Execution.losses + 1,
+        "woken_at": seconds_now(),
+        "error": failure,
+    }
+    if target.terminal:
+        values |= {"finished_at": utc_now(), "checkpoint_digest": None}
+    else:
+        values |= {"owner": None, "epochs_done": Execution.checkpoint_epochs}
+    lost = sa.and_(Execution.id == id, Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
+    return session.scalar(sa.update(Execution).where(lost).values(**values).returning(Execution.id)) is not None
+
+
+def _after_loss(experiment: State, losses: int, max_losses: int) -> State:
+    if experiment is State.CANCELLING:
+        return State.CANCELLED
+    return State.FAILED if losses >= max_losses else State.QUEUED
+
+
+def any_overdue(session: Session, wakeup_seconds: float) -> bool:
+    """Whether any execution or dataset waits although it was woken long ago."""
+    looks = [sa.exists().where(leases.overdue(table, wakeup_seconds)) for table in (Execution, Dataset)]
+    return bool(session.scalar(sa.select(sa.or_(*looks))))
+
+
+def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[str]:
+    """Executions that wait although they were woken long ago, at most `limit`; they count as woken now."""
+    chosen = (
+        sa.select(Execution.id)
+        .where(leases.overdue(Execution, wakeup_seconds))
+        .order_by(Execution.experiment_id, Execution.place)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = sa.update(Execution).where(Execution.id.in_(chosen)).values(woken_at=seconds_now())
+    return session.scalars(statement.returning(Execution.id)).all()
