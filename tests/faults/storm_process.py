@@ -15,7 +15,7 @@ from random import Random
 
 import sqlalchemy as sa
 
-from noisegate.store import claims, executions, losses
+from noisegate.store import claims, executions, expiry
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import load_settings
@@ -59,7 +59,7 @@ def main() -> None:
 def _reap(sessions: Sessions, ended: threading.Event) -> None:
     while not ended.wait(0.2):
         with sessions.begin() as session:
-            losses.reap(session, lease_seconds=LEASE_SECONDS, max_losses=1000, error=factories.failure())
+            expiry.reap(session, lease_seconds=LEASE_SECONDS, max_losses=1000, error=factories.failure())
 
 
 def _claim(sessions: Sessions, owner: str, stop: Path, random: Random, tally: Tally) -> None:

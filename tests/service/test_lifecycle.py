@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from starlette.testclient import TestClient
 
 from migrations.run import upgrade
-from noisegate.store import claims, events, executions, experiments, leases, losses
+from noisegate.store import claims, events, executions, experiments, expiry, leases
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -135,7 +135,7 @@ class Lifecycle(RuleBasedStateMachine):
     def die(self, worker: str) -> None:
         """The only process of a worker dies, and its parent sees it. The leases stay in `held`, as zombies'."""
         with self.sessions.begin() as session:
-            dead = losses.lose(session, losses.owners(session, worker), lambda _: EXECUTION_FAILED)
+            dead = expiry.expire(session, expiry.owners(session, worker), lambda _: EXECUTION_FAILED)
         assert sorted(dead) == sorted(self.model.held_by(worker))
         self._reap(dead)
 
@@ -172,7 +172,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _reap(self, lost: list[str]) -> None:
         with self.sessions.begin() as session:
-            reaped = losses.reap(session, lease_seconds=LEASE_SECONDS, max_losses=MAX_LOSSES, error=EXECUTION_FAILED)
+            reaped = expiry.reap(session, lease_seconds=LEASE_SECONDS, max_losses=MAX_LOSSES, error=EXECUTION_FAILED)
         found = reaped.requeued + reaped.failed + reaped.cancelled
         assert sorted(found) == sorted(lost), "those and no others"
         for id in found:

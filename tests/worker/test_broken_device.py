@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import torch
 
 from noisegate.learning.export import export_model
-from noisegate.store import executions, losses
+from noisegate.store import executions, expiry
 from noisegate.store.states import State
 from noisegate.store.tables import Execution
 from noisegate.store.wakeups import TRAIN
@@ -66,8 +66,8 @@ def test_all_that_the_process_held_says_why_it_ended(resources: Resources, monke
     assert rows[3].error is None
     assert resources.wakeups.waiting(TRAIN) == 1, "for what still waits"
     with resources.sessions.begin() as session:
-        losses.lose(session, {resources.owner}, lambda _: factories.failure(detail="ended with exit code 70"))
-        losses.reap(session, lease_seconds=60, max_losses=1, error=factories.failure())
+        expiry.expire(session, {resources.owner}, lambda _: factories.failure(detail="ended with exit code 70"))
+        expiry.reap(session, lease_seconds=60, max_losses=1, error=factories.failure())
     rows = _rows(resources, id)
     assert [row.state for row in rows] == [State.FAILED] * 3 + [State.QUEUED]
     assert all(_said(row).startswith(f"AcceleratorError: {BROKEN}") for row in rows[:3])

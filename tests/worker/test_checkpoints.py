@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from noisegate.store import executions, experiments, leases, losses
+from noisegate.store import executions, experiments, expiry, leases
 from noisegate.store.states import State
 from noisegate.store.tables import Execution
 from tests import factories
@@ -64,7 +64,7 @@ def _lose(resources: Resources, id: str) -> None:
     with resources.sessions.begin() as session:
         lease = leases.Lease(row.id, row.owner or "", row.attempt)
         leases.renew(session, Execution, lease, lease_seconds=-1)
-        losses.reap(session, lease_seconds=20, max_losses=9, error=factories.failure())
+        expiry.reap(session, lease_seconds=20, max_losses=9, error=factories.failure())
 
 
 def _files(resources: Resources) -> set[str]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from noisegate.store import claims, executions, leases, losses
+from noisegate.store import claims, executions, expiry, leases
 from noisegate.store.leases import Lease, Renewed
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Execution
@@ -59,7 +59,7 @@ def _take_away(sessions: Sessions, lost: Sequence[Lease]) -> None:
     with sessions.begin() as session:
         for lease in lost:
             leases.renew(session, Execution, lease, lease_seconds=-1)
-        losses.reap(session, lease_seconds=60, max_losses=9, error=factories.failure())
+        expiry.reap(session, lease_seconds=60, max_losses=9, error=factories.failure())
 
 
 @on_both_databases

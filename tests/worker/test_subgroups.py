@@ -10,7 +10,7 @@ from noisegate.errors import InvalidSpec, NotReady
 from noisegate.evaluation.scored_images import scores_from_bytes
 from noisegate.seeds import derive_seed
 from noisegate.spec.caps import Caps
-from noisegate.store import claims, executions, experiments, losses, planning
+from noisegate.store import claims, executions, experiments, expiry, planning
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from noisegate.store.wakeups import TRAIN
@@ -103,7 +103,7 @@ def test_nothing_that_waits_for_a_base_can_be_claimed(resources: Resources, data
         assert first.cell.is_base
         assert claims.claim(session, owner="other", lease_seconds=30, capacity=9) == []
         assert executions.count_waiting(session, most=9) == 0
-        assert losses.overdue(session, wakeup_seconds=-10, limit=9) == []
+        assert expiry.overdue(session, wakeup_seconds=-10, limit=9) == []
     assert look(resources, id)[0].state is State.RUNNING
 
 

@@ -14,7 +14,7 @@ from noisegate.learning.cells import prepare_cell
 from noisegate.learning.engines import Engine, build_engine
 from noisegate.learning.export import export_model
 from noisegate.learning.memory import GIB
-from noisegate.store import executions, experiments, leases, losses, models
+from noisegate.store import executions, experiments, expiry, leases, models
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from tests import factories
@@ -175,7 +175,7 @@ def test_one_that_was_taken_away_is_refused_and_the_others_recorded(
             with stacking.sessions.begin() as session:
                 lease = leases.Lease(first.id, first.owner or "", first.attempt)
                 leases.renew(session, Execution, lease, lease_seconds=-1)
-                losses.reap(session, lease_seconds=20, max_losses=9, error=factories.failure())
+                expiry.reap(session, lease_seconds=20, max_losses=9, error=factories.failure())
         return export_model(*arguments, **named)
 
     monkeypatch.setattr("worker.kinds.classifiers.export_model", take_the_first_away)
@@ -212,7 +212,7 @@ def test_all_that_train_together_are_written_down_together(
     with worker.sessions.begin() as session:
         for one in found:
             leases.renew(session, Execution, leases.Lease(one.id, one.owner or "", one.attempt), lease_seconds=-1)
-        assert len(losses.reap(session, lease_seconds=20, max_losses=9, error=factories.failure()).requeued) == 3
+        assert len(expiry.reap(session, lease_seconds=20, max_losses=9, error=factories.failure()).requeued) == 3
     train_oldest(worker)
     assert rows(worker, id)[0].state is State.SUCCEEDED
     assert [epoch for _, epoch in offered[21:]] == [epoch for epoch in (8, 9, 10, 11) for _ in range(3)]

@@ -14,7 +14,7 @@ from noisegate.learning.cells import prepare_cell
 from noisegate.learning.export import export_model
 from noisegate.manifest import ModelManifest
 from noisegate.rejection.reference import Reference
-from noisegate.store import executions, experiments, leases, losses, models
+from noisegate.store import executions, experiments, expiry, leases, models
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
@@ -147,7 +147,7 @@ def test_trouble_of_this_machine_is_noted_and_another_may_try(resources: Resourc
     with resources.sessions.begin() as session:
         lease = leases.Lease(execution.id, resources.owner, execution.attempt)
         leases.renew(session, Execution, lease, lease_seconds=-1)
-        assert losses.reap(session, lease_seconds=60, max_losses=1, error=factories.failure()).failed == [execution.id]
+        assert expiry.reap(session, lease_seconds=60, max_losses=1, error=factories.failure()).failed == [execution.id]
     _, (execution,) = _rows(resources.sessions, experiment_id)
     assert (execution.state, execution.owner) == (State.FAILED, resources.owner)
     assert execution.error is not None
@@ -254,7 +254,7 @@ def test_a_zombies_result_is_refused_and_its_heirs_files_stay(
                 _, (execution,) = _rows(resources.sessions, experiment_id)
                 lease = leases.Lease(execution.id, execution.owner or "", execution.attempt)
                 leases.renew(session, Execution, lease, lease_seconds=-1)
-                losses.reap(session, lease_seconds=60, max_losses=9, error=factories.failure())
+                expiry.reap(session, lease_seconds=60, max_losses=9, error=factories.failure())
             train_oldest(resources)  # the heir trains the same execution to its end, with the very same bytes
         return export_model(*arguments, **named)
 
