@@ -13,7 +13,7 @@ from tests import factories
 def claimed_by(sessions: Sessions, capacity: int = 1) -> list[str]:
     with sessions.begin() as session:
         granted = claims.claim(session, owner="w/1", lease_seconds=30, capacity=capacity)
-        return [execution.experiment_id for execution, _ in claims.rows_of(session, granted or [])]
+        return [execution.experiment_id for execution, _ in claims.rows_of(session, granted)] if granted else []
 
 
 def test_a_claim_takes_what_this_code_understands_and_leaves_the_rest_as_it_is(sessions: Sessions) -> None:

@@ -179,11 +179,11 @@ def test_a_database_that_is_away_while_recording_loses_nothing(
     record_success = executions.record_success
     refusals: list[int] = []
 
-    def away_at_first(*arguments: Any) -> Any:
+    def away_at_first(*arguments: Any, **named: Any) -> Any:
         if len(refusals) < 2:
             refusals.append(1)
             raise sa.exc.OperationalError("UPDATE", {}, Exception("the database is restarting"))
-        return record_success(*arguments)
+        return record_success(*arguments, **named)
 
     monkeypatch.setattr("worker.training.executions.record_success", away_at_first)
     train_oldest(resources)
