@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
@@ -14,7 +15,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import ExecutionResult
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.models import ModelDigests
-from noisegate.store.tables import Dataset, Execution, Experiment
+from noisegate.store.tables import Base, Dataset, Execution, Experiment
 
 LEASE_SECONDS = 30.0
 
@@ -184,6 +185,14 @@ def manifest(execution: Execution, holdout_accuracy: float | None = 0.7) -> Mode
         versions={},
         onnx_largest_difference=0.0,
     )
+
+
+def write_json(session: Session, column: str, id: str, document: object) -> None:
+    """Write JSON into a row past the type of its column (`table.name`), as another version would."""
+    table, name = column.split(".")
+    assert name in Base.metadata.tables[table].c
+    raw = sa.table(table, sa.column("id"), sa.column(name, sa.JSON()))
+    session.execute(sa.update(raw).where(raw.c.id == id).values({name: document}))
 
 
 def model_files(number: int) -> ModelDigests:

@@ -24,6 +24,8 @@ _CELLS = selectinload(Experiment.cells)
 _CELLS_SHOWN = _CELLS.load_only(
     Cell.position, Cell.point, Cell.experiment_id, Cell.is_base, Cell.finished_at, raiseload=True
 )
+# Its spec may be long, and is read neither under the lock nor to settle it.
+_NO_SPEC = defer(Experiment.spec)
 
 
 def get(session: Session, experiment_id: str, *, cell_specs: bool = False) -> Experiment:
@@ -160,8 +162,7 @@ def lock(session: Session, experiment_id: str) -> Experiment:
         NotYours: it is shared.
     """
     query = sa.select(Experiment).where(Experiment.id == experiment_id).with_for_update()
-    # Its spec may be long, and is not read under the lock.
-    query = query.options(defer(Experiment.spec)).execution_options(populate_existing=True)
+    query = query.options(_NO_SPEC).execution_options(populate_existing=True)
     experiment = session.scalar(query)
     if experiment is None:
         raise NotFound(f"there is no experiment {experiment_id!r}", field="experiment")
@@ -188,7 +189,7 @@ def settle(session: Session, experiment_id: str) -> Experiment:
 
     The caller holds the experiment's lock. An experiment that succeeds gives the alias `default` its first model.
     """
-    experiment = session.get_one(Experiment, experiment_id)
+    experiment = session.get_one(Experiment, experiment_id, options=[_NO_SPEC])
     present = _present(session, experiment_id)
     if {State.FAILED, State.QUEUED} <= present and _fail_dependents(session, experiment_id):
         present = _present(session, experiment_id)

@@ -57,7 +57,7 @@ def register(
         return []
     replaced = [model for model, _ in _of_cell(session, execution.cell_id)] if keep == "best" else []
     model = Model(
-        owned_by=session.get_one(Experiment, execution.experiment_id).owned_by,
+        owned_by=session.scalar(sa.select(Experiment.owned_by).where(Experiment.id == execution.experiment_id)),
         experiment_id=execution.experiment_id,
         cell_id=execution.cell_id,
         execution_id=execution_id,
