@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
 
-TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 # Eight minutes on two cores. make test PYTEST='-k together -x' passes options on.
 test: .venv/installed-test
 	$(TESTS) -m "not nightly" $(PYTEST)

@@ -24,9 +24,12 @@ from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups, celery_app
 from tests import reaper
 
-# Shells have jobs in the background ignore SIGINT, and so would everything that tests start and then interrupt.
+# Shells have jobs in the background ignore SIGINT, nohup has them ignore SIGHUP, and so would everything that tests start and
+# then send these signals to. What is handled here is not ignored there; this process itself goes on ignoring hang-ups.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # People explore: every run tries other examples. A CI run answers for a change, so it tries the same ones each time.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -40,9 +43,9 @@ for name in [name for name in os.environ if name.startswith("NOISEGATE_")]:
 os.environ["NOISEGATE_CARD_IMAGES"] = "20"
 
 
-# Files that take minutes, or as many as there are in a folder, are handed out first: `make test` hands out whole files to its
-# two processes, and one that starts a long file last would leave the other without work. Workers, whose tests watch the
-# clock, come when the presets, which keep all cores busy, are through.
+# `make test` gives each of its two processes half of the tests, in this order, and one that is through takes half of what the
+# other has left. So one begins with what starts other processes and mostly waits for them, once each, while the other computes;
+# and what lasts minutes is never begun last.
 _FIRST = ("end_to_end/test_presets.py", "end_to_end/", "faults/", "worker/")
 
 

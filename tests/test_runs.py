@@ -43,13 +43,14 @@ INTERRUPTED = """
 import os, signal, subprocess, sys, pytest
 
 def test_interrupts_are_heard_here() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
         signal.pause()
 
 def test_and_by_what_is_started() -> None:
-    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\\n"
+    code = "import signal; print(*(int(signal.getsignal(one) is signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGHUP)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "0 0\\n"
 """
 
 
@@ -100,9 +101,9 @@ def test_a_run_that_is_killed_leaves_nothing_behind(
         wait_until(lambda: not any(folder.exists() for folder in folders), seconds=10, what="its folders are removed")
 
 
-def test_a_run_in_the_background_hears_interrupts(tmp_path: Path) -> None:
+def test_a_run_in_the_background_hears_signals(tmp_path: Path) -> None:
     file = tmp_path / "test_interrupted.py"
     file.write_text(INTERRUPTED)
-    shell = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *_command(file)]
+    shell = ["sh", "-c", 'trap "" INT HUP; exec "$@"', "sh", *_command(file)]
     done = subprocess.run(shell, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
