@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -61,11 +62,18 @@ def test_a_broker_that_is_away(settings: Settings) -> None:
         assert answer.json()["checks"]["broker"].startswith("does not answer")
 
 
+def put_folder_in_place_of(file: Path) -> None:
+    """Again, if the service's background has opened, and so made, the file meanwhile."""
+    while not file.is_dir():
+        for part in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+            part.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            file.mkdir()
+
+
 def test_a_database_that_is_away(client: TestClient, settings: Settings) -> None:
     file = settings.data_dir / "noisegate.db"
-    for part in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
-        part.unlink(missing_ok=True)
-    file.mkdir()
+    put_folder_in_place_of(file)
     # The pool's connections would go on using the file that they hold open.
     client.app_state["resources"].sessions.engine.dispose()
     ready = client.get("/readyz")
