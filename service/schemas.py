@@ -9,7 +9,7 @@ from noisegate.store.json_columns import Unreadable
 
 Item = TypeVar("Item")
 
-POLL_SECONDS = "1"  # the Retry-After of whatever is still under way
+POLL_SECONDS = "1"  # the Retry-After of what is still under way
 
 # Headers of answers, as OpenAPI documents them.
 POLLED: dict[str, Any] = {

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 _WAKEUPS = 64
 
 
-# Trouble of this machine rather than of the work: another worker may not have it.
+# Failures of this machine rather than of the work: another worker may not meet them.
 _ENVIRONMENT = (
     OSError,
     StorageFull,
@@ -182,18 +182,18 @@ def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease
 
 
 def _give_up(resources: Resources, lease: Lease, error: Exception) -> None:
-    """Trouble of this machine: note it and let the lease run out, so that another may try. Any other: it would come again."""
+    """A failure of this machine: note it and let the lease run out, so that another may try. Any other: it would come again."""
     log.error("execution_failed", execution=lease.id, exc_info=error)
     tracing.failed(error)
-    if _is_trouble(error):
-        noted = partial(executions.note_trouble, error=failure_of(error, resources.owner))
+    if _is_of_this_machine(error):
+        noted = partial(executions.note_failure, error=failure_of(error, resources.owner))
         write(resources, lease, noted, outcome="left")
     else:
         fail(resources, lease, failure_of(error, resources.owner))
 
 
-def _is_trouble(error: Exception) -> bool:
-    """Whether it is trouble of this machine. What CUDA's libraries lack or run out of comes as a bare RuntimeError."""
+def _is_of_this_machine(error: Exception) -> bool:
+    """Whether it is a failure of this machine. What CUDA's libraries lack or run out of comes as a bare RuntimeError."""
     return isinstance(error, _ENVIRONMENT) or (type(error) is RuntimeError and uses_gpu())
 
 
@@ -203,10 +203,10 @@ def _abandon(resources: Resources, claimed: Claimed, held: Sequence[Lease], erro
     failure = failure_of(error, resources.owner)
     try:
         for lease in held:
-            write(resources, lease, partial(executions.note_trouble, error=failure), outcome="left")
+            write(resources, lease, partial(executions.note_failure, error=failure), outcome="left")
         _wake_others(resources, claimed)
     except Exception:
-        log.exception("trouble_not_noted", executions=claimed.ids)
+        log.exception("failure_not_noted", executions=claimed.ids)
     _end_process()
 
 

@@ -185,7 +185,7 @@ class ReapedDatasets:
 
 
 def expire(session: Session, owners: Collection[str]) -> list[str]:
-    """Let the leases of these processes run out now; answers the datasets that they were ingesting."""
+    """Let the leases of these processes run out now; returns the datasets that they were ingesting."""
     held = sa.and_(Dataset.owner.in_(owners), Dataset.state == DatasetState.INGESTING, Dataset.lease_until.is_not(None))
     statement = sa.update(Dataset).where(held).values(lease_until=seconds_now() - 1)
     return list(session.scalars(statement.returning(Dataset.id)))
@@ -227,7 +227,7 @@ def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
 
 
 def delete(session: Session, dataset_id: str) -> list[str]:
-    """Remove the dataset, and the other names of it; answers the digests that it named: candidates for `files.discard`.
+    """Remove the dataset, and the other names of it; returns the digests that it named: candidates for `files.discard`.
 
     Of an owner's name for a shared dataset, the name goes and nothing else.
 

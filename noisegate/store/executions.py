@@ -128,8 +128,8 @@ def record_cancelled(session: Session, lease: Lease) -> Experiment:
     return _end(session, lease, state=State.CANCELLED)
 
 
-def note_trouble(session: Session, lease: Lease, error: Failure) -> None:
-    """Say why a lease is about to run out: trouble of the worker's machine, which another worker may not have.
+def note_failure(session: Session, lease: Lease, error: Failure) -> None:
+    """Enter why a lease is about to run out: a failure of the worker's machine, which another worker may not meet.
 
     Raises:
         LeaseLost: another worker has taken over.

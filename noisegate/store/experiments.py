@@ -138,7 +138,7 @@ def any_late(session: Session) -> bool:
 
 
 def expire(session: Session) -> list[str]:
-    """Cancel the experiments whose deadline has passed; answers their ids."""
+    """Cancel the experiments whose deadline has passed; returns their ids."""
     ids = list(session.scalars(sa.select(Experiment.id).where(_late()).order_by(Experiment.id)))
     for id in ids:
         # Meanwhile it may have ended by itself.

@@ -33,9 +33,9 @@ def owners(session: Session, worker: str) -> set[str]:
 
 
 def expire(session: Session, owners: Collection[str], describe: Callable[[int], Failure]) -> list[str]:
-    """Let the leases of these processes run out now; answers the executions that they held.
+    """Let the leases of these processes run out now; returns the executions that they held.
 
-    Trouble that a process noted itself before it ended (`executions.note_trouble`) stays: it says more than how it ended.
+    A failure that a process noted itself before it ended (`executions.note_failure`) stays: it says more than how it ended.
 
     Args:
         describe: what became of the process with this id, should this have been the execution's last attempt.
@@ -61,7 +61,7 @@ def any_expired(session: Session, lease_seconds: float) -> bool:
 def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> ReapedExecutions:
     """Take expired leases away: executions of cancelled experiments end, those lost too often fail, others wait again.
 
-    One that fails keeps what is known of its last loss (`expire`, `executions.note_trouble`); otherwise `error` is its reason.
+    One that fails keeps what is known of its last loss (`expire`, `executions.note_failure`); otherwise `error` is its reason.
     """
     lost = session.execute(
         sa.select(Execution.id, Execution.experiment_id, Execution.losses, Execution.error, Execution.owner)

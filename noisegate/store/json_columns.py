@@ -1,6 +1,6 @@
 """JSON columns that give back the type they were given: a document is parsed where its row is read, and nowhere else."""
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
@@ -24,8 +24,27 @@ class Unreadable:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("_"):
             raise AttributeError(name)  # asked by Python and its libraries, to find out what this is
+        raise self.error
+
+    @property
+    def error(self) -> NewerVersion:
+        """Why it cannot be read."""
         detail = f"a document in the database cannot be read: {self.reason}"
-        raise NewerVersion(detail, remedy="A newer version wrote it: upgrade this one, or ask one that is newer.")
+        return NewerVersion(detail, remedy="A newer version wrote it: upgrade this one, or ask one that is newer.")
+
+
+Stored = TypeVar("Stored")
+
+
+def readable(document: Stored) -> Stored:
+    """The same document, before it is handed to what knows nothing of rows.
+
+    Raises:
+        NewerVersion: it cannot be read here.
+    """
+    if isinstance(document, Unreadable):
+        raise document.error
+    return document
 
 
 class Typed(sa.TypeDecorator[Any]):

@@ -1,4 +1,4 @@
-"""Claims on rows, for executions and datasets alike: claim, renew, give back, lose.
+"""Claims on rows, for executions and datasets alike: claim, renew, give back, let expire.
 
 A row is claimed by compare-and-swap, so two workers never hold it together, whatever messages they got. (owner, attempt)
 is the fence: `attempt` rises with each claim, and a write that names an old pair touches nothing.

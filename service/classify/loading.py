@@ -9,6 +9,7 @@ from noisegate.inference.runtimes import RuntimeName, UnusableModel
 from noisegate.rejection.reference import DamagedReference, Reference
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.json_columns import readable
 from noisegate.store.sessions import Sessions
 from service.errors import ModelUnusable
 from service.metrics import MODEL_LOAD_SECONDS, MODEL_LOADS
@@ -44,7 +45,7 @@ class Loader:
             reference = self._reference(row.reference_digest)
             file = self._artefacts.fetch(row.onnx_digest)
             _check_size(id, memory_of(file, reference, self._runtime), most_bytes)
-            loaded = LoadedModel(row.onnx_digest, Classifier(file, row.manifest, reference, self._runtime))
+            loaded = LoadedModel(row.onnx_digest, Classifier(file, readable(row.manifest), reference, self._runtime))
         except (OSError, UnusableModel, DamagedReference, NewerVersion) as error:
             MODEL_LOADS.labels("failed").inc()
             # An OSError would name a path on this machine.

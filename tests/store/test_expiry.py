@@ -55,7 +55,7 @@ def test_what_a_process_noted_before_it_died_says_more_than_how_it_died(sessions
     troubled, silent = _two_claims(sessions)
     noted = factories.failure("unexpected", "CUDA error", worker=troubled.owner)
     with sessions.begin() as session:
-        executions.note_trouble(session, troubled, noted)
+        executions.note_failure(session, troubled, noted)
         expiry.expire(session, {troubled.owner, silent.owner}, lambda _: LOST)
     with sessions.reading() as session:
         assert session.get_one(Execution, troubled.id).error == noted

@@ -102,7 +102,7 @@ def test_the_process_ends_even_if_its_trouble_cannot_be_noted(
         raise sa.exc.OperationalError("UPDATE", {}, Exception("the database is restarting"))
 
     monkeypatch.setattr("worker.kinds.classifiers.run_executions", _break)
-    monkeypatch.setattr("worker.training.executions.note_trouble", away)
+    monkeypatch.setattr("worker.training.executions.note_failure", away)
     with pytest.raises(Ended):
         train_oldest(resources)
     (row,) = _rows(resources, id)
