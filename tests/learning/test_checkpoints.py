@@ -104,9 +104,9 @@ def tiny_checkpoint() -> bytes:
     return checkpoints_of(TINY, images=20)[1]
 
 
-def remains(results: Sequence[Trained | Diverged]) -> list[tuple[object, ...]]:
+def remains(results: Sequence[Trained | Diverged], image_size: int = 8) -> list[tuple[object, ...]]:
     """All that must be equal to the last bit: weights and their names, losses, logits and features."""
-    images, _ = tinted_images(20, seed=9)
+    images, _ = tinted_images(20, seed=9, image_size=image_size)
     kept: list[tuple[object, ...]] = []
     for result in results:
         assert isinstance(result, Trained)

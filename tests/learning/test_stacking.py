@@ -1,5 +1,7 @@
 """Many networks as one: each form says what the networks say one at a time, and none hears of another."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +99,45 @@ def test_a_layer_without_a_stacked_form_is_refused() -> None:
     module.body = nn.Sequential(nn.Sigmoid())
     with pytest.raises(NotImplementedError, match="Sigmoid"):
         FORMS["grouped"](module, {}, batches(1, 8))
+
+
+BODIES: dict[str, Callable[[], list[nn.Module]]] = {
+    "no pooling": lambda: [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()],
+    "two in a row": lambda: [nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 5, padding=2), nn.ReLU()],
+    "nothing between it and the end": lambda: [nn.Conv2d(3, 4, 5, padding=2)],
+    "pooling after the activation": lambda: [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
+    "no bias": lambda: [nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.ReLU()],
+}
+
+
+class Layered(nn.Module):
+    """Layers one after another, of sizes that a forward pass finds out."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        values = nn.Sequential(*layers, nn.Flatten())(torch.zeros(1, 3, 8, 8)).shape[1]
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(values, 6), nn.ReLU())
+        self.head = nn.Linear(6, OUTPUTS)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.body(images)
+        return self.head(features), features
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_convolutions_bias_is_added_whatever_follows_it(form: Form, body: str) -> None:
+    modules: list[nn.Module] = []
+    for seed in range(3):
+        modules.append(Layered(BODIES[body]()).double())
+        for parameter in modules[-1].parameters():
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(seed))
+    images, parameters = batches(3, 8), stacked(modules)
+    logits = FORMS[form](modules[0], parameters, images)
+    gradients = torch.autograd.grad(logits.square().sum(), list(parameters.values()))
+    for number, module in enumerate(modules):
+        alone, _ = module(images[number].permute(0, 3, 1, 2))
+        torch.testing.assert_close(logits[number], alone, rtol=1e-10, atol=1e-10)
+        expected = torch.autograd.grad(alone.square().sum(), list(module.parameters()))
+        for found, one in zip(gradients, expected, strict=True):
+            torch.testing.assert_close(found[number], one, rtol=1e-9, atol=1e-9 * float(one.abs().max()))
