@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,18 @@ class Augmentation:
     cutout: int
 
 
+EqualUpdates = Annotated[
+    bool,
+    Field(
+        description="As many weight updates as the cell would make without its noise images: the control for more noise."
+    ),
+]
+AskedPrecision = Annotated[
+    Literal["auto", "bfloat16", "float32"],
+    Field(description="auto takes bfloat16 autocast where the processor has it; the choice is recorded."),
+]
+
+
 class TrainingSpec(Strict, ABC):
     """What every recipe has.
 
@@ -42,15 +54,13 @@ class TrainingSpec(Strict, ABC):
     """
 
     recipe: str
-    epochs: int = Field(40, ge=1, le=MOST)
-    batch_size: int = Field(128, ge=1, le=8192)
-    equal_updates: bool = Field(
-        False,
-        description="As many weight updates as the cell would make without its noise images: the control for more noise.",
-    )
-    precision: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="auto takes bfloat16 autocast where the processor has it; the choice is recorded."
-    )
+    if TYPE_CHECKING:
+        # Only for the type checker: pydantic would put inherited fields before a recipe's own, and stored specs have them in
+        # another order.
+        epochs: int
+        batch_size: int
+        equal_updates: EqualUpdates
+        precision: AskedPrecision
 
     @property
     @abstractmethod
@@ -103,6 +113,8 @@ class PaperRecipe(TrainingSpec):
 
     # Not written down: specs of this recipe read as they did before there were others.
     recipe: Literal["paper"] = Field("paper", exclude_if=lambda _: True)
+    epochs: int = Field(40, ge=1, le=MOST)
+    batch_size: int = Field(128, ge=1, le=8192)
     learning_rate: float = Field(0.001, gt=0)
     learning_rate_drop: LearningRateDrop | None = LearningRateDrop(factor=0.1, every_epochs=8)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -113,6 +125,8 @@ class PaperRecipe(TrainingSpec):
         description="Standard deviation of the first convolution's initial weights; 0.01 in the others. Networks that "
         "initialise themselves take no other than this default.",
     )
+    equal_updates: EqualUpdates = False
+    precision: AskedPrecision = "auto"
 
     @property
     def descent(self) -> Descent:
@@ -166,6 +180,8 @@ class OneCycleRecipe(TrainingSpec):
         lt=1,
         description="Per update, of the moving average of weights that is kept; null keeps the last ones.",
     )
+    equal_updates: EqualUpdates = False
+    precision: AskedPrecision = "auto"
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "OneCycleRecipe":
