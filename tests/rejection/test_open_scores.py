@@ -11,6 +11,7 @@ from noisegate.evaluation.references import make_reference
 from noisegate.inference.classifier import Classifier
 from noisegate.learning.cells import PreparedCell, prepare_cell
 from noisegate.learning.outcomes import ExecutionOutcome
+from noisegate.learning.prediction import predict
 from noisegate.rejection import SCORES
 from noisegate.rejection.decision import Decider, Decision, DecisionOptions
 from noisegate.rejection.reference import DamagedReference, Reference
@@ -103,7 +104,10 @@ def test_a_new_score_is_fitted_stored_and_answered(trained: Pair, monkeypatch: p
     assert loaded.to_bytes() == stored
     assert list(loaded.scorers) == [*SCORE_NAMES, NAME]
     means = loaded.fitted[NAME]["means"]
-    assert means.shape == (len(CLASSES), outcome.test_answers.features.shape[1])
+    known, labels = cell.images[: cell.known_images], cell.labels[: cell.known_images]
+    _, features = predict(outcome.trained.module, outcome.trained.preprocessing, known)
+    for name, mean in enumerate(means):
+        np.testing.assert_allclose(mean, features[labels == name].mean(axis=0), rtol=1e-4, atol=1e-5)
     assert int(loaded.fitted[NAME]["seen"]) == cell.known_images
     found = [decision.scores[NAME] for decision in decided(trained, loaded)]
     expected = [min(((row - mean) ** 2).sum() for mean in means) for row in outcome.test_answers.features]
