@@ -93,12 +93,12 @@ class ClassifierExperiment(ExperimentBase):
 
     def check(self, dataset: DatasetFacts | None, caps: Caps, base: BaseFacts | None) -> None:
         assert dataset is not None, "classifiers are trained on a dataset"
+        if errors := [FieldError(*found) for found in unfit(self.network, self.training, self.image_size)]:
+            raise InvalidSpec(errors)
         if self.image_size != dataset.image_size:
             message = f"is {self.image_size}, but dataset {dataset.name!r} was packed at {dataset.image_size}"
             remedy = f"Use image_size {dataset.image_size}, or upload the images again at {self.image_size}."
             raise InvalidSpec([FieldError("image_size", message, remedy)])
-        if errors := [FieldError(*found) for found in unfit(self.network, self.training, self.image_size)]:
-            raise InvalidSpec(errors)
         kept = math.floor(dataset.train_count * (1 - self.holdout))
         if kept < len(dataset.classes):
             message = f"leaves fewer than one training image a class of {dataset.train_count}"
