@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from noisegate import tracing
 from noisegate.errors import StorageFull, StorageUnavailable
+from noisegate.learning.allocator import keep_freed_memory
 from noisegate.learning.memory import InsufficientMemory
 from noisegate.learning.training import Progress
 from noisegate.store import executions
@@ -130,6 +131,7 @@ def _renew(resources: Resources, claimed: Claimed, session: Session, held: Seque
 
 def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     heartbeat.check()
     alone = len(claimed.ids)
     claim_more(resources, claimed)
