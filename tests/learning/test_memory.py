@@ -1,5 +1,7 @@
 """What a training is reckoned to take, against what PyTorch really allocates for one."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -9,8 +11,11 @@ from noisegate.learning.engines import ENGINES, EngineName, build_engine
 from noisegate.learning.memory import GIB, InsufficientMemory, Needed, needed
 from noisegate.learning.recipe import Precision
 from noisegate.learning.states import TrainingSet, fresh_state
+from noisegate.networks.building import architecture
 from noisegate.networks.preprocessing import Preprocessing
-from noisegate.spec import PaperRecipe
+from noisegate.spec import PaperRecipe, TrainingSpec
+
+from .factories import one_cycle
 
 SPEC = PaperRecipe(batch_size=32)
 IMAGES = 64
@@ -22,18 +27,22 @@ def reckoned(engine: EngineName, precision: Precision = "float32", images: int =
     )
 
 
-def allocated(engine: EngineName, executions: int) -> int:
-    """The most bytes that so many executions and two of their steps hold together, by PyTorch's own account."""
-    data = TrainingSet(
-        images=torch.zeros(IMAGES, 16, 16, 3, dtype=torch.uint8),
+def training_set(network: str = "paper", image_size: int = 16, spec: TrainingSpec = SPEC) -> TrainingSet:
+    return TrainingSet(
+        images=torch.zeros(IMAGES, image_size, image_size, 3, dtype=torch.uint8),
         labels=torch.zeros(IMAGES, dtype=torch.int64),
-        preprocessing=Preprocessing(torch.zeros(16, 16, 3)),
-        network="paper",
+        preprocessing=Preprocessing(torch.zeros(image_size, image_size, 3)),
+        network=network,
         outputs=4,
-        spec=SPEC,
+        spec=spec,
         precision="float32",
         known_images=IMAGES,
     )
+
+
+def allocated(engine: EngineName, executions: int, data: TrainingSet | None = None) -> int:
+    """Peak bytes of so many executions and two of their steps, by PyTorch's own account."""
+    data = data or training_set()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         states = [fresh_state(data, seed) for seed in range(executions)]
         running = build_engine(engine, data, states)
@@ -52,6 +61,46 @@ def test_a_step_takes_what_was_reckoned_for_it(engine: EngineName) -> None:
     """Of four executions minus that of one: what libraries hold once falls out."""
     each = (allocated(engine, 4) - allocated(engine, 1)) / 3
     assert 1.05 < reckoned(engine).each / each < 1.7
+
+
+@pytest.mark.parametrize("changes", [None, {}, {"optimizer": "adamw", "ema_decay": 0.9, "cutout": 4}])
+@pytest.mark.parametrize(("network", "image_size"), [("compact", 16), ("compact", 32), ("resnet18", 8)])
+def test_other_networks_and_recipes_take_what_was_reckoned(
+    network: str, image_size: int, changes: dict[str, Any] | None
+) -> None:
+    """Of one run by itself, with all that its optimizer and its average keep."""
+    spec = SPEC if changes is None else one_cycle(batch_size=32, **changes)
+    found = needed(
+        network=network,
+        outputs=4,
+        image_size=image_size,
+        images=IMAGES,
+        spec=spec,
+        precision="float32",
+        engine="separate",
+    )
+    measured = allocated("separate", 1, training_set(network, image_size, spec))
+    assert 1.05 < found.each / measured < 1.7
+
+
+def test_a_moving_average_and_a_second_moment_are_counted() -> None:
+    """Each is as large as the network; the estimate has half as much again to spare."""
+    parameters = 4 * sum(one.numel() for one in architecture("resnet18", image_size=8, outputs=4).parameters())
+
+    def each(**changes: Any) -> float:
+        spec = one_cycle(batch_size=32, **changes)
+        return needed(
+            network="resnet18",
+            outputs=4,
+            image_size=8,
+            images=IMAGES,
+            spec=spec,
+            precision="float32",
+            engine="separate",
+        ).each
+
+    assert each(ema_decay=0.9) - each() == pytest.approx(1.5 * parameters, rel=0.1)
+    assert each(optimizer="adamw") - each() > 1.4 * parameters
 
 
 def test_bfloat16_takes_less() -> None:

@@ -93,6 +93,26 @@ def test_as_many_are_trained_at_once_as_memory_allows(settings: Settings, gpu: C
         place(auto, *cifar10(), 50)
 
 
+@pytest.mark.parametrize(
+    ("network", "training"),
+    [("compact", {}), ("compact", {"recipe": "one_cycle", "ema_decay": 0.9}), ("resnet18", {"recipe": "one_cycle"})],
+)
+def test_networks_with_batch_norm_have_a_place_too(
+    network: str, training: dict[str, Any], settings: Settings, gpu: Callable[[int], None]
+) -> None:
+    auto, asked = settings.model_copy(update={"device": "auto"}), {"network": network, "training": training}
+    gpu(H200)
+    assert place(auto, *cifar10(**asked), 9) == Placing("cuda:0", Together(9, None))
+    named = auto.model_copy(update={"engine": "grouped"})
+    assert place(named, *cifar10(**asked), 9).together == Together(9, "separate"), "which it cannot be stacked by"
+    gpu(6 * GIB)
+    assert 1 <= place(auto, *cifar10(**asked), 50).together.most < 50
+    gpu(2 * GIB)
+    with pytest.raises(InsufficientMemory):
+        place(auto, *cifar10(**asked), 1)
+    assert place(settings, *cifar10(**asked), 9) == Placing("cpu", Together(1, None))
+
+
 def test_a_cpu_trains_one_after_another_unless_a_stack_is_asked_for(settings: Settings) -> None:
     assert place(settings, *cifar10(), 3) == Placing("cpu", Together(1, None))
     assert place(settings.model_copy(update={"engine": "grouped"}), *cifar10(), 3).together == Together(3, "grouped")
