@@ -48,12 +48,12 @@ class Little(TrainableNetwork):
     def forward(
         self, images: Float[Tensor, "batch 3 size size"]
     ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch 8"]]:
-        features = self.body(images)
+        features = self.norm(self.convolution(images)).relu().mean(dim=(2, 3))
         return self.head(features), features
 
     def initialise(self, generator: torch.Generator, start: Start) -> None:  # noqa: ARG002
-        initialise_convolution(self.body[0], generator)
-        initialise_norm(self.body[1])
+        initialise_convolution(self.convolution, generator)
+        initialise_norm(self.norm)
         initialise_linear(self.head, generator)
 
 
