@@ -40,9 +40,8 @@ class Little(TrainableNetwork):
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        )
+        self.convolution = nn.Conv2d(3, 8, 3)
+        self.norm = nn.BatchNorm2d(8)
         self.head = nn.Linear(8, outputs)
 
     def forward(
