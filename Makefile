@@ -9,7 +9,7 @@ demo: .venv/installed-local
 	$(BIN)/noisegate demo
 
 TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
-# Eight minutes on two cores. make test PYTEST='-k together -x' passes options on.
+# Some twenty minutes on two cores, half of which is waiting (target: eight). make test PYTEST='-k together -x' passes options on.
 test: .venv/installed-test
 	$(TESTS) -m "not nightly" $(PYTEST)
 
