@@ -45,10 +45,12 @@ def freeze_worker(system: System, random: Random, form: Form) -> Injected:
         victim = meet(system, random, form, found)
         frozen, since = holder(system, victim), time.monotonic()
         end_of_log = frozen.log.stat().st_size
-        with _nobody_writes(system):
-            frozen.signal_all(signal.SIGSTOP)
-        seen = watch(system, victim, since)
-        frozen.signal_all(signal.SIGCONT)
+        try:
+            with _nobody_writes(system):
+                frozen.freeze()
+            seen = watch(system, victim, since)
+        finally:
+            frozen.signal_all(signal.SIGCONT)
         if found.saw(seen):
             _wait_for_refusal(frozen, victim, end_of_log)
             return found

@@ -39,6 +39,15 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = 120) -> 
         time.sleep(0.05)
 
 
+def _stopped(pid: int) -> bool:
+    """Whether no thread of a process runs: each is stopped, or has ended."""
+    try:
+        states = [file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # a thread has ended meanwhile: look again
+    return all(state in "TtZX" for state in states)
+
+
 class Program:
     """A command in a process group of its own, which ends with all its children and can be started again."""
 
@@ -82,6 +91,12 @@ class Program:
         for process in (psutil.Process(self.pid), *self.children()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP at the whole family; no thread of it runs any more when this returns, which takes a moment after the signal."""
+        self.signal_all(signal.SIGSTOP)
+        family = [self.pid, *(process.pid for process in self.children())]
+        until(lambda: all(map(_stopped, family)), "all threads have stopped", seconds=30)
 
     def kill(self) -> None:
         """SIGKILL at the whole family, whatever state it is in; gone when this returns."""
