@@ -21,9 +21,18 @@ RECIPES: dict[str, dict[str, Any]] = {
     "adamw": {"optimizer": "adamw"},
     "average, cutout, smoothing": {"ema_decay": 0.7, "cutout": 4, "label_smoothing": 0.1},
 }
-CASES = [("compact", 16, 3, recipe) for recipe in RECIPES.values()] + [
-    ("compact", 16, 3, {"optimizer": "adamw", "ema_decay": 0.7, "precision": "bfloat16"}),
-    *(("resnet18", 8, 2, recipe) for recipe in RECIPES.values()),
+# Of the large network, one recipe at each commit.
+CASES = [
+    *(("compact", 16, 3, recipe) for recipe in RECIPES.values()),
+    ("resnet18", 8, 2, RECIPES["adamw"]),
+    *(
+        pytest.param(*case, marks=pytest.mark.nightly)
+        for case in (
+            ("compact", 16, 3, {"optimizer": "adamw", "ema_decay": 0.7, "precision": "bfloat16"}),
+            ("resnet18", 8, 2, RECIPES["sgd"]),
+            ("resnet18", 8, 2, RECIPES["average, cutout, smoothing"]),
+        )
+    ),
 ]
 
 
