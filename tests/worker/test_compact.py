@@ -124,7 +124,7 @@ def test_it_is_cancelled_while_training(resources: Resources, monkeypatch: pytes
         return prepare_cell(*arguments)
 
     monkeypatch.setattr("worker.kinds.classifiers.prepare_cell", cancel_then_prepare)
-    monkeypatch.setattr(Checkpoints, "offer", lambda _, progress, snapshot: trained.append(progress.epoch))
+    monkeypatch.setattr(Checkpoints, "offer", lambda _, progress, _snapshot: trained.append(progress.epoch))
     train_oldest(resources)
     experiment, (execution,) = look(resources, id)
     assert (experiment.state, execution.state) == (State.CANCELLED, State.CANCELLED)
