@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
 import torch
 from billiard.process import current_process
 
@@ -14,6 +15,8 @@ from noisegate.learning.training import Together
 from noisegate.spec import ClassifierExperiment
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset
+
+log = structlog.get_logger(__name__)
 
 # As many as a cell of the paper has; more would make a GPU no busier.
 _MOST_AT_ONCE = 50
@@ -57,6 +60,8 @@ def place(settings: Settings, spec: ClassifierExperiment, dataset: Dataset, exec
     device, offered = choose_device(settings), engines_for(spec.network, spec.training, image_size=spec.image_size)
     wanted = settings.engine if settings.engine in offered else "separate"
     engine = None if settings.engine == "auto" else wanted
+    if engine not in (None, settings.engine):
+        log.info("engine_not_offered", asked=settings.engine, engine=engine, network=spec.network)
     if device == "cpu":
         # One after another, unless a stacked engine is asked for by name.
         return Placing(device, Together(1 if engine in (None, "separate") else executions, engine))

@@ -14,6 +14,7 @@ class Network:
         module: the dotted name of the module that has `build(image_size, outputs) -> TrainableNetwork`. Only processes that
             train import it.
         least_image_size: pixels a side below which it cannot be built.
+        least_batch_size: images a step below which it cannot be trained: batch norm needs more than one value of a channel.
         recipes: those that can train it, by their names; None for all.
         takes_first_layer_std: whether `training.first_layer_std` means anything to it.
     """
@@ -22,5 +23,6 @@ class Network:
     summary: str
     module: str
     least_image_size: int = 8
+    least_batch_size: int = 1
     recipes: Collection[str] | None = None
     takes_first_layer_std: bool = False

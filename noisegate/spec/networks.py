@@ -25,6 +25,11 @@ def unfit(network: str, training: TrainingSpec, image_size: int) -> Iterator[tup
     if image_size < asked.least_image_size:
         message = f"is {image_size}; the network {network} takes images from {asked.least_image_size} pixels a side"
         yield "image_size", message, "Use larger images, or the network paper."
+    if training.batch_size < asked.least_batch_size:
+        message = (
+            f"is {training.batch_size}; the network {network} takes at least {asked.least_batch_size} images a step"
+        )
+        yield "training.batch_size", message, "Use larger batches, or the network paper."
     if asked.recipes is not None and training.recipe not in asked.recipes:
         message = f"is {training.recipe}, which cannot train the network {network}"
         yield "training.recipe", message, f"It takes: {', '.join(asked.recipes)}."

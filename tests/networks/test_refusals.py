@@ -38,6 +38,12 @@ def errors(client: TestClient, change: dict[str, Any]) -> dict[str, tuple[str, s
         ({"network": "compcat"}, "network", "there is no 'compcat'", "Did you mean compact? There are: paper, compact"),
         ({"network": 5}, "network", "", ""),
         (
+            {"network": "resnet18", "training": {"batch_size": 1}},
+            "training.batch_size",
+            "at least 2 images a step",
+            "larger batches",
+        ),
+        (
             {"network": "compact", "training": {"first_layer_std": 0.1}},
             "training.first_layer_std",
             "initialises itself",

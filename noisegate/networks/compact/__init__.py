@@ -6,5 +6,6 @@ NETWORK = Network(
     name="compact",
     summary="A whitening convolution and six 3×3 convolutions with batch norm: for strong results on a CPU.",
     module="noisegate.networks.compact.module",
+    least_batch_size=2,
     least_image_size=16,
 )

@@ -6,4 +6,5 @@ NETWORK = Network(
     name="resnet18",
     summary="torchvision's ResNet-18 without pretrained weights; up to 64 pixels its first convolution is 3×3 without pooling.",
     module="noisegate.networks.resnet18.module",
+    least_batch_size=2,
 )
