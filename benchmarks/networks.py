@@ -39,7 +39,7 @@ _CLASSES = tuple(f"class {number}" for number in range(10))
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "paper-12": ("paper", {"epochs": 12}),
     "compact-16": ("compact", {"recipe": "one_cycle"}),
-    "compact-40": ("compact", {"recipe": "one_cycle", "epochs": 40, "cutout": 12}),
+    "compact-24": ("compact", {"recipe": "one_cycle", "epochs": 24, "cutout": 8}),
 }
 
 

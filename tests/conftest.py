@@ -84,7 +84,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         (folder / reaper.UNFINISHED).unlink(missing_ok=True)
 
 
-# Limits are those of an idle machine, and only tests that fail wait for them: a busy one is given so many times as long.
+# Limits are those of an idle machine, and only tests that fail wait for them: a busy one is given this many times as long.
 PATIENCE = 6
 
 

@@ -10,15 +10,13 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from noisegate.client.errors import ClientError
-from noisegate.errors import InvalidInput, NoisegateError
+from noisegate.admin.installation import installation
+from noisegate.errors import InvalidInput
 from noisegate.store import keys
 from noisegate.store.keys import Scope
 from noisegate.store.sessions import open_sessions
-from noisegate.store.settings import load_settings
 from noisegate.store.tables import ApiKey
 
 DEFAULT_SCOPES = "read,classify,train"
@@ -67,19 +65,8 @@ def revoke(id: str) -> None:
 
 @contextmanager
 def _transaction() -> Iterator[Session]:
-    sessions = open_sessions(load_settings())
-    try:
-        with sessions.begin() as session:
-            yield session
-    except NoisegateError as error:
-        raise ClientError(" ".join(part for part in (f"{error.detail}.", error.remedy) if part)) from error
-    except SQLAlchemyError as error:
-        raise ClientError(
-            f"The database does not answer, or has not been migrated ({type(error).__name__}). "
-            "NOISEGATE_DATABASE_URL or NOISEGATE_DATA_DIR names it; `python -m migrations.run` migrates it."
-        ) from error
-    finally:
-        sessions.close()
+    with installation() as settings, open_sessions(settings).begin() as session:
+        yield session
 
 
 def _scopes(listed: str) -> set[Scope]:

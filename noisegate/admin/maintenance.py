@@ -3,20 +3,16 @@
 `cli` names this module and imports it when one of its commands runs: a client of a service elsewhere has no database.
 """
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
-from sqlalchemy.exc import SQLAlchemyError
 
 from noisegate.admin import backups, cleaning
-from noisegate.client.errors import ClientError
-from noisegate.errors import NoisegateError
+from noisegate.admin.installation import installation
 from noisegate.store.remote import open_artefacts
 from noisegate.store.sessions import open_sessions
-from noisegate.store.settings import Settings, load_settings
 
 _DAY_SECONDS = 86_400.0
 
@@ -35,7 +31,7 @@ def gc(*, older_than: _Seconds = None, datasets_older_than: _Days = None, dry_ru
         dry_run: Only say what would go.
     """
     verb = "would go" if dry_run else "went"
-    with _installation() as settings:
+    with installation() as settings:
         backups.database_file(settings)  # opening a mistyped one would make it
         bounds = cleaning.Bounds(
             files=settings.orphan_seconds if older_than is None else older_than,
@@ -54,7 +50,7 @@ def backup(file: Path) -> None:
     Args:
         file: To be made; nothing is overwritten.
     """
-    with _installation() as settings:
+    with installation() as settings:
         print(f"{file} holds {_in_words(backups.back_up(settings, file))}.")
 
 
@@ -64,27 +60,9 @@ def restore(file: Path) -> None:
     Args:
         file: What `noisegate backup` wrote.
     """
-    with _installation() as settings:
+    with installation() as settings:
         summary = backups.restore(settings, file)
         print(f"{settings.data_dir} holds {_in_words(summary)}. It is what there was at {summary.created_at}.")
-
-
-@contextmanager
-def _installation() -> Iterator[Settings]:
-    """The settings; what goes wrong within the block becomes one message."""
-    try:
-        yield load_settings()
-    except NoisegateError as error:
-        raise ClientError(" ".join(part for part in (f"{error.detail}.", error.remedy) if part)) from error
-    except SQLAlchemyError as error:
-        raise ClientError(
-            f"The database does not answer, or has not been migrated ({type(error).__name__}). "
-            "NOISEGATE_DATABASE_URL or NOISEGATE_DATA_DIR names it; `python -m migrations.run` migrates it."
-        ) from error
-    except BrokenPipeError:
-        raise  # the reader has gone, which `cli.run` knows
-    except OSError as error:
-        raise ClientError(f"{error.filename or 'A file'}: {error.strerror}.") from error
 
 
 def _in_words(summary: backups.Summary) -> str:

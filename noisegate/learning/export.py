@@ -164,10 +164,12 @@ def versions() -> dict[str, str]:
 def _graph_of(cell: PreparedCell, served: Served) -> bytes:
     """The ONNX graph of a trained network: the architecture's, filled with these weights, where its weights keep their names."""
     spec = cell.spec
+    # The exporter folds batch norms, whose statistics are buffers, into the weights of convolutions.
+    if any(True for _ in served.network.buffers()):
+        return trace(served, spec.image_size)
     statistics = "mean_image" if served.std is None else "channels"
     template = _template(spec.network, spec.image_size, cell.outputs, statistics)
-    tensors = {name: tensor for name, tensor in served.state_dict().items() if tensor.is_floating_point()}
-    filled = _with_weights(template, tensors)
+    filled = _with_weights(template, served.state_dict())
     return trace(served, spec.image_size) if filled is None else filled
 
 

@@ -66,7 +66,7 @@ def run(
     times: int,
     note: Callable[[str], None] = lambda _: None,
 ) -> Record:
-    """Inject the fault so many times; after each, wait for the end of everything and look at what is left."""
+    """Inject the fault `times` times; after each, wait for the end of everything and look at what is left."""
     record = Record(fault.name, system.database)
     if (lacking := fault.missing(system)) is not None:
         record.skipped = lacking

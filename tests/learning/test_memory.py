@@ -41,7 +41,7 @@ def training_set(network: str = "paper", image_size: int = 16, spec: TrainingSpe
 
 
 def allocated(engine: EngineName, executions: int, data: TrainingSet | None = None) -> int:
-    """Peak bytes of so many executions and two of their steps, by PyTorch's own account."""
+    """Peak bytes of two steps of this many executions, by PyTorch's own account."""
     data = data or training_set()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         states = [fresh_state(data, seed) for seed in range(executions)]
