@@ -37,6 +37,9 @@ def packed(number: int = 1, train_count: int = 100) -> datasets.Packed:
         images_digest=digest(1000 + number),
         labels_digest=digest(2000 + number),
         licence=None,
+        originals_digest=digest(4000 + number),
+        originals_index_digest=digest(5000 + number),
+        originals_bytes=1_000,
     )
 
 

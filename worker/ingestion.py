@@ -91,7 +91,7 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         packed = pack(_members(resources, dataset, folder), dataset.image_size, folder, note, limits)
         heartbeat.check()
-        digests = [artefacts.seal(file) for file in (packed.images_path, packed.labels_path)]
+        digests = [artefacts.seal(file) for file in packed.paths]
         heartbeat.persist(partial(_record, resources, dataset, lease, packed, digests))
     _discard_upload_of(resources, dataset)
 
@@ -122,7 +122,7 @@ def _record(
     resources: Resources, dataset: Dataset, lease: Lease, packed: PackedDataset, digests: Sequence[str]
 ) -> None:
     """Put the arrays where their digests are looked for and enter them, while no other process may remove them."""
-    images_digest, labels_digest = digests
+    images_digest, labels_digest, originals_digest, index_digest = digests
     found = Packed(
         classes=list(packed.classes),
         counts={split: dict(counts) for split, counts in packed.counts.items()},
@@ -133,17 +133,20 @@ def _record(
         images_digest=images_digest,
         labels_digest=labels_digest,
         licence=LICENCES.get(dataset.source),
+        originals_digest=originals_digest,
+        originals_index_digest=index_digest,
+        originals_bytes=packed.originals_bytes,
     )
     try:
         with resources.sessions.begin() as session:
             files.lock(session)
-            for file, digest in ((packed.images_path, images_digest), (packed.labels_path, labels_digest)):
+            for file, digest in zip(packed.paths, digests, strict=True):
                 if file.exists():  # not so when the database went away after an earlier try
                     resources.artefacts.place(file, digest)
             ready = datasets.record_ready(session, lease, found)
-    except LeaseLost:
+    finally:
+        # Those that no row names: another worker has taken over, or the content was known and had its originals.
         files.discard(resources.sessions, resources.artefacts, digests)
-        raise
     log.info("ingestion_ready", dataset=dataset.id, answers_as=ready.id, images=packed.train_count + packed.test_count)
 
 

@@ -35,6 +35,8 @@ REAPER_KINDS = (
     "cancelled",
     "ingestion_requeued",
     "ingestion_failed",
+    "derived_requeued",
+    "derived_failed",
     "late",
     "process_died",
     "woken",

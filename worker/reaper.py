@@ -16,13 +16,14 @@ from kombu.exceptions import OperationalError
 from noisegate import __version__
 from noisegate.api.problems import Failure
 from noisegate.errors import StorageUnavailable
-from noisegate.store import datasets, experiments, expiry, files, idempotency, workers
+from noisegate.store import datasets, derived, experiments, expiry, files, idempotency, workers
 from noisegate.store.clock import seconds_now
-from noisegate.store.wakeups import INGEST, TRAIN
+from noisegate.store.wakeups import DERIVE, INGEST, TRAIN
 from worker.lease import DATABASE_AWAY
 from worker.metrics import note_reaped
 from worker.processes import Processes
 from worker.resources import Resources
+from worker.settling import settle
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +139,8 @@ def note_dead(resources: Resources, processes: Processes) -> None:
         gone = dead(expiry.owners(session, resources.worker))
     if gone:
         with resources.sessions.begin() as session:
-            lost = expiry.expire(session, gone, describe) + datasets.expire(session, gone)
+            lost = expiry.expire(session, gone, describe)
+            lost += datasets.expire(session, gone) + derived.expire(session, gone)
         note_reaped("process_died", gone)
         log.warning("processes_died", held=lost)
 
@@ -165,6 +167,7 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
             reaped = expiry.reap(session, error=WORKER_LOST, **allowed)
         with resources.sessions.begin() as session:
             ingestions = datasets.reap(session, error=WORKER_LOST, **allowed)
+        _reap_derived(resources, allowed)
     if any_late:
         with resources.sessions.begin() as session:
             late = experiments.expire(session)
@@ -176,7 +179,23 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
     for id in ingestions.waiting:
         wakeups.ingest(id)
     files.discard(resources.sessions, resources.artefacts, ingestions.uploads_of_failed)
+    with resources.sessions.reading() as session:
+        any_unsettled = derived.any_unsettled(session)
+    if any_unsettled:
+        settle(resources)
     _wake_overdue(resources)
+
+
+def _reap_derived(resources: Resources, allowed: dict[str, Any]) -> None:
+    with resources.sessions.begin() as session:
+        reaped = derived.reap(session, error=WORKER_LOST, **allowed)
+    if reaped.waiting or reaped.failed:
+        log.warning("derived_reaped", requeued=reaped.waiting, failed=reaped.failed)
+    note_reaped("derived_requeued", reaped.waiting)
+    note_reaped("derived_failed", reaped.failed)
+    for id in reaped.waiting:
+        resources.wakeups.derive(id)
+    files.discard(resources.sessions, resources.artefacts, reaped.pieces_of_failed)
 
 
 def _count(reaped: expiry.ReapedExecutions, ingestions: datasets.ReapedDatasets, late: list[str]) -> None:
@@ -218,3 +237,9 @@ def _wake_overdue(resources: Resources) -> None:
         note_reaped("woken", unread)
         for id in unread:
             wakeups.ingest(id)
+    if wakeups.waiting(DERIVE) == 0:
+        with resources.sessions.begin() as session:
+            unmade = derived.overdue(session, wakeup_seconds=settings.wakeup_seconds)
+        note_reaped("woken", unmade)
+        for id in unmade:
+            wakeups.derive(id)

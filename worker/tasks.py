@@ -4,7 +4,7 @@ from pkgutil import resolve_name
 
 import structlog
 
-from noisegate.store.wakeups import INGEST, TRAIN
+from noisegate.store.wakeups import DERIVE, INGEST, TRAIN
 from worker import draining
 from worker.app import app
 from worker.resources import open_resources
@@ -15,6 +15,7 @@ draining.install()
 # must load neither torch nor scikit-learn nor decoders.
 _TRAIN_OLDEST = "worker.training:train_oldest"
 _INGEST_ONE = "worker.ingestion:ingest_one"
+_MAKE_ONE = "worker.derived:make_one"
 
 
 @app.task(name=TRAIN)
@@ -29,3 +30,10 @@ def ingest(id: str) -> None:
     """Ingest this dataset if it is not held; otherwise the one that has waited longest."""
     with structlog.contextvars.bound_contextvars(woken_for=id):
         resolve_name(_INGEST_ONE)(open_resources(), id)
+
+
+@app.task(name=DERIVE)
+def derive(id: str) -> None:
+    """Make this derived artefact if it is not held; otherwise the one that has waited longest."""
+    with structlog.contextvars.bound_contextvars(woken_for=id):
+        resolve_name(_MAKE_ONE)(open_resources(), id)

@@ -1,5 +1,7 @@
 """Images of a data set to two files: `images.npy`, uint8 (N, size, size, 3), and `labels.npy`, int64 (N).
 
+The files that they came as are kept beside them (noisegate.data.originals), to be packed at other sizes later.
+
 Training images come first, then test images, each in a fixed shuffle that depends on their paths alone. So the same
 folders give the same bytes and the same hash, in whichever archive and order they come.
 """
@@ -21,6 +23,7 @@ import numpy.typing as npt
 
 from noisegate.data.layouts import SPLITS, Layout, Split, resolve_layout
 from noisegate.data.members import Member, Skipped
+from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, index_bytes
 from noisegate.disk import storage_errors
 from noisegate.errors import InvalidImage, TooLarge
 from noisegate.inference.decoding import ImageLimits, decode_image, resize_pixels
@@ -46,6 +49,14 @@ class PackedDataset:
     skipped: int
     images_path: Path
     labels_path: Path
+    originals_path: Path
+    index_path: Path
+    originals_bytes: int
+
+    @property
+    def paths(self) -> tuple[Path, Path, Path, Path]:
+        """Of its files."""
+        return self.images_path, self.labels_path, self.originals_path, self.index_path
 
 
 def pack(
@@ -55,31 +66,43 @@ def pack(
     progress: Callable[[int], None],
     image_limits: ImageLimits,
 ) -> PackedDataset:
-    """Decode `members` and write them to `images.npy` and `labels.npy` in `folder`, which exists.
+    """Decode `members` and write them to `images.npy` and `labels.npy` in `folder`, which exists, beside their originals.
 
     `progress` is told the number of images decoded so far, about every half second; what it raises ends the packing.
     Memory does not grow with the images, only by a few hundred bytes for the path of each. The disk is needed twice
-    over while packing. After a failure neither file is there.
+    over while packing. After a failure none of the files is there.
 
     Raises:
         InvalidImage, TooLarge: a member does not decode or is over `image_limits`; the detail begins with its name.
         InvalidArchive: the paths make no data set, or what `members` raises.
         StorageFull: no room left in `folder`.
     """
-    with storage_errors(), tempfile.TemporaryFile(dir=folder) as scratch:
-        paths, skipped = _decode_all(members, image_size, scratch, progress, image_limits)
+    with (
+        storage_errors(),
+        tempfile.TemporaryFile(dir=folder) as scratch,
+        tempfile.TemporaryFile(dir=folder) as encoded,
+    ):
+        arrivals = Arrivals(encoded)
+        paths, skipped = _decode_all(members, image_size, scratch, arrivals, progress, image_limits)
         layout = resolve_layout(paths)
         labels = _labels(layout)
-        images_path, labels_path = folder / IMAGES_FILE, folder / LABELS_FILE
-        with _whole_or_not_at_all(images_path, labels_path) as (images_file, labels_file):
+        files = [folder / name for name in (IMAGES_FILE, LABELS_FILE, ORIGINALS_FILE, INDEX_FILE)]
+        with _whole_or_not_at_all(*files) as (images_file, labels_file, originals_file, index_file):
             np.save(labels_file, labels, allow_pickle=False)
-            shape = (len(labels), image_size, image_size, 3)
-            np.lib.format.write_array_header_1_0(images_file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            write_header(images_file, len(labels), image_size)
             digest = _header_digest(layout, labels, image_size)
             for chunk in _in_order(scratch, layout, 3 * image_size**2):
                 images_file.write(chunk)
                 digest.update(chunk)
                 progress(len(paths))
+            order = [image.index for image in layout.images]
+            told_at = 0
+            for original in arrivals.in_order(order):
+                originals_file.write(original)
+                if originals_file.tell() - told_at >= _CHUNK_BYTES:
+                    progress(len(paths))
+                    told_at = originals_file.tell()
+            index_file.write(index_bytes([arrivals.size(index) for index in order], [paths[index] for index in order]))
     counts = _counts(layout)
     return PackedDataset(
         classes=layout.classes,
@@ -89,19 +112,29 @@ def pack(
         counts=counts,
         content_hash=digest.hexdigest(),
         skipped=skipped,
-        images_path=images_path,
-        labels_path=labels_path,
+        images_path=files[0],
+        labels_path=files[1],
+        originals_path=files[2],
+        index_path=files[3],
+        originals_bytes=files[2].stat().st_size,
     )
+
+
+def write_header(file: IO[bytes], count: int, image_size: int) -> None:
+    """Begin an `.npy` file of `count` images; their pixels follow."""
+    shape = (count, image_size, image_size, 3)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _decode_all(
     members: Iterable[Member | Skipped],
     image_size: int,
     scratch: IO[bytes],
+    arrivals: Arrivals,
     progress: Callable[[int], None],
     limits: ImageLimits,
 ) -> tuple[list[str], int]:
-    """Pixels to `scratch` in the order they come; the paths in that order, and how many files were skipped."""
+    """Pixels to `scratch` and files to `arrivals` as they come; the paths in that order, and how many files were skipped."""
     paths: list[str] = []
     skipped = 0
     told_at = time.monotonic()
@@ -110,6 +143,7 @@ def _decode_all(
             skipped += 1
         else:
             scratch.write(_pixels(member, image_size, limits).tobytes())
+            arrivals.add(member)
             paths.append(member.name)
         # By the clock: 256 small images are decoded in a moment, 256 photographs in a minute.
         if time.monotonic() - told_at >= _PROGRESS_SECONDS:

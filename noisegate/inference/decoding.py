@@ -6,14 +6,15 @@ PNG, JPEG and WEBP only. What every file becomes, in this order:
 - 16-bit gray divided by 257 and rounded (65,535 becomes 255); 16-bit colour loses its low byte, as Pillow reads it;
 - palette, gray, CMYK and YCCK converted to RGB, without colour profiles;
 - transparency composited over white;
-- resized straight to a square by antialiased bilinear filtering, if it has another size.
+- made a square by antialiased bilinear filtering, if it has another size: stretched; or cropped, its shorter side becoming the
+  square's and its middle cut out; or padded, its longer side becoming the square's, in the middle of gray of level 128.
 
 Nothing global is changed by a call, so any number of threads may decode at once.
 """
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -26,6 +27,7 @@ from PIL.ImageFile import ImageFile
 from noisegate.errors import TooLarge
 from noisegate.inference import fast_jpeg
 from noisegate.inference.containers import Container, Kind, animated, bare_jpeg, refuse, unwrap
+from noisegate.spec.derived import Resize
 
 # The classes themselves rather than Image.open, which warns about large images before their size can be checked,
 # and which turns a JPEG with a second picture (MPO, as telephones write it) into an animated image.
@@ -61,6 +63,7 @@ _UPRIGHT = {
 # As much as a JPEG can have. Shrinking a PNG of 1 × 50 million would take 1.6 GB: resizing keeps as many weights as a side has
 # pixels.
 _MOST_SIDE = 65_535
+_PADDING = (128, 128, 128)
 # Orientations in which width and height are those of the file.
 _STILL_LYING = (1, 2, 3, 4)
 
@@ -83,7 +86,7 @@ class OpenedImage:
     height: int
     limits: ImageLimits
 
-    def pixels(self, image_size: int) -> npt.NDArray[np.uint8]:
+    def pixels(self, image_size: int, resize: Resize = "stretch") -> npt.NDArray[np.uint8]:
         """The pixels as uint8 RGB of shape (image_size, image_size, 3).
 
         Raises:
@@ -95,11 +98,11 @@ class OpenedImage:
             if quick is not None:
                 if quick.shape[:2] == (image_size, image_size) and self.container.orientation == 1:
                     return quick
-                return _resized(_upright(Image.fromarray(quick), self.container.orientation), image_size)
+                return _resized(_upright(Image.fromarray(quick), self.container.orientation), image_size, resize)
         with _failures_told(self.limits):
             image = self.lazy or _header(unwrap(self.container.data), self.limits)
             image.load()
-            return _resized(_upright(_to_rgb(image), self.container.orientation), image_size)
+            return _resized(_upright(_to_rgb(image), self.container.orientation), image_size, resize)
 
 
 def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
@@ -126,27 +129,29 @@ def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
         return _opened(container, image, image.size, limits)
 
 
-def decode_image(data: bytes, image_size: int, limits: ImageLimits) -> npt.NDArray[np.uint8]:
+def decode_image(
+    data: bytes, image_size: int, limits: ImageLimits, resize: Resize = "stretch"
+) -> npt.NDArray[np.uint8]:
     """The pixels of an image file, as uint8 RGB of shape (image_size, image_size, 3).
 
     Raises:
         InvalidImage: not a PNG, JPEG or WEBP; animated, damaged or cut short.
         TooLarge: more bytes or more pixels than `limits` allow.
     """
-    return open_image(data, limits).pixels(image_size)
+    return open_image(data, limits).pixels(image_size, resize)
 
 
 def decode_with_size(
-    data: bytes, image_size: int, limits: ImageLimits
+    data: bytes, image_size: int, limits: ImageLimits, resize: Resize = "stretch"
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """The same, and the file's own (width, height), upright; raises as `decode_image`."""
     opened = open_image(data, limits)
-    return opened.pixels(image_size), (opened.width, opened.height)
+    return opened.pixels(image_size, resize), (opened.width, opened.height)
 
 
 def resize_pixels(pixels: npt.NDArray[np.uint8], image_size: int) -> npt.NDArray[np.uint8]:
-    """Pixels (height, width, 3) in the size (image_size, image_size, 3), exactly as `decode_image` resizes."""
-    return _resized(Image.fromarray(pixels), image_size)
+    """Pixels (height, width, 3) stretched to the size (image_size, image_size, 3), exactly as `decode_image` stretches."""
+    return _resized(Image.fromarray(pixels), image_size, "stretch")
 
 
 def _opened(container: Container, lazy: Image.Image | None, size: tuple[int, int], limits: ImageLimits) -> OpenedImage:
@@ -209,7 +214,37 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _resized(image: Image.Image, image_size: int) -> npt.NDArray[np.uint8]:
+def _resized(image: Image.Image, image_size: int, resize: Resize) -> npt.NDArray[np.uint8]:
     size = (image_size, image_size)
-    fitted = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+    fitted = image if image.size == size else _FITTING[resize](image, image_size)
     return np.array(fitted, dtype=np.uint8)
+
+
+def _stretched(image: Image.Image, image_size: int) -> Image.Image:
+    return image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+
+
+def _cropped(image: Image.Image, image_size: int) -> Image.Image:
+    """The middle, in one step: its corners may lie between pixels of the original, so nothing is off the centre."""
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
+
+
+def _padded(image: Image.Image, image_size: int) -> Image.Image:
+    width, height = image.size
+    share = image_size / max(width, height)
+    inner = max(1, round(width * share)), max(1, round(height * share))
+    square = Image.new("RGB", (image_size, image_size), _PADDING)
+    place = (image_size - inner[0]) // 2, (image_size - inner[1]) // 2
+    square.paste(image.resize(inner, Image.Resampling.BILINEAR), place)
+    return square
+
+
+_FITTING: dict[Resize, Callable[[Image.Image, int], Image.Image]] = {
+    "stretch": _stretched,
+    "crop": _cropped,
+    "pad": _padded,
+}

@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 
 from noisegate.documents import MOST, Strict
 from noisegate.spec.caps import Caps, Requested
+from noisegate.spec.derived import Needed
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.formats import format_of
 
@@ -97,6 +98,13 @@ class ExperimentBase(Strict):
         Raises:
             InvalidSpec: naming the field.
         """
+
+    def needed(self, dataset: DatasetFacts | None) -> Needed | None:  # noqa: ARG002
+        """The derived artefact that its executions read instead of the dataset as it was packed; None if they need none.
+
+        Asked after `check`, of a cell.
+        """
+        return None
 
     def training_images(self, dataset: DatasetFacts | None) -> int:  # noqa: ARG002
         """Training images, or points, that one execution processes, noise included, over all its epochs; rounded."""

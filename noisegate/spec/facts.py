@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """A dataset that is ready. `test_counts` holds the number of test images of each class."""
+    """A dataset that is ready.
+
+    Attributes:
+        image_size: pixels a side at which it was packed, by stretching.
+        test_counts: the number of test images of each class.
+        has_originals: whether its original files were kept, so that it can be had at other sizes.
+    """
 
     name: str
     image_size: int
     classes: tuple[str, ...]
     train_count: int
     test_counts: Mapping[str, int]
+    has_originals: bool = False
 
     @property
     def mean_class_size(self) -> float:

@@ -9,6 +9,7 @@ from pydantic import Field
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.noise import NoiseSpec, OneOrSeveralNoises
 from noisegate.spec.caps import Caps, Requested
+from noisegate.spec.derived import Needed, Resize, View
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.networks import NetworkName, unfit
@@ -27,6 +28,13 @@ class ClassifierExperiment(ExperimentBase):
     dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
     network: NetworkName = "paper"
     image_size: int = Field(32, ge=8, le=4096)
+    resize: Resize = Field(
+        "stretch",
+        # Not written where it is the default: specs read as they did before there was a choice.
+        exclude_if=lambda resize: resize == "stretch",
+        description="How images become squares: stretched; cropped (the shorter side fits, the middle is cut out); or padded "
+        "(the longer side fits, the rest is gray).",
+    )
     training: Training = PaperRecipe()
     noise: OneOrSeveralNoises | None = Field(
         None,
@@ -81,6 +89,8 @@ class ClassifierExperiment(ExperimentBase):
     def named_members(self) -> Iterator[tuple[str, str]]:
         yield from super().named_members()
         yield "network", self.network
+        if self.resize != "stretch":
+            yield "resize", self.resize
         yield "recipe", self.training.recipe
         yield from (("family", noise.family) for noise in self._noises_written)
 
@@ -95,10 +105,7 @@ class ClassifierExperiment(ExperimentBase):
         assert dataset is not None, "classifiers are trained on a dataset"
         if errors := [FieldError(*found) for found in unfit(self.network, self.training, self.image_size)]:
             raise InvalidSpec(errors)
-        if self.image_size != dataset.image_size:
-            message = f"is {self.image_size}, but dataset {dataset.name!r} was packed at {dataset.image_size}"
-            remedy = f"Use image_size {dataset.image_size}, or upload the images again at {self.image_size}."
-            raise InvalidSpec([FieldError("image_size", message, remedy)])
+        self._check_view(dataset)
         kept = math.floor(dataset.train_count * (1 - self.holdout))
         if kept < len(dataset.classes):
             message = f"leaves fewer than one training image a class of {dataset.train_count}"
@@ -106,6 +113,11 @@ class ClassifierExperiment(ExperimentBase):
         if self.subgroup is not None:
             self._check_subgroup(self.subgroup, kept, base)
         self._check_bytes(dataset, caps)
+
+    def needed(self, dataset: DatasetFacts | None) -> Needed | None:
+        assert dataset is not None, "classifiers are trained on a dataset"
+        as_packed = (self.image_size, self.resize) == (dataset.image_size, "stretch")
+        return None if as_packed else Needed(View(image_size=self.image_size, resize=self.resize))
 
     def training_images(self, dataset: DatasetFacts | None) -> int:
         """As every kind's; a subgroup counts as `fraction` of the images."""
@@ -129,6 +141,19 @@ class ClassifierExperiment(ExperimentBase):
         """Those of quantity 0 too."""
         return self.noise if isinstance(self.noise, list) else [self.noise] if self.noise else []
 
+    def _check_view(self, dataset: DatasetFacts) -> None:
+        if dataset.has_originals or self.needed(dataset) is None:
+            return
+        kept = f"dataset {dataset.name!r} was packed at {dataset.image_size} before original files were kept"
+        remedy = "or upload the images again: what is sent now is kept for every size."
+        errors = []
+        if self.image_size != dataset.image_size:
+            message = f"is {self.image_size}, but {kept}"
+            errors.append(FieldError("image_size", message, f"Use image_size {dataset.image_size}, {remedy}"))
+        if self.resize != "stretch":
+            errors.append(FieldError("resize", f"is {self.resize}, but {kept}", f"Leave it out, {remedy}"))
+        raise InvalidSpec(errors)
+
     def _check_subgroup(self, wanted: SubgroupSpec, kept: int, base: BaseFacts | None) -> None:
         # Each of the two parts is rounded, so the union may have one image more than this.
         most = math.ceil(wanted.fraction * kept) + 1
@@ -149,7 +174,7 @@ class ClassifierExperiment(ExperimentBase):
         without_noise = dataset.train_count * bytes_an_image
         if without_noise > caps.training_bytes:
             message = f"needs {without_noise:,} bytes without any noise; this server allows {caps.training_bytes:,}"
-            remedy = "Use fewer images, or pack them at a smaller image_size."
+            remedy = "Use fewer images, or a smaller image_size."
             raise InvalidSpec([FieldError("dataset", message, remedy)])
         room = (caps.training_bytes / bytes_an_image - dataset.train_count) / dataset.mean_class_size
         largest = math.floor(max(0.0, room) * 100) / 100

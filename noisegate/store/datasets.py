@@ -1,20 +1,20 @@
 """Dataset rows: registered when asked for, claimed and filled by a worker, found again by id, name or content."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import files, leases
+from noisegate.store import derived, files, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
 from noisegate.store.sessions import OF_ALL_OWNERS, may_change, own_first, own_or_nobodys, require_own
 from noisegate.store.states import DatasetState
-from noisegate.store.tables import NOBODY, Dataset, Experiment, utc_now
+from noisegate.store.tables import NOBODY, Dataset, Derived, Experiment, utc_now
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Packed:
     images_digest: str
     labels_digest: str
     licence: str | None
+    originals_digest: str | None = None
+    originals_index_digest: str | None = None
+    originals_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Registered:
 def register(session: Session, *, name: str, source: str, image_size: int, upload_digest: str | None) -> Registered:
     """A dataset to be ingested; the one that is there already if the same archive was sent before at the same size.
 
+    One that is there from before originals were kept is ingested again, under another name if it has this one: it gets the
+    originals then (`record_ready`).
+
     Raises:
         Conflict: another dataset has this name.
     """
@@ -51,6 +57,8 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
     if (known := _same_source(session, source, image_size, upload_digest)) is not None:
         _also_called(session, known, name)
         return Registered(known, created=False)
+    if (held := _without_originals(session, source, image_size, upload_digest)) is not None and held.name == name:
+        name = f"{name[:180]} with originals"
     if (holder := session.scalars(_called(session, name)).first()) is not None:
         remedy = "Choose another name, or delete that dataset."
         raise Conflict(f"the name {name!r} belongs to dataset {holder.id}", field="name", remedy=remedy)
@@ -74,6 +82,17 @@ def _called(session: Session, name: str) -> sa.Select[Dataset]:
 
 
 def _same_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
+    """The dataset from the same source that is being ingested or has its originals."""
+    alike = _of_source(session, source, image_size, upload_digest)
+    return next((one for one in alike if one.state is DatasetState.INGESTING or one.originals_digest), None)
+
+
+def _without_originals(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
+    alike = _of_source(session, source, image_size, upload_digest)
+    return next((one for one in alike if one.state is DatasetState.READY and not one.originals_digest), None)
+
+
+def _of_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> list[Dataset]:
     query = sa.select(Dataset).where(
         _alive(),
         own_or_nobodys(session, Dataset),
@@ -81,8 +100,7 @@ def _same_source(session: Session, source: str, image_size: int, upload_digest: 
         Dataset.image_size == image_size,
         Dataset.upload_digest == upload_digest if upload_digest else Dataset.upload_digest.is_(None),
     )
-    found = session.scalars(query.order_by(Dataset.id)).first()
-    return _followed(session, found) if found else None
+    return [_followed(session, found) for found in session.scalars(query.order_by(Dataset.id)).all()]
 
 
 def get(session: Session, reference: str) -> Dataset:
@@ -146,7 +164,9 @@ def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
         sa.or_(Dataset.owned_by == owner, Dataset.owned_by == NOBODY),
     )
     twin = session.scalars(query.order_by(Dataset.id)).first()
-    same_as = _followed(session, twin).id if twin else None
+    known = _followed(session, twin) if twin else None
+    if known is not None:
+        packed = _given_originals(known, packed)
     leases.write(
         session,
         Dataset,
@@ -155,10 +175,19 @@ def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
         lease_until=None,
         finished_at=utc_now(),
         images_done=packed.train_count + packed.test_count,
-        same_as=same_as,
+        same_as=known.id if known else None,
         **vars(packed),
     )
     return _followed(session, session.get_one(Dataset, lease.id, populate_existing=True))
+
+
+def _given_originals(known: Dataset, packed: Packed) -> Packed:
+    """Give the originals to the dataset that is known already, if it has none; its other name keeps none."""
+    if known.originals_digest is None:
+        known.originals_digest = packed.originals_digest
+        known.originals_index_digest = packed.originals_index_digest
+        known.originals_bytes = packed.originals_bytes
+    return replace(packed, originals_digest=None, originals_index_digest=None, originals_bytes=None)
 
 
 def record_failed(session: Session, lease: Lease, error: Failure) -> None:
@@ -227,9 +256,10 @@ def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
 
 
 def delete(session: Session, dataset_id: str) -> list[str]:
-    """Remove the dataset, and the other names of it; returns the digests that it named: candidates for `files.discard`.
+    """Remove the dataset, its other names, and what was made of it.
 
-    Of an owner's name for a shared dataset, the name goes and nothing else.
+    Returns the digests of their files, candidates for `files.discard`. Of an owner's name for a shared dataset, the name goes
+    and nothing else.
 
     Raises:
         NotFound: no such dataset.
@@ -249,10 +279,11 @@ def delete(session: Session, dataset_id: str) -> list[str]:
         raise Conflict(f"experiments use dataset {dataset.id}", field="dataset", remedy=remedy)
     if dataset.state is DatasetState.INGESTING:
         raise Conflict(f"dataset {dataset.id} is being ingested", remedy="Wait until it is ready or has failed.")
+    made_of_it = derived.delete(session, Derived.dataset_id == dataset.id)
     session.execute(sa.delete(Dataset).where(Dataset.same_as == dataset.id))
     session.delete(dataset)
     session.flush()
-    return [digest for digest in (dataset.images_digest, dataset.labels_digest) if digest]
+    return dataset.digests + made_of_it
 
 
 def _alive() -> sa.ColumnElement[bool]:

@@ -201,6 +201,22 @@ def settle(session: Session, experiment_id: str) -> Experiment:
     return experiment
 
 
+def fail_waiting(session: Session, experiment: Experiment, which: sa.ColumnElement[bool], error: Failure) -> None:
+    """End those of an experiment's executions that wait for something that will not come, and settle it.
+
+    The caller holds the experiment's lock.
+    """
+    statement = (
+        sa.update(Execution)
+        .where(Execution.experiment_id == experiment.id, Execution.state == State.QUEUED, which)
+        .values(state=State.FAILED, error=error, finished_at=utc_now(), checkpoint_digest=None)
+        .execution_options(synchronize_session=False)
+    )
+    session.execute(statement)
+    _finish_cells(session, experiment, Cell.experiment_id == experiment.id)
+    settle(session, experiment.id)
+
+
 def _present(session: Session, experiment_id: str) -> set[State]:
     """The states that any of its executions is in: five looks into an index, however many there are."""
     states = [state for state in State if state is not State.CANCELLING]

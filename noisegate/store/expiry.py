@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from noisegate.api.problems import Failure
 from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
-from noisegate.store.states import DatasetState, State
-from noisegate.store.tables import Dataset, Execution, utc_now
+from noisegate.store.states import DatasetState, DerivedState, State
+from noisegate.store.tables import Dataset, Derived, Execution, utc_now
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,18 @@ class ReapedExecutions:
     cancelled: list[str]
 
 
+# What rows can be held, and the state in which they are.
+_HELD: tuple[tuple[leases.LeasedTable, str], ...] = (
+    (Execution, State.RUNNING),
+    (Dataset, DatasetState.INGESTING),
+    (Derived, DerivedState.RUNNING),
+)
+
+
 def owners(session: Session, worker: str) -> set[str]:
-    """The names of this worker's processes that hold an execution or an ingestion."""
+    """The names of this worker's processes that hold anything."""
     found: set[str] = set()
-    for table, state in ((Execution, State.RUNNING), (Dataset, DatasetState.INGESTING)):
+    for table, state in _HELD:
         held = sa.select(table.owner).where(table.state == state, table.lease_until.is_not(None))
         found.update(session.scalars(held.where(table.owner.startswith(f"{worker}/", autoescape=True))))
     return found
@@ -52,10 +60,9 @@ def expire(session: Session, owners: Collection[str], describe: Callable[[int], 
 
 
 def any_expired(session: Session, lease_seconds: float) -> bool:
-    """Whether there is anything to reap, of executions or ingestions."""
-    running = sa.exists().where(Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
-    ingesting = sa.exists().where(Dataset.state == DatasetState.INGESTING, leases.expired(Dataset, lease_seconds))
-    return bool(session.scalar(sa.select(sa.or_(running, ingesting))))
+    """Whether there is anything to reap, of any kind."""
+    looks = [sa.exists().where(table.state == state, leases.expired(table, lease_seconds)) for table, state in _HELD]
+    return bool(session.scalar(sa.select(sa.or_(*looks))))
 
 
 def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> ReapedExecutions:
@@ -105,8 +112,8 @@ def _after_loss(experiment: State, losses: int, max_losses: int) -> State:
 
 
 def any_overdue(session: Session, wakeup_seconds: float) -> bool:
-    """Whether any execution or dataset waits although it was woken long ago."""
-    looks = [sa.exists().where(leases.overdue(table, wakeup_seconds)) for table in (Execution, Dataset)]
+    """Whether anything waits although it was woken long ago."""
+    looks = [sa.exists().where(leases.overdue(table, wakeup_seconds)) for table, _ in _HELD]
     return bool(session.scalar(sa.select(sa.or_(*looks))))
 
 

@@ -15,7 +15,7 @@ from noisegate.errors import StorageUnavailable
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import OF_ALL_OWNERS, Sessions
 from noisegate.store.states import DatasetState
-from noisegate.store.tables import Dataset, Execution, Model
+from noisegate.store.tables import Dataset, DerivedFile, Execution, Model
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,9 @@ _COLUMNS: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | None], 
     Execution.checkpoint_digest,
     Dataset.images_digest,
     Dataset.labels_digest,
+    Dataset.originals_digest,
+    Dataset.originals_index_digest,
+    DerivedFile.file_digest,
 )
 
 

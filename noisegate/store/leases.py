@@ -1,4 +1,4 @@
-"""Claims on rows, for executions and datasets alike: claim, renew, give back, let expire.
+"""Claims on rows, for executions, datasets and derived artefacts alike: claim, renew, give back, let expire.
 
 A row is claimed by compare-and-swap, so two workers never hold it together, whatever messages they got. (owner, attempt)
 is the fence: `attempt` rises with each claim, and a write that names an old pair touches nothing.
@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from noisegate.store.clock import seconds_now, within
-from noisegate.store.states import DatasetState, State
-from noisegate.store.tables import Dataset, Execution
+from noisegate.store.states import DatasetState, DerivedState, State
+from noisegate.store.tables import Dataset, Derived, Execution
 
 
 class LeaseLost(Exception):
@@ -37,10 +37,14 @@ class Renewed:
     may_go_on: bool
 
 
-LeasedTable = type[Execution] | type[Dataset]
+LeasedTable = type[Execution] | type[Dataset] | type[Derived]
 
 # The state in which a row waits for a worker.
-_WAITING: dict[LeasedTable, str] = {Execution: State.QUEUED, Dataset: DatasetState.INGESTING}
+_WAITING: dict[LeasedTable, str] = {
+    Execution: State.QUEUED,
+    Dataset: DatasetState.INGESTING,
+    Derived: DerivedState.WAITING,
+}
 
 
 def claiming(table: LeasedTable, which: sa.ColumnElement[bool], **changes: object) -> sa.Update:
@@ -65,7 +69,11 @@ def claim(
 
 
 def waiting(table: LeasedTable) -> sa.ColumnElement[bool]:
-    """True for rows that a worker may claim: an execution that depends on another only once that one has succeeded."""
+    """True for rows that a worker may claim.
+
+    An execution that depends on another waits until that one has succeeded, and until the artefact that it reads is ready. An
+    artefact waits for the one that it is made of, and for as long as no execution waits for it.
+    """
     return _WAITS[table]
 
 
@@ -76,13 +84,33 @@ def _free(table: LeasedTable) -> sa.ColumnElement[bool]:
 def _ready() -> sa.ColumnElement[bool]:
     other = aliased(Execution)
     succeeded = sa.exists().where(other.id == Execution.depends_on, other.state == State.SUCCEEDED)
-    return sa.or_(Execution.depends_on.is_(None), succeeded)
+    return sa.and_(Execution.waits_for.is_(None), sa.or_(Execution.depends_on.is_(None), succeeded))
+
+
+def _is_wanted() -> sa.ColumnElement[bool]:
+    execution, child = aliased(Execution), aliased(Derived)
+    itself = sa.exists().where(execution.waits_for == Derived.id, execution.state == State.QUEUED)
+    by_child = sa.exists().where(
+        child.parent_id == Derived.id, execution.waits_for == child.id, execution.state == State.QUEUED
+    )
+    return sa.or_(itself, by_child)
+
+
+# True for artefacts that an execution waits for, or of which one is made that an execution waits for.
+WANTED = _is_wanted()
+
+
+def _can_be_made() -> sa.ColumnElement[bool]:
+    parent = aliased(Derived)
+    ready = sa.exists().where(parent.id == Derived.parent_id, parent.state == DerivedState.READY)
+    return sa.and_(sa.or_(Derived.parent_id.is_(None), ready), WANTED)
 
 
 # Built once: an alias of a table with thirty columns takes longer to make than a claim takes the database.
 _WAITS: dict[LeasedTable, sa.ColumnElement[bool]] = {
     Dataset: _free(Dataset),
     Execution: sa.and_(_free(Execution), _ready()),
+    Derived: sa.and_(_free(Derived), _can_be_made()),
 }
 
 

@@ -20,8 +20,11 @@ class PackedArrays:
     content_hash: str
 
 
-def open_packed(artefacts: Artefacts, dataset: Dataset) -> PackedArrays:
+def open_packed(artefacts: Artefacts, dataset: Dataset, images_digest: str | None = None) -> PackedArrays:
     """Map the arrays of a dataset that is ready; reading a slice reads only that from disk, once they are on this machine.
+
+    Args:
+        images_digest: of a view's images, in the place of those that the dataset was packed with.
 
     Raises:
         FileNotFoundError: the artefact root is not the one that ingestion wrote to.
@@ -31,6 +34,6 @@ def open_packed(artefacts: Artefacts, dataset: Dataset) -> PackedArrays:
     assert dataset.content_hash
     assert dataset.classes
     assert dataset.train_count is not None
-    images = np.load(artefacts.fetch(dataset.images_digest), mmap_mode="r", allow_pickle=False)  # noqa: TID251
+    images = np.load(artefacts.fetch(images_digest or dataset.images_digest), mmap_mode="r", allow_pickle=False)  # noqa: TID251
     labels = np.load(artefacts.fetch(dataset.labels_digest), mmap_mode="r", allow_pickle=False)  # noqa: TID251
     return PackedArrays(dataset.classes, dataset.train_count, images, labels, dataset.content_hash)

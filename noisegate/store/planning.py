@@ -1,5 +1,6 @@
 """What an experiment would come to, checked against datasets and caps; and its rows, created all at once."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,13 +9,15 @@ from sqlalchemy.orm import Session
 
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.seeds import derive_seed
-from noisegate.spec import DatasetFacts, ExperimentSpec
+from noisegate.spec import FORMAT, DatasetFacts, ExperimentSpec
 from noisegate.spec.caps import Caps, check_caps
+from noisegate.spec.derived import Needed
 from noisegate.spec.sweeps import CellPoint, cells_of
-from noisegate.store import events
+from noisegate.store import derived, events
 from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
 from noisegate.store.prerequisites import base_execution, base_facts, dataset_facts, usable_dataset
+from noisegate.store.states import DerivedState
 from noisegate.store.tables import Cell, Dataset, Execution, Experiment
 
 
@@ -54,10 +57,17 @@ class Plan:
         """Noise images of a cell in each epoch."""
         return spec.noise_images(self.dataset_facts)
 
+    def needed(self, spec: ExperimentSpec) -> Needed | None:
+        """The derived artefact that the executions of a cell read; None if they need none."""
+        return spec.needed(self.dataset_facts)
+
     @property
     def format(self) -> int:
-        """The newest format among its specs: workers that know no newer one than an older leave all of it alone."""
-        return max(spec.format for spec in self.specs)
+        """The newest format among its specs: workers that know no newer one than an older leave all of it alone.
+
+        Workers of the first format know nothing of derived artefacts either, and would not wait for them.
+        """
+        return max(FORMAT if self.needed(spec) else spec.format for spec in self.specs)
 
     @property
     def total_training_images(self) -> int:
@@ -120,9 +130,10 @@ def create(
         experiment.cells.append(Cell(position=number, point=point.point, spec=point.spec))
     if planned.base_cell is not None:
         experiment.cells.append(Cell(position=len(planned.cells), point={}, spec=planned.base_cell, is_base=True))
+    missing = _bind_artefacts(session, experiment, planned)
     session.add(experiment)
     session.flush()
-    _create_executions(session, experiment, planned)
+    _create_executions(session, experiment, planned, missing)
     events.append(session, experiment, EventType.QUEUED, executions=planned.executions)
     return experiment
 
@@ -134,17 +145,30 @@ def _with_own_base(planned: Plan) -> Plan:
     return replace(planned, base_position=alike, base_cell=wanted if alike is None else None)
 
 
-def _create_executions(session: Session, experiment: Experiment, planned: Plan) -> None:
+def _bind_artefacts(session: Session, experiment: Experiment, planned: Plan) -> set[str]:
+    """Name in each cell what it reads; returns the ids of those that are not ready."""
+    needed = {cell.position: wanted for cell in experiment.cells if (wanted := planned.needed(cell.spec)) is not None}
+    if not needed:
+        return set()
+    assert planned.dataset is not None, "an artefact is made of a dataset"
+    rows = derived.ensure(session, planned.dataset, needed.values())
+    for cell in experiment.cells:
+        if cell.position in needed:
+            cell.needs = rows[needed[cell.position]].id
+    return {row.id for row in rows.values() if row.state is not DerivedState.READY}
+
+
+def _create_executions(session: Session, experiment: Experiment, planned: Plan, missing: Collection[str]) -> None:
     base_at = len(planned.cells) if planned.base_cell else planned.base_position
     base_id = planned.earlier_base.id if planned.earlier_base else None
     if base_at is not None:
         # First, as the others name it.
-        base = Execution(**_execution(planned, experiment.cells[base_at], 0, None))
+        base = Execution(**_execution(planned, experiment.cells[base_at], 0, None, missing))
         session.add(base)
         session.flush()
         base_id = base.id
     rows = [
-        _execution(planned, cell, index, base_id)
+        _execution(planned, cell, index, base_id, missing)
         for cell in experiment.cells
         for index in range(0 if cell.position != base_at else 1, 1 if cell.is_base else planned.spec.executions)
     ]
@@ -153,7 +177,7 @@ def _create_executions(session: Session, experiment: Experiment, planned: Plan) 
         session.execute(sa.insert(Execution), rows)
 
 
-def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None) -> dict[str, Any]:
+def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None, missing: Collection[str]) -> dict[str, Any]:
     spec = planned.specs[cell.position]
     return {
         "experiment_id": cell.experiment_id,
@@ -164,6 +188,7 @@ def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None) -> di
         "seed": derive_seed(spec.seed, "execution", cell.position, index),
         "epochs": spec.epochs_per_execution or 1,
         "depends_on": base_id if spec.needs_base else None,
+        "waits_for": cell.needs if cell.needs in missing else None,
     }
 
 

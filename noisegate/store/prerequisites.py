@@ -65,6 +65,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         classes=tuple(dataset.classes),
         train_count=dataset.train_count,
         test_counts=(dataset.counts or {}).get("test", {}),
+        has_originals=dataset.originals_digest is not None,
     )
 
 

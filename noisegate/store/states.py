@@ -25,10 +25,20 @@ class DatasetState(StrEnum):
     FAILED = "failed"
 
 
+class DerivedState(StrEnum):
+    """Of an artefact that is made of a dataset. A failed one waits again when it is next asked for."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    READY = "ready"
+    FAILED = "failed"
+
+
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 EXPERIMENT_MOVES = {
-    State.QUEUED: {State.RUNNING, State.CANCELLING, State.CANCELLED},
+    # To failed at once: what all of its executions waited for could not be made.
+    State.QUEUED: {State.RUNNING, State.CANCELLING, State.CANCELLED, State.FAILED},
     State.RUNNING: {State.CANCELLING, State.SUCCEEDED, State.FAILED},
     State.CANCELLING: {State.CANCELLED, State.SUCCEEDED, State.FAILED},
     State.SUCCEEDED: set[State](),

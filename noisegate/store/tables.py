@@ -11,10 +11,11 @@ from noisegate.api.problems import Failure
 from noisegate.details import Details
 from noisegate.manifest import Metrics, ModelManifest
 from noisegate.spec import ExperimentSpec
+from noisegate.spec.derived import AnyDerived, DerivedSpec
 from noisegate.store.clock import seconds_now
 from noisegate.store.ids import new_id
 from noisegate.store.json_columns import Json, Typed
-from noisegate.store.states import DatasetState, State
+from noisegate.store.states import DatasetState, DerivedState, State
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -36,7 +37,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _named(states: type[State] | type[DatasetState]) -> sa.Enum:
+def _named(states: type[State] | type[DatasetState] | type[DerivedState]) -> sa.Enum:
     """A string column with a CHECK, so that a state can be added by a migration on every database."""
     return sa.Enum(
         states,
@@ -102,6 +103,11 @@ class Dataset(Leased, Owned, Base):
     content_hash: Mapped[str | None] = mapped_column(sa.String(64), index=True)
     images_digest: Mapped[str | None] = mapped_column(sa.String(64))
     labels_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    originals_digest: Mapped[str | None] = mapped_column(
+        sa.String(64), doc="The files that it came as (noisegate.data.originals); null in datasets older than that."
+    )
+    originals_index_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    originals_bytes: Mapped[int | None] = mapped_column(sa.BigInteger)
     licence: Mapped[str | None] = mapped_column(sa.Text)
     error: Mapped[Failure | None] = mapped_column(Typed(Failure))
     same_as: Mapped[str | None] = mapped_column(sa.ForeignKey("datasets.id"))
@@ -119,6 +125,51 @@ class Dataset(Leased, Owned, Base):
             postgresql_where=sa.text("state != 'failed'"),
         ),
     )
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of its files."""
+        digests = (self.images_digest, self.labels_digest, self.originals_digest, self.originals_index_digest)
+        return [digest for digest in digests if digest]
+
+
+class Derived(Leased, Base):
+    """An artefact that is made of a dataset by a job, and can be made again. It belongs to whoever owns the dataset."""
+
+    __tablename__ = "derived"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("der"))
+    dataset_id: Mapped[str] = mapped_column(sa.ForeignKey("datasets.id"))
+    parent_id: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("derived.id"), index=True, doc="What it is made of; null for what is made of the dataset itself."
+    )
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    key: Mapped[str] = mapped_column(sa.String(64), doc="SHA-256 of all that it follows from (spec.derived.Needed).")
+    parameters: Mapped[DerivedSpec] = mapped_column(Typed(AnyDerived))
+    state: Mapped[DerivedState] = mapped_column(_named(DerivedState), default=DerivedState.WAITING)
+    done: Mapped[int] = mapped_column(default=0, doc="How much of `total` is made, in units of its kind: images.")
+    total: Mapped[int | None]
+    size_bytes: Mapped[int | None] = mapped_column(sa.BigInteger, doc="Of its files, once it is ready.")
+    error: Mapped[Failure | None] = mapped_column(Typed(Failure))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, doc="When it was last asked for or read.")
+
+    dataset: Mapped[Dataset] = relationship()
+    parent: Mapped["Derived | None"] = relationship(remote_side=[id])
+
+    __table_args__ = (sa.UniqueConstraint("dataset_id", "key"), sa.Index("ix_derived_state", "state"))
+
+
+class DerivedFile(Base):
+    """A file of a derived artefact; while it is being made, a finished piece of one."""
+
+    __tablename__ = "derived_files"
+
+    derived_id: Mapped[str] = mapped_column(sa.ForeignKey("derived.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(100), primary_key=True)
+    file_digest: Mapped[str] = mapped_column(sa.String(64), index=True)
+    size_bytes: Mapped[int] = mapped_column(sa.BigInteger)
 
 
 class Experiment(Owned, Base):
@@ -170,6 +221,9 @@ class Cell(Base):
     point: Mapped[dict[str, Any]] = mapped_column(Json)
     spec: Mapped[ExperimentSpec] = mapped_column(Typed(ExperimentSpec))
     is_base: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    needs: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("derived.id"), index=True, doc="The derived artefact that its executions read."
+    )
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When its last execution ended.")
 
     experiment: Mapped[Experiment] = relationship(back_populates="cells")
@@ -191,6 +245,10 @@ class Execution(Leased, Base):
     seed: Mapped[int] = mapped_column(sa.BigInteger)
     depends_on: Mapped[str | None] = mapped_column(
         sa.ForeignKey("executions.id"), index=True, doc="The execution that must have succeeded before this one starts."
+    )
+    waits_for: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("derived.id"),
+        doc="What its cell needs, as long as that is not ready: until then nobody claims it.",
     )
     state: Mapped[State] = mapped_column(_named(State), default=State.QUEUED)
     epochs: Mapped[int] = mapped_column(doc="Epochs to train.")
@@ -220,7 +278,14 @@ class Execution(Leased, Base):
     __table_args__ = (
         sa.UniqueConstraint("cell_id", "position"),
         # What waits, in the order it is claimed; and whether an experiment has any execution in a state.
-        sa.Index("ix_executions_waiting", "state", "experiment_id", "place"),
+        # Those that wait for an artefact lie apart from those that can be claimed, however many they are.
+        sa.Index("ix_executions_waiting", "state", "experiment_id", "waits_for", "place"),
+        sa.Index(
+            "ix_executions_waits_for",
+            "waits_for",
+            sqlite_where=sa.text("waits_for IS NOT NULL"),
+            postgresql_where=sa.text("waits_for IS NOT NULL"),
+        ),
         # Pages of an experiment's executions. No index holds lease_until, so that a heartbeat touches none.
         sa.Index("ix_executions_experiment_id", "experiment_id", "id"),
     )

@@ -14,7 +14,8 @@ log = structlog.get_logger(__name__)
 # Task names and queues, shared with worker.tasks.
 TRAIN = "noisegate.train"
 INGEST = "noisegate.ingest"
-QUEUES = {INGEST: "ingestion", TRAIN: "training"}
+DERIVE = "noisegate.derive"
+QUEUES = {INGEST: "ingestion", DERIVE: "derivation", TRAIN: "training"}
 
 
 def celery_app(settings: Settings) -> Celery:
@@ -52,6 +53,10 @@ class Wakeups:
     def ingest(self, dataset_id: str) -> None:
         """Wake a worker to ingest this dataset."""
         self._send(INGEST, dataset_id, 1)
+
+    def derive(self, derived_id: str) -> None:
+        """Wake a worker to make this derived artefact."""
+        self._send(DERIVE, derived_id, 1)
 
     def waiting(self, task: str) -> int:
         """Messages of this task that no worker has taken yet.

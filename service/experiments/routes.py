@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from sqlalchemy.orm import Session
 
 from noisegate import tracing
-from noisegate.store import deletion, executions, experiments, files, planning, quotas
+from noisegate.store import deletion, derived, executions, experiments, files, planning, quotas
 from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.pages import Page
 from noisegate.store.states import State
@@ -68,7 +68,7 @@ def create_experiment(
     def create(session: Session) -> StoredAnswer:
         (answer,) = read(session, [_created(session, posted, resources, time_limit)])
         # After the answer: a broker that is away must not keep anyone waiting for what is safe in the database already.
-        background.add_task(_announce, resources, answer)
+        background.add_task(_announce, resources, answer, derived.awaited(session, answer.id))
         headers = {"Location": f"/experiments/{answer.id}", "Retry-After": POLL_SECONDS}
         return StoredAnswer(202, headers, answer.model_dump_json())
 
@@ -151,9 +151,11 @@ def _created(session: Session, posted: Posted, resources: Resources, time_limit:
     )
 
 
-def _announce(resources: Resources, answer: ExperimentRead) -> None:
+def _announce(resources: Resources, answer: ExperimentRead, awaited: list[str]) -> None:
     # The line that ties a request to what workers log: theirs have the experiment's id, this one has both.
     log.info("experiment_posted", experiment=answer.id, executions=answer.executions)
+    for id in awaited:
+        resources.wakeups.derive(id)
     resources.wakeups.train(answer.id, count=min(answer.executions, WAKEUPS))
 
 

@@ -13,7 +13,7 @@ from noisegate.spec import ExperimentSpec
 from noisegate.store import executions, experiments
 from noisegate.store.events import EventType
 from noisegate.store.states import State
-from noisegate.store.tables import Base, Dataset, Event, Execution, Experiment, Model
+from noisegate.store.tables import Base, Dataset, Derived, Event, Execution, Experiment, Model
 from tests.faults import witnesses
 from tests.faults.processes import until
 from tests.faults.system import System
@@ -129,7 +129,7 @@ def _nothing_held(session: Session) -> Iterator[str]:
             table.state.in_([State.QUEUED, State.RUNNING, State.CANCELLING])
         )
         yield from (f"{id} is {state.value}" for id, state in session.execute(waiting))
-    for leased in (Execution, Dataset):
+    for leased in (Execution, Dataset, Derived):
         held = session.scalars(sa.select(leased.id).where(leased.lease_until.is_not(None)))
         yield from (f"{id} is held" for id in held)
 

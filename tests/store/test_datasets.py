@@ -72,7 +72,7 @@ def test_deletion_answers_the_files_nobody_needs(sessions: Sessions) -> None:
         datasets.record_ready(session, lease, factories.packed(1))
     with sessions.begin() as session:
         digests = datasets.delete(session, dataset.id)
-        assert digests == [factories.digest(1001), factories.digest(2001)]
+        assert digests == [factories.digest(number) for number in (1001, 2001, 4001, 5001)]
         assert files.unreferenced(session, digests) == digests
     with pytest.raises(NotFound), sessions.begin() as session:
         datasets.get(session, "animals")

@@ -15,7 +15,7 @@ from migrations.run import config, upgrade
 from noisegate.store import claims
 from noisegate.store.sessions import Sessions, create_engine
 
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_upgrade_twice_is_upgrade_once(database_url: str, engine: sa.Engine) -> 
     assert "executions" in before
 
 
-@pytest.mark.parametrize("table", ["datasets", "executions", "experiments"])
+@pytest.mark.parametrize("table", ["datasets", "derived", "executions", "experiments"])
 def test_states_are_checked_by_the_database(database_url: str, engine: sa.Engine, table: str) -> None:
     upgrade(database_url)
     names = [check["name"] for check in sa.inspect(engine).get_check_constraints(table)]

@@ -68,7 +68,8 @@ def test_an_upload_becomes_arrays_and_the_archive_goes(resources: Resources) -> 
     dataset = _upload(resources, _zip(_pets({"README.txt": b"hello"})))
     assert dataset.state is DatasetState.READY
     assert (dataset.classes, dataset.train_count, dataset.test_count, dataset.skipped) == (["cat", "dog"], 16, 4, 1)
-    assert _files(resources) == sorted([str(dataset.images_digest), str(dataset.labels_digest)])
+    assert _files(resources) == sorted(dataset.digests)
+    assert len(set(dataset.digests)) == 4
     packed = open_packed(resources.artefacts, dataset)
     shades = {(int(label), int(image[0, 0, 0])) for image, label in zip(packed.images, packed.labels, strict=True)}
     assert shades == {(k, 10 * i + 100 * k) for k in range(2) for i in range(10)}
@@ -80,7 +81,7 @@ def test_the_same_content_in_another_archive_is_the_same_dataset(resources: Reso
     assert second.same_as == first.id
     with resources.sessions.reading() as session:
         assert datasets.get(session, second.id).id == datasets.get(session, "again").id == first.id
-    assert len(_files(resources)) == 2
+    assert len(_files(resources)) == 4
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 
 from noisegate import tracing
 from noisegate.api.card import Card
+from noisegate.data.packing import IMAGES_FILE
 from noisegate.details import Details, SubgroupUsed
 from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
@@ -23,8 +24,7 @@ from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Diverged, Together
 from noisegate.spec import ClassifierExperiment
-from noisegate.store import executions, models
-from noisegate.store.artefacts import Artefacts
+from noisegate.store import derived, executions, models
 from noisegate.store.executions import ExecutionResult
 from noisegate.store.packed import open_packed
 from noisegate.store.settings import Settings
@@ -103,7 +103,7 @@ def _prepare(work: Work[Spec]) -> tuple[Context, Together]:
     with tracing.span("noisegate.prepare"):
         placing = place(resources.settings, work.spec, dataset, len(work.executions))
         occupy(resources.settings, placing.device)
-        data = _cell_data(resources.artefacts, dataset)
+        data = _cell_data(resources, dataset, first.cell.needs)
         cell = cells.prepared(
             first.cell.id,
             lambda: prepare_cell(work.spec, data, first.cell.position, work.check, _scored(resources, first, data)),
@@ -212,8 +212,9 @@ def _images_per_family(wanted: int, image_size: int) -> int:
     return min(wanted, max(math.ceil(wanted / 10), wanted * 64**2 // image_size**2))
 
 
-def _cell_data(artefacts: Artefacts, dataset: Dataset) -> CellData:
-    packed = open_packed(artefacts, dataset)
+def _cell_data(resources: Resources, dataset: Dataset, needs: str | None) -> CellData:
+    """The images that a cell reads: those of a view, if that is what it needs, or what it needs was made of."""
+    packed = open_packed(resources.artefacts, dataset, _images_of_view(resources, needs) if needs else None)
     train = packed.train_count
     return CellData(
         classes=tuple(packed.classes),
@@ -223,6 +224,14 @@ def _cell_data(artefacts: Artefacts, dataset: Dataset) -> CellData:
         test_labels=packed.labels[train:],
         dataset_hash=packed.content_hash,
     )
+
+
+def _images_of_view(resources: Resources, needs: str) -> str | None:
+    with resources.sessions.begin() as session:
+        lineage = derived.lineage(session, needs)
+        derived.note_use(session, [row.id for row in lineage])
+        views = [derived.files_of(session, row.id)[IMAGES_FILE] for row in lineage if row.kind == "view"]
+    return views[0].digest if views else None
 
 
 def _measure_nothing(_spec: ClassifierExperiment, _context: Context, _trained: ExecutionOutcome) -> Analysis:

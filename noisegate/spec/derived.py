@@ -1,0 +1,60 @@
+"""What can be made of a dataset and kept: views of its images, and whatever else follows from them. Parameters alone.
+
+A kind is a subclass of `DerivedSpec` and an entry in `DERIVED`; who makes it stands in `worker.derived`. A spec says which of
+them its cells need (`ExperimentBase.needed`), and none of its executions starts before that is there.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from noisegate.documents import OneOf, Strict
+
+Resize = Literal["stretch", "crop", "pad"]
+
+
+class DerivedSpec(Strict):
+    """What an artefact is made by, besides what it is made of. Fields that are added later need a default."""
+
+    kind: str
+
+
+class View(DerivedSpec):
+    """A dataset's images at one size and one way of resizing: `images.npy`, uint8 [n, size, size, 3], training images first."""
+
+    kind: Literal["view"] = "view"
+    image_size: int = Field(ge=8, le=4096, description="Pixels a side.")
+    resize: Resize = "stretch"
+
+
+DERIVED: dict[str, type[DerivedSpec]] = {"view": View}
+
+AnyDerived = Annotated[DerivedSpec, OneOf("kind", DERIVED)]
+
+
+@dataclass(frozen=True)
+class Needed:
+    """An artefact that a cell reads, and the one that it is made of; None if it is made of the dataset itself."""
+
+    parameters: DerivedSpec
+    follows_from: "Needed | None" = None
+
+    @property
+    def chain(self) -> "list[Needed]":
+        """It and what it follows from, itself first."""
+        return [self, *(self.follows_from.chain if self.follows_from else [])]
+
+    def key(self, content_hash: str) -> str:
+        """SHA-256 of all that it follows from: two with the same key are the same bytes.
+
+        Args:
+            content_hash: the dataset's.
+        """
+        # Fields at their defaults are left out, so that one that a later version adds changes no key.
+        parameters = self.parameters.model_dump(mode="json", exclude_defaults=True)
+        source = self.follows_from.key(content_hash) if self.follows_from else content_hash
+        described = {"kind": self.parameters.kind, "parameters": parameters, "source": source}
+        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,77 @@
+"""Making a view: the originals of a dataset, decoded at another size."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from noisegate.data.originals import Originals
+from noisegate.data.packing import IMAGES_FILE
+from noisegate.data.views import image_bytes, join_pieces, pieces_of, view_bytes, write_piece
+from noisegate.errors import StorageFull
+from noisegate.inference.decoding import ImageLimits
+from noisegate.spec.derived import View
+from worker.making import Making
+
+
+def make_view(making: Making) -> dict[str, Path]:
+    """`images.npy` of the view, in pieces.
+
+    Raises:
+        StorageFull: no room for it: the disk is needed twice over while it is made, unless it is one piece.
+        InvalidImage, TooLarge: an original cannot be read with today's limits.
+    """
+    view = making.row.parameters
+    assert isinstance(view, View)
+    originals = _originals(making)
+    making.total = len(originals)
+    pieces = list(pieces_of(view, len(originals)))
+    _check_room(making, view, pieces)
+    settings = making.resources.settings
+    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    for places in pieces:
+        if _name(places) not in making.pieces:
+            _make_piece(making, originals, view, places, limits)
+        making.done = places.stop
+        making.check()
+    file = making.folder / IMAGES_FILE
+    join_pieces(file, view, len(originals), _kept(making, pieces), making.check)
+    return {IMAGES_FILE: file}
+
+
+def _originals(making: Making) -> Originals:
+    dataset, artefacts = making.row.dataset, making.resources.artefacts
+    assert dataset.originals_digest, "a view is asked for of datasets that have originals"
+    assert dataset.originals_index_digest
+    return Originals(artefacts.fetch(dataset.originals_digest), artefacts.fetch(dataset.originals_index_digest))
+
+
+def _make_piece(making: Making, originals: Originals, view: View, places: range, limits: ImageLimits) -> None:
+    def note(images: int) -> None:
+        making.done = places.start + images
+        making.check()
+
+    file = making.folder / _name(places)
+    write_piece(file, originals, view, places, limits, note)
+    making.keep(_name(places), file)
+
+
+def _kept(making: Making, pieces: list[range]) -> Iterator[Path]:
+    yield from (making.piece(_name(places)) for places in pieces)
+
+
+def _name(places: range) -> str:
+    return f"images-{places.start}-{places.stop}"
+
+
+def _check_room(making: Making, view: View, pieces: list[range]) -> None:
+    missing = sum(len(places) for places in pieces if _name(places) not in making.pieces)
+    wanted = view_bytes(view, pieces[-1].stop) + missing * image_bytes(view)
+    free, kept = making.resources.artefacts.free_bytes(), making.resources.settings.min_free_bytes
+    if free - wanted < kept:
+        detail = (
+            f"a view of {pieces[-1].stop:,} images at {view.image_size} pixels takes {wanted:,} bytes of the disk while it is "
+            f"made; {free:,} are free, and this server leaves {kept:,}"
+        )
+        remedy = (
+            "Free some space, delete datasets or run `noisegate gc`, then post it again; or use a smaller image_size."
+        )
+        raise StorageFull(detail, field="image_size", remedy=remedy)
