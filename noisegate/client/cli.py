@@ -12,13 +12,15 @@ from rich.console import Console
 from noisegate import __version__
 from noisegate.api.answers import ExperimentAnswer
 from noisegate.client.cards import card_block
+from noisegate.client.classifying import classify
+from noisegate.client.console import make_printable
 from noisegate.client.errors import ClientError, Interrupted, ProblemError
 from noisegate.client.http import DEFAULT_URL, Client
+from noisegate.client.options import Url
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import (
     console_for,
     datasets_table,
-    decision_block,
     experiments_table,
     models_table,
     plan_table,
@@ -27,11 +29,11 @@ from noisegate.client.show import (
     workers_table,
 )
 from noisegate.client.specs import document_for
+from noisegate.client.summary import found_block
+from noisegate.client.training import pack, train
 
 _TORCHVISION_NAMES = {"alexnet": "torchvision AlexNet"}
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-
-Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
 
 app = App(
     name="noisegate",
@@ -42,6 +44,8 @@ app = App(
 )
 models_app = App(name="models", help="List the models, or add one that others have trained.")
 app.command(models_app)
+app.command(train)
+app.command(classify)
 # By name, imported when called: a client of a service elsewhere has neither the database's packages nor the processes.
 for target, summary in (
     ("noisegate.local.commands:up", "Run broker, service and worker on this machine until Ctrl-C."),
@@ -64,6 +68,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit status."""
+    make_printable()
     try:
         status: int | None = app(arguments)
     except ClientError as error:
@@ -145,15 +150,18 @@ def cancel(experiment: str, *, url: Url = DEFAULT_URL) -> None:
 
 @app.command
 def delete(id: str, *, dry_run: bool = False, url: Url = DEFAULT_URL) -> None:
-    """Delete an experiment that has ended, with its results and models, or a single model.
+    """Delete an experiment that has ended, with its results and models; a single model; or a dataset that nothing uses.
 
     Args:
-        id: Of an experiment (exp_…) or a model (mod_…).
-        dry_run: Only say what would go.
+        id: Of an experiment (exp_…), a model (mod_…) or a dataset (ds_…).
+        dry_run: Only say what would go with an experiment.
     """
+    alone = {"mod_": Client.delete_model, "ds_": Client.delete_dataset}
     with Client(url) as client:
-        if id.startswith("mod_"):
-            client.delete_model(id)
+        if (delete_one := alone.get(id.partition("_")[0] + "_")) is not None:
+            if dry_run:
+                raise ClientError(f"--dry-run: nothing but {id} would go. Leave it out to delete it.")
+            delete_one(client, id)
             print(f"{id} is deleted.")
             return
         gone = client.delete_experiment(id, dry_run=dry_run)
@@ -191,43 +199,24 @@ def datasets(*, url: Url = DEFAULT_URL) -> None:
 
 @app.command
 def upload(archive: Path, *, name: str | None = None, image_size: int = 32, url: Url = DEFAULT_URL) -> None:
-    """Upload an archive of images, and wait until it is a dataset.
+    """Upload images, and wait until they are a dataset.
 
     Args:
-        archive: zip, tar, tar.gz or tar.xz of train/CLASS/…, test/CLASS/…, or CLASS/….
+        archive: A folder of train/CLASS/…, test/CLASS/…, or CLASS/…; or a zip, tar, tar.gz or tar.xz of one.
         image_size: Pixels a side that every image is scaled to.
     """
     console = console_for()
+    packed, found = pack(archive)
+    if found:
+        console.print(found_block(archive, found, packed.total))
     with Client(url) as client:
         with ProgressDisplay(console, "upload") as progress:
-            dataset = client.upload(archive, name, image_size, progress.show_bytes)
+            dataset = client.upload(packed, name, image_size, progress.show_bytes)
         with ProgressDisplay(console, "reading") as progress:
             dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
     if dataset["error"]:
         raise ProblemError.from_document(dataset["error"])
     console.print(datasets_table([dataset]))
-
-
-@app.command
-def classify(
-    *images: Path,
-    model: str = "default",
-    max_false_reject: float | None = None,
-    top_k: int | None = None,
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Classify images, or reject them.
-
-    Args:
-        images: PNG, JPEG or WebP files.
-        model: Id or alias.
-        max_false_reject: Largest share of known images to be rejected wrongly.
-        top_k: Maximum number of classes to name, the most probable first.
-    """
-    console = console_for()
-    with Client(url) as client:
-        for image in images:
-            console.print(decision_block(str(image), client.classify(image, model, max_false_reject, top_k)))
 
 
 @app.command

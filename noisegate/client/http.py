@@ -6,9 +6,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote, unquote
 
 import httpx2
@@ -29,7 +30,7 @@ from noisegate.api.answers import (
 )
 from noisegate.api.decisions import BatchLineAnswer, DecisionAnswer, ModelCardAnswer
 from noisegate.client.errors import ClientError, ProblemError, ServiceUnreachable, UnexpectedAnswer, UnusableFile
-from noisegate.client.files import archive_type, read_file, read_in_chunks
+from noisegate.client.files import ArchiveFile, Uploadable, counted, file_chunks, file_size, open_file, why_not
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -100,7 +101,7 @@ class Client:
 
     def upload(
         self,
-        path: str | Path,
+        archive: str | Path | Uploadable,
         name: str | None = None,
         image_size: int = 32,
         on_bytes: Callable[[int, int], None] | None = None,
@@ -108,23 +109,15 @@ class Client:
         """Send an archive (zip, tar, tar.gz, tar.xz) as it is read; `on_bytes` hears bytes sent and bytes in all.
 
         Raises:
-            UnusableFile: the archive cannot be read.
+            UnusableFile: the archive, or a file that belongs in it, cannot be read.
         """
-        archive = Path(path)
+        sent = ArchiveFile(Path(archive)) if isinstance(archive, str | Path) else archive
         query = {"image_size": image_size} | ({} if name is None else {"name": name})
-        try:
-            with archive.open("rb") as file:
-                total = archive.stat().st_size
-                headers = {
-                    "Content-Type": archive_type(archive),
-                    "Content-Length": str(total),
-                }
-                chunks = read_in_chunks(file, total, on_bytes)
-                answer: DatasetAnswer = self._json(
-                    self._send("POST", "/datasets", params=query, headers=headers, content=chunks)
-                )
-        except OSError as error:
-            raise UnusableFile(f"{archive} cannot be read: {error.strerror}") from error
+        headers = {"Content-Type": sent.content_type, "Content-Length": str(sent.total)}
+        chunks = counted(sent.chunks(), sent.total, on_bytes)
+        answer: DatasetAnswer = self._json(
+            self._send("POST", "/datasets", params=query, headers=headers, content=chunks)
+        )
         return answer
 
     def request_source(self, source: str, name: str | None = None, image_size: int | None = None) -> DatasetAnswer:
@@ -133,6 +126,10 @@ class Client:
         body = {key: value for key, value in asked.items() if value is not None}
         answer: DatasetAnswer = self._json(self._send("POST", "/datasets", json=body))
         return answer
+
+    def delete_dataset(self, reference: str) -> None:
+        """Delete a dataset that no experiment uses."""
+        self._send("DELETE", _path("datasets", reference))
 
     def wait_for_dataset(
         self, reference: str, on_progress: Callable[[DatasetAnswer], None] | None = None
@@ -149,6 +146,11 @@ class Client:
     def presets(self) -> list[PresetAnswer]:
         """The paper's tables and figures, in the paper's order."""
         answer: list[PresetAnswer] = self._json(self._send("GET", "/presets"))["items"]
+        return answer
+
+    def preset(self, name: str) -> dict[str, Any]:
+        """One preset, with `specs`: what posting it at each scale means."""
+        answer: dict[str, Any] = self._json(self._send("GET", _path("presets", name)))
         return answer
 
     def create_experiment(
@@ -224,6 +226,11 @@ class Client:
         """All models, or those of one experiment, page by page."""
         return self._pages("/models", {} if experiment is None else {"experiment": experiment})
 
+    def model(self, reference: str) -> ModelAnswer:
+        """One model, by id or alias."""
+        answer: ModelAnswer = self._json(self._send("GET", _path("models", reference)))
+        return answer
+
     def model_file(self, reference: str, name: str) -> bytes:
         """A file of a model: model.safetensors, model.json, model.onnx or reference.safetensors."""
         return self._send("GET", _path("models", reference, "files", name)).content
@@ -250,10 +257,15 @@ class Client:
         Raises:
             UnusableFile: the file cannot be read.
         """
-        query = _query(model, max_false_reject, top_k)
-        content = image if isinstance(image, bytes) else read_file(Path(image))
+        content: bytes | Iterator[bytes]
+        if isinstance(image, bytes):
+            content, size = image, len(image)
+        else:
+            size = file_size(Path(image))
+            content = file_chunks(Path(image), size)
         # The service tells the kind of image by its first bytes, not by what a sender calls it.
-        headers = {"Content-Type": "application/octet-stream"}
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        query = _query(model, max_false_reject, top_k)
         answer: DecisionAnswer = self._json(
             self._send("POST", "/classify", params=query, headers=headers, content=content)
         )
@@ -266,16 +278,30 @@ class Client:
         max_false_reject: float | None = None,
         top_k: int | None = None,
     ) -> list[BatchLineAnswer]:
-        """Classify many files in one request; what is wrong with one stands in its line alone.
+        """Classify many files in one request, which reads them as it sends them; a bad image fails its own line alone.
+
+        Waits for `patience_seconds` while the service says that it has no room.
 
         Raises:
             UnusableFile: a file cannot be read.
         """
-        files = [("images", (Path(image).name, read_file(Path(image)))) for image in images]
         query = _query(model, max_false_reject, top_k)
-        answer = self._send("POST", "/classify/batch", params=query, files=files)
+        with ExitStack() as opened:
+            files = [("images", _part(Path(image), opened)) for image in images]
+            try:
+                answer = self._when_there_is_room("POST", "/classify/batch", params=query, files=files)
+            except OSError as error:
+                raise UnusableFile(f"a file cannot be read: {why_not(error)}") from error
         # Not splitlines, which takes other characters for the ends of lines too.
         return [json.loads(line) for line in answer.content.split(b"\n") if line]
+
+    def _when_there_is_room(self, method: str, path: str, **content: Any) -> httpx2.Response:
+        gives_up_at = time.monotonic() + self._patience_seconds
+        while True:
+            response = self._exchange(method, path, **content)
+            if response.status_code != HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() >= gives_up_at:
+                return self._checked(response)
+            self._sleep(_retry_after_seconds(response))
 
     def _poll(self, path: str, done: Callable[[Answer], bool], on_progress: Callable[[Answer], None] | None) -> Answer:
         while True:
@@ -318,7 +344,9 @@ class Client:
                 return
 
     def _send(self, method: str, path: str, **content: Any) -> httpx2.Response:
-        response = self._exchange(method, path, **content)
+        return self._checked(self._exchange(method, path, **content))
+
+    def _checked(self, response: httpx2.Response) -> httpx2.Response:
         if not response.is_success:
             raise self._problem(response)
         return response
@@ -345,6 +373,11 @@ class Client:
 def _path(*parts: str) -> str:
     # Quoted, so that a name with a slash in it cannot lead elsewhere.
     return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _part(path: Path, opened: ExitStack) -> tuple[str, BinaryIO]:
+    # A name that is not UTF-8 on this machine's disk is none in a form.
+    return path.name.encode(errors="replace").decode(), opened.enter_context(open_file(path))
 
 
 def _query(model: str, max_false_reject: float | None, top_k: int | None) -> dict[str, str | float]:

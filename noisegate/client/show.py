@@ -116,6 +116,12 @@ def decision_block(title: str, decision: DecisionAnswer) -> RenderableType:
     return Group(Text(title, style="bold"), verdict, bars, *(Text(line) for line in lines))
 
 
+def reason_words(decision: DecisionAnswer) -> str:
+    """Why an image was rejected, in plain words."""
+    reason = decision["reason"] or ""
+    return _REASONS.get(reason, reason)
+
+
 def plan_table(plan: PlanAnswer) -> RenderableType:
     """What a dry run found."""
     table = _table(
@@ -275,8 +281,7 @@ def _deviation(estimate: Estimate | None) -> str:
 def _verdict(decision: DecisionAnswer) -> str:
     if not decision["rejected"]:
         return f"accepted as {decision['label']}"
-    reason = _REASONS.get(decision["reason"] or "", decision["reason"])
-    return f"rejected: {reason} (nearest class {decision['known_label']})"
+    return f"rejected: {reason_words(decision)} (nearest class {decision['known_label']})"
 
 
 def _shown_probabilities(decision: DecisionAnswer) -> list[tuple[str, float]]:

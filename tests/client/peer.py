@@ -48,6 +48,10 @@ class Peer:
     def replies(self, method: str, path: str, *replies: Reply | None) -> None:
         self._replies[method, path].extend(replies)
 
+    def instead(self, method: str, path: str, *replies: Reply | None) -> None:
+        """These in place of the ones before."""
+        self._replies[method, path] = deque(replies)
+
     def answer(self, request: Request) -> Reply | None:
         self.requests.append(request)
         waiting = self._replies.get((request.method, request.path))

@@ -148,16 +148,16 @@ def test_results_as_table_and_as_csv(server: Peer, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "cell,n\n"
 
 
-def test_classify_several_images(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = [tmp_path / "a.png", tmp_path / "b.png"]
-    for file in files:
-        file.write_bytes(file.name.encode())
+def test_classify_one_image_in_detail(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.png").write_bytes(b"an image")
     rejected = decision(rejected=True, reason="noise", label="noise")
     server.replies("POST", "/classify", json_reply(decision()), json_reply(rejected))
-    assert cli.run(["classify", *map(str, files), "--model", "best", "--max-false-reject", "0.01"]) == 0
+    for _ in range(2):
+        options = ["--model", "best", "--max-false-reject", "0.01"]
+        assert cli.run(["classify", str(tmp_path / "a.png"), *options]) == 0
     out = capsys.readouterr().out
     assert out.index("accepted as 7") < out.index("rejected: noise")
-    assert [request.body for request in server.requests] == [b"a.png", b"b.png"]
+    assert [request.body for request in server.requests] == [b"an image"] * 2
     assert server.requests[0].query == {"model": "best", "max_false_reject": "0.01"}
 
 
@@ -234,6 +234,16 @@ def test_deleting_tells_what_went(server: Peer, capsys: pytest.CaptureFixture[st
     server.replies("DELETE", "/models/mod_1", json_reply({**gone, "cells": 0, "executions": 0}))
     assert cli.run(["delete", "mod_1"]) == 0
     assert capsys.readouterr().out == "mod_1 is deleted.\n"
+    server.replies("DELETE", "/datasets/ds_1", Reply(204, b""))
+    assert cli.run(["delete", "ds_1"]) == 0
+    assert capsys.readouterr().out == "ds_1 is deleted.\n"
+
+
+@pytest.mark.parametrize("id", ["mod_1", "ds_1"])
+def test_a_dry_run_deletes_nothing(server: Peer, capsys: pytest.CaptureFixture[str], id: str) -> None:
+    assert cli.run(["delete", id, "--dry-run"]) == 1
+    assert f"nothing but {id} would go" in capsys.readouterr().err
+    assert server.requests == []
 
 
 def test_workers_are_listed_with_what_they_do(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:

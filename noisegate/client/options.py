@@ -1,0 +1,73 @@
+"""Options that several commands have, and what their values mean."""
+
+import copy
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from noisegate.client.errors import ClientError
+from noisegate.client.http import DEFAULT_URL
+
+Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
+
+# The service merges these field by field with those of a preset; every other field it takes whole.
+_MERGED = ("training",)
+
+
+def url_option(url: str) -> str:
+    """What to add to a command so that it asks the same service; nothing where it would anyway."""
+    return "" if url == os.environ.get("NOISEGATE_URL", DEFAULT_URL) else f" --url {url}"
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """`training.epochs=3` by path: values are JSON, or text where they are no JSON.
+
+    Raises:
+        ClientError: one without a path or without `=`, or the same path twice.
+    """
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        if not equals or not all(path.split(".")):
+            raise ClientError(f"--set {setting}: give a path and a value, such as training.epochs=20.")
+        if path in parsed:
+            raise ClientError(f"--set {path} is given twice.")
+        parsed[path] = _value(value)
+    return parsed
+
+
+def nested(settings: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields to post beside a preset's name: every path set, within what the preset has there.
+
+    Args:
+        preset: the preset's own spec, read and never changed.
+
+    Raises:
+        ClientError: a path leads into something that has no fields.
+    """
+    document: dict[str, Any] = {}
+    for path, value in settings.items():
+        # What is swept is named by its path as such.
+        *parents, last = path.split(".", 1 if path.startswith("sweep.") else -1)
+        place: Any = document
+        of_preset = preset
+        for depth, part in enumerate(parents):
+            around = {} if depth == 0 and part in _MERGED else copy.deepcopy(of_preset.get(part))
+            place = place.setdefault(part, around)
+            inside = of_preset.get(part)
+            of_preset = inside if isinstance(inside, Mapping) else {}
+            if not isinstance(place, dict):
+                whole = ".".join(parents[: depth + 1])
+                raise ClientError(f"--set {path}: {whole} has no fields here. Set the whole of it: {whole}={{…}}.")
+        place[last] = value
+    return document
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,144 @@
+"""`noisegate train`: from a folder of images to a model that can be asked."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from noisegate.api.answers import DatasetAnswer, ExperimentAnswer
+from noisegate.client.errors import ClientError, ProblemError
+from noisegate.client.files import ArchiveFile, FolderTar, Uploadable
+from noisegate.client.folders import FoundImages, find_images
+from noisegate.client.http import DEFAULT_URL, Client
+from noisegate.client.options import Url, nested, parse_settings, url_option
+from noisegate.client.progress import ProgressDisplay
+from noisegate.client.show import console_for, results_table
+from noisegate.client.summary import found_block, model_lines
+
+_DEFAULT_SCALE = "quick"
+# A settings check names a dataset that nobody has: what is wrong with the rest is told all the same.
+_NOBODYS_DATASET = "noisegate-train-not-sent-yet"
+
+
+def train(
+    images: Path,
+    *,
+    name: str | None = None,
+    preset: str = "recommended",
+    scale: Literal["paper", "quick", "smoke"] | None = None,
+    settings: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    url: Url = DEFAULT_URL,
+) -> int:
+    """Upload a folder of images, train a classifier on it, and say how to ask it.
+
+    Args:
+        images: A folder of CLASS/IMAGE, or of train/CLASS/IMAGE and test/CLASS/IMAGE; or a zip, tar, tar.gz or tar.xz of one.
+        name: Of the dataset; by default the service makes one.
+        preset: What to train (see `noisegate presets`).
+        scale: How long: paper, quick (the default) or smoke.
+        settings: PATH=VALUE: a field of the spec in place of the preset's, such as training.epochs=20. Can be given again.
+    """
+    console = console_for()
+    chosen = parse_settings(settings or [])
+    if "dataset" in chosen:
+        raise ClientError("--set dataset: the dataset is the one that is sent. `noisegate run` trains on another.")
+    archive, found = pack(images)
+    console.print(found_block(images, found, archive.total))
+    with Client(url) as client:
+        document = _document(client, preset, scale, chosen)
+        _check_settings(client, document)
+        if name and found:
+            _check_name(client, name, found)
+        dataset = _upload(client, console, archive, name)
+        return _train(client, console, {**document, "dataset": dataset["id"]}, url)
+
+
+def pack(images: Path) -> tuple[Uploadable, FoundImages | None]:
+    """What to send for a folder or an archive, and what is in it as far as that was looked at; raises UnusableFile."""
+    if not images.is_dir():
+        return ArchiveFile(images), None
+    found = find_images(images)
+    return FolderTar(found.files), found
+
+
+def _document(client: Client, preset: str, scale: str | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    of_preset = client.preset(preset)["specs"][scale or _DEFAULT_SCALE]
+    document = {"preset": preset, **nested(chosen, of_preset)}
+    return document if scale is None else {**document, "scale": scale}
+
+
+def _check_settings(client: Client, document: Mapping[str, Any]) -> None:
+    """Before gigabytes are sent; raises ProblemError."""
+    try:
+        client.plan_experiment({**document, "dataset": _NOBODYS_DATASET})
+    except ProblemError as problem:
+        if not problem.errors or any(error.field != "dataset" for error in problem.errors):
+            raise
+
+
+def _check_name(client: Client, name: str, found: FoundImages) -> None:
+    """Refuse a name that belongs to other images, as far as their numbers tell; the service knows for certain once it has them."""
+    try:
+        dataset = client.dataset(name)
+    except ProblemError as problem:
+        if problem.code == "not-found":
+            return
+        raise
+    if dataset["counts"] is not None and _by_class(dataset["counts"]) != _by_class(found.counts):
+        what = f"The name {name} belongs to other images already: dataset {dataset['id']}"
+        raise ClientError(f"{what}. Give another --name, or `noisegate delete {dataset['id']}`.")
+
+
+def _by_class(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for of_split in counts.values():
+        for name, count in of_split.items():
+            totals[name] = totals.get(name, 0) + count
+    return totals
+
+
+def _upload(client: Client, console: Console, archive: Uploadable, name: str | None) -> DatasetAnswer:
+    with _said("Stopped; nothing of the upload is kept."), ProgressDisplay(console, "upload") as progress:
+        dataset = client.upload(archive, name, on_bytes=progress.show_bytes)
+    goes_on = f"Stopped waiting; the service goes on reading dataset {dataset['id']}: see `noisegate datasets`."
+    with _said(goes_on), ProgressDisplay(console, "reading") as progress:
+        dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
+    if dataset["error"]:
+        raise ProblemError.from_document(dataset["error"])
+    train, test, classes = dataset["train_count"], dataset["test_count"], dataset["classes"] or []
+    console.print(
+        f"Dataset {dataset['name']} ({dataset['id']}): {len(classes)} classes, {train:,} images to train on, {test:,} to test.",
+        soft_wrap=True,
+    )
+    return dataset
+
+
+def _train(client: Client, console: Console, document: Mapping[str, Any], url: str) -> int:
+    experiment: ExperimentAnswer = client.create_experiment(document)
+    id = experiment["id"]
+    runs = "one execution" if experiment["executions"] == 1 else f"{experiment['executions']} executions"
+    console.print(f"Experiment {id}: {runs}.", soft_wrap=True)
+    goes_on = f"Stopped watching; training goes on: `noisegate watch {id}{url_option(url)}`."
+    with _said(goes_on), ProgressDisplay(console, "training") as progress:
+        experiment = client.wait(id, progress.show_experiment)
+    results = client.results(id)
+    console.print(results_table(results, console.width))
+    for line in model_lines(client, results, url_option(url)):
+        console.print(line, soft_wrap=True)
+    if experiment["error"]:
+        raise ProblemError.from_document(experiment["error"])
+    return 0 if experiment["state"] == "succeeded" else 1
+
+
+@contextlib.contextmanager
+def _said(words: str) -> Iterator[None]:
+    """Ctrl-C inside ends with these words."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(words, file=sys.stderr)
+        raise

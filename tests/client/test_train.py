@@ -1,0 +1,260 @@
+"""`noisegate train`: what it refuses before it sends anything, against a real service; what it prints, against a peer."""
+
+import io
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from noisegate.client import cli
+from noisegate.client.errors import ClientError, ServiceUnreachable
+from noisegate.client.files import FolderTar
+from noisegate.client.folders import find_images
+from noisegate.client.http import Client
+from noisegate.client.options import nested, parse_settings
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.sessions import open_sessions
+from noisegate.store.settings import Settings
+from tests.client.images import fill, png, two_classes
+from tests.client.peer import Peer, json_reply, peer, problem_reply
+from tests.client.samples import dataset, experiment, results, row
+from tests.conftest import PATIENCE, wait_until
+from tests.service.factories import TEST_COUNT, TRAIN_COUNT, ready_dataset
+
+PRESET = {
+    "specs": {"quick": {"holdout": 0.1, "noise": {"family": "structured", "quantity": 5}, "training": {"epochs": 12}}}
+}
+MODEL = {"id": "mod_0", "cell": 0, "aliases": ["default"], "holdout_accuracy": 0.9}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return fill(two_classes(tmp_path / "photos"), {"cat/notes.txt": b"", ".DS_Store": b""})
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
+    """A peer through whose hands a whole training goes."""
+    with peer() as running:
+        monkeypatch.setenv("NOISEGATE_URL", running.url)
+        nobodys = problem_reply(404, "not-found", errors=[{"field": "dataset", "message": "no", "remedy": None}])
+        running.replies("GET", "/presets/recommended", json_reply(PRESET))
+        running.replies("POST", "/datasets", json_reply(dataset(state="ingesting"), 202))
+        running.replies("GET", "/datasets/ds_1", json_reply(dataset(name="pets")))
+        running.replies("POST", "/experiments", nobodys, json_reply(experiment(executions=3), 202))
+        running.replies("GET", "/experiments/exp_1", json_reply(experiment(state="succeeded", progress=1)))
+        running.replies("GET", "/results/exp_1", json_reply(results(rows=[row(0, best_model="mod_0")])))
+        running.replies("GET", "/models", json_reply({"items": [MODEL], "next_cursor": None}))
+        yield running
+
+
+def no_dataset_named(url: str, name: str) -> bool:
+    with Client(url) as client:
+        return all(dataset["name"] != name for dataset in client.datasets())
+
+
+def test_from_a_folder_to_the_line_to_classify_with(
+    server: Peer, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", str(photos), "--name", "pets"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"photos: 2 classes, 6 images, 0.0 MB\n  cat +3 *\n  dog +3 *\n", out)
+    assert "Left out: 1 .txt, 1 hidden (only PNG, JPEG or WebP files are read).\n" in out
+    assert out.index("Left out") < out.index("upload") < out.index("Dataset pets (ds_1)") < out.index("training")
+    assert "accuracy  97.22% ± 0.71 of the test images, 3 executions\n" in out
+    assert "rejected  5.00% ± 0.71 of the test images, all of which it should know\n" in out
+    assert "model     mod_0\n          is `default`" in out
+    assert out.endswith("classify  noisegate classify IMAGE …\n")
+
+
+def test_the_tar_and_the_preset_are_what_is_posted(server: Peer, photos: Path) -> None:
+    options = ["--scale", "quick", "--set", "noise.quantity=1", "--set", "training.epochs=3"]
+    assert cli.run(["train", str(photos), *options]) == 0
+    sent = next(request for request in server.requests if request.path == "/datasets")
+    assert sent.headers["Content-Type"] == "application/x-tar"
+    assert sent.query == {"image_size": "32"}
+    with tarfile.open(fileobj=io.BytesIO(sent.body)) as tar:
+        assert len(tar.getnames()) == 6
+    checked, posted = (json.loads(request.body) for request in server.requests if request.path == "/experiments")
+    noise = {"family": "structured", "quantity": 1}
+    assert posted == {
+        "preset": "recommended", "scale": "quick", "dataset": "ds_1", "noise": noise, "training": {"epochs": 3}
+    }  # fmt: skip
+    assert {**checked, "dataset": "ds_1"} == posted
+
+
+def test_an_archive_is_sent_as_it_is(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pets.tgz").write_bytes(b"a tar, zipped")
+    assert cli.run(["train", str(tmp_path / "pets.tgz")]) == 0
+    assert "pets.tgz: 0.0 MB; the service says what is in it.\n" in capsys.readouterr().out
+    sent = next(request for request in server.requests if request.path == "/datasets")
+    assert (sent.body, sent.headers["Content-Type"]) == (b"a tar, zipped", "application/gzip")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_model_that_is_not_default(
+    server: Peer, photos: Path, capsys: pytest.CaptureFixture[str], there: bool
+) -> None:
+    worse = {**MODEL, "id": "mod_1", "cell": 1, "aliases": [], "holdout_accuracy": 0.4}
+    better = {**MODEL, "aliases": []}
+    server.instead("GET", "/models", json_reply({"items": [worse, better], "next_cursor": None}))
+    server.instead("GET", "/results/exp_1", json_reply(results(rows=[row(0), row(1)])))
+    if there:
+        server.replies("GET", "/models/default", json_reply({**MODEL, "id": "mod_before"}))
+    assert cli.run(["train", str(photos), "--url", f"{server.url}/"]) == 0
+    out = capsys.readouterr().out
+    assert "model     mod_0 (noise.quantity=0)\n" in out
+    default = "mod_before" if there else "no model"
+    assert (
+        f"is not `default`, which is {default}; `noisegate alias default mod_0 --url {server.url}/` makes it so" in out
+    )
+    assert out.endswith(f"classify  noisegate classify --model mod_0 --url {server.url}/ IMAGE …\n")
+
+
+def test_a_training_that_fails_tells_its_error(server: Peer, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"status": 500, "code": "worker-lost", "title": "Lost", "detail": "Three workers died on it.", "errors": []}
+    server.instead("GET", "/experiments/exp_1", json_reply(experiment(state="failed", error=error)))
+    server.instead("GET", "/models", json_reply({"items": [], "next_cursor": None}))
+    assert cli.run(["train", str(photos)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.endswith("No model was kept.\n")
+    assert captured.err == "Lost (500 worker-lost)\n  Three workers died on it.\n"
+
+
+def test_a_dataset_that_fails_tells_its_error(server: Peer, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = {
+        "status": 422,
+        "code": "invalid-image",
+        "title": "No image",
+        "detail": "'cat/1.png' is none.",
+        "errors": [],
+    }
+    server.instead("GET", "/datasets/ds_1", json_reply(dataset(state="failed", error=error)))
+    assert cli.run(["train", str(photos)]) == 1
+    assert capsys.readouterr().err == "No image (422 invalid-image)\n  'cat/1.png' is none.\n"
+
+
+def test_nothing_is_asked_about_a_folder_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", str(fill(tmp_path, {"1.png": b"1"})), "--url", "http://127.0.0.1:1"]) == 1
+    assert "lies in no class folder" in capsys.readouterr().err
+
+
+def test_no_service_is_running(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", str(photos), "--url", "http://127.0.0.1:1"]) == 1
+    assert capsys.readouterr().err.endswith("Is `noisegate up` running?\n")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.epochs=many", "training.epochs: Input should be a valid integer"),
+        ("training.epoch=3", "training.epoch: "),
+        ("epochs", "give a path and a value"),
+        ("noise.quantity.more=3", "--set noise.quantity.more: noise.quantity has no fields here"),
+        ("dataset=digits", "the dataset is the one that is sent"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_anything_is_sent(
+    service: str, photos: Path, capsys: pytest.CaptureFixture[str], setting: str, words: str
+) -> None:
+    assert cli.run(["train", str(photos), "--name", "mine", "--set", setting]) == 1
+    assert words in capsys.readouterr().err
+    assert no_dataset_named(service, "mine")
+
+
+def test_a_preset_that_is_none(service: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", str(photos), "--preset", "recommend"]) == 1
+    assert "There are: baseline, figure-9" in capsys.readouterr().err
+
+
+def test_a_name_of_other_images(
+    service: str, service_settings: Settings, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sessions = open_sessions(service_settings)
+    with sessions.begin() as session:
+        id = ready_dataset(session, Artefacts(service_settings.artefact_root)).id
+    assert cli.run(["train", str(photos), "--name", "pets"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == (
+        f"The name pets belongs to other images already: dataset {id}. Give another --name, or `noisegate delete {id}`.\n"
+    )
+    assert "upload" not in captured.out
+    # As many images of each class, but others: only the service can know, and says so.
+    half = (TRAIN_COUNT + TEST_COUNT) // 2
+    same = {f"{name}/{number}.png": png(0) for name in ("cat", "dog") for number in range(half)}
+    assert cli.run(["train", str(fill(photos.parent / "same", same)), "--name", "pets"]) == 1
+    assert "Choose another name, or delete that dataset." in capsys.readouterr().err
+    sessions.close()
+
+
+def test_the_same_folder_again_is_the_same_dataset(service: str, photos: Path) -> None:
+    with Client(service) as client:
+        first = client.upload(FolderTar(find_images(photos).files), "once")
+        (photos / "cat" / "1.png").touch()
+        again = client.upload(FolderTar(find_images(photos).files), "once")
+    assert again["id"] == first["id"]
+
+
+def test_ctrl_c_in_the_middle_of_an_upload(service: str, service_settings: Settings, tmp_path: Path) -> None:
+    photos = two_classes(tmp_path / "photos")
+    with (photos / "dog" / "large.png").open("wb") as file:
+        file.truncate(2 * 2**30)
+    command = [sys.executable, "-m", "noisegate.client.cli", "train", str(photos), "--name", "large"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        while not process.stdout.readline().startswith("upload"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20 * PATIENCE)
+    assert process.returncode == 130
+    assert errors == "Stopped; nothing of the upload is kept.\n"
+    assert no_dataset_named(service, "large")
+    root = service_settings.artefact_root
+    wait_until(lambda: not any(path.is_file() for path in root.rglob("*")), seconds=10, what="its files are gone")
+
+
+def test_a_service_that_goes_away_during_an_upload(tmp_path: Path) -> None:
+    large = tmp_path / "large.zip"
+    with large.open("wb") as file:
+        file.truncate(64 * 2**20)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        def hang_up() -> None:
+            connection, _ = listening.accept()
+            connection.recv(1000)
+            connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with Client(url) as client, pytest.raises(ServiceUnreachable, match=f"No answer from {url}: "):
+            client.upload(large)
+        thread.join()
+
+
+def test_settings_are_json_by_path_or_text() -> None:
+    assert parse_settings(["a=1e-3", "b.c=null", "d=one=two", 'e={"x": [1]}', "f="]) == {
+        "a": 0.001, "b.c": None, "d": "one=two", "e": {"x": [1]}, "f": ""
+    }  # fmt: skip
+    with pytest.raises(ClientError, match="given twice"):
+        parse_settings(["a=1", "a=2"])
+
+
+def test_what_a_preset_has_around_a_setting_stays() -> None:
+    drop = {"factor": 0.1, "every_epochs": 8}
+    preset = {"noise": {"family": "uniform", "low": 0}, "training": {"epochs": 12, "learning_rate_drop": drop}}
+    assert nested({"noise.low": 1, "training.learning_rate_drop.factor": 0.5, "holdout": 0}, preset) == {
+        "noise": {"family": "uniform", "low": 1},
+        "training": {"learning_rate_drop": {"factor": 0.5, "every_epochs": 8}},
+        "holdout": 0,
+    }
+    assert nested({"sweep.noise.low": [0, 1]}, preset | {"sweep": {}}) == {"sweep": {"noise.low": [0, 1]}}
+    assert preset["noise"] == {"family": "uniform", "low": 0}
