@@ -10,6 +10,7 @@ from pydantic import Field
 from noisegate.documents import Document, Source
 from noisegate.errors import InvalidInput
 from noisegate.spec import NOISE_CLASS, ExperimentSpec
+from noisegate.spec.derived import Resize
 
 DEFAULT_MAX_FALSE_REJECT = 0.05
 
@@ -88,9 +89,12 @@ class ModelManifest(Document):
 
     format: Literal["noisegate-model-1"] = "noisegate-model-1"
     network: str
-    image_size: int = Field(
-        description="Pixels a side. Every image is resized straight to this square, also where those who trained the "
-        "model resized and then cut out the centre, so that the accuracy they publish is not quite what is served here."
+    image_size: int = Field(description="Pixels a side of the square that every image becomes.")
+    resize: Resize = Field(
+        "stretch",
+        exclude_if=lambda resize: resize == "stretch",
+        description="How it becomes that square; left out where it is stretched, also where those who trained the model cut out "
+        "the centre, so that the accuracy they publish is not quite what is served here.",
     )
     classes: list[str] = Field(
         min_length=2, description="Known classes in the order of the logits; without the noise class."

@@ -211,6 +211,7 @@ def _manifest(cell: PreparedCell, outcome: ExecutionOutcome, execution: int, dif
     return ModelManifest(
         network=cell.spec.network,
         image_size=cell.spec.image_size,
+        resize=cell.spec.resize,
         classes=list(cell.classes),
         has_noise_class=cell.spec.has_noise_class,
         calibration=outcome.calibration,

@@ -3,7 +3,7 @@
 import copy
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import JsonValue
@@ -29,7 +29,8 @@ def cells_of(spec: ExperimentSpec) -> list[CellPoint]:
     _check_paths(spec)
     plain = spec.model_dump(mode="json") | {"sweep": {}}
     points = [dict(zip(spec.sweep, values, strict=True)) for values in itertools.product(*spec.sweep.values())]
-    cells = [CellPoint(point=point, spec=_resolve(plain, point, index)) for index, point in enumerate(points)]
+    fields = set(type(spec).model_fields)
+    cells = [CellPoint(point=point, spec=_resolve(plain, fields, point, index)) for index, point in enumerate(points)]
     if len({cell.spec.model_dump_json() for cell in cells}) < len(cells):
         raise InvalidSpec(
             [FieldError("sweep", "gives the same cell twice", "Give each value once: 1 and 1.0 are one.")]
@@ -65,10 +66,15 @@ def _check_paths(spec: ExperimentSpec) -> None:
         raise InvalidSpec(errors)
 
 
-def _resolve(plain: dict[str, Any], point: Mapping[str, JsonValue], index: int) -> ExperimentSpec:
+def _resolve(
+    plain: dict[str, Any], fields: Collection[str], point: Mapping[str, JsonValue], index: int
+) -> ExperimentSpec:
     document = copy.deepcopy(plain)
     for path, value in point.items():
-        _put(document, path, value)
+        if path in fields:
+            document[path] = value  # a field of the spec itself, which is not written where it is the default
+        else:
+            _put(document, path, value)
     try:
         return parse_spec(document)
     except InvalidSpec as error:

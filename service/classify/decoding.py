@@ -10,6 +10,7 @@ import numpy.typing as npt
 from anyio import CapacityLimiter, to_thread
 
 from noisegate.inference.decoding import ImageLimits, decode_image, open_image
+from noisegate.manifest import ModelManifest
 from service.metrics import DECODE_SECONDS
 
 Result = TypeVar("Result")
@@ -31,9 +32,9 @@ class Decoder:
         self._patient_threads = CapacityLimiter(max(1, cores // 2))
 
     async def decode(
-        self, image: bytes, image_size: int, *, patient: bool = False
+        self, image: bytes, manifest: ModelManifest, *, patient: bool = False
     ) -> tuple[npt.NDArray[np.uint8], float]:
-        """The pixels, uint8 [image_size, image_size, 3], and the seconds it took, waiting included.
+        """The pixels as this model takes them, uint8 [size, size, 3], and the seconds it took, waiting included.
 
         Args:
             patient: wait among the images of whole batches.
@@ -42,7 +43,7 @@ class Decoder:
             InvalidImage, TooLarge: as decode_image.
         """
         started = time.perf_counter()
-        pixels = await self._decoded(image, image_size, self._patient_threads if patient else self._threads)
+        pixels = await self._decoded(image, manifest, self._patient_threads if patient else self._threads)
         seconds = time.perf_counter() - started
         DECODE_SECONDS.observe(seconds)
         return pixels, seconds
@@ -51,10 +52,11 @@ class Decoder:
         """What `work` returns or raises, from a thread."""
         return await to_thread.run_sync(work, limiter=self._threads)
 
-    async def _decoded(self, image: bytes, image_size: int, threads: CapacityLimiter) -> npt.NDArray[np.uint8]:
+    async def _decoded(self, image: bytes, manifest: ModelManifest, threads: CapacityLimiter) -> npt.NDArray[np.uint8]:
+        size, resize = manifest.image_size, manifest.resize
         if len(image) > _SMALL_BYTES:
-            return await to_thread.run_sync(decode_image, image, image_size, self.limits, limiter=threads)
+            return await to_thread.run_sync(decode_image, image, size, self.limits, resize, limiter=threads)
         opened = open_image(image, self.limits)
         if opened.width * opened.height > _SMALL_PIXELS:
-            return await to_thread.run_sync(opened.pixels, image_size, limiter=threads)
-        return opened.pixels(image_size)
+            return await to_thread.run_sync(opened.pixels, size, resize, limiter=threads)
+        return opened.pixels(size, resize)

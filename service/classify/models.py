@@ -106,7 +106,7 @@ class Classifiers:
             InvalidImage, TooLarge: as decode_image.
             Busy, ModelUnusable: as Batcher.decide.
         """
-        pixels, seconds = await self.decoder.decode(image, model.classifier.manifest.image_size, patient=patient)
+        pixels, seconds = await self.decoder.decode(image, model.classifier.manifest, patient=patient)
         return Classified(await self.decide(model, pixels, options, patient=patient), seconds)
 
     async def decide(

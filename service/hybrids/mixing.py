@@ -12,6 +12,7 @@ from noisegate.errors import InvalidImage, TooLarge
 from noisegate.evaluation.hybrids import hybrid
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.decoding import ImageLimits, decode_with_size
+from noisegate.manifest import ModelManifest
 from noisegate.spec import HybridCutoffs
 from service.hybrids.schemas import Mixed
 
@@ -33,12 +34,12 @@ def mix(classifier: Classifier, pair: Pair, max_false_reject: float, limits: Ima
     Raises:
         InvalidImage, TooLarge: as decode_image, naming `low` or `high`.
     """
-    size = classifier.manifest.image_size
-    low, low_size = _decoded("low", pair.low, size, limits)
-    high, high_size = _decoded("high", pair.high, size, limits)
+    manifest = classifier.manifest
+    low, low_size = _decoded("low", pair.low, manifest, limits)
+    high, high_size = _decoded("high", pair.high, manifest, limits)
     mixed = hybrid(low, high, pair.cutoffs.low_cutoff, pair.cutoffs.high_cutoff)
     of_mixed, of_low, of_high = classifier.classify(np.stack([mixed, low, high]), max_false_reject)
-    notes = notes_on_sizes(low_size, high_size, size)
+    notes = notes_on_sizes(low_size, high_size, manifest.image_size)
     return Mixed(image=_png_base64(mixed), hybrid=of_mixed, low=of_low, high=of_high, notes=notes)
 
 
@@ -52,9 +53,11 @@ def notes_on_sizes(low: Size, high: Size, image_size: int) -> list[str]:
     return [f"{sizes}; {who} resized to the model's {image_size}×{image_size}"]
 
 
-def _decoded(field: str, data: bytes, image_size: int, limits: ImageLimits) -> tuple[npt.NDArray[np.uint8], Size]:
+def _decoded(
+    field: str, data: bytes, manifest: ModelManifest, limits: ImageLimits
+) -> tuple[npt.NDArray[np.uint8], Size]:
     try:
-        return decode_with_size(data, image_size, limits)
+        return decode_with_size(data, manifest.image_size, limits, manifest.resize)
     except (InvalidImage, TooLarge) as error:
         raise type(error)(f"{field}: {error.detail}", field=field, remedy=error.remedy) from error
 

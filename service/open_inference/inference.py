@@ -63,8 +63,7 @@ async def _row(
 ) -> Answered:
     if isinstance(image, bytes):
         try:
-            size = loaded.classifier.manifest.image_size
-            image, _ = await classifiers.decoder.decode(image, size, patient=True)
+            image, _ = await classifiers.decoder.decode(image, loaded.classifier.manifest, patient=True)
         except (InvalidImage, TooLarge) as error:
             raise type(error)(error.detail, field=field_of(row), remedy=error.remedy) from error
     return await classifiers.decide(loaded, image, options, patient=True)

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from noisegate.errors import InvalidImage, NoisegateError, TooLarge
 from noisegate.inference.decoding import ImageLimits, decode_image, resize_pixels
+from noisegate.spec.derived import Resize
 
 Pixels = npt.NDArray[np.uint8]
 LIMITS = ImageLimits()
@@ -81,6 +82,55 @@ def test_resized_as_pillow_resizes(shape: tuple[int, int]) -> None:
     expected = np.asarray(image.resize((4, 4), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(decode(encoded(image)), expected)
     np.testing.assert_array_equal(resize_pixels(pixels, 4), expected)
+
+
+def picture(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 20), (20, 40), (28, 24)])
+def test_cropped_is_the_middle_of_the_whole_with_its_shorter_side_resized(width: int, height: int) -> None:
+    image, share = picture(width, height), 12 / min(width, height)
+    whole = image.resize((round(width * share), round(height * share)), Image.Resampling.BILINEAR)
+    left, top = (whole.width - 12) // 2, (whole.height - 12) // 2
+    expected = np.asarray(whole.crop((left, top, left + 12, top + 12))).astype(int)
+    found = decode_image(encoded(image), 12, LIMITS, "crop")
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_cropped_lies_in_the_middle_to_half_a_pixel() -> None:
+    image = picture(41, 20)
+    mirrored = ImageOps.mirror(image)
+    one, other = (decode_image(encoded(each), 10, LIMITS, "crop").astype(int) for each in (image, mirrored))
+    assert np.abs(one - other[:, ::-1]).max() <= 1
+
+
+@pytest.mark.parametrize(("width", "height", "inner"), [(40, 20, (12, 6)), (20, 40, (6, 12)), (300, 7, (12, 1))])
+def test_padded_is_the_whole_in_the_middle_of_gray(width: int, height: int, inner: tuple[int, int]) -> None:
+    image = picture(width, height)
+    found = decode_image(encoded(image), 12, LIMITS, "pad")
+    left, top = (12 - inner[0]) // 2, (12 - inner[1]) // 2
+    place = slice(top, top + inner[1]), slice(left, left + inner[0])
+    np.testing.assert_array_equal(found[place], np.asarray(image.resize(inner, Image.Resampling.BILINEAR)))
+    around = np.ones((12, 12), bool)
+    around[place] = False
+    assert (found[around] == 128).all()
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_a_square_of_the_right_size_stays_as_it_is(resize: Resize) -> None:
+    image = picture(12, 12)
+    np.testing.assert_array_equal(decode_image(encoded(image), 12, LIMITS, resize), np.asarray(image))
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad"])
+def test_images_are_turned_upright_before_they_are_fitted(resize: Resize) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(picture(30, 12), "JPEG", exif=exif, quality=100)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    again = decode_image(encoded(upright), 8, LIMITS, resize)
+    np.testing.assert_array_equal(decode_image(data, 8, LIMITS, resize), again)
 
 
 def test_shrinking_averages() -> None:

@@ -50,6 +50,9 @@ def ready_dataset(
         packed(number, TRAIN_COUNT),
         images_digest=artefacts.put_bytes(array_bytes(dataset_images(number))),
         labels_digest=artefacts.put_bytes(array_bytes(dataset_labels())),
+        originals_digest=None,
+        originals_index_digest=None,
+        originals_bytes=None,
     )
     if classes:
         found = dataclasses.replace(found, classes=list(classes))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from noisegate.errors import InvalidSpec
 from noisegate.spec import FORMAT, KINDS, DatasetFacts, TrainingExperiment, parse_spec
 from noisegate.spec.caps import Caps, check_caps
+from noisegate.spec.derived import Needed, View
 from noisegate.spec.sweeps import CellPoint, cells_of, value_at
 
 NOISE = {"family": "uniform"}
@@ -186,6 +187,40 @@ def test_noise_images_are_counted_in_mean_class_sizes() -> None:
         spec.check(CIFAR10, Caps(training_bytes=160_000_000), None)
 
 
+def test_the_way_of_resizing_is_written_only_where_it_is_another_and_can_be_swept() -> None:
+    assert "resize" not in parse_spec({"dataset": "d", "resize": "stretch"}).model_dump(mode="json")
+    assert parse_spec({"dataset": "d", "resize": "crop"}).model_dump(mode="json")["resize"] == "crop"
+    cells = cells_of(parse_spec({"dataset": "d", "sweep": {"resize": ["stretch", "crop", "pad"]}}))
+    assert [_cell(cell).resize for cell in cells] == ["stretch", "crop", "pad"]
+    with pytest.raises(InvalidSpec, match=r"sweep\.resize"):
+        cells_of(parse_spec({"dataset": "d", "sweep": {"resize": ["fold"]}}))
+
+
+def _facts(**changes: Any) -> DatasetFacts:
+    known: dict[str, Any] = {"classes": ("a", "b"), "train_count": 100, "test_counts": {"a": 5, "b": 5}}
+    return DatasetFacts(name="d", image_size=32, **(known | changes))
+
+
+@pytest.mark.parametrize(
+    ("document", "wanted"),
+    [
+        ({}, None),
+        ({"image_size": 64}, View(image_size=64)),
+        ({"resize": "crop"}, View(image_size=32, resize="crop")),
+    ],
+)
+def test_a_cell_needs_a_view_unless_the_dataset_was_packed_so(document: dict[str, Any], wanted: View | None) -> None:
+    spec = parse_spec({"dataset": "d"} | document)
+    with_originals, without = _facts(has_originals=True), _facts()
+    assert spec.needed(with_originals) == (Needed(wanted) if wanted else None)
+    spec.check(with_originals, Caps(), None)
+    if wanted is None:
+        spec.check(without, Caps(), None)
+    else:
+        with pytest.raises(InvalidSpec, match="before original files were kept"):
+            spec.check(without, Caps(), None)
+
+
 @pytest.mark.parametrize(
     ("document", "format"),
     [
@@ -194,6 +229,8 @@ def test_noise_images_are_counted_in_mean_class_sizes() -> None:
         ({"kind": "pretrained"}, 1),
         ({"dataset": "d", "network": "compact"}, FORMAT),
         ({"dataset": "d", "training": {"recipe": "one_cycle"}}, FORMAT),
+        ({"dataset": "d", "resize": "stretch"}, 1),
+        ({"dataset": "d", "resize": "pad"}, FORMAT),
     ],
 )
 def test_what_older_workers_do_not_know_has_a_newer_format(document: dict[str, Any], format: int) -> None:

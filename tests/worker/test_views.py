@@ -1,5 +1,6 @@
 """Views through a worker: made once from the originals, by the serving decoder, whatever happens to who makes them."""
 
+import asyncio
 import io
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,12 +16,15 @@ from noisegate.data.packing import IMAGES_FILE
 from noisegate.data.views import pieces_of, write_piece
 from noisegate.errors import Conflict, InvalidSpec
 from noisegate.inference.decoding import ImageLimits, decode_image
+from noisegate.manifest import ModelManifest
 from noisegate.spec.caps import Caps
 from noisegate.spec.derived import Needed, View
 from noisegate.store import claims, datasets, deletion, derived, executions, experiments, files
+from noisegate.store.prerequisites import dataset_facts
 from noisegate.store.states import DerivedState, State
-from noisegate.store.tables import Cell, Dataset, Derived, DerivedFile, Execution, Experiment
+from noisegate.store.tables import Cell, Dataset, Derived, DerivedFile, Execution, Experiment, Model
 from noisegate.store.wakeups import DERIVE, TRAIN
+from service.classify.decoding import Decoder
 from tests import factories
 from tests.worker.conftest import WorkerProcess, on_both_databases, wait_until
 from worker import reaper, views
@@ -138,6 +142,21 @@ def test_a_view_is_what_the_serving_decoder_makes(resources: Resources, resize: 
     found = pixels_of(resources, only(resources).id)
     assert np.array_equal(found, expected(resources, dataset, images, PACKED, resize))
     assert not np.array_equal(found, expected(resources, dataset, images, PACKED, "stretch"))
+
+
+def test_what_was_trained_on_a_view_is_served_what_its_training_saw(resources: Resources) -> None:
+    images = photographs()
+    dataset = upload(resources, images)
+    post(resources, resize="crop", keep_models="best")
+    make_one(resources, only(resources).id)
+    train_oldest(resources)
+    with resources.sessions.reading() as session:
+        manifest = session.scalars(sa.select(Model)).one().manifest
+        assert manifest.spec.needed(dataset_facts(session.get_one(Dataset, dataset.id))) is not None
+    assert (manifest.image_size, manifest.resize) == (WANTED, "crop")
+    assert ModelManifest.model_validate_json(manifest.model_dump_json()).resize == "crop"
+    served = {asyncio.run(Decoder(LIMITS).decode(data, manifest))[0].tobytes() for data in images.values()}
+    assert served == {one.tobytes() for one in pixels_of(resources, only(resources).id)}
 
 
 @on_both_databases
