@@ -104,6 +104,8 @@ def _by_class(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 def _upload(client: Client, console: Console, archive: Uploadable, name: str | None) -> DatasetAnswer:
     with _said("Stopped; nothing of the upload is kept."), ProgressDisplay(console, "upload") as progress:
         dataset = client.upload(archive, name, on_bytes=progress.show_bytes)
+    if dataset["state"] == "ingesting" and not any(worker["alive"] for worker in client.workers()):
+        console.print("No worker is running: the images are read as soon as one starts.")
     goes_on = f"Stopped waiting; the service goes on reading dataset {dataset['id']}: see `noisegate datasets`."
     with _said(goes_on), ProgressDisplay(console, "reading") as progress:
         dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)

@@ -48,6 +48,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
         nobodys = problem_reply(404, "not-found", errors=[{"field": "dataset", "message": "no", "remedy": None}])
         running.replies("GET", "/presets/recommended", json_reply(PRESET))
         running.replies("POST", "/datasets", json_reply(dataset(state="ingesting"), 202))
+        running.replies("GET", "/workers", json_reply({"items": [{"alive": True}]}))
         running.replies("GET", "/datasets/ds_1", json_reply(dataset(name="pets")))
         running.replies("POST", "/experiments", nobodys, json_reply(experiment(executions=3), 202))
         running.replies("GET", "/experiments/exp_1", json_reply(experiment(state="succeeded", progress=1)))
@@ -67,6 +68,7 @@ def test_from_a_folder_to_the_line_to_classify_with(
     assert cli.run(["train", str(photos), "--name", "pets"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"photos: 2 classes, 6 images, 0.0 MB\n  cat +3 *\n  dog +3 *\n", out)
+    assert "No worker" not in out
     assert "Left out: 1 .txt, 1 hidden (only PNG, JPEG or WebP files are read).\n" in out
     assert out.index("Left out") < out.index("upload") < out.index("Dataset pets (ds_1)") < out.index("training")
     assert "accuracy  97.22% ± 0.71 of the test images, 3 executions\n" in out
@@ -140,6 +142,31 @@ def test_a_dataset_that_fails_tells_its_error(server: Peer, photos: Path, capsys
     server.instead("GET", "/datasets/ds_1", json_reply(dataset(state="failed", error=error)))
     assert cli.run(["train", str(photos)]) == 1
     assert capsys.readouterr().err == "No image (422 invalid-image)\n  'cat/1.png' is none.\n"
+
+
+@pytest.mark.parametrize("workers", [[], [{"alive": False}]])
+def test_without_a_worker_it_says_what_it_waits_for(
+    server: Peer, photos: Path, capsys: pytest.CaptureFixture[str], workers: list[object]
+) -> None:
+    server.instead("GET", "/workers", json_reply({"items": workers}))
+    assert cli.run(["train", str(photos)]) == 0
+    out = capsys.readouterr().out
+    said = "No worker is running: the images are read as soon as one starts.\n"
+    assert out.index("upload") < out.index(said) < out.index("reading")
+
+
+def test_ctrl_c_while_it_trains_ends_the_watching_only(server: Peer, photos: Path) -> None:
+    server.instead("GET", "/experiments/exp_1", json_reply(experiment(), Retry_After="60"))
+    command = [sys.executable, "-m", "noisegate.client.cli", "train", str(photos)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        while not process.stdout.readline().startswith("training"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20 * PATIENCE)
+    assert process.returncode == 130
+    assert errors == "Stopped watching; training goes on: `noisegate watch exp_1`.\n"
+    assert not any(request.path.endswith("/cancel") for request in server.requests)
 
 
 def test_nothing_is_asked_about_a_folder_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
