@@ -3,6 +3,7 @@
 from pydantic import Field, JsonValue
 
 from noisegate.documents import Document
+from noisegate.judgement import Judgement
 
 
 class SubgroupUsed(Document):
@@ -29,3 +30,8 @@ class Details(Document):
     scored: ScoredCounts | None = None
     measures: dict[str, float | None] = Field({}, description="Numbers of the kind, averaged over executions.")
     figure: dict[str, JsonValue] = Field({}, description="What the kind's figure is drawn from.")
+    judgement: Judgement | None = Field(
+        None,
+        description="Whether it has learnt; left out for kinds that train no classifier, and of executions before judgements.",
+        exclude_if=lambda judgement: judgement is None,
+    )

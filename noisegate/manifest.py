@@ -9,6 +9,7 @@ from pydantic import Field
 
 from noisegate.documents import Document, Source
 from noisegate.errors import InvalidInput
+from noisegate.judgement import Judgement
 from noisegate.spec import NOISE_CLASS, ExperimentSpec
 from noisegate.spec.derived import Resize
 
@@ -114,6 +115,12 @@ class ModelManifest(Document):
     versions: dict[str, str]
     onnx_largest_difference: float = Field(
         ge=0, description="Largest |logit| difference between ONNX Runtime and PyTorch at export."
+    )
+    judgement: Judgement | None = Field(
+        None,
+        description="Whether it has learnt; left out of models that were never judged: those from before judgements, and those "
+        "that were not trained here.",
+        exclude_if=lambda judgement: judgement is None,
     )
 
     @property

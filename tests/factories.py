@@ -1,12 +1,14 @@
 """Rows for tests, made through the store's own functions."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
+from noisegate.details import Details
+from noisegate.judgement import Finding, FindingCode, Judgement
 from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, TrainingExperiment, parse_spec
 from noisegate.spec.caps import Caps
@@ -135,10 +137,29 @@ def renew(session: Session, lease: Lease, lease_seconds: float = LEASE_SECONDS, 
     return renewed.may_go_on
 
 
-def outcome(accuracy: float = 0.75, holdout_accuracy: float | None = 0.7) -> ExecutionResult:
+def judgement(
+    accuracy: float = 0.7, *codes: FindingCode, measured_on: Literal["holdout", "test"] = "holdout"
+) -> Judgement:
+    """Of 100 images of two classes, with a finding of each of these codes."""
+    findings = [Finding(code=code, detail=f"found: {code}", remedy=f"against {code}.") for code in codes]
+    return Judgement(
+        measured_on=measured_on,
+        images=100,
+        correct=round(100 * accuracy),
+        most_frequent=0.5,
+        p_value=0.5,
+        called_noise=0.0,
+        findings=findings,
+    )
+
+
+def outcome(
+    accuracy: float = 0.75, holdout_accuracy: float | None = 0.7, judged: Judgement | None = None
+) -> ExecutionResult:
     """A result."""
     return ExecutionResult(
         metrics=metrics(accuracy),
+        details=Details(judgement=judged),
         holdout_accuracy=holdout_accuracy,
         losses_by_epoch=[1.0, 0.5],
         train_seconds=2.0,
@@ -166,7 +187,9 @@ def metrics(accuracy: float = 0.75) -> Metrics:
     )
 
 
-def manifest(execution: Execution, holdout_accuracy: float | None = 0.7) -> ModelManifest:
+def manifest(
+    execution: Execution, holdout_accuracy: float | None = 0.7, judged: Judgement | None = None
+) -> ModelManifest:
     """The manifest of this execution's model."""
     cell = execution.cell.spec
     assert isinstance(cell, ClassifierExperiment)
@@ -187,6 +210,7 @@ def manifest(execution: Execution, holdout_accuracy: float | None = 0.7) -> Mode
         device="cpu",
         versions={},
         onnx_largest_difference=0.0,
+        judgement=judged,
     )
 
 

@@ -21,6 +21,28 @@ class ProblemAnswer(TypedDict):
     errors: list[FieldProblemAnswer]
 
 
+class FindingAnswer(TypedDict):
+    """One reason to say that an execution has not learnt."""
+
+    code: Literal["no_better_than_guessing", "called_noise", "collapsed"]
+    detail: str
+    remedy: str
+
+
+class ConcernedExecutionAnswer(TypedDict):
+    execution: int
+    findings: list[FindingAnswer]
+
+
+class PublicationAnswer(TypedDict):
+    """What became of the alias `default` when an experiment succeeded."""
+
+    outcome: Literal["set", "kept", "none"]
+    model: str | None
+    sentence: str
+    remedy: str | None
+
+
 class DatasetAnswer(TypedDict):
     id: str
     name: str
@@ -95,6 +117,7 @@ class ExperimentAnswer(TypedDict):
     finished_at: str | None
     estimated_finish: str | None
     error: ProblemAnswer | None
+    published: PublicationAnswer | None
 
 
 class DeletedAnswer(TypedDict):
@@ -243,6 +266,8 @@ class ResultRow(TypedDict):
     executions: int
     n: int
     failed: int
+    judged: int
+    not_learnt: list[ConcernedExecutionAnswer]
     accuracy: Estimate | None
     confidence: Estimate | None
     spuriousness: Estimate | None
@@ -273,6 +298,7 @@ class ResultsAnswer(TypedDict):
     seed: int
     base: BaseAnswer | None
     dataset: DatasetName | None
+    published: PublicationAnswer | None
     baseline_cell: int | None
     confidence_level: float
     rows: list[ResultRow]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from noisegate.api.answers import ModelAnswer, ProblemAnswer
+from noisegate.api.answers import FindingAnswer, ModelAnswer, ProblemAnswer
 
 
 class ModelName(TypedDict):
@@ -114,4 +114,5 @@ class CardAnswer(TypedDict):
 class ModelCardAnswer(TypedDict):
     model: ModelAnswer
     spec: dict[str, Any]
+    findings: list[FindingAnswer]
     card: CardAnswer

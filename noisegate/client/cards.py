@@ -13,7 +13,11 @@ def card_block(found: ModelCardAnswer) -> RenderableType:
     """The numbers that decide whether to use a model, and what it makes of images that it should not know."""
     card, model = found["card"], found["model"]
     title = Text(f"{model['id']}  {' '.join(model['aliases'])}", style="bold")
-    return Group(title, *(Text(f"  {line}") for line in _lines(card)), _families(card["families"]))
+    warnings = (f"  has not learnt: {one['detail']}. {one['remedy']}" for one in found["findings"])
+    lines = (f"  {line}" for line in _lines(card))
+    return Group(
+        title, *(Text(line, style="bold red") for line in warnings), *map(Text, lines), _families(card["families"])
+    )
 
 
 def _lines(card: CardAnswer) -> list[str]:

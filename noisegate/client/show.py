@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from rich import box
@@ -50,7 +50,7 @@ def results_table(results: ResultsAnswer, columns: int) -> RenderableType:
     tables += [_measures_table(results)] if _measured(rows) else []
     sentences = _sentences(rows) if columns < WIDE_COLUMNS else []
     failed = [f"{row['label']}: {row['failed']} executions failed" for row in rows if row["failed"]]
-    notes = [*sentences, *_published_notes(results), *failed]
+    notes = [*sentences, *_published_notes(results), *failed, *_not_learnt(rows), *_default(results)]
     return Group(*tables, *(Text(line) for line in notes))
 
 
@@ -89,6 +89,27 @@ def _measure(estimate: Estimate | None) -> str:
         return "–"
     error = estimate["standard_error"]
     return f"{estimate['mean']:.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
+def _not_learnt(rows: Sequence[ResultRow]) -> Iterator[str]:
+    """How many executions of each cell have not learnt, then each reason once, with how many it concerns and the remedy."""
+    for row in rows:
+        if not (concerned := row["not_learnt"]):
+            continue
+        verb = "has" if len(concerned) == 1 else "have"
+        yield f"{row['label']}: {len(concerned)} of {row['n']} executions {verb} not learnt"
+        found = [(one["execution"], finding) for one in concerned for finding in one["findings"]]
+        for code in dict.fromkeys(finding["code"] for _, finding in found):
+            alike = [(number, finding) for number, finding in found if finding["code"] == code]
+            number, first = alike[0]
+            more = f" (and {len(alike) - 1} more)" if len(alike) > 1 else ""
+            yield f"  execution {number}{more}: {first['detail']}. {first['remedy']}"
+
+
+def _default(results: ResultsAnswer) -> Iterator[str]:
+    if told := results["published"]:
+        sentence = told["sentence"][:1].upper() + told["sentence"][1:]
+        yield f"{sentence}. {told['remedy']}" if told["remedy"] else f"{sentence}."
 
 
 def _published_accuracy(row: ResultRow) -> str:

@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session, aliased, defer, joinedload, selectinload
 
 from noisegate.api.problems import Failure
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import events, models
+from noisegate.store import events, judgements, publishing
 from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
+from noisegate.store.judgements import Judged
+from noisegate.store.models import DEFAULT_ALIAS
 from noisegate.store.pages import Page, page_of
 from noisegate.store.sessions import require_own
 from noisegate.store.states import EXPERIMENT_MOVES, State, settled_state
@@ -176,10 +178,12 @@ def note_end(session: Session, experiment: Experiment, execution_id: str) -> Non
     The caller holds the experiment's lock.
     """
     columns = (Execution.cell_id, Cell.position, Execution.position, Execution.state, Execution.metrics)
-    query = sa.select(*columns).join(Execution.cell).where(Execution.id == execution_id)
-    cell_id, cell, number, state, metrics = session.execute(query).one()
+    query = sa.select(*columns, judgements.column()).join(Execution.cell).where(Execution.id == execution_id)
+    cell_id, cell, number, state, metrics, document = session.execute(query).one()
     accuracy = metrics.accuracy if metrics else None
     told = {"cell": cell, "execution": number, "state": state.value, "accuracy": accuracy}
+    if judgement := judgements.parsed(document):
+        told["findings"] = [finding.model_dump() for finding in judgement.findings]
     events.append(session, experiment, EventType.EXECUTION_FINISHED, **told)
     _finish_cells(session, experiment, Cell.id == cell_id)
 
@@ -187,7 +191,7 @@ def note_end(session: Session, experiment: Experiment, execution_id: str) -> Non
 def settle(session: Session, experiment_id: str) -> Experiment:
     """Bring the experiment's state in line with its executions; called in every transaction that ends one.
 
-    The caller holds the experiment's lock. An experiment that succeeds gives the alias `default` its first model.
+    The caller holds the experiment's lock. An experiment that succeeds may give the alias `default` its model.
     """
     experiment = session.get_one(Experiment, experiment_id, options=[_NO_SPEC])
     present = _present(session, experiment_id)
@@ -195,9 +199,8 @@ def settle(session: Session, experiment_id: str) -> Experiment:
         present = _present(session, experiment_id)
     target = settled_state(experiment.state, present)
     if target is not experiment.state:
-        _move(session, experiment, target)
-        if target is State.SUCCEEDED:
-            models.publish_default(session, experiment_id)
+        published = publishing.publish_default(session, experiment) if target is State.SUCCEEDED else None
+        _move(session, experiment, target, **({DEFAULT_ALIAS: published.model_dump()} if published else {}))
     return experiment
 
 
@@ -235,10 +238,19 @@ def _finish_cells(session: Session, experiment: Experiment, which: sa.ColumnElem
         .where(which, Cell.finished_at.is_(None), ~open_still)
         .values(finished_at=utc_now())
         .execution_options(synchronize_session=False)
-        .returning(Cell.position)
+        .returning(Cell.id, Cell.position)
     )
-    for position in sorted(session.scalars(statement)):
-        events.append(session, experiment, EventType.CELL_FINISHED, cell=position)
+    finished = dict(session.execute(statement).all())
+    judged = judgements.by_cell(session, Execution.cell_id.in_(finished)) if finished else {}
+    for id, position in sorted(finished.items(), key=lambda pair: pair[1]):
+        events.append(session, experiment, EventType.CELL_FINISHED, cell=position, **_told_of(judged.get(id, [])))
+
+
+def _told_of(judged: Sequence[Judged]) -> dict[str, int]:
+    """How many executions of a cell have not learnt; nothing of one that was not judged."""
+    if not any(one.judgement for one in judged):
+        return {}
+    return {"not_learnt": sum(bool(one.findings) for one in judged)}
 
 
 def _fail_dependents(session: Session, experiment_id: str) -> bool:
@@ -255,7 +267,7 @@ def _fail_dependents(session: Session, experiment_id: str) -> bool:
     return bool(session.scalars(statement).all())
 
 
-def _move(session: Session, experiment: Experiment, target: State) -> None:
+def _move(session: Session, experiment: Experiment, target: State, **told: object) -> None:
     assert target in EXPERIMENT_MOVES[experiment.state], f"{experiment.state} does not lead to {target}"
     experiment.state = target
     if target is State.RUNNING:
@@ -265,4 +277,4 @@ def _move(session: Session, experiment: Experiment, target: State) -> None:
         experiment.finished_at = utc_now()
         # Those whose last executions were ended all at once, by a cancellation or because their base had failed.
         _finish_cells(session, experiment, Cell.experiment_id == experiment.id)
-        events.append(session, experiment, EventType.FINISHED, state=target.value)
+        events.append(session, experiment, EventType.FINISHED, state=target.value, **told)

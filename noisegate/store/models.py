@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session, defer
 
 from noisegate.api.card import Card
 from noisegate.errors import Conflict, NotFound
+from noisegate.judgement import has_learnt
 from noisegate.manifest import ModelManifest
-from noisegate.store import files
+from noisegate.store import files, judgements
 from noisegate.store.pages import Page, page_of
 from noisegate.store.sessions import OF_ALL_OWNERS, sees_all
-from noisegate.store.tables import Alias, Cell, Execution, Experiment, Model
+from noisegate.store.tables import Alias, Execution, Experiment, Model
 
 DEFAULT_ALIAS = "default"
 # Nearly all bytes of the row, but for its card; choosing among models needs none of them.
@@ -29,11 +30,23 @@ class ModelDigests:
     reference_digest: str | None = None
 
 
-def worth_keeping(session: Session, cell_id: str, *, keep: str, holdout_accuracy: float | None, position: int) -> bool:
-    """Whether a cell that keeps `best`, `all` or `none` of its models would keep this one, as things stand."""
+def worth_keeping(
+    session: Session,
+    cell_id: str,
+    *,
+    keep: str,
+    holdout_accuracy: float | None,
+    position: int,
+    learnt: bool = True,
+) -> bool:
+    """Whether a cell that keeps `best`, `all` or `none` of its models would keep this one, as things stand.
+
+    Args:
+        learnt: `has_learnt` of its judgement: one that has is better than any that has not.
+    """
     if keep == "best":
-        kept = _of_cell(session, cell_id)
-        return all(_rank(holdout_accuracy, position) > _rank(*pair) for _, pair in kept)
+        rank = _rank(learnt, holdout_accuracy, position)
+        return all(rank > theirs for _, theirs in _of_cell(session, cell_id))
     return keep == "all"
 
 
@@ -53,7 +66,14 @@ def register(
     """
     execution = session.get_one(Execution, execution_id)
     accuracy = manifest.holdout_accuracy
-    if not worth_keeping(session, execution.cell_id, keep=keep, holdout_accuracy=accuracy, position=execution.position):
+    if not worth_keeping(
+        session,
+        execution.cell_id,
+        keep=keep,
+        holdout_accuracy=accuracy,
+        position=execution.position,
+        learnt=has_learnt(manifest.judgement),
+    ):
         return []
     replaced = [model for model, _ in _of_cell(session, execution.cell_id)] if keep == "best" else []
     model = Model(
@@ -125,32 +145,12 @@ def page(session: Session, *, experiment_id: str | None, cursor: str | None, lim
 
 
 def best_by_cell(session: Session, experiment_id: str) -> dict[str, Model]:
-    """The best model of each cell that has any: by holdout accuracy; without a holdout, of the first execution."""
-    query = sa.select(Model, Execution.position).join(Model.execution).where(Model.experiment_id == experiment_id)
-    query = query.options(_NO_MANIFEST)
-    rows = sorted(session.execute(query), key=lambda row: _rank(row[0].holdout_accuracy, row[1]))
-    return {model.cell_id: model for model, _ in rows}
+    """The best model of each cell that has any: one that has learnt before one that has not, then by holdout accuracy.
 
-
-def publish_default(session: Session, experiment_id: str) -> None:
-    """Point `default` at the experiment's best model by holdout accuracy, if nothing is `default` yet.
-
-    Cells without a holdout are passed over: their models have no threshold, and choosing among them by the test set would
-    spoil it. The caller holds `files.lock`, as two experiments may succeed together.
+    Without a holdout it is that of the first execution.
     """
-    if session.get(Alias, DEFAULT_ALIAS) is not None:
-        return
-    best = session.scalars(
-        sa.select(Model)
-        .join(Model.cell)
-        .join(Model.execution)
-        .where(Model.experiment_id == experiment_id, Model.holdout_accuracy.is_not(None))
-        .options(_NO_MANIFEST)
-        .order_by(Model.holdout_accuracy.desc(), Cell.position, Execution.position)
-    ).first()
-    if best is not None:
-        session.add(Alias(name=DEFAULT_ALIAS, model_id=best.id, owned_by=best.owned_by))
-        session.flush()
+    ranked = sorted(_ranked(session, Model.experiment_id == experiment_id), key=lambda pair: pair[1])
+    return {model.cell_id: model for model, _ in ranked}
 
 
 def point_alias(session: Session, name: str, model_reference: str) -> Alias:
@@ -199,14 +199,28 @@ def delete_alias(session: Session, name: str) -> None:
     session.flush()
 
 
-def _of_cell(session: Session, cell_id: str) -> list[tuple[Model, tuple[float | None, int]]]:
-    query = sa.select(Model, Execution.position).join(Model.execution).where(Model.cell_id == cell_id)
-    query = query.options(_NO_MANIFEST)
-    return [(model, (model.holdout_accuracy, position)) for model, position in session.execute(query)]
+_Rank = tuple[bool, float, int]
 
 
-def _rank(holdout_accuracy: float | None, position: int) -> tuple[float, int]:
-    return (-1.0 if holdout_accuracy is None else holdout_accuracy, -position)
+def _of_cell(session: Session, cell_id: str) -> list[tuple[Model, _Rank]]:
+    return _ranked(session, Model.cell_id == cell_id)
+
+
+def _ranked(session: Session, which: sa.ColumnElement[bool]) -> list[tuple[Model, _Rank]]:
+    """Models with their ranks, which compare within a cell.
+
+    Each by its own judgement: one that lies far below the others of its cell is never the best of them anyway.
+    """
+    judgement = judgements.column()
+    query = sa.select(Model, Execution.position, judgement).join(Model.execution).where(which).options(_NO_MANIFEST)
+    return [
+        (model, _rank(has_learnt(judgements.parsed(document)), model.holdout_accuracy, position))
+        for model, position, document in session.execute(query)
+    ]
+
+
+def _rank(learnt: bool, holdout_accuracy: float | None, position: int) -> _Rank:
+    return (learnt, -1.0 if holdout_accuracy is None else holdout_accuracy, -position)
 
 
 def _drop(session: Session, model: Model) -> list[str]:

@@ -16,7 +16,9 @@ class EventRead(BaseModel):
     at: datetime
     data: dict[str, JsonValue] = Field(
         description="queued: executions. epoch: cell, execution, epoch, epochs, images_per_second. execution_finished: "
-        "cell, execution, state, accuracy. cell_finished: cell. cancelling: reason. finished: state."
+        "cell, execution, state, accuracy, and findings: why it has not learnt, of one that was judged. cell_finished: cell, and "
+        "not_learnt: how many of its executions have not. cancelling: reason. finished: state, and default: what became of that "
+        "alias."
     )
 
     @classmethod

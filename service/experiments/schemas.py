@@ -7,6 +7,7 @@ from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
 
 from noisegate.api.problems import Failure
+from noisegate.api.publication import Publication
 from noisegate.details import Details
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
@@ -142,9 +143,14 @@ class ExperimentRead(Answer):
     error: Problem | None = Field(
         description="Why it was cancelled, if not by a person; else why the first execution failed that did."
     )
+    published: Publication | None = Field(
+        description="What became of the alias `default` when it succeeded; null before, and if it kept no model."
+    )
 
     @classmethod
-    def of(cls, experiment: Experiment, progress: Progress, error: Failure | None) -> "ExperimentRead":
+    def of(
+        cls, experiment: Experiment, progress: Progress, error: Failure | None, published: Publication | None
+    ) -> "ExperimentRead":
         return cls.of_row(
             experiment,
             cells=[CellRead.of(cell) for cell in experiment.cells],
@@ -156,6 +162,7 @@ class ExperimentRead(Answer):
             estimated_finish=estimated_finish(experiment, progress.share_done),
             deadline=None if experiment.deadline is None else datetime.fromtimestamp(experiment.deadline, UTC),
             error=error,
+            published=published,
         )
 
 

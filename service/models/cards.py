@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field
 
 from noisegate.api.card import CalibrationError, Card, FamilyResult, RiskCoverage
 from noisegate.errors import NotFound
+from noisegate.judgement import Finding
 from noisegate.spec import ExperimentSpec
-from noisegate.store import models
+from noisegate.store import judgements, models
 from service.deps import SessionsDep
 from service.errors import problems
 from service.models.drawings import reliability_uri, risk_coverage_uri
@@ -37,6 +38,10 @@ class ModelCard(BaseModel):
 
     model: ModelRead
     spec: ExperimentSpec = Field(description="What its cell asked for.")
+    findings: list[Finding] = Field(
+        description="Why it has not learnt, by its own answers and beside the other executions of its cell; empty if it has, or "
+        "was never judged."
+    )
     card: Card
 
 
@@ -70,6 +75,7 @@ def _read(reference: str, sessions: SessionsDep) -> ModelCard:
         return ModelCard(
             model=ModelRead.of(model, models.aliases(session, [model.id])),
             spec=model.manifest.spec,
+            findings=judgements.findings_of(session, model.cell_id, model.execution_id),
             card=model.card,
         )
 
@@ -82,6 +88,7 @@ def page(card: ModelCard) -> str:
         .render(
             model=card.model,
             card=card.card,
+            findings=card.findings,
             spec=card.spec.model_dump_json(indent=2, exclude_defaults=True),
             groups=list(_grouped(card.card)),
             default_reject=next((one for one in card.card.false_reject if one.max_false_reject == 0.05), None),

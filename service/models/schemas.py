@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from noisegate.documents import Source
+from noisegate.judgement import Judgement
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics
 from noisegate.store.tables import Alias, Model
 from service.schemas import Answer
@@ -51,6 +52,7 @@ class ModelRead(Answer):
     source: Source | None = Field(description="Where the weights come from; null for a model trained here.")
     versions: dict[str, str]
     onnx_largest_difference: float
+    judgement: Judgement | None = Field(description="Whether it has learnt; null for a model that was never judged.")
     files: FilesRead
     created_at: datetime
 

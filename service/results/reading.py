@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from noisegate import tracing
-from noisegate.store import executions, experiments, models
+from noisegate.store import executions, experiments, models, publishing
 from noisegate.store.tables import Execution
 from service.results.schemas import Results
 from service.results.tables import tabulate
@@ -20,7 +20,9 @@ def read_results(session: Session, experiment_id: str) -> Results:
     experiment = experiments.get(session, experiment_id, cell_specs=True)
     tracing.link(experiment.traceparent)
     found = executions.of_experiment(session, experiment_id, losses=False)
-    return tabulate(experiment, found, models.best_by_cell(session, experiment_id), _base(session, found))
+    best, base = models.best_by_cell(session, experiment_id), _base(session, found)
+    told = publishing.published(session, [experiment_id]).get(experiment_id)
+    return tabulate(experiment, found, best, base, told)
 
 
 def _base(session: Session, found: Sequence[Execution]) -> Execution | None:

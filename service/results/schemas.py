@@ -2,7 +2,9 @@
 
 from pydantic import BaseModel, Field, JsonValue
 
+from noisegate.api.publication import Publication
 from noisegate.details import ScoredCounts, SubgroupUsed
+from noisegate.judgement import Finding
 from noisegate.presets.published import PublishedValues
 from noisegate.store.states import State
 from service.results.statistics import CONFIDENCE_LEVEL, Difference, Summary
@@ -26,6 +28,13 @@ class Provenance(BaseModel):
     images_per_second: Summary | None
 
 
+class ConcernedExecution(BaseModel):
+    """An execution that has not learnt, as far as can be told."""
+
+    execution: int = Field(description="Its number within the cell.")
+    findings: list[Finding] = Field(min_length=1)
+
+
 class Row(BaseModel):
     """One cell. Shares and probabilities lie in 0 … 1; a measure is null until an execution yields it."""
 
@@ -37,6 +46,8 @@ class Row(BaseModel):
     executions: int
     n: int = Field(description="Executions that succeeded: the sample.")
     failed: int
+    judged: int = Field(description="Of those that succeeded, how many were judged by whether they have learnt.")
+    not_learnt: list[ConcernedExecution] = Field(description="Those that have not, and why; by their numbers.")
     accuracy: Summary | None
     confidence: Summary | None
     spuriousness: Summary | None
@@ -85,6 +96,9 @@ class Results(BaseModel):
     dataset: DatasetSummary | None = Field(description="Null for kinds that make their own data.")
     seed: int
     base: BaseRead | None = Field(description="Null without subgroups.")
+    published: Publication | None = Field(
+        description="What became of the alias `default` when it succeeded; null before, and if it kept no model."
+    )
     baseline_cell: int | None = Field(description="Null with a single cell.")
     confidence_level: float = CONFIDENCE_LEVEL
     rows: list[Row]

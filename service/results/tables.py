@@ -7,13 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
+from noisegate.api.publication import Publication
 from noisegate.details import Details
+from noisegate.judgement import findings_in_cell
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
 from noisegate.spec.labels import label
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment, Model
-from service.results.schemas import BaseRead, ExperimentSummary, PresetRead, Provenance, Results, Row
+from service.results.schemas import (
+    BaseRead,
+    ConcernedExecution,
+    ExperimentSummary,
+    PresetRead,
+    Provenance,
+    Results,
+    Row,
+)
 from service.results.statistics import Summary, choose_baseline, compare, summarise
 from service.schemas import DatasetSummary
 
@@ -27,13 +37,18 @@ _MEASURES: dict[str, tuple[str, float, str]] = {
 
 
 def tabulate(
-    experiment: Experiment, executions: Sequence[Execution], best: Mapping[str, Model], base: Execution | None
+    experiment: Experiment,
+    executions: Sequence[Execution],
+    best: Mapping[str, Model],
+    base: Execution | None,
+    published: Publication | None,
 ) -> Results:
     """The results table.
 
     Args:
         best: the best model of each cell that has any, by the cell's id.
         base: the execution that decided over the subgroups, of this experiment or an earlier one.
+        published: what the experiment did to the alias `default`.
     """
     by_cell: dict[str, list[Execution]] = {cell.id: [] for cell in experiment.cells}
     for execution in executions:
@@ -49,6 +64,7 @@ def tabulate(
         dataset=DatasetSummary.model_validate(experiment.dataset) if experiment.dataset else None,
         seed=cells[0][0].spec.seed,
         base=_base(base) if base else None,
+        published=published,
         baseline_cell=baseline,
         rows=[
             _row(cell, found, [] if cell.position == baseline else reference, preset, best.get(cell.id))
@@ -80,6 +96,7 @@ def _row(
     succeeded = _succeeded(executions)
     metrics = _metrics(executions)
     details = [execution.details for execution in succeeded if execution.details]
+    judgements = [execution.details.judgement if execution.details else None for execution in succeeded]
     return Row(
         cell=cell.position,
         point=cell.point,
@@ -89,6 +106,12 @@ def _row(
         executions=len(executions),
         n=len(succeeded),
         failed=sum(execution.state is State.FAILED for execution in executions),
+        judged=sum(judgement is not None for judgement in judgements),
+        not_learnt=[
+            ConcernedExecution(execution=execution.position, findings=findings)
+            for execution, findings in zip(succeeded, findings_in_cell(judgements), strict=True)
+            if findings
+        ],
         accuracy=summarise([m.accuracy for m in metrics]),
         confidence=_summarise_known([m.confidence for m in metrics]),
         spuriousness=_summarise_known([m.spuriousness for m in metrics]),
@@ -184,7 +207,15 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
         yield "published_accuracy_pct", _scaled(row.published.accuracy, 100)
         yield "published_accuracy_std_pct", _scaled(row.published.accuracy_std, 100)
         yield "published_n", row.published.n
+    yield "not_learnt", len(row.not_learnt) if row.judged else None
+    yield "not_learnt_why", "; ".join(_reasons(row)) or None
     yield "best_model", row.best_model
+
+
+def _reasons(row: Row) -> Iterator[str]:
+    for one in row.not_learnt:
+        for finding in one.findings:
+            yield f"execution {one.execution}: {finding.detail}. {finding.remedy}"
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

@@ -57,6 +57,7 @@ def experiment(**changed: object) -> ExperimentAnswer:
         "finished_at": None,
         "estimated_finish": "2026-11-22T10:01:15Z",
         "error": None,
+        "published": None,
     }
     return {**sample, **changed}  # type: ignore[typeddict-item]
 
@@ -74,6 +75,8 @@ def row(cell: int, difference: DifferenceAnswer | None = None, **changed: object
         "executions": 3,
         "n": 3,
         "failed": 0,
+        "judged": 3,
+        "not_learnt": [],
         "accuracy": estimate(0.9722),
         "confidence": estimate(0.991),
         "spuriousness": estimate(0.642),
@@ -113,6 +116,7 @@ def results(**changed: object) -> ResultsAnswer:
         "seed": 0,
         "base": None,
         "dataset": DIGITS,
+        "published": None,
         "baseline_cell": 0,
         "confidence_level": 0.95,
         "rows": [row(0), row(1, difference)],
@@ -172,4 +176,4 @@ def model_card(**changed: object) -> ModelCardAnswer:
         "untrained_noise": {"families": ["a", "b"], "auroc": 0.516, "scores": {}, "rejected": 0.136},
     }
     model = {"id": "mod_1", "aliases": ["default"]}
-    return {"model": model, "spec": {}, "card": {**card, **changed}}  # type: ignore[typeddict-item]
+    return {"model": model, "spec": {}, "findings": [], "card": {**card, **changed}}  # type: ignore[typeddict-item]

@@ -62,6 +62,14 @@ def test_card_says_what_a_model_can_do_and_cannot(server: Peer, capsys: pytest.C
     assert re.search(r"uniform +noise +yes +50.70% +0.60% +0.00%", printed)
 
 
+def test_card_of_a_model_that_has_not_learnt(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    useless = model_card()
+    useless["findings"] = [{"code": "called_noise", "detail": "it calls 80% noise", "remedy": "Less noise."}]
+    server.replies("GET", "/models/default/card", json_reply(useless))
+    assert cli.run(["card"]) == 0
+    assert "has not learnt: it calls 80% noise. Less noise." in capsys.readouterr().out
+
+
 def test_card_of_a_model_without_a_holdout(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
     bare = model_card(temperature=None, false_reject=[], untrained_noise=None)
     bare["card"]["calibration_error"]["after"] = None

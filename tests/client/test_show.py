@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console, RenderableType
 
+from noisegate.api.answers import ConcernedExecutionAnswer, FindingAnswer
 from noisegate.client.progress import ProgressDisplay, experiment_words
 from noisegate.client.show import (
     console_for,
@@ -88,6 +89,26 @@ def test_a_table_without_values_yet() -> None:
     assert "noise.quantity=0: 1 executions failed" in text
     assert re.search(r"noise.quantity=0 +– +– +– +– +– +– +0", text)
     assert re.search(r"noise.quantity=1 +50.00 +–", text)
+
+
+def test_executions_that_have_not_learnt_are_told_with_the_remedy() -> None:
+    noise: FindingAnswer = {"code": "called_noise", "detail": "it calls 80% noise", "remedy": "Less noise."}
+    guess: FindingAnswer = {"code": "no_better_than_guessing", "detail": "it guesses", "remedy": "More epochs."}
+    concerned: list[ConcernedExecutionAnswer] = [
+        {"execution": 0, "findings": [noise, guess]},
+        {"execution": 2, "findings": [noise]},
+    ]
+    published = {"outcome": "none", "model": None, "sentence": "there is no default model", "remedy": "More epochs."}
+    text = printed(results_table(results(rows=[row(0, not_learnt=concerned), row(1)], published=published), 120))
+    assert text.splitlines()[-4:] == [
+        "noise.quantity=0: 2 of 3 executions have not learnt",
+        "  execution 0 (and 1 more): it calls 80% noise. Less noise.",
+        "  execution 0: it guesses. More epochs.",
+        "There is no default model. More epochs.",
+    ]
+    one = printed(results_table(results(rows=[row(0, not_learnt=concerned[1:])]), 120))
+    assert "1 of 3 executions has not learnt" in one
+    assert "not learnt" not in printed(results_table(results(), 120))
 
 
 def test_a_difference_that_cannot_be_tested_is_still_shown() -> None:

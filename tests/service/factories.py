@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from noisegate.api.card import Card
+from noisegate.judgement import Judgement
 from noisegate.manifest import ModelManifest
 from noisegate.store import datasets, executions, models, planning
 from noisegate.store.artefacts import Artefacts
@@ -98,6 +99,7 @@ def served_model(
     dataset: str = "pets",
     card: Card | None = None,
     reference: bytes | None = None,
+    judged: Judgement | None = None,
 ) -> str:
     """An experiment with one model that always gives these logits: cat, dog and, if there are three, noise.
 
@@ -109,7 +111,7 @@ def served_model(
         planning.create(session, planning.plan(session, wanted, Settings().caps))
     with sessions.begin() as session:
         execution, lease = claim_one(session)
-        described: ModelManifest = manifest(execution, holdout_accuracy)
+        described: ModelManifest = manifest(execution, holdout_accuracy, judged)
         files = ModelDigests(
             artefacts.put_bytes(f"weights of {execution.id}".encode()),
             artefacts.put_bytes(described.model_dump_json().encode()),
@@ -117,7 +119,7 @@ def served_model(
             artefacts.put_bytes(reference) if reference else None,
         )
         models.register(session, execution.id, files, described, keep="best", card=card)
-        executions.record_success(session, lease, outcome(holdout_accuracy=holdout_accuracy))
+        executions.record_success(session, lease, outcome(holdout_accuracy=holdout_accuracy, judged=judged))
         return models.best_by_cell(session, execution.experiment_id)[execution.cell_id].id
 
 

@@ -10,6 +10,7 @@ from noisegate.api.card import Card
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Model
+from tests.factories import judgement
 from tests.rejection.manifests import reference
 from tests.service.factories import png_bytes, ready_dataset, served_model
 
@@ -153,6 +154,24 @@ def test_a_model_without_a_holdout_says_that_it_has_no_threshold(
     )
     words = " ".join(Text(client.get("/models/default/card", headers=HTML).text).words)
     assert "no threshold: trained without a holdout" in words
+
+
+def test_a_model_that_has_not_learnt_says_so_first(
+    client: TestClient, sessions: Sessions, artefacts: Artefacts, modelled: str
+) -> None:
+    id = served_model(sessions, artefacts, card=card(), judged=judgement(0.5, "called_noise"))
+    answer = client.get(f"/models/{id}/card").json()
+    (finding,) = answer["findings"]
+    assert (finding["code"], finding["remedy"]) == ("called_noise", "against called_noise.")
+    assert answer["model"]["judgement"]["findings"] == [finding]
+    page = " ".join(Text(client.get(f"/models/{id}/card", headers=HTML).text).words)
+    assert "This model has not learnt" in page
+    assert "Found: called_noise. What to do: against called_noise." in page
+    assert page.index("has not learnt") < page.index("accuracy on")
+    # One that was never judged is not said to have failed.
+    assert client.get(f"/models/{modelled}").json()["judgement"] is None
+    assert client.get(f"/models/{modelled}/card").json()["findings"] == []
+    assert "has not learnt" not in client.get(f"/models/{modelled}/card", headers=HTML).text
 
 
 def test_a_model_without_a_card(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from noisegate.judgement import Judgement
 from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
-from tests.factories import claim_one, outcome
-from tests.service.factories import post_experiment
+from tests.factories import claim_one, judgement, outcome
+from tests.service.factories import post_experiment, ready_dataset, served_model
 
 SPEC: dict[str, Any] = {
     "dataset": "pets",
@@ -105,3 +106,54 @@ def test_csv_without_a_sweep_has_no_swept_columns(client: TestClient, experiment
     assert text.splitlines()[0].startswith("cell,n,accuracy_pct,")
     row = client.get(f"/results/{id}").json()["rows"][0]
     assert row["label"] == "all"
+
+
+def test_cells_say_which_executions_have_not_learnt(client: TestClient, experiment: str, sessions: Sessions) -> None:
+    """Three of 96, 30 and 95 % with noise: the middle one collapsed. Of the others one was never judged."""
+    judged: dict[int, list[Judgement | None]] = {
+        0: [judgement(0.96), judgement(0.3), judgement(0.95)],
+        1: [judgement(0.5, "called_noise"), None, None],
+    }
+    for _ in range(6):
+        with sessions.begin() as session:
+            execution, lease = claim_one(session)
+            one = judged[execution.cell.position][execution.position]
+            executions.record_success(session, lease, outcome(0.8, judged=one))
+    noisy, plain = client.get(f"/results/{experiment}").json()["rows"]
+    assert (noisy["judged"], plain["judged"]) == (3, 1)
+    (concerned,) = noisy["not_learnt"]
+    assert concerned["execution"] == 1
+    assert [finding["code"] for finding in concerned["findings"]] == ["collapsed"]
+    assert "training.learning_rate" in concerned["findings"][0]["remedy"]
+    assert [one["execution"] for one in plain["not_learnt"]] == [0]
+    text = client.get(f"/results/{experiment}", headers={"Accept": "text/csv"}).text
+    first, second = csv.DictReader(io.StringIO(text))
+    assert (first["not_learnt"], second["not_learnt"]) == ("1", "1")
+    assert first["not_learnt_why"].startswith("execution 1: it classifies 30.0%")
+    assert second["not_learnt_why"] == "execution 0: found: called_noise. against called_noise."
+
+
+def test_results_that_were_never_judged_say_nothing(client: TestClient, experiment: str, sessions: Sessions) -> None:
+    finish(sessions, 6)
+    found = client.get(f"/results/{experiment}").json()
+    assert [(row["judged"], row["not_learnt"]) for row in found["rows"]] == [(0, []), (0, [])]
+    assert found["published"] is None
+    text = client.get(f"/results/{experiment}", headers={"Accept": "text/csv"}).text
+    assert [row["not_learnt"] for row in csv.DictReader(io.StringIO(text))] == ["", ""]
+
+
+def test_results_and_experiment_say_what_became_of_default(
+    client: TestClient, sessions: Sessions, artefacts: Artefacts
+) -> None:
+    with sessions.begin() as session:
+        ready_dataset(session, artefacts)
+    useless = served_model(sessions, artefacts, judged=judgement(0.5, "called_noise"))
+    experiment = client.get(f"/models/{useless}").json()["experiment"]
+    published = client.get(f"/results/{experiment}").json()["published"]
+    assert published == client.get(f"/experiments/{experiment}").json()["published"]
+    assert (published["outcome"], published["remedy"]) == ("none", "against called_noise.")
+    assert client.get("/models/default").status_code == 404
+    good = served_model(sessions, artefacts, judged=judgement(0.9))
+    listed = client.get("/experiments").json()["items"]
+    assert [one["published"]["outcome"] for one in listed] == ["set", "none"]
+    assert client.get("/models/default").json()["id"] == good == listed[0]["published"]["model"]

@@ -82,6 +82,31 @@ def test_a_model_is_kept_with_its_reference_and_its_card(resources: Resources) -
     assert {one.name: one.trained for one in card.families}["uniform"]
 
 
+def test_an_execution_is_judged_and_one_that_has_not_learnt_is_not_published(resources: Resources) -> None:
+    """Two experiments: one that learns, before it one whose learning rate is nearly nothing."""
+    useless = _post(resources, training={"epochs": 1, "learning_rate": 1e-12}, noise=None)
+    train_oldest(resources)
+    _, (execution,) = _rows(resources.sessions, useless)
+    assert execution.details is not None
+    assert execution.details.judgement is not None
+    assert [found.code for found in execution.details.judgement.findings] == ["no_better_than_guessing"]
+    assert "weight updates, which is few" in execution.details.judgement.findings[0].remedy
+    with resources.sessions.reading() as session:
+        (model,) = models.page(session, experiment_id=useless, cursor=None, limit=9).items
+        assert models.aliases(session) == []
+    # With the model, too, so that its file says it wherever it goes.
+    assert model.manifest.judgement == execution.details.judgement
+    assert ModelManifest.model_validate_json(resources.artefacts.read(model.manifest_digest)) == model.manifest
+    with resources.sessions.begin() as session:
+        factories.queued_experiment(session, factories.shades_spec())
+    train_oldest(resources)
+    with resources.sessions.reading() as session:
+        default = models.get(session, "default")
+    judgement = default.manifest.judgement
+    assert judgement is not None
+    assert (judgement.measured_on, judgement.images, judgement.findings) == ("holdout", 24, [])
+
+
 @pytest.mark.parametrize(("image_size", "images"), [(8, 500), (64, 500), (128, 125), (224, 50), (1024, 50)])
 def test_large_images_make_a_smaller_card(image_size: int, images: int) -> None:
     assert _images_per_family(500, image_size) == images

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -16,8 +16,10 @@ from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.cards import make_card
 from noisegate.evaluation.executions import run_executions
+from noisegate.evaluation.judging import judge_outcome
 from noisegate.evaluation.references import make_reference
 from noisegate.evaluation.scored_images import score_images, scores_to_bytes
+from noisegate.judgement import Judgement, has_learnt
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.outcomes import ExecutionOutcome
@@ -124,9 +126,10 @@ def _finish(
     if isinstance(result, Diverged):
         raise TrainingDiverged(result)
     scored = _scores_if_base(context, execution, result)
-    measured = _result(result, _details(context, measure(context, result), scored))
+    judgement = judge_outcome(context.cell, result)
+    measured = _result(result, _details(context, measure(context, result), scored, judgement))
     keep = context.cell.spec.keep_models
-    files, card = _export(context, execution, result)
+    files, card = _export(context, execution, result, judgement)
     return FinishedExecution(measured, files, card, keep, scores_to_bytes(scored) if scored else None)
 
 
@@ -144,12 +147,13 @@ def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOu
     )
 
 
-def _details(context: Context, found: Analysis, scored: ScoredImages | None) -> Details:
+def _details(context: Context, found: Analysis, scored: ScoredImages | None, judgement: Judgement) -> Details:
     return Details(
         subgroup=_subgroup_used(context.cell),
         scored=counts_of(scored) if scored else None,
         measures=dict(found.measures),
         figure=dict(found.details),
+        judgement=judgement,
     )
 
 
@@ -182,7 +186,7 @@ def _result(outcome: ExecutionOutcome, details: Details) -> ExecutionResult:
 
 
 def _export(
-    context: Context, execution: Execution, outcome: ExecutionOutcome
+    context: Context, execution: Execution, outcome: ExecutionOutcome, judgement: Judgement
 ) -> tuple[ModelFiles, Card] | tuple[None, None]:
     """The model's files and card, unless its cell would not keep it as things stand: both take time."""
     with context.resources.sessions.reading() as session:
@@ -192,6 +196,7 @@ def _export(
             keep=context.cell.spec.keep_models,
             holdout_accuracy=outcome.holdout_accuracy,
             position=execution.position,
+            learnt=has_learnt(judgement),
         )
     if not wanted:
         return None, None
@@ -204,7 +209,8 @@ def _export(
         device=context.device,
         between_chunks=context.check,
     )
-    return export_model(context.cell, outcome, execution=execution.position, reference=reference), card
+    files = export_model(context.cell, outcome, execution=execution.position, reference=reference)
+    return replace(files, manifest=files.manifest.model_copy(update={"judgement": judgement})), card
 
 
 def _images_per_family(wanted: int, image_size: int) -> int:

@@ -1,0 +1,141 @@
+"""Has an execution learnt? Judged by the worker that trained it, on the holdout; without one on the test set, for marking alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int64
+from scipy.stats import binomtest
+
+from noisegate.judgement import Finding, Judgement
+from noisegate.learning.cells import PreparedCell
+from noisegate.learning.outcomes import ExecutionOutcome
+from noisegate.learning.recipe import updates_per_epoch
+
+_LEVEL = 0.05
+_MOST = 0.5
+# Weight updates below which more of them are what is missing: the preset `recommended` makes some 25,000 at `quick` scale.
+_FEW_UPDATES = 1000
+# The loss of the last epoch as a share of the first one's: above the one, nothing was learnt of the training images; below the
+# other, so much that the trouble lies elsewhere.
+_NO_FALL, _DEEP_FALL = 0.95, 0.5
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What remedies depend on.
+
+    Attributes:
+        updates: how many weight updates training made.
+        losses: the mean loss of each epoch.
+        noise_share: the share of the training images that are noise, 0 … 1.
+    """
+
+    updates: int
+    losses: tuple[float, ...]
+    noise_share: float
+
+
+def judge_outcome(cell: PreparedCell, outcome: ExecutionOutcome) -> Judgement:
+    """The judgement of one execution by its answers to the holdout; without a holdout to the test set."""
+    held, known = outcome.holdout_answers, len(cell.classes)
+    training = cell.spec.training
+    counted = cell.known_images if training.equal_updates else len(cell.labels)
+    facts = TrainingFacts(
+        updates=training.epochs * updates_per_epoch(training, counted),
+        losses=tuple(outcome.trained.losses),
+        noise_share=1 - cell.known_images / len(cell.labels),
+    )
+    if held is None:
+        return judge(outcome.test_answers.logits, cell.test_labels, known, facts, held_out=False)
+    return judge(held.logits, cell.holdout_labels, known, facts, held_out=True)
+
+
+def judge(
+    logits: Float[np.ndarray, "n outputs"],
+    labels: Int64[np.ndarray, " n"],
+    known_classes: int,
+    facts: TrainingFacts,
+    *,
+    held_out: bool,
+) -> Judgement:
+    """Two things speak against an execution: it is no better than guessing, or it calls most known images noise.
+
+    No better: of the null hypothesis that each image is classified right with the probability that the most frequent class
+    has among these images, a one-sided binomial test leaves more than 5 %. Where so few images could not even refute it for a
+    classifier that is always right, nothing is said.
+
+    Args:
+        logits: over the known classes and, if there is one more column, noise. Of equal ones the first counts.
+        labels: true classes, 0 … `known_classes` − 1.
+        held_out: whether the images are the holdout; else they are the test set.
+    """
+    called = logits.argmax(axis=1)
+    images, correct = len(labels), int((called == labels).sum())
+    most_frequent = int(np.bincount(labels).max()) / images
+    p_value = None
+    if most_frequent**images <= _LEVEL:
+        p_value = float(binomtest(correct, images, most_frequent, alternative="greater").pvalue)
+    noise = float((called >= known_classes).mean())
+    findings = [*_called_noise(noise, facts), *_guessing(correct, images, most_frequent, p_value, noise, facts)]
+    return Judgement(
+        measured_on="holdout" if held_out else "test",
+        images=images,
+        correct=correct,
+        most_frequent=most_frequent,
+        p_value=p_value,
+        called_noise=noise,
+        findings=findings,
+    )
+
+
+def _called_noise(share: float, facts: TrainingFacts) -> Iterator[Finding]:
+    if share > _MOST:
+        detail = (
+            f"it calls {share:.1%} of known images noise; {facts.noise_share:.0%} of its training images were noise"
+        )
+        remedy = f"Less noise (noise.quantity), so that the classes weigh more. {_longer(facts)}"
+        yield Finding(code="called_noise", detail=detail, remedy=remedy)
+
+
+def _guessing(
+    correct: int, images: int, most_frequent: float, p_value: float | None, noise: float, facts: TrainingFacts
+) -> Iterator[Finding]:
+    if p_value is None or p_value <= _LEVEL:
+        return
+    detail = (
+        f"it classifies {correct} of {images} images right, which is no better than always naming the most frequent class "
+        f"({most_frequent:.1%}; p = {p_value:.2g})"
+    )
+    remedy = _longer(facts) if noise > _MOST else _remedy(facts)
+    yield Finding(code="no_better_than_guessing", detail=detail, remedy=remedy)
+
+
+def _remedy(facts: TrainingFacts) -> str:
+    """By what the loss did: it rose, stood still, fell a little, or fell while known images stay unknown."""
+    fall = facts.losses[-1] / facts.losses[0] if facts.losses and facts.losses[0] > 0 else 1.0
+    if fall > 1:
+        return "The loss rose: a smaller training.learning_rate, or larger batches (training.batch_size)."
+    if facts.updates < _FEW_UPDATES:
+        return _longer(facts)
+    if fall > _NO_FALL:
+        return (
+            "The loss did not fall: a larger training.learning_rate, or another training.recipe, such as one_cycle with the "
+            "network compact."
+        )
+    # Telling noise from images takes its share of the loss away, and teaches nothing about the classes.
+    if fall < _DEEP_FALL * (1 - facts.noise_share):
+        return (
+            "The loss fell, so it learnt its training images by heart: more training images, and a training.recipe that "
+            "changes them at random, such as one_cycle. See also whether their labels are right."
+        )
+    return _longer(facts)
+
+
+def _longer(facts: TrainingFacts) -> str:
+    made = f"Training made {facts.updates:,} weight updates"
+    if facts.updates < _FEW_UPDATES:
+        return f"{made}, which is few: more training.epochs, or smaller batches (training.batch_size)."
+    return (
+        f"{made}: more training.epochs, a larger training.learning_rate, or another training.recipe, such as one_cycle."
+    )
