@@ -37,7 +37,7 @@ class ConcernedExecutionAnswer(TypedDict):
 class PublicationAnswer(TypedDict):
     """What became of the alias `default` when an experiment succeeded."""
 
-    outcome: Literal["set", "kept", "none"]
+    outcome: Literal["set", "moved", "kept", "none"]
     model: str | None
     sentence: str
     remedy: str | None

@@ -13,9 +13,9 @@ class Publication(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    outcome: Literal["set", "kept", "none"] = Field(
-        description="set: it points at a model of this experiment, and there was none before. kept: it was there, and stays. "
-        "none: there is no `default`, as no model of this experiment can be one."
+    outcome: Literal["set", "moved", "kept", "none"] = Field(
+        description="set: it points at a model of this experiment, and there was none before. moved: it does, and pointed at "
+        "another. kept: it was there, and stays. none: there is no `default`, as no model of this experiment becomes it."
     )
     model: str | None = Field(description="What it points at; null if there is none, or another owner has it.")
     sentence: str = Field(description="The same in words, with the reason.")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
@@ -14,6 +14,7 @@ from noisegate.spec.formats import format_of
 
 # PostgreSQL stores no NUL character.
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Promotion = Literal["if_none", "if_better", "never"]
 
 
 class BaseReference(Strict):
@@ -50,6 +51,11 @@ class ExperimentBase(Strict):
     def epochs_per_execution(self) -> int | None:
         """None for kinds that have no epochs."""
         return None
+
+    @property
+    def promotion(self) -> Promotion:
+        """When its best model becomes `default`."""
+        return "if_none"
 
     @property
     def named_dataset(self) -> str | None:

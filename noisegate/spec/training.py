@@ -10,7 +10,7 @@ from noisegate.errors import FieldError, InvalidSpec
 from noisegate.noise import NoiseSpec, OneOrSeveralNoises
 from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import Needed, Resize, View
-from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
+from noisegate.spec.experiment import BaseReference, ExperimentBase, Line, Promotion
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.networks import NetworkName, unfit
 from noisegate.spec.recipes import PaperRecipe, Training
@@ -23,7 +23,7 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 class ClassifierExperiment(ExperimentBase):
     """What experiments that train image classifiers have in common: on what, how, with which noise class or subgroup."""
 
-    not_swept: ClassVar[frozenset[str]] = ExperimentBase.not_swept | {"dataset", "keep_models", "base"}
+    not_swept: ClassVar[frozenset[str]] = ExperimentBase.not_swept | {"dataset", "keep_models", "base", "promote"}
 
     dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
     network: NetworkName = "paper"
@@ -52,10 +52,22 @@ class ClassifierExperiment(ExperimentBase):
     keep_models: Literal["best", "all", "none"] = Field(
         "best", description="Which trained models a cell keeps: the best by holdout accuracy, all of them, or none."
     )
+    promote: Promotion = Field(
+        "if_none",
+        # Not written where it is the default: specs read as they did before there was a choice.
+        exclude_if=lambda promote: promote == "if_none",
+        description="When the experiment succeeds, the alias `default` is set to its best model that has learnt: if_none, if there "
+        "is no default; if_better, also if the model there has the same classes, was trained on the same dataset and has a lower "
+        "holdout accuracy; never.",
+    )
 
     @property
     def epochs_per_execution(self) -> int:
         return self.training.epochs
+
+    @property
+    def promotion(self) -> Promotion:
+        return self.promote
 
     @property
     def named_dataset(self) -> str:
@@ -91,6 +103,8 @@ class ClassifierExperiment(ExperimentBase):
         yield "network", self.network
         if self.resize != "stretch":
             yield "resize", self.resize
+        if self.promote != "if_none":
+            yield "promote", self.promote
         yield "recipe", self.training.recipe
         yield from (("family", noise.family) for noise in self._noises_written)
 

@@ -1,4 +1,8 @@
-"""Which model becomes `default` when an experiment succeeds, and what is told of it."""
+"""Which model becomes `default` when an experiment succeeds, and what is told of it.
+
+Accuracies are compared only between models of the same classes and the same dataset, by its content hash. Their holdouts may
+still be different images of it, if the experiments have different seeds or holdout shares; then that is said.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.api.publication import Publication
-from noisegate.judgement import Finding
+from noisegate.judgement import Finding, has_learnt
+from noisegate.manifest import ModelManifest
 from noisegate.store import judgements
 from noisegate.store.events import EventType
+from noisegate.store.json_columns import Unreadable
 from noisegate.store.models import DEFAULT_ALIAS
 from noisegate.store.tables import NOBODY, Alias, Cell, Event, Execution, Experiment, Model
 
@@ -30,7 +36,7 @@ class _Candidate:
 
 
 def publish_default(session: Session, experiment: Experiment) -> Publication | None:
-    """Point `default` at the experiment's best model by holdout accuracy, if nothing is `default` yet.
+    """Point `default` at the experiment's best model by holdout accuracy, as far as its spec's `promote` asks for it.
 
     Passed over are models that have not learnt, as far as the holdout says, and those without a holdout: they have no
     threshold, and choosing among them by the test set would spoil it. The caller holds `files.lock`, as two experiments may
@@ -41,26 +47,77 @@ def publish_default(session: Session, experiment: Experiment) -> Publication | N
     """
     if not session.scalar(sa.select(sa.exists().where(Model.experiment_id == experiment.id))):
         return None
+    promote = session.scalars(sa.select(Experiment.spec).where(Experiment.id == experiment.id)).one().promotion
     candidates = _candidates(session, experiment.id)
-    learnt = [one for one in candidates if not one.chosen_against]
+    best = next((one for one in candidates if not one.chosen_against), None)
     alias = session.get(Alias, DEFAULT_ALIAS)
-    if alias is not None:
-        return _kept(alias, experiment, _why_none(candidates) if not learnt else "it was there before")
-    if not learnt:
+    if promote == "never":
+        return _left(alias, experiment, "promote is never")
+    if best is None:
         remedy = candidates[0].findings[0].remedy if candidates else _WITHOUT_HOLDOUT
+        return _left(alias, experiment, _why_none(candidates), remedy)
+    if alias is None:
+        session.add(Alias(name=DEFAULT_ALIAS, model_id=best.id, owned_by=best.owned_by))
+        session.flush()
         return Publication(
-            outcome="none",
-            model=None,
-            sentence=f"there is no {DEFAULT_ALIAS} model: {_why_none(candidates)}",
-            remedy=remedy,
+            outcome="set", model=best.id, sentence=f"{DEFAULT_ALIAS} is now {best.shown}; there was none"
         )
-    best = learnt[0]
-    session.add(Alias(name=DEFAULT_ALIAS, model_id=best.id, owned_by=best.owned_by))
-    session.flush()
-    return Publication(outcome="set", model=best.id, sentence=f"{DEFAULT_ALIAS} is now {best.shown}; there was none")
+    if promote == "if_none":
+        return _left(alias, experiment, "it was there before, and promote is if_none", _BY_HAND)
+    return _promote(session, alias, experiment, best)
 
 
+_BY_HAND = "PUT /aliases/default points it at another model; promote: if_better does so for a better one."
 _WITHOUT_HOLDOUT = "Give a holdout, such as 0.1; or point the alias at a model with PUT /aliases/default."
+
+
+def _promote(session: Session, alias: Alias, experiment: Experiment, best: _Candidate) -> Publication:
+    """Move the alias if what it points at has the same classes and dataset, and is worse.
+
+    Whoever posted the experiment must own the alias, as for PUT /aliases: a worker, which sees all, moves nothing for others.
+    """
+    if alias.owned_by != experiment.owned_by:
+        return _left(alias, experiment, "it is a shared resource, which takes the scope admin to change")
+    # Read past the session's instances, which may have been loaded without their manifests.
+    query = sa.select(Model.id, Model.manifest).where(Model.id.in_([alias.model_id, best.id]))
+    manifests = dict(session.execute(query).all())
+    old, new = manifests[alias.model_id], manifests[best.id]
+    if isinstance(old, Unreadable):
+        return _left(alias, experiment, "only a newer version can read what it points at", _BY_HAND)
+    if reason := _incomparable(old, new) or _no_better(old, new, best.id):
+        return _left(alias, experiment, reason)
+    sentence = f"{DEFAULT_ALIAS} moved from {alias.model_id} ({old.holdout_accuracy:.2%}) to {best.shown}"
+    alias.model_id = best.id
+    session.flush()
+    return Publication(outcome="moved", model=best.id, sentence=sentence + _on_what(old, new))
+
+
+def _incomparable(old: ModelManifest, new: ModelManifest) -> str | None:
+    """Why accuracies of two models say nothing about which is better; None if they do."""
+    if sorted(old.classes) != sorted(new.classes):
+        return "it has other classes"
+    if old.holdout_accuracy is None:
+        return "it has no holdout accuracy to compare with"
+    if old.dataset_hash != new.dataset_hash:
+        return "it was trained on another dataset, on which accuracies are others"
+    return None
+
+
+def _no_better(old: ModelManifest, new: ModelManifest, id: str) -> str | None:
+    """Why the old one stays. One that has learnt is better than one that has not; else a tie stays."""
+    assert old.holdout_accuracy is not None
+    assert new.holdout_accuracy is not None
+    if not has_learnt(old.judgement) or new.holdout_accuracy > old.holdout_accuracy:
+        return None
+    accuracies = f"{old.holdout_accuracy:.2%}, and {id} has {new.holdout_accuracy:.2%}"
+    return f"its holdout accuracy is {accuracies}, which is no better{_on_what(old, new)}"
+
+
+def _on_what(old: ModelManifest, new: ModelManifest) -> str:
+    """The holdout follows from the experiment's seed and its size: said where the two were measured on different images."""
+    sizes = [one.calibration.samples if one.calibration else None for one in (old, new)]
+    alike = old.spec.seed == new.spec.seed and sizes[0] == sizes[1]
+    return "" if alike else "; each was measured on a holdout of its own"
 
 
 def published(session: Session, experiment_ids: Sequence[str]) -> dict[str, Publication]:
@@ -97,10 +154,15 @@ def _why_none(candidates: Sequence[_Candidate]) -> str:
     return f"no model of this experiment has learnt; of {first.shown}: {first.findings[0].detail}"
 
 
-def _kept(alias: Alias, experiment: Experiment, why: str) -> Publication:
+def _left(alias: Alias | None, experiment: Experiment, why: str, remedy: str | None = None) -> Publication:
+    """`default` stays as it is, or stays away. What another owner has is not told."""
+    if alias is None:
+        return Publication(
+            outcome="none", model=None, sentence=f"there is no {DEFAULT_ALIAS} model: {why}", remedy=remedy
+        )
     if alias.owned_by not in (experiment.owned_by, NOBODY):
         return Publication(
             outcome="kept", model=None, sentence=f"{DEFAULT_ALIAS} stays as it is: it is another owner's"
         )
     sentence = f"{DEFAULT_ALIAS} stays at {alias.model_id}: {why}"
-    return Publication(outcome="kept", model=alias.model_id, sentence=sentence)
+    return Publication(outcome="kept", model=alias.model_id, sentence=sentence, remedy=remedy)

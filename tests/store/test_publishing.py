@@ -6,11 +6,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from noisegate.errors import NotFound
+from noisegate.api.publication import Publication
+from noisegate.errors import InvalidSpec, NotFound
 from noisegate.judgement import Judgement
+from noisegate.manifest import Calibration
+from noisegate.spec import parse_spec
+from noisegate.spec.sweeps import cells_of
 from noisegate.store import events, executions, models, publishing
 from noisegate.store.sessions import Sessions
-from noisegate.store.tables import Execution, Experiment
+from noisegate.store.tables import NOBODY, Alias, Execution, Experiment, Model
 from tests import factories
 from tests.factories import judgement
 
@@ -23,11 +27,17 @@ def queued(session: Session, count: int, **changes: Any) -> Experiment:
 
 
 def end_one(
-    session: Session, number: int, accuracy: float | None, judged: Judgement | None = None, *, keep: str = "best"
+    session: Session,
+    number: int,
+    accuracy: float | None,
+    judged: Judgement | None = None,
+    *,
+    keep: str = "best",
+    **described: Any,
 ) -> Execution:
-    """The next execution succeeds with this model and judgement."""
+    """The next execution succeeds with this model and judgement; `described` are fields of its manifest."""
     execution, lease = factories.claim_one(session)
-    manifest = factories.manifest(execution, accuracy, judged)
+    manifest = factories.manifest(execution, accuracy, judged).model_copy(update=described)
     models.register(session, execution.id, factories.model_files(number), manifest, keep=keep)
     executions.record_success(session, lease, factories.outcome(holdout_accuracy=accuracy, judged=judged))
     return execution
@@ -187,3 +197,150 @@ def test_another_owners_default_is_not_named(sessions: Sessions) -> None:
         assert (ben.outcome, ben.model) == ("kept", None)
         assert ann.model is not None
         assert ann.model not in ben.sentence
+
+
+# --- promote ---------------------------------------------------------------------------------------------------------------
+
+
+def after(
+    session: Session, old: float | None, new: float | None, *, promote: str = "if_better", **changes: Any
+) -> tuple[str, Publication]:
+    """The id of a default with one holdout accuracy, and what an experiment with the other did to it.
+
+    `changes` are of the spec, and `old_…` and `new_…` of the manifests.
+    """
+    described = {
+        which: {name[4:]: changes.pop(name) for name in list(changes) if name.startswith(f"{which}_")}
+        for which in ("old", "new")
+    }
+    factories.ready_dataset(session)
+    queued(session, 1)
+    end_one(session, 1, old, **described["old"])
+    (first,) = session.scalars(sa.select(Model.id))
+    models.point_alias(session, "default", first)
+    experiment = queued(session, 1, promote=promote, **changes)
+    end_one(session, 2, new, **described["new"])
+    return first, publishing.published(session, [experiment.id])[experiment.id]
+
+
+def test_a_better_model_of_the_same_classes_takes_over_when_asked_to(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        first, found = after(session, 0.912, 0.934)
+        default = models.get(session, "default")
+        assert default.holdout_accuracy == 0.934
+        assert (found.outcome, found.model) == ("moved", default.id)
+        assert found.sentence == (f"default moved from {first} (91.20%) to {default.id} (holdout accuracy 93.40%)")
+    with sessions.reading() as session:
+        assert models.get(session, "default").holdout_accuracy == 0.934
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes", "reason"),
+    [
+        (0.9, 0.9, {}, "no better"),
+        (0.9, 0.8, {}, "its holdout accuracy is 90.00%, and mod_"),
+        (0.9, 0.8, {"seed": 5}, "each was measured on a holdout of its own"),
+        (0.8, 0.9, {"new_classes": ["cat", "cow"]}, "other classes"),
+        (0.8, 0.9, {"new_dataset_hash": "f" * 64}, "another dataset"),
+        (None, 0.9, {}, "no holdout accuracy to compare with"),
+        (0.8, 0.9, {"new_judged": judgement(0.9, "called_noise")}, "no model of this experiment has learnt"),
+        (0.8, None, {"holdout": 0}, "without a holdout"),
+        (0.8, 0.9, {"promote": "never"}, "promote is never"),
+        (0.8, 0.9, {"promote": "if_none"}, "promote is if_none"),
+    ],
+)
+def test_default_stays_and_the_reason_is_told(
+    sessions: Sessions, old: float | None, new: float | None, changes: dict[str, Any], reason: str
+) -> None:
+    with sessions.begin() as session:
+        first, found = after(session, old, new, **changes)
+        assert models.get(session, "default").id == first
+        assert (found.outcome, found.model) == ("kept", first)
+        assert reason in found.sentence
+
+
+def test_the_order_of_classes_does_not_matter(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        assert after(session, 0.8, 0.9, new_classes=["dog", "cat"])[1].outcome == "moved"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 5}, {"new_calibration": Calibration(samples=11, quantiles=[0.0, 1.0])}], ids=["seed", "size"]
+)
+def test_what_was_measured_on_other_holdout_images_says_so(sessions: Sessions, changes: dict[str, Any]) -> None:
+    with sessions.begin() as session:
+        assert "a holdout of its own" in after(session, 0.8, 0.9, **changes)[1].sentence
+
+
+def test_one_that_has_learnt_takes_over_from_one_that_has_not(sessions: Sessions) -> None:
+    """A person pointed the alias at a model that calls most images noise, and so is no match for one that does not."""
+    with sessions.begin() as session:
+        assert after(session, 0.9, 0.8, old_judged=judgement(0.9, "called_noise"))[1].outcome == "moved"
+
+
+def test_with_never_there_is_no_first_default_either(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        experiment = queued(session, 1, promote="never")
+        end_one(session, 1, 0.9)
+        found = publishing.published(session, [experiment.id])[experiment.id]
+        assert (found.outcome, found.model) == ("none", None)
+        assert "promote is never" in found.sentence
+        assert models.aliases(session) == []
+
+
+@pytest.mark.parametrize(
+    ("alias_of", "experiment_of", "moves"),
+    [
+        ("ann", "ann", True),
+        (NOBODY, NOBODY, True),
+        ("ann", "ben", False),
+        (NOBODY, "ben", False),
+        ("ann", NOBODY, False),
+    ],
+)
+def test_only_the_owner_of_default_has_it_moved(
+    sessions: Sessions, alias_of: str, experiment_of: str, moves: bool
+) -> None:
+    """A worker sees all rows; what it does for an experiment is what its owner may do."""
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        first, second = queued(session, 1), queued(session, 1, promote="if_better")
+        for experiment, owner in ((first, alias_of), (second, experiment_of)):
+            session.execute(sa.update(Experiment).where(Experiment.id == experiment.id).values(owned_by=owner))
+        end_one(session, 1, 0.6)
+        before = models.get(session, "default").id
+        end_one(session, 2, 0.9)
+        found = publishing.published(session, [second.id])[second.id]
+        alias = session.get_one(Alias, "default")
+        assert (found.outcome, alias.owned_by) == ("moved" if moves else "kept", alias_of)
+        assert (alias.model_id != before) == moves
+        if alias_of not in (experiment_of, NOBODY):
+            assert before not in found.sentence
+
+
+def test_what_only_a_newer_version_can_read_stays_default(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        queued(session, 1)
+        end_one(session, 1, 0.6)
+        old = models.get(session, "default")
+        factories.write_json(session, "models.manifest", old.id, {"format": "noisegate-model-9"})
+        experiment = queued(session, 1, promote="if_better")
+        end_one(session, 2, 0.9)
+        found = publishing.published(session, [experiment.id])[experiment.id]
+        assert (found.outcome, found.model) == ("kept", old.id)
+        assert "newer version" in found.sentence
+
+
+def test_the_spec_is_written_as_before_unless_promote_is_given() -> None:
+    plain = parse_spec({"dataset": "pets"})
+    assert "promote" not in plain.model_dump(mode="json")
+    assert (plain.promotion, plain.format) == ("if_none", 1)
+    asked = parse_spec({"dataset": "pets", "promote": "if_better"})
+    assert parse_spec(asked.model_dump(mode="json")) == asked
+    assert asked.format == 2, "workers that would not know it leave it alone"
+    assert parse_spec({"kind": "curve_fitting"}).promotion == "if_none"
+    for wrong in ({"promote": "always"}, {"sweep": {"promote": ["never", "if_better"]}}):
+        with pytest.raises(InvalidSpec, match="promote"):
+            cells_of(parse_spec({"dataset": "pets"} | wrong))
