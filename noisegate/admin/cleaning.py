@@ -10,11 +10,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import datasets, files, idempotency
+from noisegate.store import datasets, derived, files, idempotency
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
-from noisegate.store.states import DatasetState
-from noisegate.store.tables import Dataset, Experiment, IdempotencyKey, utc_now
+from noisegate.store.states import DatasetState, DerivedState
+from noisegate.store.tables import Dataset, Derived, DerivedFile, Experiment, IdempotencyKey, utc_now
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Bounds:
     files: float
     scratch: float
     failed_datasets: float
+    derived: float
     unused_datasets: float | None = None  # None: they stay
 
 
@@ -41,6 +42,7 @@ def clean(sessions: Sessions, artefacts: Artefacts, bounds: Bounds, *, dry_run: 
     yield _failed_datasets(sessions, artefacts, bounds.failed_datasets, dry_run)
     if bounds.unused_datasets is not None:
         yield _unused_datasets(sessions, artefacts, bounds.unused_datasets, dry_run)
+    yield _derived(sessions, artefacts, bounds.derived, dry_run)
     yield _orphans(sessions, artefacts, bounds.files, dry_run)
     yield _scratch(artefacts, bounds.scratch, dry_run)
     yield _idempotency_keys(sessions, dry_run)
@@ -74,7 +76,7 @@ def _datasets(
     unused = Dataset.id.not_in(in_use)
     with sessions.reading() as session:
         found = session.scalars(sa.select(Dataset).where(which, unused).order_by(Dataset.id)).all()
-        theirs = {row.id: [digest for digest in (row.images_digest, row.labels_digest) if digest] for row in found}
+        theirs = {row.id: row.digests + _made_of(session, row) for row in found}
     if not dry_run:
         theirs = {id: digests for id, digests in theirs.items() if _deleted(sessions, id, which)}
     digests = list(dict.fromkeys(digest for some in theirs.values() for digest in some))
@@ -84,6 +86,11 @@ def _datasets(
         gone = set(files.discard(sessions, artefacts, digests))
         size -= sum(artefacts.size_bytes(digest) for digest in digests if digest not in gone)
     return Removed(kind, len(theirs), size)
+
+
+def _made_of(session: Session, dataset: Dataset) -> list[str]:
+    query = sa.select(DerivedFile.file_digest).join(Derived, Derived.id == DerivedFile.derived_id)
+    return list(session.scalars(query.where(Derived.dataset_id == dataset.id)))
 
 
 def _deleted(sessions: Sessions, dataset_id: str, which: sa.ColumnElement[bool]) -> bool:
@@ -96,6 +103,24 @@ def _deleted(sessions: Sessions, dataset_id: str, which: sa.ColumnElement[bool])
     except (NotFound, Conflict, IntegrityError):
         return False
     return True
+
+
+def _derived(sessions: Sessions, artefacts: Artefacts, older_than: float, dry_run: bool) -> Removed:
+    """What was made of datasets, can be made again, and nothing that is under way needs: unused for long, or failed."""
+    deadline = utc_now() - timedelta(seconds=older_than)
+    unused = sa.and_(Derived.state != DerivedState.RUNNING, Derived.used_at < deadline)
+    which = sa.or_(Derived.state == DerivedState.FAILED, unused)
+    with sessions.reading() as session:
+        found = session.scalars(sa.select(Derived.id).where(which, ~derived.is_used()).order_by(Derived.id)).all()
+        columns = (DerivedFile.file_digest, DerivedFile.size_bytes)
+        rows = session.execute(sa.select(*columns).where(DerivedFile.derived_id.in_(found)))
+        sizes = {row.file_digest: row.size_bytes for row in rows}
+    if dry_run:
+        return Removed("derived artefacts", len(found), sum(sizes.values()))
+    with sessions.begin() as session:
+        dropped = derived.drop(session, sa.and_(Derived.id.in_(found), which))
+    gone = files.discard(sessions, artefacts, dropped.digests)
+    return Removed("derived artefacts", len(dropped.ids), sum(sizes.get(digest, 0) for digest in gone))
 
 
 def _orphans(sessions: Sessions, artefacts: Artefacts, older_than: float, dry_run: bool) -> Removed:

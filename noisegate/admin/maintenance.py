@@ -22,11 +22,11 @@ _Days = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 
 
 def gc(*, older_than: _Seconds = None, datasets_older_than: _Days = None, dry_run: bool = False) -> None:
-    """Remove what is no longer needed: files without a row, half-written files, expired keys, failed datasets.
+    """Remove what is no longer needed: files without a row, half-written files, expired keys, failed datasets, unused views.
 
     Args:
-        older_than: Seconds. By default NOISEGATE_ORPHAN_SECONDS for files, NOISEGATE_SCRATCH_SECONDS for half-written ones, and
-            a week for failed datasets.
+        older_than: Seconds. By default NOISEGATE_ORPHAN_SECONDS for files, NOISEGATE_SCRATCH_SECONDS for half-written ones,
+            NOISEGATE_VIEW_SECONDS for views and what else was made of datasets, and a week for failed datasets.
         datasets_older_than: Days; also remove ready datasets of at least this age that no experiment uses.
         dry_run: Only say what would go.
     """
@@ -37,6 +37,7 @@ def gc(*, older_than: _Seconds = None, datasets_older_than: _Days = None, dry_ru
             files=settings.orphan_seconds if older_than is None else older_than,
             scratch=settings.scratch_seconds if older_than is None else older_than,
             failed_datasets=7 * _DAY_SECONDS if older_than is None else older_than,
+            derived=settings.view_seconds if older_than is None else older_than,
             unused_datasets=None if datasets_older_than is None else datasets_older_than * _DAY_SECONDS,
         )
         with closing(open_sessions(settings)) as sessions:

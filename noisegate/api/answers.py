@@ -43,6 +43,18 @@ class PublicationAnswer(TypedDict):
     remedy: str | None
 
 
+class ViewAnswer(TypedDict):
+    id: str
+    image_size: int
+    resize: str
+    state: Literal["waiting", "running", "ready", "failed"]
+    images_done: int
+    size_bytes: int | None
+    error: ProblemAnswer | None
+    created_at: str
+    used_at: str
+
+
 class DatasetAnswer(TypedDict):
     id: str
     name: str
@@ -57,6 +69,8 @@ class DatasetAnswer(TypedDict):
     skipped: int | None
     content_hash: str | None
     licence: str | None
+    originals_bytes: int | None
+    views: list[ViewAnswer]
     error: ProblemAnswer | None
     created_at: str
     finished_at: str | None

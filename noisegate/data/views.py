@@ -13,7 +13,7 @@ from noisegate.spec.derived import View
 # Half a second to some seconds of decoding: what is repeated if a worker is lost.
 _PIECE_BYTES = 64 * 2**20
 _HEADER_BYTES = 128
-_COPIED_BYTES = 8 * 2**20
+_COPIED_BYTES = 2**20
 
 
 def view_bytes(view: View, count: int) -> int:

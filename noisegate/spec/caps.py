@@ -18,7 +18,11 @@ class Caps(Document):
     image_size: int = Field(224, ge=8)
     quantity: float = Field(100, ge=0, description="Of all kinds of noise in a cell together.")
     batch_pixels: int = Field(2**24, ge=1, description="Pixels of one batch: training.batch_size × image_size².")
-    training_bytes: int = Field(4 * 2**30, ge=1, description="Training images of one cell, noise included, as uint8.")
+    training_bytes: int = Field(
+        4 * 2**30,
+        ge=1,
+        description="Training images of one cell, noise included, as uint8; of recipes that copy them into memory.",
+    )
     hybrid_pairs: int = Field(10_000, ge=1, description="Hybrids that one execution of kind `hybrids` makes.")
     points: int = Field(200_000, ge=10, description="Training points of one curve fitting or decision map.")
 

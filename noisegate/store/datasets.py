@@ -279,7 +279,7 @@ def delete(session: Session, dataset_id: str) -> list[str]:
         raise Conflict(f"experiments use dataset {dataset.id}", field="dataset", remedy=remedy)
     if dataset.state is DatasetState.INGESTING:
         raise Conflict(f"dataset {dataset.id} is being ingested", remedy="Wait until it is ready or has failed.")
-    made_of_it = derived.delete(session, Derived.dataset_id == dataset.id)
+    made_of_it = derived.drop(session, Derived.dataset_id == dataset.id).digests
     session.execute(sa.delete(Dataset).where(Dataset.same_as == dataset.id))
     session.delete(dataset)
     session.flush()

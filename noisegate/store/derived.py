@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from noisegate.api.problems import Failure
-from noisegate.spec.derived import Needed
+from noisegate.spec.derived import DERIVED, Needed
 from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.ids import new_id
@@ -124,21 +124,30 @@ def note_use(session: Session, derived_ids: Iterable[str]) -> None:
     session.execute(sa.update(Derived).where(Derived.id.in_(sorted(derived_ids))).values(used_at=utc_now()))
 
 
+_COLUMNS = Derived.__table__.c
 _CLAIM = leases.claiming(
-    Derived, Derived.__table__.c.id == sa.bindparam("derived"), state=DerivedState.RUNNING, error=sa.null()
+    Derived,
+    sa.and_(_COLUMNS.id == sa.bindparam("derived"), _COLUMNS.kind.in_(sa.bindparam("kinds", expanding=True))),
+    state=DerivedState.RUNNING,
+    error=sa.null(),
 )
 
 
 def claim(
     session: Session, derived_id: str | None, *, owner: str, lease_seconds: float
 ) -> tuple[Derived, Lease] | None:
-    """Claim an artefact to make: this one, or with None the one that has waited longest."""
+    """Claim an artefact to make: this one, or with None the one that has waited longest.
+
+    Those of a kind that this version does not know are left to newer workers.
+    """
+    kinds = list(DERIVED)
     if derived_id is None:
-        query = sa.select(Derived.id).where(leases.waiting(Derived)).order_by(Derived.id).limit(1)
+        query = sa.select(Derived.id).where(leases.waiting(Derived), Derived.kind.in_(kinds))
+        query = query.order_by(Derived.id).limit(1)
         derived_id = session.scalar(query.with_for_update(skip_locked=True, of=Derived))
     if derived_id is None:
         return None
-    granted = leases.claim(session, _CLAIM, owner=owner, lease_seconds=lease_seconds, derived=derived_id)
+    granted = leases.claim(session, _CLAIM, owner=owner, lease_seconds=lease_seconds, derived=derived_id, kinds=kinds)
     return (get(session, granted[0].id), granted[0]) if granted else None
 
 
@@ -290,21 +299,31 @@ def overdue(session: Session, *, wakeup_seconds: float) -> Sequence[str]:
     return session.scalars(statement.returning(Derived.id)).all()
 
 
-def delete(session: Session, which: sa.ColumnElement[bool]) -> list[str]:
-    """Remove rows that no open experiment needs; returns the digests of their files, candidates for `files.discard`.
+@dataclass(frozen=True)
+class Dropped:
+    """Rows that were removed; `digests` of their files are candidates for `files.discard`."""
+
+    ids: list[str]
+    digests: list[str]
+
+
+def drop(session: Session, which: sa.ColumnElement[bool]) -> Dropped:
+    """Remove rows that no open experiment needs, and of which nothing is made that stays.
 
     A worker that is making one of them finds its lease lost. What an ended experiment needed is forgotten.
     """
     locked = session.scalars(sa.select(Derived.id).where(which).order_by(Derived.id).with_for_update()).all()
-    in_use = session.scalars(sa.select(Derived.id).where(Derived.id.in_(locked), is_used())).all()
-    ids = [id for id in locked if id not in in_use]
+    needed = set(session.scalars(sa.select(Derived.id).where(Derived.id.in_(locked), is_used())))
+    going = set(locked) - needed
+    staying = sa.select(Derived.parent_id).where(Derived.parent_id.in_(going), Derived.id.not_in(going))
+    ids = sorted(going - set(session.scalars(staying)))
     digests = _drop_files(session, ids)
     silently = {"synchronize_session": False}
     for column in (Execution.waits_for, Cell.needs, Derived.parent_id):
         statement = sa.update(column.class_).where(column.in_(ids)).values({column: None})
         session.execute(statement, execution_options=silently)
     session.execute(sa.delete(Derived).where(Derived.id.in_(ids)), execution_options=silently)
-    return digests
+    return Dropped(ids, digests)
 
 
 def is_used() -> sa.ColumnElement[bool]:

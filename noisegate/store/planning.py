@@ -16,7 +16,7 @@ from noisegate.spec.sweeps import CellPoint, cells_of
 from noisegate.store import derived, events
 from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
-from noisegate.store.prerequisites import base_execution, base_facts, dataset_facts, usable_dataset
+from noisegate.store.prerequisites import base_execution, base_facts, check_base_view, dataset_facts, usable_dataset
 from noisegate.store.states import DerivedState
 from noisegate.store.tables import Cell, Dataset, Execution, Experiment
 
@@ -94,6 +94,7 @@ def plan(session: Session, spec: ExperimentSpec, caps: Caps) -> Plan:
         if not needs_base:
             raise InvalidSpec([FieldError("base", "is used by no cell", "Give a subgroup, or leave the base out.")])
         earlier = base_execution(session, spec.named_base, dataset)
+        check_base_view(earlier, [point.spec for point in points], facts)
     for point in points:
         point.spec.check(facts, caps, base_facts(earlier) if earlier else None)
     planned = Plan(spec, dataset, points, earlier_base=earlier)

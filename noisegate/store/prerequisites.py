@@ -1,9 +1,11 @@
 """What an experiment builds on: its dataset and its base execution, found by what the spec names, and fit for use."""
 
+from collections.abc import Iterable
+
 from sqlalchemy.orm import Session
 
 from noisegate.errors import FieldError, InvalidSpec, NotFound, NotReady
-from noisegate.spec import BaseFacts, BaseReference, DatasetFacts
+from noisegate.spec import BaseFacts, BaseReference, DatasetFacts, ExperimentSpec
 from noisegate.store import datasets, executions, models
 from noisegate.store.states import DatasetState, State
 from noisegate.store.tables import Dataset, Execution
@@ -53,6 +55,18 @@ def base_execution(session: Session, reference: BaseReference, dataset: Dataset 
         remedy = 'Post that experiment again with keep_models "all", or leave the base out.'
         raise _refuse("base", f"{named} has left neither its scores of the training images nor its model", remedy)
     return found
+
+
+def check_base_view(base: Execution, specs: Iterable[ExperimentSpec], facts: DatasetFacts | None) -> None:
+    """Refuse a base without scores that saw other images than the cells do: it could not be asked about theirs.
+
+    Raises:
+        InvalidSpec: it is one.
+    """
+    seen = base.cell.spec.needed(facts)
+    if base.scores_digest is None and any(spec.needs_base and spec.needed(facts) != seen for spec in specs):
+        message = "was trained on images of another size, resized otherwise, or by another backbone, and left no scores"
+        raise _refuse("base", message, "Give the image_size and the resize of the base, or leave the base out.")
 
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:

@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     scratch_seconds: float = Field(
         86_400, gt=0, description="Half-written files of a killed process go after this long."
     )
+    view_seconds: float = Field(
+        604_800,
+        gt=0,
+        description="Views, and what else was made of datasets, go after this long without use: by `noisegate gc`.",
+    )
     orphan_seconds: float = Field(
         3_600, gt=0, description="Whole files that a killed process had put but not entered go after this long."
     )

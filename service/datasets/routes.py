@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from noisegate.errors import InvalidInput, NotFound, NotReady
-from noisegate.store import datasets, files
+from noisegate.store import datasets, derived, files
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.packed import open_packed
@@ -108,14 +108,16 @@ def list_datasets(sessions: SessionsDep, paging: PagingDep) -> Collection[Datase
     """Datasets, newest first."""
     with sessions.reading() as session:
         page: Page[Dataset] = datasets.page(session, cursor=paging.cursor, limit=paging.limit)
-        return Collection(items=[DatasetRead.of_row(row) for row in page.items], next_cursor=page.next_cursor)
+        made = derived.of_datasets(session, [row.id for row in page.items])
+        return Collection(items=[DatasetRead.of(row, made[row.id]) for row in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{reference}", responses={200: {"headers": POLLED}, **problems(404, 422)})
 def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> DatasetRead:
     """One dataset, by id or name; `Retry-After` says when to look again while it is ingested."""
     with sessions.reading() as session:
-        return _polled(DatasetRead.of_row(datasets.get(session, reference)), response)
+        dataset = datasets.get(session, reference)
+        return _polled(DatasetRead.of(dataset, derived.of_datasets(session, [dataset.id])[dataset.id]), response)
 
 
 @router.delete("/{reference}", status_code=204, responses=problems(404, 409, 422))
@@ -187,11 +189,14 @@ def _entered(
     def enter(session: Session) -> StoredAnswer:
         found = register(session, wanted, bring_in)
         dataset = found.dataset
+        made = derived.of_datasets(session, [dataset.id])
         waits = dataset.state is DatasetState.INGESTING
         if waits:
             announce(dataset.id)
         headers = {"Location": f"/datasets/{dataset.id}"} | ({"Retry-After": POLL_SECONDS} if waits else {})
-        return StoredAnswer(202 if found.created else 200, headers, DatasetRead.of_row(dataset).model_dump_json())
+        return StoredAnswer(
+            202 if found.created else 200, headers, DatasetRead.of(dataset, made[dataset.id]).model_dump_json()
+        )
 
     return once.answer(enter)
 

@@ -1,11 +1,14 @@
 """What /datasets reads and answers."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from noisegate.store.states import DatasetState
+from noisegate.spec.derived import View
+from noisegate.store.states import DatasetState, DerivedState
+from noisegate.store.tables import Dataset, Derived
 from service.errors import Problem
 from service.schemas import Answer
 
@@ -32,6 +35,22 @@ class SourceDocument(BaseModel):
     image_size: int | None = None
 
 
+class ViewRead(Answer):
+    """The dataset's images at a size and a way of resizing: made when an experiment first asks for them."""
+
+    id: str
+    image_size: int
+    resize: str = Field(description="stretch, crop or pad.")
+    state: DerivedState
+    images_done: int
+    size_bytes: int | None = Field(description="Null until it is ready.")
+    error: Problem | None
+    created_at: datetime
+    used_at: datetime = Field(
+        description="What nothing uses for long, `noisegate gc` removes; it is made again when asked for."
+    )
+
+
 class DatasetRead(Answer):
     """A dataset, as far as its ingestion has got."""
 
@@ -48,6 +67,23 @@ class DatasetRead(Answer):
     skipped: int | None = Field(description="Files of the archive that are no images.")
     content_hash: str | None
     licence: str | None
+    originals_bytes: int | None = Field(
+        description="Of the files that it came as; null where they were not kept, and it can be had at its image_size alone."
+    )
+    views: list[ViewRead] = Field(description="Besides the images as they were packed, stretched to image_size.")
     error: Problem | None
     created_at: datetime
     finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Dataset, made: Sequence[Derived] = ()) -> Self:
+        """The dataset's answer.
+
+        Args:
+            made: what was made of it, of any kind.
+        """
+        return cls.of_row(row, views=[_view(one, one.parameters) for one in made if isinstance(one.parameters, View)])
+
+
+def _view(row: Derived, view: View) -> ViewRead:
+    return ViewRead.of_row(row, image_size=view.image_size, resize=view.resize, images_done=row.done)

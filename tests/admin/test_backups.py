@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from migrations.run import upgrade
 from noisegate.admin import backups
 from noisegate.errors import Conflict, InvalidArchive
-from noisegate.store import executions, files, models
+from noisegate.spec.derived import Needed, View
+from noisegate.store import derived, executions, files, models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings
-from noisegate.store.tables import Base
+from noisegate.store.tables import Base, DerivedFile
 from tests import factories
 
 Rows = dict[str, list[tuple[object, ...]]]
@@ -30,7 +31,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     sessions, artefacts = open_sessions(settings), Artefacts(settings.artefact_root)
     upgrade(settings.sqlalchemy_url)
     with sessions.begin() as session:
-        factories.stored_dataset(session, artefacts)
+        dataset = factories.stored_dataset(session, artefacts)
+        dataset.originals_digest, dataset.originals_index_digest = map(artefacts.put_bytes, (b"originals", b"index"))
+        needed = Needed(View(image_size=16))
+        view = derived.ensure(session, dataset, [needed])[needed]
+        stored = {"file_digest": artefacts.put_bytes(b"a piece"), "size_bytes": 7}
+        session.add(DerivedFile(derived_id=view.id, name="images-0-5", **stored))
         factories.queued_experiment(session, factories.shades_spec(executions=2))
         execution, lease = factories.claim_one(session)
         digests = [artefacts.put_bytes(part) for part in (b"weights", b"json", b"onnx" * 1000)]
@@ -74,6 +80,9 @@ def test_the_same_rows_and_files_stand_elsewhere(installation: Settings, backup:
     rows, named = _rows(elsewhere)
     assert (rows, named) == _rows(installation)
     assert rows["models"]
+    assert rows["derived_files"]
+    contents = {Artefacts(elsewhere.artefact_root).read(digest) for digest in named}
+    assert contents >= {b"originals", b"index", b"a piece"}
     assert len(rows["executions"]) == 2
     here, there = Artefacts(installation.artefact_root), Artefacts(elsewhere.artefact_root)
     assert {path.name for path in there.root.rglob("*") if path.is_file()} == named

@@ -10,16 +10,18 @@ import pytest
 import sqlalchemy as sa
 
 from noisegate.admin import cleaning
-from noisegate.store import datasets, idempotency
+from noisegate.spec.derived import Needed, View
+from noisegate.store import datasets, derived, idempotency
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.clock import seconds_now
 from noisegate.store.remote import RemoteArtefacts
 from noisegate.store.sessions import Sessions
-from noisegate.store.tables import Dataset, IdempotencyKey, utc_now
+from noisegate.store.states import DerivedState
+from noisegate.store.tables import Dataset, Derived, DerivedFile, IdempotencyKey, utc_now
 from tests import factories
 
 HOUR, DAY = 3600.0, 86_400.0
-BOUNDS = cleaning.Bounds(files=HOUR, scratch=DAY, failed_datasets=DAY, unused_datasets=30 * DAY)
+BOUNDS = cleaning.Bounds(files=HOUR, scratch=DAY, failed_datasets=DAY, derived=7 * DAY, unused_datasets=30 * DAY)
 
 
 @pytest.fixture
@@ -61,7 +63,17 @@ def lived_in(sessions: Sessions, artefacts: Artefacts) -> set[str]:
     """Old and young, used and unused of every kind; answers the ids of the datasets that must stay."""
     with sessions.begin() as session:
         used = factories.stored_dataset(session, artefacts, "used")
+        used.originals_digest, used.originals_index_digest = (
+            artefacts.put_bytes(b"originals"),
+            artefacts.put_bytes(b"index"),
+        )
         factories.queued_experiment(session, factories.spec("used", image_size=8))
+        factories.queued_experiment(session, factories.spec("used", image_size=16))
+        _view(session, used, 16, artefacts, b"a view that waiting executions need", 8 * DAY)
+        _view(session, used, 24, artefacts, b"a view used lately", 6 * DAY)
+        _view(session, used, 32, artefacts, b"a view unused for long", 8 * DAY)
+        failed = _view(session, used, 40, artefacts, b"a piece", 0)
+        failed.state = DerivedState.FAILED
         digests = [artefacts.put_bytes(b"images" * 100), artefacts.put_bytes(b"labels")]
         unused = factories.ready_dataset(session, "unused", number=2)
         unused.images_digest, unused.labels_digest = digests
@@ -86,6 +98,20 @@ def lived_in(sessions: Sessions, artefacts: Artefacts) -> set[str]:
     return {used.id, young.id, recent}
 
 
+def _view(
+    session: sa.orm.Session, dataset: Dataset, size: int, artefacts: Artefacts, content: bytes, age: float
+) -> Derived:
+    """A view that is ready, and was used so long ago."""
+    needed = Needed(View(image_size=size))
+    row = derived.ensure(session, dataset, [needed])[needed]
+    row.state, row.used_at = DerivedState.READY, utc_now() - timedelta(seconds=age)
+    session.flush()
+    digest = artefacts.put_bytes(content)
+    _age(artefacts.path(digest), 2 * HOUR)
+    session.add(DerivedFile(derived_id=row.id, name="images.npy", file_digest=digest, size_bytes=len(content)))
+    return row
+
+
 def _stored(artefacts: Artefacts) -> set[str]:
     return {path.name for path in (artefacts.root / "sha256").glob("??/*")}
 
@@ -101,6 +127,7 @@ def _all(sessions: Sessions, artefacts: Artefacts) -> tuple[set[str], set[str], 
 EXPECTED = {
     "failed datasets": (1, 0),
     "unused datasets": (1, 606),
+    "derived artefacts": (2, 29),
     "files without a row": (1, 60),
     "half-written files": (1, 4),
     "expired idempotency keys": (1, 50),
@@ -118,13 +145,13 @@ def test_what_nobody_needs_goes_and_all_else_stays(
     assert list(cleaning.clean(sessions, artefacts, BOUNDS)) == said
     rows, keys, stored, scratch = _all(sessions, artefacts)
     assert (rows, keys, scratch) == (lived_in, {"new"}, {"at work"})
-    contents = {b"images" * 100, b"labels", b"orphan" * 10}
+    contents = {b"images" * 100, b"labels", b"orphan" * 10, b"a view unused for long", b"a piece"}
     assert before[2] - stored == {sha256(content).hexdigest() for content in contents}
     assert all(not removed.count for removed in cleaning.clean(sessions, artefacts, BOUNDS))
 
 
 def test_ready_datasets_stay_unless_asked_for(sessions: Sessions, artefacts: Artefacts, lived_in: set[str]) -> None:
-    bounds = cleaning.Bounds(files=HOUR, scratch=DAY, failed_datasets=DAY)
+    bounds = cleaning.Bounds(files=HOUR, scratch=DAY, failed_datasets=DAY, derived=7 * DAY)
     kinds = [removed.kind for removed in cleaning.clean(sessions, artefacts, bounds)]
     assert "unused datasets" not in kinds
     with sessions.reading() as session:
@@ -139,7 +166,7 @@ def test_a_second_name_given_lately_keeps_a_dataset(sessions: Sessions, artefact
             session, name="again", source="upload", image_size=32, upload_digest=first.upload_digest
         )
         assert not again.created
-    assert [removed.count for removed in cleaning.clean(sessions, artefacts, BOUNDS)] == [0] * 5
+    assert [removed.count for removed in cleaning.clean(sessions, artefacts, BOUNDS)] == [0] * 6
     with sessions.reading() as session:
         assert datasets.get(session, "again").id == first.id
 

@@ -29,6 +29,8 @@ def dataset(**changed: object) -> DatasetAnswer:
         "skipped": 0,
         "content_hash": "abc",
         "licence": None,
+        "originals_bytes": None,
+        "views": [],
         "error": None,
         "created_at": "2026-11-22T10:00:00Z",
         "finished_at": "2026-11-22T10:00:01Z",

@@ -14,7 +14,7 @@ from noisegate.store import datasets
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings
-from noisegate.store.wakeups import INGEST, Wakeups
+from noisegate.store.wakeups import DERIVE, INGEST, Wakeups
 from service.datasets.registration import Wanted, register, register_digits
 from tests.factories import failure
 from tests.service.conftest import run_client
@@ -54,6 +54,37 @@ def test_a_dataset_that_somebody_called_digits_is_left_alone(settings: Settings,
         register(session, Wanted("digits", "upload", 32, "0" * 64))
     with run_client(settings) as client:
         assert [item["source"] for item in client.get("/datasets").json()["items"]] == ["upload"]
+
+
+def test_a_dataset_lists_its_views(sessions: Sessions, artefacts: Artefacts, client: TestClient) -> None:
+    with sessions.begin() as session:
+        pets = ready_dataset(session, artefacts)
+        pets.originals_digest, pets.originals_bytes = "e" * 64, 1234
+    assert client.get("/datasets/pets").json()["views"] == []
+    sweep = {"image_size": [32, 48], "resize": ["stretch", "pad"]}
+    spec = {"dataset": "pets", "executions": 1, "training": {"epochs": 1, "batch_size": 8}, "sweep": sweep}
+    posted = client.post("/experiments", json=spec)
+    assert posted.status_code == 202, posted.text
+    answer = client.get("/datasets/pets").json()
+    assert answer["originals_bytes"] == 1234
+    views = {(one["image_size"], one["resize"]): one for one in answer["views"]}
+    assert set(views) == {(32, "pad"), (48, "stretch"), (48, "pad")}
+    assert {(one["state"], one["size_bytes"], one["images_done"], one["error"]) for one in answer["views"]} == {
+        ("waiting", None, 0, None)
+    }
+    listed = {one["name"]: one for one in client.get("/datasets").json()["items"]}
+    assert listed["pets"] == answer
+    assert client.delete("/datasets/pets").status_code == 409
+
+
+def test_a_view_that_is_asked_for_is_announced(
+    wakeups: Wakeups, sessions: Sessions, artefacts: Artefacts, client: TestClient
+) -> None:
+    with sessions.begin() as session:
+        ready_dataset(session, artefacts).originals_digest = "e" * 64
+    spec = {"dataset": "pets", "image_size": 16, "executions": 1, "training": {"epochs": 1, "batch_size": 8}}
+    assert client.post("/experiments", json=spec).status_code == 202
+    assert wakeups.waiting(DERIVE) == 1
 
 
 def test_a_source_by_name(wakeups: Wakeups, client: TestClient) -> None:

@@ -1,14 +1,18 @@
 """Ingestion as a job, in this process: every bad archive fails with its reason and leaves nothing behind."""
 
 import io
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from noisegate.data.originals import Originals
+from noisegate.inference.decoding import ImageLimits, decode_image
 from noisegate.store import datasets
 from noisegate.store.packed import open_packed
 from noisegate.store.states import DatasetState
@@ -113,6 +117,81 @@ def test_a_bad_archive_fails_with_its_reason_and_leaves_nothing(
     assert _files(resources) == []
     again = _upload(resources, _zip(_pets()))
     assert again.state is DatasetState.READY, "the name is free again and the worker goes on"
+
+
+def _declared_png(side: int) -> bytes:
+    """A PNG of a few bytes whose header claims a square of this many pixels a side."""
+    whole = _png(1)
+    header = b"IHDR" + struct.pack(">II", side, side) + whole[24:29]
+    return whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]
+
+
+@pytest.mark.parametrize(
+    ("images", "code", "says"),
+    [
+        pytest.param({"cat/1.png": 1, "cat/2.png": 2, "dog/3.png": 3}, "invalid-archive", "dog", id="3 photographs"),
+        pytest.param(
+            {f"cat/{i}.png": i for i in range(9)} | {"dog/3.png": 3}, "invalid-archive", "dog", id="one of a class"
+        ),
+    ],
+)
+def test_too_few_photographs_are_refused_by_the_name_of_their_class(
+    resources: Resources, images: Mapping[str, int], code: str, says: str
+) -> None:
+    dataset = _upload(resources, _zip({name: _png(shade) for name, shade in images.items()}))
+    assert dataset.error is not None
+    assert dataset.error.code == code
+    assert f"'{says}' has a single image, which cannot be in train and in test" in dataset.error.detail
+    assert "Add images to it" in (dataset.error.remedy or "")
+    assert _files(resources) == []
+
+
+def test_a_photograph_of_20_000_pixels_a_side_is_refused_by_its_name(resources: Resources) -> None:
+    dataset = _upload(resources, _zip(_pets({"cat/huge.png": _declared_png(20_000)})))
+    assert dataset.error is not None
+    assert dataset.error.code == "too-large"
+    assert "'cat/huge.png': the image has 20,000 × 20,000 pixels; at most 50,000,000" in dataset.error.detail
+    assert "leave it out" in (dataset.error.remedy or "")
+    assert _files(resources) == []
+
+
+def test_originals_are_what_was_sent_in_the_order_of_the_pixels(resources: Resources) -> None:
+    files = _pets()
+    dataset = _upload(resources, _zip(files))
+    paths = [resources.artefacts.path(str(one)) for one in (dataset.originals_digest, dataset.originals_index_digest)]
+    originals = Originals(*paths)
+    packed = open_packed(resources.artefacts, dataset)
+    assert len(originals) == len(packed.images) == 20
+    assert dataset.originals_bytes == sum(map(len, files.values()))
+    for place, pixels in enumerate(packed.images):
+        assert originals.read(place) == files[originals.name(place)]
+        assert np.array_equal(decode_image(originals.read(place), 8, ImageLimits()), pixels)
+
+
+def test_the_originals_of_pixels_are_pngs_of_them(resources: Resources) -> None:
+    with resources.sessions.begin() as session:
+        waiting = datasets.register(session, name="digits", source="digits", image_size=8, upload_digest=None).dataset
+    ingest_one(resources, waiting.id)
+    with resources.sessions.reading() as session:
+        digits = datasets.get(session, "digits")
+    paths = [resources.artefacts.path(str(one)) for one in (digits.originals_digest, digits.originals_index_digest)]
+    originals, packed = Originals(*paths), open_packed(resources.artefacts, digits)
+    for place in range(0, 1797, 100):
+        with Image.open(io.BytesIO(originals.read(place))) as image:
+            assert image.format == "PNG"
+            assert np.array_equal(np.asarray(image), packed.images[place])
+
+
+def test_content_that_is_known_brings_no_second_originals(resources: Resources) -> None:
+    first = _upload(resources, _zip(_pets()))
+    lossless = {}
+    for name, data in _pets().items():
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(data)).save(buffer, "WEBP", lossless=True)
+        lossless[name] = buffer.getvalue()
+    second = _upload(resources, _zip(lossless), name="again")
+    assert (second.same_as, second.originals_digest) == (first.id, None)
+    assert _files(resources) == sorted(first.digests)
 
 
 def test_a_full_disk_fails_the_ingestion_with_a_clear_reason(resources: Resources) -> None:

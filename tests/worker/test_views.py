@@ -4,6 +4,7 @@ import asyncio
 import io
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from noisegate.spec.caps import Caps
 from noisegate.spec.derived import Needed, View
 from noisegate.store import claims, datasets, deletion, derived, executions, experiments, files
 from noisegate.store.prerequisites import dataset_facts
+from noisegate.store.remote import RemoteArtefacts
 from noisegate.store.states import DerivedState, State
 from noisegate.store.tables import Cell, Dataset, Derived, DerivedFile, Execution, Experiment, Model
 from noisegate.store.wakeups import DERIVE, TRAIN
@@ -370,6 +372,63 @@ def test_a_worker_killed_in_the_middle_of_a_view_is_followed_by_another(
     row = only(resources)
     assert (row.losses, row.attempt) == (1, 2)
     assert np.array_equal(pixels_of(resources, row.id), expected(resources, dataset, images, 1024, "stretch"))
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_machine_that_shares_files_goes_on_with_the_pieces_of_another(
+    resources: Resources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def machine(name: str) -> Resources:
+        shared = RemoteArtefacts(tmp_path / name, f"file://{tmp_path / 'bucket'}", cache_bytes=2**30)
+        return replace(resources, artefacts=shared, worker=name)
+
+    first, second = machine("first"), machine("second")
+    images = photographs()
+    dataset = upload(first, images)
+    post(first)
+
+    def end_at_the_third(file: Path, originals: Any, view: Any, places: range, *others: Any) -> None:
+        if places.start == 10:
+            draining.set()
+        write_piece(file, originals, view, places, *others)
+
+    monkeypatch.setattr(views, "write_piece", end_at_the_third)
+    try:
+        make_one(first, only(first).id)
+    finally:
+        draining.clear()
+    monkeypatch.setattr(views, "write_piece", write_piece)
+    assert pieces(first) == ["images-0-5", "images-5-10"]
+    make_one(second, only(first).id)
+    with resources.sessions.reading() as session:
+        (stored,) = derived.files_of(session, only(first).id).values()
+    found = np.load(first.artefacts.fetch(stored.digest), allow_pickle=False)
+    for digest in dataset.digests:
+        first.artefacts.fetch(digest)
+    assert np.array_equal(found, expected(first, dataset, images, WANTED, "stretch"))
+
+
+def test_a_kind_of_a_newer_version_is_left_alone(resources: Resources) -> None:
+    upload(resources, photographs())
+    post(resources)
+    row = only(resources)
+    with resources.sessions.begin() as session:
+        session.execute(sa.update(Derived).values(kind="of tomorrow"))
+    make_one(resources, row.id)
+    row = only(resources)
+    assert (row.state, row.attempt) == (DerivedState.WAITING, 0)
+
+
+def test_a_base_that_saw_other_images_and_left_no_scores_is_refused(resources: Resources) -> None:
+    upload(resources, photographs())
+    earlier = post(resources, image_size=PACKED, noise=None, holdout=0, keep_models="all")
+    train_oldest(resources)
+    half = {"correct": "hc", "wrong": "hs", "fraction": 0.9}
+    changes: dict[str, Any] = {"noise": None, "holdout": 0, "subgroup": half, "base": {"experiment": earlier.id}}
+    with pytest.raises(InvalidSpec, match="trained on images of another size") as caught:
+        post(resources, **changes)
+    assert [error.field for error in caught.value.errors] == ["base"]
+    post(resources, image_size=PACKED, **changes)
 
 
 def test_pieces_cover_every_image_once() -> None:
