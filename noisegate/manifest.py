@@ -40,11 +40,32 @@ def level_of(max_false_reject: float, levels: int) -> int:
     return math.ceil((1 - share) * (levels - 1))
 
 
-class Calibration(Document):
-    """Reject scores of the holdout, as quantiles.
+@lru_cache(maxsize=1024)
+def _conformal_level(max_false_reject: float, levels: int, samples: int) -> int:
+    """The first of `levels` quantiles of n scores that is at least the ⌈(n + 1)(1 − share)⌉-th smallest of them.
 
-    `quantiles[i]` is the smallest holdout reject score that at least i / (len − 1) of the holdout does not exceed, so
-    rejecting what lies above `quantiles[i]` rejects at most a share 1 − i / (len − 1) of the holdout.
+    Of n + 1 exchangeable images, the last one lies above that with a probability of at most the share.
+    """
+    check_budget(max_false_reject)
+    rank = math.ceil((samples + 1) * (1 - Fraction(repr(float(max_false_reject)))))
+    return min(levels - 1, (levels - 1) * (max(1, rank) - 1) // samples + 1)
+
+
+@lru_cache(maxsize=1024)
+def _smallest_promise(called_noise: int, samples: int) -> float:
+    """Rounded up to four digits. See `Calibration.smallest_promise`."""
+    exact = Fraction(called_noise, samples) + Fraction(1, samples + 1)
+    return min(1.0, math.ceil(exact * 10_000) / 10_000)
+
+
+class Calibration(Document):
+    """Reject scores of the holdout, as quantiles, from which a budget chooses the threshold.
+
+    `quantiles[i]` is the smallest holdout score that at least i / (len − 1) of the holdout does not exceed. With `called_noise`,
+    holdout images with noise on top lie above all others, as the rule rejects them whatever the threshold; then a threshold is
+    chosen so that of images like the holdout at most the budget is rejected by the whole rule, noise on top included, in
+    expectation over holdouts and images (split conformal prediction; Vovk, Gammerman and Shafer 2005). Without it, as models
+    from before have it, at most the budget of the holdout itself lies above the threshold, and noise on top comes on top of it.
     """
 
     samples: int = Field(ge=1, description="Images in the holdout.")
@@ -52,16 +73,47 @@ class Calibration(Document):
     temperature: float | None = Field(
         None, gt=0, description="Logits divided by it give calibrated probabilities; null for a model older than that."
     )
+    called_noise: int | None = Field(
+        None,
+        ge=0,
+        description="Holdout images with noise as the most probable class, which every threshold's promise includes; left out of a "
+        "model whose threshold was chosen without them.",
+        exclude_if=lambda called_noise: called_noise is None,
+    )
 
-    def threshold(self, max_false_reject: float) -> float:
-        """The smallest stored threshold that rejects at most this share of the holdout; reject what scores above it.
+    @property
+    def smallest_promise(self) -> float:
+        """The smallest budget that so small a holdout can promise; 0 for a model from before promises covered the whole rule.
 
-        Between two stored levels it is the upper one, which rejects less.
+        The share called noise, as no threshold accepts those, and 1 / (n + 1), as of n images and a new one any may be the most
+        unknown. Rounded up.
+        """
+        return 0.0 if self.called_noise is None else _smallest_promise(self.called_noise, self.samples)
+
+    def promised(self, max_false_reject: float) -> float:
+        """This budget, or the smallest that can be promised if that is larger."""
+        return max(max_false_reject, self.smallest_promise)
+
+    def level(self, max_false_reject: float, levels: int) -> int:
+        """Which of `levels` quantiles of holdout scores, from level 0 to 1 in equal steps, is the threshold of this budget.
 
         Raises:
             InvalidInput: `max_false_reject` lies outside 0 … 1.
         """
-        return self.quantiles[level_of(max_false_reject, len(self.quantiles))]
+        if self.called_noise is None:
+            return level_of(max_false_reject, levels)
+        return _conformal_level(max_false_reject, levels, self.samples)
+
+    def threshold(self, max_false_reject: float) -> float:
+        """The smallest stored threshold for this budget; reject what scores above it.
+
+        Between two stored levels it is the upper one, which rejects less. Of budgets below `smallest_promise` it is the largest
+        threshold there is.
+
+        Raises:
+            InvalidInput: `max_false_reject` lies outside 0 … 1.
+        """
+        return self.quantiles[self.level(max_false_reject, len(self.quantiles))]
 
 
 class Metrics(Document):
@@ -123,7 +175,35 @@ class ModelManifest(Document):
         exclude_if=lambda judgement: judgement is None,
     )
 
+    def budget(self, asked: float | None) -> float:
+        """The largest share of known images to be rejected wrongly that decisions are made for.
+
+        Args:
+            asked: None for the default, or what the model can promise if that is more.
+
+        Raises:
+            InvalidInput: it lies outside 0 … 1, or the holdout is too small to promise it.
+        """
+        calibration = self.calibration
+        if asked is None:
+            return calibration.promised(DEFAULT_MAX_FALSE_REJECT) if calibration else DEFAULT_MAX_FALSE_REJECT
+        check_budget(asked)
+        if calibration and asked < calibration.smallest_promise:
+            raise _unpromised(asked, calibration)
+        return asked
+
     @property
     def outputs(self) -> list[str]:
         """The names of all logits."""
         return [*self.classes, NOISE_CLASS] if self.has_noise_class else list(self.classes)
+
+
+def _unpromised(asked: float, calibration: Calibration) -> InvalidInput:
+    smallest, noise = calibration.smallest_promise, calibration.called_noise
+    why = f"its threshold rests on {calibration.samples:,} holdout images"
+    remedy = f"Ask for {smallest:g} or more, or train a model with a larger holdout"
+    if noise:
+        why += f", {noise:,} of which it calls noise, and those are rejected at any threshold"
+        remedy += " or less noise"
+    detail = f"max_false_reject is {asked:g}, and this model can promise no less than {smallest:g}: {why}"
+    return InvalidInput(detail, field="max_false_reject", remedy=f"{remedy}.")

@@ -325,6 +325,15 @@ class SourceAnswer(TypedDict):
     sha256: str
 
 
+class PromiseAnswer(TypedDict):
+    """What max_false_reject promises of a model: the whole rule is covered, or the threshold alone."""
+
+    covers: Literal["rule", "threshold"]
+    holdout_images: int
+    called_noise: int | None
+    smallest_max_false_reject: float
+
+
 class ModelAnswer(TypedDict):
     """What it would know of its training is null where it was not trained here."""
 
@@ -339,6 +348,7 @@ class ModelAnswer(TypedDict):
     has_noise_class: bool
     calibrated: bool
     default_threshold: float | None
+    promise: PromiseAnswer | None
     holdout_accuracy: float | None
     metrics: dict[str, float | None] | None
     dataset_hash: str | None

@@ -67,9 +67,12 @@ class RiskCoverage(Document):
 
 
 class FalseReject(Document):
-    """The share of test images rejected at a threshold which rejects at most `max_false_reject` of the holdout."""
+    """The share of test images rejected at the threshold for a budget, which the holdout chose."""
 
-    max_false_reject: Share
+    max_false_reject: Share = Field(
+        description="What was promised: of images like the holdout at most this share is rejected, noise on top included. Of cards "
+        "from before promises covered the whole rule: at most this share of the holdout lies above the threshold."
+    )
     threshold: float = Field(description="Of the reject score, from the holdout; what scores above it is rejected.")
     rejected: Share = Field(description="Share of the test images above the threshold, or with noise on top.")
     low: Share = Field(description="Lower end of the 95 % confidence interval of `rejected` (Wilson's score interval).")
@@ -133,6 +136,8 @@ class Card(Document):
     temperature: float | None = Field(gt=0, description="What logits are divided by; null without a holdout.")
     calibration_error: CalibrationError
     risk_coverage: RiskCoverage
-    false_reject: list[FalseReject] = Field(description="One a budget, rising; empty without a holdout.")
+    false_reject: list[FalseReject] = Field(
+        description="One a budget, rising, as far as the holdout can promise them; empty without a holdout."
+    )
     families: list[FamilyResult]
     untrained_noise: UntrainedNoise | None = Field(description="Null if there is no such family.")

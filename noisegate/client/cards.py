@@ -28,7 +28,7 @@ def _lines(card: CardAnswer) -> list[str]:
         f"area under risk and coverage {card['risk_coverage']['aurc']:.4f}",
     ]
     lines += [
-        f"at most {one['max_false_reject']:.0%} to be rejected: {one['rejected']:.2%} of the test images "
+        f"at most {100 * one['max_false_reject']:.3g}% to be rejected: {one['rejected']:.2%} of the test images "
         f"({one['low']:.2%} to {one['high']:.2%})"
         for one in card["false_reject"]
     ] or ["no threshold, as it was trained without a holdout: it rejects only what it calls noise"]

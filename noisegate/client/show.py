@@ -319,7 +319,7 @@ def _score_line(decision: DecisionAnswer) -> str:
     score = f"reject score {decision['reject_score']:.3f}"
     if decision["threshold"] is None:
         return score
-    allowed = f"{decision['max_false_reject']:.0%}"
+    allowed = f"{100 * decision['max_false_reject']:.3g}%"
     return f"{score}, threshold {decision['threshold']:.3f} (rejects at most {allowed} of the known images)"
 
 

@@ -180,8 +180,7 @@ def _result(
         rejected_as_noise=float((called >= scoring.known_classes).mean()),
         rejected_at=[
             BudgetShare(max_false_reject=budget, rejected=scoring.share_rejected(scored, budget))
-            for budget in BUDGETS
-            if scoring.calibration
+            for budget in _budgets(scoring.calibration)
         ],
     )
 
@@ -218,11 +217,16 @@ def _calibration_error(cell: PreparedCell, outcome: ExecutionOutcome) -> Calibra
     )
 
 
+def _budgets(calibration: Calibration | None) -> list[float]:
+    """Those of `BUDGETS` that the holdout can promise, and the smallest it can instead of those that it cannot; rising."""
+    return sorted({calibration.promised(budget) for budget in BUDGETS}) if calibration else []
+
+
 def _false_rejects(scoring: _ModelScoring, tested: _ScoredAnswers) -> list[FalseReject]:
     if scoring.calibration is None:
         return []
     found = []
-    for budget in BUDGETS:
+    for budget in _budgets(scoring.calibration):
         rejected = scoring.rejected(tested, budget)
         interval = binomtest(int(rejected.sum()), len(rejected)).proportion_ci(_CONFIDENCE, method="wilson")
         found.append(

@@ -31,7 +31,7 @@ def run_executions(
     """Train one execution a seed and measure each on the test set and the holdout; yields those that were trained together.
 
     `together`, `resume`, `on_checkpoint` and the order are those of `train`. Whatever the callbacks raise passes through.
-    `false_reject` is taken at the default budget of 5 %.
+    `false_reject` is taken at the default budget of 5 %, or the smallest that the holdout can promise.
     """
     rounds = train(
         cell.images,
@@ -83,7 +83,8 @@ def _measure(
         metrics = table1(test, cell.test_labels, known, rejected=None)
         return ExecutionOutcome(trained, metrics, None, None, tested, None)
     holdout = softmax(held.logits)
-    calibration = calibrate(reject_scores(holdout, known), fit_temperature(held.logits, cell.holdout_labels))
+    temperature = fit_temperature(held.logits, cell.holdout_labels)
+    calibration = calibrate(reject_scores(holdout, known), holdout.argmax(axis=1) >= known, temperature)
     rejected = apply_rule(test, known, calibration.threshold(DEFAULT_MAX_FALSE_REJECT)).rejected
     return ExecutionOutcome(
         trained=trained,

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisegate.inference.runtimes import Answers, OnnxModel, Runtime, RuntimeName, UnusableModel, open_runtime
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest
+from noisegate.manifest import ModelManifest
 from noisegate.rejection.decision import Decider, Decision, DecisionOptions
 from noisegate.rejection.reference import Reference, compute_scores
 
@@ -56,13 +56,11 @@ class Classifier:
         """One decision a row of what `logits` returned, with the options of each; raises as `Decider.decide`."""
         return self._decider.decide(*answers, options)
 
-    def classify(
-        self, images: npt.NDArray[np.uint8], max_false_reject: float = DEFAULT_MAX_FALSE_REJECT
-    ) -> list[Decision]:
+    def classify(self, images: npt.NDArray[np.uint8], max_false_reject: float | None = None) -> list[Decision]:
         """One decision an image of `images`, uint8 [n, size, size, 3].
 
         Raises:
-            InvalidInput: `max_false_reject` lies outside 0 … 1.
+            InvalidInput: `max_false_reject` lies outside 0 … 1, or is less than the holdout can promise; None asks for the default.
             UnusableModel: the model fails on them.
             ValueError: the images have another type or shape, or there are none.
         """

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from pydantic.config import JsonDict
 
 from noisegate.api.decisions import Score
 from noisegate.documents import Document
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest, check_budget, level_of
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest, level_of
 from noisegate.rejection import SCORES, describe_scores
 from noisegate.rejection.reference import Columns, Reference, compute_scores
 from noisegate.rejection.rule import Reason, Verdicts, apply_rule
@@ -68,7 +69,9 @@ class Decision(Document):
     reject_score: float = Field(description="1 − the largest known-class probability; higher = more unknown.")
     threshold: float | None = Field(description="Reject scores above it are rejected; null without a calibration.")
     max_false_reject: float = Field(
-        description="Largest share of known images to be rejected wrongly; it chose the thresholds, where there are any."
+        description="Largest share of known images to be rejected wrongly, noise on top included; it chose the thresholds, where "
+        "there are any. Without one in the query it is 0.05, or the smallest that the model's holdout can promise, if that is "
+        "larger. Of a model whose promise covers the threshold alone (see its `promise`), noise on top comes on top of it."
     )
     rejected: bool = Field(description="Whether the reject score is above the threshold or noise is the top class.")
     reason: Reason | None = Field(
@@ -77,14 +80,23 @@ class Decision(Document):
     scores: dict[str, Score] = Field(json_schema_extra=_describe)
     conformal: Conformal | None = Field(description="Null without a holdout.")
     calibrated: bool = Field(description="Whether the model has a threshold.")
-    note: str | None = Field(description="What a model without a threshold can and cannot reject; null with one.")
+    note: str | None = Field(
+        description="What a model without a threshold can and cannot reject, and that one with few holdout images promises less "
+        "than is usual; null where there is nothing to say."
+    )
 
 
 @dataclass(frozen=True)
 class DecisionOptions:
-    """How to decide on one image: the share of known images to reject at most (0 … 1), and how many classes to name."""
+    """How to decide on one image.
 
-    max_false_reject: float = DEFAULT_MAX_FALSE_REJECT
+    Attributes:
+        max_false_reject: the share of known images to reject at most, 0 … 1; None for the default of 5 %, or the smallest that
+            the model's holdout can promise, if that is larger.
+        top_k: how many classes to name; None for all.
+    """
+
+    max_false_reject: float | None = None
     top_k: int | None = None
 
 
@@ -95,6 +107,7 @@ DEFAULT_OPTIONS = DecisionOptions()
 class _Row:
     """What stands in the decision on one image, as plain numbers."""
 
+    budget: float
     probabilities: list[float]
     reject_score: float
     threshold: float | None
@@ -118,7 +131,7 @@ class Decider:
         Columns are `manifest.outputs`. Of equally probable classes the first one is named, so a known class wins over noise.
 
         Raises:
-            InvalidInput: a `max_false_reject` lies outside 0 … 1.
+            InvalidInput: a `max_false_reject` lies outside 0 … 1, or is less than the model's holdout can promise.
             ValueError: the logits have another shape, or are not finite.
         """
         rows = np.asarray(logits, dtype=np.float64)
@@ -126,27 +139,27 @@ class Decider:
             raise ValueError(f"logits have the shape {rows.shape}; {len(self.manifest.outputs)} columns are needed")
         if not np.isfinite(rows).all():
             raise ValueError("logits are not finite")
-        for one in options:
-            check_budget(one.max_false_reject)
+        budgets = [self.manifest.budget(one.max_false_reject) for one in options]
         probabilities = softmax(rows)
-        thresholds = self._thresholds(options)
+        thresholds = self._thresholds(budgets)
         verdicts = self._verdicts(probabilities, thresholds)
         columns = zip(
+            budgets,
             probabilities.tolist(),
             verdicts.reject_scores.tolist(),
             thresholds,
             verdicts.is_noise.tolist(),
             verdicts.reasons(),
-            self._scores(rows, features, options),
+            self._scores(rows, features, budgets),
             self._tempered(rows),
             self._conformal(probabilities, verdicts.reject_scores),
             strict=True,
         )
         return [self._decision(_Row(*column), one) for column, one in zip(columns, options, strict=True)]
 
-    def _thresholds(self, options: Sequence[DecisionOptions]) -> list[float | None]:
+    def _thresholds(self, budgets: Sequence[float]) -> list[float | None]:
         calibration = self.manifest.calibration
-        return [calibration.threshold(one.max_false_reject) if calibration else None for one in options]
+        return [calibration.threshold(budget) if calibration else None for budget in budgets]
 
     def _verdicts(self, probabilities: Rows, thresholds: Sequence[float | None]) -> Verdicts:
         bounds = np.array([math.inf if threshold is None else threshold for threshold in thresholds], dtype=np.float64)
@@ -166,7 +179,7 @@ class Decider:
             temperature_scaled=self._temperature_scaled(row.tempered, named),
             reject_score=row.reject_score,
             threshold=row.threshold,
-            max_false_reject=options.max_false_reject,
+            max_false_reject=row.budget,
             rejected=row.reason is not None,
             reason=row.reason,
             scores=row.scores,
@@ -174,7 +187,19 @@ class Decider:
             if row.conformal
             else None,
             calibrated=calibrated,
-            note=None if calibrated else NOTE_NOISE_ONLY if manifest.has_noise_class else NOTE_NEVER,
+            note=self._note(row.budget, options),
+        )
+
+    def _note(self, budget: float, options: DecisionOptions) -> str | None:
+        calibration = self.manifest.calibration
+        if calibration is None:
+            return NOTE_NOISE_ONLY if self.manifest.has_noise_class else NOTE_NEVER
+        if options.max_false_reject is not None or budget <= DEFAULT_MAX_FALSE_REJECT:
+            return None
+        noise = f", {calibration.called_noise:,} of which it calls noise" if calibration.called_noise else ""
+        return (
+            f"This model's threshold rests on {calibration.samples:,} holdout images{noise}. So few can promise that at most "
+            f"{budget:.4g} of the known images are rejected, and not the usual {DEFAULT_MAX_FALSE_REJECT:g}."
         )
 
     def _by_class(self, values: Sequence[float], named: Sequence[int] | None) -> Probabilities:
@@ -211,21 +236,21 @@ class Decider:
         of_known = self.reference.known_p_values(reject_scores)
         return list(zip(self.reference.p_values(known).tolist(), of_known.tolist(), strict=True))
 
-    def _scores(self, rows: Rows, features: Logits, options: Sequence[DecisionOptions]) -> Iterator[dict[str, Score]]:
+    def _scores(self, rows: Rows, features: Logits, budgets: Sequence[float]) -> Iterator[dict[str, Score]]:
         columns = compute_scores(rows[:, : len(self.manifest.classes)], features, self.reference)
-        thresholds = self._score_thresholds(columns, options)
+        thresholds = self._score_thresholds(columns, budgets)
         by_score = [
             [_score(name, value, bound) for value, bound in zip(values.tolist(), thresholds[name], strict=True)]
             for name, values in columns.items()
         ]
         return (dict(zip(columns, row, strict=True)) for row in zip(*by_score, strict=True))
 
-    def _score_thresholds(
-        self, columns: Columns, options: Sequence[DecisionOptions]
-    ) -> Mapping[str, Sequence[float | None]]:
+    def _score_thresholds(self, columns: Columns, budgets: Sequence[float]) -> Mapping[str, Sequence[float | None]]:
         if self.reference is None:
-            return dict.fromkeys(columns, [None] * len(options))
-        levels = np.array([level_of(one.max_false_reject, self.reference.levels) for one in options], dtype=np.int64)
+            return dict.fromkeys(columns, [None] * len(budgets))
+        calibration, count = self.manifest.calibration, self.reference.levels
+        level = partial(calibration.level if calibration else level_of, levels=count)
+        levels = np.array([level(budget) for budget in budgets], dtype=np.int64)
         return {name: self.reference.thresholds(name, levels).tolist() for name in columns}
 
 

@@ -82,6 +82,7 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
         inside.callback(classifiers.batches.leave)
         files = await _files(request, resources.settings.max_batch_images)
         loaded = await classifiers.find(query.model, caller_of(request.scope))
+        loaded.classifier.manifest.budget(query.max_false_reject)
         lines = _lines(classifiers, loaded, ModelReference.found(loaded, query.model), files, query.options)
         if _wants_document(request):
             document = BatchRead.model_construct(items=[line async for line in lines])

@@ -103,16 +103,24 @@ class Classifiers:
         """The decision on one encoded image, which is decoded before it waits for anything else.
 
         Raises:
+            InvalidInput: the model's holdout cannot promise what the options ask for.
             InvalidImage, TooLarge: as decode_image.
             Busy, ModelUnusable: as Batcher.decide.
         """
+        model.classifier.manifest.budget(options.max_false_reject)
         pixels, seconds = await self.decoder.decode(image, model.classifier.manifest, patient=patient)
         return Classified(await self.decide(model, pixels, options, patient=patient), seconds)
 
     async def decide(
         self, model: Loaded, pixels: npt.NDArray[np.uint8], options: DecisionOptions, *, patient: bool = False
     ) -> Answered:
-        """The decision on one decoded image, uint8 [size, size, 3]; arguments and errors are those of Batcher.decide."""
+        """The decision on one decoded image, uint8 [size, size, 3]; arguments and errors are those of Batcher.decide.
+
+        Raises:
+            InvalidInput: the model's holdout cannot promise what the options ask for.
+        """
+        # Before it stands in line with the images of others, whose batch it would end.
+        model.classifier.manifest.budget(options.max_false_reject)
         answered = await model.batcher.decide(pixels, options, patient=patient)
         QUEUE_SECONDS.observe(answered.queue_seconds)
         OUTCOMES[answered.decision.reason].inc()

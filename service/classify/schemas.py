@@ -15,7 +15,14 @@ from service.errors import Problem
 
 ModelName = Annotated[str, Query(min_length=1, max_length=200, description="Id or alias of a model.")]
 MaxFalseReject = Annotated[
-    float, Query(ge=0, le=1, allow_inf_nan=False, description="Largest share of known images rejected wrongly.")
+    float | None,
+    Query(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Largest share of known images rejected wrongly, noise on top included. Less than the model's holdout can "
+        f"promise is refused. Without it: {DEFAULT_MAX_FALSE_REJECT:g}, or the smallest that can be promised, if that is larger.",
+    ),
 ]
 TopK = Annotated[
     int | None,
@@ -29,7 +36,7 @@ class ClassifyQuery(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: ModelName = DEFAULT_ALIAS
-    max_false_reject: MaxFalseReject = DEFAULT_MAX_FALSE_REJECT
+    max_false_reject: MaxFalseReject = None
     top_k: TopK = None
 
     @property

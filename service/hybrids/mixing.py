@@ -28,10 +28,11 @@ class Pair:
     cutoffs: HybridCutoffs
 
 
-def mix(classifier: Classifier, pair: Pair, max_false_reject: float, limits: ImageLimits) -> Mixed:
+def mix(classifier: Classifier, pair: Pair, max_false_reject: float | None, limits: ImageLimits) -> Mixed:
     """Decode both images to the model's image size, mix them, and classify all three.
 
     Raises:
+        InvalidInput: the model's holdout cannot promise `max_false_reject`.
         InvalidImage, TooLarge: as decode_image, naming `low` or `high`.
     """
     manifest = classifier.manifest

@@ -8,7 +8,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.spec import HybridCutoffs
 from noisegate.store.models import DEFAULT_ALIAS
 from service.access import caller_of
@@ -39,7 +38,7 @@ async def mix_hybrid(
     request: Request,
     classifiers: ClassifiersDep,
     model: ModelName = DEFAULT_ALIAS,
-    max_false_reject: MaxFalseReject = DEFAULT_MAX_FALSE_REJECT,
+    max_false_reject: MaxFalseReject = None,
 ) -> HybridRead:
     """The low frequencies of one image with the high frequencies of another, and the decisions on all three.
 

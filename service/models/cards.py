@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from noisegate.api.card import CalibrationError, Card, FamilyResult, RiskCoverage
 from noisegate.errors import NotFound
 from noisegate.judgement import Finding
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.spec import ExperimentSpec
 from noisegate.store import judgements, models
 from service.deps import SessionsDep
@@ -91,7 +92,10 @@ def page(card: ModelCard) -> str:
             findings=card.findings,
             spec=card.spec.model_dump_json(indent=2, exclude_defaults=True),
             groups=list(_grouped(card.card)),
-            default_reject=next((one for one in card.card.false_reject if one.max_false_reject == 0.05), None),
+            # That of the default, or the smallest that the holdout can promise.
+            default_reject=next(
+                (one for one in card.card.false_reject if one.max_false_reject >= DEFAULT_MAX_FALSE_REJECT), None
+            ),
             **_drawings(
                 card.model.id,
                 card.card.risk_coverage.model_dump_json(),
@@ -127,10 +131,15 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: Mapping[str, Any] = {"percent": _percent}
+    filters: Mapping[str, Any] = {"percent": _percent, "budget": _budget}
     templates.filters.update(filters)
     return templates
 
 
 def _percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f}\u00a0%"
+
+
+def _budget(share: float) -> str:
+    """As it was asked for, 5 % being no 5.0 %."""
+    return f"{100 * share:.3g}\u00a0%"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from noisegate.documents import Source
 from noisegate.judgement import Judgement
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, Metrics
 from noisegate.store.tables import Alias, Model
 from service.schemas import Answer
 
@@ -30,6 +30,29 @@ class FilesRead(BaseModel):
     reference: FileRead | None = Field(description="Null for a model without a holdout.")
 
 
+class PromiseRead(BaseModel):
+    """What `max_false_reject` promises of this model."""
+
+    covers: Literal["rule", "threshold"] = Field(
+        description="rule: of images like the holdout at most that share is rejected, noise on top included. threshold, of models "
+        "from before: at most that share of the holdout lies above the threshold, and noise on top comes on top of it."
+    )
+    holdout_images: int
+    called_noise: int | None = Field(
+        description="How many of them it calls noise; null where only the threshold is covered."
+    )
+    smallest_max_false_reject: float = Field(description="Less is refused.")
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> "PromiseRead":
+        return cls(
+            covers="threshold" if calibration.called_noise is None else "rule",
+            holdout_images=calibration.samples,
+            called_noise=calibration.called_noise,
+            smallest_max_false_reject=calibration.smallest_promise,
+        )
+
+
 class ModelRead(Answer):
     """A model that can be served. What it would know of its training is null where it was not trained here."""
 
@@ -43,7 +66,11 @@ class ModelRead(Answer):
     classes: list[str]
     has_noise_class: bool
     calibrated: bool = Field(description="Whether it has a threshold; without one it can reject on noise only.")
-    default_threshold: float | None = Field(description=f"Its reject score at {DEFAULT_MAX_FALSE_REJECT:.0%} rejected.")
+    default_threshold: float | None = Field(
+        description=f"Of the reject score at the default max_false_reject: {DEFAULT_MAX_FALSE_REJECT:g}, or the smallest that it "
+        "can promise, if that is larger."
+    )
+    promise: PromiseRead | None = Field(description="Null without a threshold.")
     holdout_accuracy: float | None
     metrics: Metrics | None
     dataset_hash: str | None
@@ -74,6 +101,7 @@ class ModelRead(Answer):
             aliases=[alias.name for alias in aliases if alias.model_id == model.id],
             calibrated=calibration is not None,
             default_threshold=calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if calibration else None,
+            promise=PromiseRead.of(calibration) if calibration else None,
             files=FilesRead(
                 weights=FileRead(sha256=model.weights_digest),
                 manifest=FileRead(sha256=model.manifest_digest),

@@ -21,13 +21,15 @@ async def inferred(
     """What `loaded`, which was asked for as `name`, makes of a request.
 
     Raises:
-        InvalidInput: an output is asked for that the model has not, or more than `most_values` numbers in all.
+        InvalidInput: an output is asked for that the model has not, more than `most_values` numbers in all, or a budget that its
+            holdout cannot promise.
         InvalidImage, TooLarge: as decode_image, naming the first file it is about.
         ModelUnusable: as Batcher.decide.
     """
     document = sent.document
     outputs = chosen(outputs_of(loaded.classifier.manifest), document.outputs or [])
     options = DecisionOptions((document.parameters or InferParameters()).max_false_reject)
+    loaded.classifier.manifest.budget(options.max_false_reject)
     check_values(outputs, loaded.classifier, len(sent.images), most_values)
     rows = await _decided(classifiers, loaded, sent.images, options)
     return InferResponse.model_construct(
@@ -35,7 +37,9 @@ async def inferred(
         model_version=loaded.version,
         id=document.id,
         parameters=InferredParameters(
-            model=loaded.id, max_false_reject=options.max_false_reject, threshold=rows[0].decision.threshold
+            model=loaded.id,
+            max_false_reject=rows[0].decision.max_false_reject,
+            threshold=rows[0].decision.threshold,
         ),
         outputs=[tensor_of(name, output, rows) for name, output in outputs.items()],
     )

@@ -70,12 +70,13 @@ class Strict(BaseModel):
 class InferParameters(Strict):
     """What applies to the whole request. Others that clients send, such as `binary_data_output`, change nothing."""
 
-    max_false_reject: float = Field(
-        DEFAULT_MAX_FALSE_REJECT,
+    max_false_reject: float | None = Field(
+        None,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Largest share of known images rejected wrongly.",
+        description="Largest share of known images rejected wrongly, noise on top included; "
+        f"without it {DEFAULT_MAX_FALSE_REJECT:g}, or the smallest that the model's holdout can promise, if that is larger.",
     )
 
 

@@ -4,6 +4,7 @@
 of every ending, the files that its rows name, and what that commit answered. Answers may gain members; what they had stays.
 """
 
+import copy
 import csv
 import gzip
 import hashlib
@@ -245,6 +246,9 @@ def test_what_was_interrupted_goes_on_and_ends_as_before(settings: Settings) -> 
         files = {model["execution"]: model["files"] for model in listed}
     assert len(rows) == len(files) == len(expected()["resumed"])
     for number, old in enumerate(expected()["resumed"]):
+        # Thresholds are chosen otherwise since: with 24 holdout images, the largest of them is what 5 % takes.
+        old = copy.deepcopy(old)
+        assert rows[number]["metrics"]["false_reject"] <= old["row"]["metrics"].pop("false_reject")
         contains({"row": rows[number], "files": files[number]}, old, path=f"execution {number}: ")
     # The fixture's clock made its first epochs last longer than they ever do: one that started anew would not have them.
     before = expected()["seconds_before_the_interruption"]

@@ -16,13 +16,21 @@ def manifest(
     quantiles: list[float] | None = None,
     image_size: int = 8,
     temperature: float | None = None,
+    samples: int = 100,
+    called_noise: int | None = None,
 ) -> ModelManifest:
+    """Without `called_noise` its calibration, if there is one, is of a model from before promises covered the whole rule."""
+    calibration = None
+    if quantiles:
+        calibration = Calibration(
+            samples=samples, quantiles=quantiles, temperature=temperature, called_noise=called_noise
+        )
     return ModelManifest(
         network="paper",
         image_size=image_size,
         classes=classes or ["cat", "dog"],
         has_noise_class=has_noise_class,
-        calibration=Calibration(samples=100, quantiles=quantiles, temperature=temperature) if quantiles else None,
+        calibration=calibration,
         holdout_accuracy=None,
         metrics=Metrics(
             test_images=1,

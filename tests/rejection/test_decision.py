@@ -196,3 +196,62 @@ def test_each_score_has_a_threshold_of_its_own_for_each_share() -> None:
         "knn": True,
     }
     assert strict.scores["knn"]["value"] == lax.scores["knn"]["value"] == pytest.approx(np.sqrt(2 - np.sqrt(2)))
+
+
+# --- What the holdout can promise -------------------------------------------------------------------------------------------
+
+
+def small(samples: int = 12, called_noise: int = 0) -> Decider:
+    """Of a small holdout; its scores' thresholds are their quantiles, so they show which one was taken."""
+    levels = [level / 1000 for level in range(1001)]
+    return Decider(manifest(quantiles=levels, samples=samples, called_noise=called_noise), reference(2))
+
+
+def decided(decider: Decider, options: DecisionOptions) -> Decision:
+    (decision,) = decider.decide(np.array([[2.0, 0.0, 0.0]]), np.ones((1, 2)), [options])
+    return decision
+
+
+def test_by_default_what_a_small_holdout_can_promise_is_in_force_and_told() -> None:
+    decision = decided(small(), DecisionOptions())
+    assert decision.max_false_reject == 0.077
+    assert decision.note
+    assert "12 holdout images. So few can promise that at most 0.077 of the known images are rejected" in decision.note
+    # The largest of 12: level 917 is the first that eleven of them do not reach.
+    assert decision.threshold == 0.917
+    assert {round(abs(score["threshold"] or 0), 3) for score in decision.scores.values()} == {0.917}
+    assert "5 of which it calls noise" in (decided(small(called_noise=5), DecisionOptions()).note or "")
+
+
+def test_a_holdout_that_is_large_enough_has_nothing_to_say() -> None:
+    decision = decided(small(samples=24), DecisionOptions())
+    assert (decision.max_false_reject, decision.note) == (0.05, None)
+    assert decided(small(), DecisionOptions(0.2)).note is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "words", "remedy"),
+    [
+        ({}, "no less than 0.077: its threshold rests on 12 holdout images", "a larger holdout."),
+        ({"called_noise": 3}, "3 of which it calls noise, and those are rejected at any threshold", "or less noise."),
+    ],
+)
+@pytest.mark.parametrize("asked", [0.0, 0.05, 0.0769])
+def test_a_budget_that_the_holdout_cannot_promise_is_refused(
+    counts: dict[str, int], words: str, remedy: str, asked: float
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decided(small(**counts), DecisionOptions(asked))
+    assert caught.value.field == "max_false_reject"
+    assert words in caught.value.detail
+    assert remedy in (caught.value.remedy or "")
+    smallest = float((caught.value.remedy or "").split()[2])
+    assert decided(small(**counts), DecisionOptions(smallest)).max_false_reject == smallest
+
+
+def test_a_model_from_before_takes_any_budget_and_the_quantile_it_took() -> None:
+    before = Decider(manifest(quantiles=[level / 1000 for level in range(1001)], samples=12), reference(2))
+    assert decided(before, DecisionOptions(0.0)).threshold == 1.0
+    decision = decided(before, DecisionOptions())
+    assert (decision.threshold, decision.max_false_reject, decision.note) == (0.95, 0.05, None)
+    assert {round(abs(score["threshold"] or 0), 3) for score in decision.scores.values()} == {0.95}

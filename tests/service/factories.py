@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from noisegate.api.card import Card
 from noisegate.judgement import Judgement
-from noisegate.manifest import ModelManifest
+from noisegate.manifest import Calibration, ModelManifest
 from noisegate.store import datasets, executions, models, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import ModelDigests
@@ -100,6 +100,7 @@ def served_model(
     card: Card | None = None,
     reference: bytes | None = None,
     judged: Judgement | None = None,
+    calibration: Calibration | None = None,
 ) -> str:
     """An experiment with one model that always gives these logits: cat, dog and, if there are three, noise.
 
@@ -112,6 +113,8 @@ def served_model(
     with sessions.begin() as session:
         execution, lease = claim_one(session)
         described: ModelManifest = manifest(execution, holdout_accuracy, judged)
+        if calibration:
+            described = described.model_copy(update={"calibration": calibration})
         files = ModelDigests(
             artefacts.put_bytes(f"weights of {execution.id}".encode()),
             artefacts.put_bytes(described.model_dump_json().encode()),

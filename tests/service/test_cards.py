@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from noisegate.api.card import Card
+from noisegate.manifest import Calibration
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Model
@@ -172,6 +173,22 @@ def test_a_model_that_has_not_learnt_says_so_first(
     assert client.get(f"/models/{modelled}").json()["judgement"] is None
     assert client.get(f"/models/{modelled}/card").json()["findings"] == []
     assert "has not learnt" not in client.get(f"/models/{modelled}/card", headers=HTML).text
+
+
+def test_the_card_says_what_is_promised_and_of_how_many_images(
+    client: TestClient, sessions: Sessions, artefacts: Artefacts, modelled: str
+) -> None:
+    promise = Calibration(samples=12, quantiles=[0.0, 0.5], called_noise=2)
+    shown = {"threshold": 0.9, "rejected": 0.1, "low": 0.05, "high": 0.2}
+    found = card(false_reject=[{"max_false_reject": 0.2436} | shown])
+    id = served_model(sessions, artefacts, card=found, calibration=promise)
+    page = " ".join(Text(client.get(f"/models/{id}/card", headers=HTML).text).words)
+    assert "where at most 24.4 % were to be" in page
+    assert "a holdout of 12 images, 2 of which it calls noise" in page
+    assert "noise included; so many can promise 24.4 % and more" in page
+    before = " ".join(Text(client.get(f"/models/{modelled}/card", headers=HTML).text).words)
+    assert "where at most 5 % were to be" in before
+    assert "images called noise come on top" in before
 
 
 def test_a_model_without_a_card(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> None:

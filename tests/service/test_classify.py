@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from noisegate.manifest import Calibration
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -117,6 +118,48 @@ def test_wrong_shares(shared_client: TestClient, share: str) -> None:
     answer = shared_client.post(f"/classify?max_false_reject={share}", content=png_bytes(), headers=PNG)
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == ["max_false_reject"]
+
+
+def test_a_budget_that_the_holdout_cannot_promise_is_refused_everywhere(
+    client: TestClient, model: str, sessions: Sessions, artefacts: Artefacts
+) -> None:
+    """And nobody else's image with it. Of 12 holdout images two are called noise: 2/12 + 1/13 is 0.2436."""
+    promise = Calibration(samples=12, quantiles=[0.0, 0.5, 0.9], called_noise=2)
+    id = served_model(sessions, artefacts, calibration=promise)
+    image = png_bytes()
+    tensor = {"name": "images", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(image).decode()]}
+    pair = {"low": base64.b64encode(image).decode(), "high": base64.b64encode(image).decode()}
+
+    def ask(budget: float | None) -> list[Any]:
+        query = f"?model={id}" + ("" if budget is None else f"&max_false_reject={budget}")
+        parameters = {} if budget is None else {"max_false_reject": budget}
+        return [
+            client.post(f"/classify{query}", content=image, headers=PNG),
+            client.post(f"/classify/batch{query}", files={"images": ("a.png", image)}),
+            client.post(f"/hybrids{query}", json=pair),
+            client.post(f"/v2/models/{id}/infer", json={"inputs": [tensor], "parameters": parameters}),
+        ]
+
+    for answer in ask(0.05):
+        problem = answer.json()
+        assert answer.status_code == 422, answer.text
+        assert problem["errors"][0]["field"] == "max_false_reject"
+        assert "12 holdout images, 2 of which it calls noise" in problem["detail"]
+        assert "Ask for 0.2436 or more" in problem["errors"][0]["remedy"]
+    assert [answer.status_code for answer in ask(0.2436)] == [200] * 4
+    classified, batch, hybrid, inferred = ask(None)
+    assert classified.json()["max_false_reject"] == 0.2436
+    assert "12 holdout images" in classified.json()["note"]
+    assert json.loads(batch.text)["classification"]["max_false_reject"] == 0.2436
+    assert hybrid.json()["hybrid"]["max_false_reject"] == 0.2436
+    assert inferred.json()["parameters"]["max_false_reject"] == 0.2436
+    # The model before it is of the time when thresholds covered themselves alone.
+    assert client.post("/classify?max_false_reject=0.01", content=image, headers=PNG).status_code == 200
+    promises = [client.get(f"/models/{one}").json()["promise"] for one in (model, id)]
+    assert promises == [
+        {"covers": "threshold", "holdout_images": 10, "called_noise": None, "smallest_max_false_reject": 0.0},
+        {"covers": "rule", "holdout_images": 12, "called_noise": 2, "smallest_max_false_reject": 0.2436},
+    ]
 
 
 @pytest.mark.parametrize(
