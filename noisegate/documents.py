@@ -18,6 +18,8 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 # Far beyond every cap, and small enough to be printed: the caps of the settings say what is really allowed.
 MOST = 1_000_000
+# Names in a message.
+_MOST_LISTED = 20
 
 
 class Document(BaseModel):
@@ -109,7 +111,8 @@ def _at(field: str, value: object, error: PydanticCustomError | str) -> Validati
 
 
 def _unknown(name: object, members: Collection[str]) -> PydanticCustomError:
-    near = get_close_matches(str(name), members, n=1)
-    remedy = f"Did you mean {near[0]}? " if near else ""
-    context = {"name": repr(name), "remedy": f"{remedy}There are: {', '.join(members)}."}
+    near = get_close_matches(str(name), members, n=1 if len(members) <= _MOST_LISTED else 5)
+    remedy = f"Did you mean {' or '.join(near)}? " if near else ""
+    listed = ", ".join(members) if len(members) <= _MOST_LISTED else f"{len(members):,}, too many to name"
+    context = {"name": repr(name), "remedy": f"{remedy}There are: {listed}."}
     return PydanticCustomError("unknown_name", "there is no {name}", context)

@@ -29,7 +29,7 @@ def scores_of_base(resources: Resources, base_id: str, data: CellData) -> Scored
     if model is None:
         raise FileNotFoundError("the base execution has left neither its scores nor its model")
     weights = resources.artefacts.read(model.weights_digest)
-    scored = score_with_weights(weights, model.manifest, data.train_images, data.train_labels)
+    scored = score_with_weights(weights, model.manifest, data.train_inputs, data.train_labels)
     _keep(resources, base, scored)
     return scored
 

@@ -17,6 +17,7 @@ from noisegate.store import derived, files
 from noisegate.store.derived import StoredFile
 from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.tables import Derived
+from worker.features import make_features
 from worker.lease import DATABASE_AWAY, Cancelled, Draining, Forfeited, Heartbeat, draining
 from worker.making import Making
 from worker.problems import failure_of
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 Maker = Callable[[Making], dict[str, Path]]
 
-MAKERS: dict[str, Maker] = {"view": make_view}
+MAKERS: dict[str, Maker] = {"view": make_view, "features": make_features}
 
 
 def make_one(resources: Resources, derived_id: str) -> None:

@@ -11,7 +11,7 @@ from billiard.process import current_process
 from noisegate.learning.engines import EngineName, engines_for
 from noisegate.learning.memory import Needed, free_bytes, needed
 from noisegate.learning.recipe import choose_precision
-from noisegate.learning.training import Together
+from noisegate.learning.training import ALONE, Together
 from noisegate.spec import ClassifierExperiment
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset
@@ -57,11 +57,14 @@ def place(settings: Settings, spec: ClassifierExperiment, dataset: Dataset, exec
         NoDevice: a GPU is asked for and there is none.
         InsufficientMemory: not even one fits into the GPU's free memory, or into what the settings allow of it.
     """
-    device, offered = choose_device(settings), engines_for(spec.network, spec.training, image_size=spec.image_size)
+    if spec.training.needs_backbone:
+        return Placing("cpu", ALONE)  # a layer on features: moving them would take as long as training does
+    network, device = spec.trained_network, choose_device(settings)
+    offered = engines_for(network, spec.training, image_size=spec.image_size)
     wanted = settings.engine if settings.engine in offered else "separate"
     engine = None if settings.engine == "auto" else wanted
     if engine not in (None, settings.engine):
-        log.info("engine_not_offered", asked=settings.engine, engine=engine, network=spec.network)
+        log.info("engine_not_offered", asked=settings.engine, engine=engine, network=network)
     if device == "cpu":
         # One after another, unless a stacked engine is asked for by name.
         return Placing(device, Together(1 if engine in (None, "separate") else executions, engine))
@@ -127,7 +130,7 @@ def _needed(
     precision = choose_precision(spec.training.precision, device)
     estimates = [
         needed(
-            network=spec.network,
+            network=spec.trained_network,
             outputs=known + spec.has_noise_class,
             image_size=spec.image_size,
             images=images,

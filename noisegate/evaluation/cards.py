@@ -28,7 +28,7 @@ from noisegate.evaluation.families import (
 )
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
-from noisegate.learning.prediction import predict
+from noisegate.learning.prediction import answer
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration
 from noisegate.rejection import SCORES
 from noisegate.rejection.reference import Columns, Reference, compute_scores
@@ -135,7 +135,7 @@ def _families(
     device: str,
 ) -> Iterator[FamilyResult]:
     known = KnownImages(cell.test_images, cell.test_labels)
-    trained = trained_families(cell.spec.noises, cell.images[: cell.known_images])
+    trained = trained_families(cell.spec.noises, cell.sample_images)
     seed = derive_seed(cell.spec.seed, "families", cell.cell)
     for family in UNKNOWN_FAMILIES.values():
         if family.count(known, wanted) == 0:
@@ -153,8 +153,7 @@ def _answers(
     device: str,
     between_chunks: Callable[[], None],
 ) -> Answers:
-    module, preprocessing = outcome.trained.module, outcome.trained.preprocessing
-    parts = [predict(module, preprocessing, images, device, _BATCH_PIXELS, between_chunks) for images in chunks]
+    parts = [answer(outcome.trained, images, device, _BATCH_PIXELS, between_chunks) for images in chunks]
     return Answers(np.concatenate([logits for logits, _ in parts]), np.concatenate([features for _, features in parts]))
 
 

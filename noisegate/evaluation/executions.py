@@ -1,6 +1,7 @@
 """Executions of a cell from its training set to what is measured of each: on the test set, and on the holdout."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -34,9 +35,9 @@ def run_executions(
     `false_reject` is taken at the default budget of 5 %, or the smallest that the holdout can promise.
     """
     rounds = train(
-        cell.images,
+        cell.inputs,
         cell.labels,
-        network=cell.spec.network,
+        network=cell.spec.trained_network,
         outputs=cell.outputs,
         spec=cell.spec.training,
         seeds=seeds,
@@ -49,7 +50,7 @@ def run_executions(
         on_checkpoint=on_checkpoint,
     )
     for results in rounds:
-        trained = [result for result in results if isinstance(result, Trained)]
+        trained = [replace(result, encoder=cell.encoder) for result in results if isinstance(result, Trained)]
         outcomes = _measure_all(cell, trained, device, between_batches)
         yield [result if isinstance(result, Diverged) else outcomes[result.seed] for result in results]
 
@@ -62,10 +63,10 @@ def _measure_all(
         return {}
     modules, preprocessing = [one.module for one in trained], trained[0].preprocessing
     answer = partial(predict_each, modules, preprocessing, device=device, between_batches=between_batches)
-    tested = [Answers(*answers) for answers in answer(cell.test_images)]
+    tested = [Answers(*answers) for answers in answer(cell.test_inputs)]
     held: list[Answers | None] = [None] * len(trained)
-    if len(cell.holdout_images):
-        held = [Answers(*answers) for answers in answer(cell.holdout_images)]
+    if len(cell.holdout_inputs):
+        held = [Answers(*answers) for answers in answer(cell.holdout_inputs)]
     return {
         one.seed: _measure(cell, one, *answers)
         for one, answers in zip(trained, zip(tested, held, strict=True), strict=True)

@@ -12,7 +12,7 @@ from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.hybrids import hybrid
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import ExecutionOutcome
-from noisegate.learning.prediction import predict
+from noisegate.learning.prediction import answer
 from noisegate.learning.training import Trained
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.rejection.rule import apply_rule
@@ -60,7 +60,7 @@ def measure_hybrids(
     threshold = outcome.calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if outcome.calibration else math.inf
     chunks = _hybrids(cell, wanted, lows, highs, between_chunks)
     trained = outcome.trained
-    logits = [predict(trained.module, trained.preprocessing, chunk, device)[0] for chunk in chunks]
+    logits = [answer(trained, chunk, device)[0] for chunk in chunks]
     answers = softmax(np.concatenate(logits))
     verdicts = apply_rule(answers, len(cell.classes), threshold)
     parents = np.concatenate([lows, highs])
@@ -138,6 +138,6 @@ def _parents_rejected(
     cell: PreparedCell, trained: Trained, parents: Int64[np.ndarray, " parents"], threshold: float, device: str
 ) -> float:
     once, times = np.unique(parents, return_counts=True)
-    logits, _ = predict(trained.module, trained.preprocessing, cell.test_images[once], device)
+    logits, _ = answer(trained, cell.test_inputs[once], device)
     rejected = apply_rule(softmax(logits), len(cell.classes), threshold).rejected
     return float(np.average(rejected, weights=times))

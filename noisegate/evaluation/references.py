@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
-from noisegate.learning.prediction import predict
+from noisegate.learning.prediction import answer
 from noisegate.rejection import SCORES
 from noisegate.rejection.calibration import quantiles_of
 from noisegate.rejection.reference import Reference
@@ -38,8 +38,8 @@ def make_reference(
     if held is None:
         return None
     known = len(cell.classes)
-    answer = partial(predict, device=device, between_batches=between_batches)
-    training = _training_answers(cell, outcome, held.features.shape[1], answer)
+    answer_of = partial(answer, device=device, between_batches=between_batches)
+    training = _training_answers(cell, outcome, held.features.shape[1], answer_of)
     fitted = {name: scorer.fit(training) for name, scorer in SCORES.items()}
     logits = KnownLogits(held.logits[:, :known])
     values = {name: scorer.value(logits, held.features, fitted[name]) for name, scorer in SCORES.items()}
@@ -57,13 +57,11 @@ def make_reference(
 
 
 def _training_answers(
-    cell: PreparedCell, outcome: ExecutionOutcome, width: int, answer: Callable[..., tuple[np.ndarray, np.ndarray]]
+    cell: PreparedCell, outcome: ExecutionOutcome, width: int, answer_of: Callable[..., tuple[np.ndarray, np.ndarray]]
 ) -> TrainingAnswers:
     most = max(1, min(_MOST_IMAGES, _MOST_BYTES // (4 * width)))
     chosen = _of_each_class(cell.labels[: cell.known_images], most, derive_seed(cell.spec.seed, "reference", cell.cell))
-    images: UInt8[np.ndarray, "m size size 3"] = cell.images[chosen]
-    trained = outcome.trained
-    answers = Answers(*answer(trained.module, trained.preprocessing, images))
+    answers = Answers(*answer_of(outcome.trained, cell.inputs[chosen]))
     return TrainingAnswers(answers.logits[:, : len(cell.classes)], answers.features, cell.labels[chosen])
 
 

@@ -5,14 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import nn
 
 from noisegate.learning.prediction import predict
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.manifest import ModelManifest
 from noisegate.networks.building import architecture
-from noisegate.networks.preprocessing import Preprocessing
+from noisegate.networks.preprocessing import Inputs, Preprocessing
 from noisegate.rejection.scores import softmax
 
 _NETWORK = "network."
@@ -21,17 +21,17 @@ _NETWORK = "network."
 def score_images(
     module: nn.Module,
     preprocessing: Preprocessing,
-    images: UInt8[np.ndarray, "n size size 3"],
+    inputs: Inputs,
     labels: Int64[np.ndarray, " n"],
     device: str = "cpu",
     between_batches: Callable[[], None] = lambda: None,
 ) -> ScoredImages:
-    """Score every image with a trained network; probabilities over all of its outputs.
+    """Score every image, or its features, with a trained network; probabilities over all of its outputs.
 
     Raises:
         FloatingPointError: a logit is not finite.
     """
-    logits, _ = predict(module, preprocessing, images, device, between_batches=between_batches)
+    logits, _ = predict(module, preprocessing, inputs, device, between_batches=between_batches)
     if not np.isfinite(logits).all():
         raise FloatingPointError("the base execution's logits are not finite on the training images")
     probabilities = softmax(logits)
@@ -44,19 +44,23 @@ def score_images(
 
 
 def score_with_weights(
-    weights: bytes,
+    stored: bytes,
     manifest: ModelManifest,
-    images: UInt8[np.ndarray, "n size size 3"],
+    inputs: Inputs,
     labels: Int64[np.ndarray, " n"],
     device: str = "cpu",
 ) -> ScoredImages:
-    """The same with a kept model: `weights` is its model.safetensors."""
-    tensors = safetensors.torch.load(weights)
-    module = architecture(manifest.network, image_size=manifest.image_size, outputs=len(manifest.outputs))
-    network = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items() if name.startswith(_NETWORK)}
-    module.load_state_dict(network, assign=True)
+    """The same with a kept model: `stored` is its model.safetensors."""
+    tensors = safetensors.torch.load(stored)
+    network = manifest.spec.trained_network
+    assert network is not None, "what scores images was trained to classify them"
+    # On features, the size is how many there are.
+    size = manifest.image_size if inputs.ndim == 4 else inputs.shape[1]
+    module = architecture(network, image_size=size, outputs=len(manifest.outputs))
+    weights = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items() if name.startswith(_NETWORK)}
+    module.load_state_dict(weights, assign=True)
     preprocessing = Preprocessing(tensors["mean"], tensors.get("std"))
-    return score_images(module.eval(), preprocessing, images, labels, device)
+    return score_images(module.eval(), preprocessing, inputs, labels, device)
 
 
 def scores_to_bytes(scored: ScoredImages) -> bytes:

@@ -5,20 +5,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from noisegate.errors import FieldError, InvalidSpec
+from noisegate.learning.encoding import Encoder
 from noisegate.learning.subgroups import ScoredImages, Subgroup, choose_subgroup
+from noisegate.networks.preprocessing import Inputs
 from noisegate.noise.drawing import noise_chunks
 from noisegate.seeds import derive_seed
 from noisegate.spec import ClassifierExperiment
 
 Labels = Int64[np.ndarray, " n"]
+Images = UInt8[np.ndarray, "n size size 3"]
+
+# Of the known training images, for what only wants to know what kind of images they are.
+_SAMPLED = 2000
+# Of training images that noise is made of, where the images themselves are not trained on: 1,700 of 224 pixels a side.
+_SOURCE_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class CellFeatures:
+    """What a backbone has computed of a dataset's images, and the backbone itself. Arrays may be read-only memory maps."""
+
+    train: Float32[np.ndarray, "train width"]
+    test: Float32[np.ndarray, "test width"]
+    encoder: Encoder
 
 
 @dataclass(frozen=True)
 class CellData:
-    """A dataset at the cell's image size. Arrays may be read-only memory maps; labels are 0 … len(classes) − 1."""
+    """A dataset at the cell's image size. Arrays may be read-only memory maps; labels are 0 … len(classes) − 1.
+
+    `features` are those of the same images in the same order; None for networks that are trained on images.
+    """
 
     classes: tuple[str, ...]
     train_images: UInt8[np.ndarray, "train size size 3"]
@@ -26,24 +46,42 @@ class CellData:
     test_images: UInt8[np.ndarray, "test size size 3"]
     test_labels: Int64[np.ndarray, " test"]
     dataset_hash: str
+    features: CellFeatures | None = None
+
+    @property
+    def train_inputs(self) -> Inputs:
+        """What a network is trained on: the images, or the features of them."""
+        return self.features.train if self.features else self.train_images
+
+    @property
+    def test_inputs(self) -> Inputs:
+        """The same of the test set."""
+        return self.features.test if self.features else self.test_images
 
 
 @dataclass(frozen=True)
 class PreparedCell:
-    """A cell ready to train: fixed over all of its executions. The noise class's label is len(classes)."""
+    """A cell ready to train: fixed over all of its executions. The noise class's label is len(classes).
+
+    `inputs` are images, or features where `encoder` computes them; the first `known_images` of them are not noise.
+    `sample_images` are some of the known training images, `test_images` all test images, whatever the inputs are.
+    """
 
     spec: ClassifierExperiment
     cell: int
     classes: tuple[str, ...]
     dataset_hash: str
-    images: UInt8[np.ndarray, "n size size 3"]
+    inputs: Inputs
     labels: Int64[np.ndarray, " n"]
     known_images: int
     subgroup: Subgroup | None
-    holdout_images: UInt8[np.ndarray, "held size size 3"]
+    holdout_inputs: Inputs
     holdout_labels: Int64[np.ndarray, " held"]
-    test_images: UInt8[np.ndarray, "test size size 3"]
+    test_inputs: Inputs
     test_labels: Int64[np.ndarray, " test"]
+    sample_images: UInt8[np.ndarray, "sample size size 3"]
+    test_images: UInt8[np.ndarray, "test size size 3"]
+    encoder: Encoder | None = None
 
     @property
     def outputs(self) -> int:
@@ -80,25 +118,29 @@ def prepare_cell(
     kept = subgroup.indices if subgroup else kept
     class_size = len(data.train_labels) / len(data.classes)
     noise = spec.count_noise_images(class_size)
-    images = np.empty((len(kept) + noise, *data.train_images.shape[1:]), dtype=np.uint8)
+    known = data.train_inputs
+    inputs = np.empty((len(kept) + noise, *known.shape[1:]), dtype=known.dtype)
     # With mode="raise" NumPy would gather into a second buffer first; these indices are in range by construction.
-    np.take(data.train_images, kept, axis=0, out=images[: len(kept)], mode="clip")
-    _fill_with_noise(images, len(kept), spec, class_size, derive_seed(spec.seed, "noise", cell), between_chunks)
-    labels = np.full(len(images), len(data.classes), dtype=np.int64)
+    np.take(known, kept, axis=0, out=inputs[: len(kept)], mode="clip")
+    _fill_with_noise(inputs, kept, data, spec, derive_seed(spec.seed, "noise", cell), between_chunks)
+    labels = np.full(len(inputs), len(data.classes), dtype=np.int64)
     labels[: len(kept)] = data.train_labels[kept]
     return PreparedCell(
         spec=spec,
         cell=cell,
         classes=data.classes,
         dataset_hash=data.dataset_hash,
-        images=images,
+        inputs=inputs,
         labels=labels,
         known_images=len(kept),
         subgroup=subgroup,
-        holdout_images=data.train_images[held],
+        holdout_inputs=known[held],
         holdout_labels=data.train_labels[held],
-        test_images=data.test_images,
+        test_inputs=data.test_inputs,
         test_labels=data.test_labels,
+        sample_images=data.train_images[kept[:_SAMPLED]],
+        test_images=data.test_images,
+        encoder=data.features.encoder if data.features else None,
     )
 
 
@@ -141,20 +183,29 @@ def _subgroup(
 
 
 def _fill_with_noise(
-    images: UInt8[np.ndarray, "n size size 3"],
-    known: int,
+    inputs: Inputs,
+    kept: Int64[np.ndarray, " kept"],
+    data: CellData,
     spec: ClassifierExperiment,
-    class_size: float,
     seed: int,
     between_chunks: Callable[[], None],
 ) -> None:
-    """Overwrite everything behind the first `known` images with the cell's kinds of noise, one after another."""
+    """Overwrite everything behind the known inputs with the cell's kinds of noise, one after another."""
     generator = np.random.default_rng(seed)
-    start = known
+    start, class_size = len(kept), len(data.train_labels) / len(data.classes)
+    # Noise made of training images takes those of the cell: the holdout must stay unseen.
+    sources = inputs[:start] if data.features is None else _sources(data.train_images, kept)
     for noise, count in spec.noise_counts(class_size):
-        # Noise made of training images takes those of the cell: the holdout must stay unseen.
-        for place, chunk in noise_chunks(generator, noise, count, spec.image_size, images[:known]):
-            images[start + place.start : start + place.stop] = chunk
+        for place, chunk in noise_chunks(generator, noise, count, spec.image_size, sources):
+            drawn = data.features.encoder(chunk, between_chunks) if data.features else chunk
+            inputs[start + place.start : start + place.stop] = drawn
             between_chunks()
         start += count
-    assert start == len(images)
+    assert start == len(inputs)
+
+
+def _sources(images: Images, kept: Int64[np.ndarray, " kept"]) -> UInt8[np.ndarray, "_ size size 3"]:
+    """Training images to make noise of: all that are kept, or as many in even steps as may be held in memory at once."""
+    most = max(1, _SOURCE_BYTES // images[0].nbytes)
+    chosen: np.ndarray = images[kept if len(kept) <= most else kept[np.arange(most) * len(kept) // most]]
+    return chosen

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +23,7 @@ from noisegate.learning.recipe import dtype_of, make_optimizer, set_learning_rat
 from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet
 from noisegate.networks.building import architecture
+from noisegate.networks.preprocessing import InputTensor
 from noisegate.spec.recipes import TrainingSpec
 
 EngineName = Literal["separate"] | Form
@@ -94,8 +95,7 @@ class Separate(Engine):
         self, state: TrainingState, places: Int64[Tensor, " batch"], draws: Int64[Tensor, "batch draws"]
     ) -> Float32[Tensor, ""]:
         data = self._data
-        # NHWC seen as NCHW is what PyTorch calls channels_last: the fast layout, without moving a byte.
-        shown = data.preprocessing(_chosen(data, places, draws)).permute(0, 3, 1, 2)
+        shown = data.preprocessing.shown(_chosen(data, places, draws))
         with self._autocast():
             logits, _ = state.module(shown)
         loss = functional.cross_entropy(
@@ -217,10 +217,8 @@ def _stream(device: torch.device, _number: int) -> torch.cuda.Stream:
     return stream
 
 
-def _chosen(
-    data: TrainingSet, places: Int64[Tensor, " batch"], draws: Int64[Tensor, "batch draws"]
-) -> UInt8[Tensor, "batch size size 3"]:
-    """The images of a step, changed as the recipe asks."""
+def _chosen(data: TrainingSet, places: Int64[Tensor, " batch"], draws: Int64[Tensor, "batch draws"]) -> InputTensor:
+    """The images of a step, changed as the recipe asks, or their features."""
     if (asked := data.spec.augmentation) is None:
         return data.images.index_select(0, places)
     return changed(data.images, places, draws, asked)

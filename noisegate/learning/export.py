@@ -15,17 +15,21 @@ from torch import Tensor, nn
 
 from noisegate import __version__
 from noisegate.learning.cells import PreparedCell
+from noisegate.learning.encoding import Encoder
+from noisegate.learning.graphs import FEATURES, LOGITS, trace, with_head
 from noisegate.learning.outcomes import ExecutionOutcome
-from noisegate.learning.prediction import predict
+from noisegate.learning.prediction import answer
 from noisegate.learning.training import Trained
 from noisegate.manifest import ModelManifest
 from noisegate.networks.building import Start, fresh_network
 from noisegate.networks.preprocessing import Preprocessing, Statistics
 from noisegate.rejection.reference import Reference
+from noisegate.spec.networks import named
 
 # Largest |logit| difference allowed, in units of the largest |logit|. float32 sums in another order give about 1e-6.
 _RELATIVE_TOLERANCE = 1e-4
 _CHECKED_IMAGES = 32
+_OUTPUTS = [LOGITS, FEATURES]
 
 
 class ExportMismatch(Exception):
@@ -37,7 +41,8 @@ class ModelFiles:
     """What a model is stored as.
 
     `weights` is safetensors: `network.*`, and what is subtracted from an image and what the rest is divided by as `mean`
-    and `std` (HWC or C, in units of 0 … 255; a network of ours has no `std`).
+    and `std` (HWC or C, in units of 0 … 255; the paper's network has no `std`). Of a layer on top of a backbone, `mean` and
+    `std` are of features, and the backbone is `backbone.*`, `backbone_mean` and `backbone_std`.
 
     `onnx` takes uint8 `images` [batch, size, size, 3] and gives float32 `logits` [batch, outputs] and `features`
     [batch, width], preprocessing included. `reference` is None without a holdout.
@@ -85,9 +90,10 @@ def export_model(
     """
     trained = outcome.trained
     served = Served(trained.module, trained.preprocessing)
-    graph = _graph_of(cell, served)
+    graph = _graph_of(cell, served) if trained.encoder is None else _graph_on(trained.encoder, served)
+    tensors = served.state_dict() | (trained.encoder.tensors if trained.encoder else {})
     return ModelFiles(
-        weights=save({name: tensor.contiguous() for name, tensor in served.state_dict().items()}),
+        weights=save({name: tensor.contiguous() for name, tensor in tensors.items()}),
         manifest=_manifest(cell, outcome, execution, largest_difference(graph, trained, _checked_images(cell))),
         onnx=graph,
         reference=reference.to_bytes() if reference else None,
@@ -100,7 +106,7 @@ def largest_difference(graph: bytes, trained: Trained, images: UInt8[np.ndarray,
     Raises:
         ExportMismatch: as `difference_from`.
     """
-    logits, _ = predict(trained.module, trained.preprocessing, images)
+    logits, _ = answer(trained, images)
     return difference_from(graph, images, logits)
 
 
@@ -130,26 +136,6 @@ def random_images(count: int, image_size: int) -> UInt8[np.ndarray, "count size 
     return np.random.default_rng(0).integers(0, 256, (count, image_size, image_size, 3), dtype=np.uint8)
 
 
-def trace(served: Served, image_size: int) -> bytes:
-    """The ONNX graph of a model with its weights; they keep their names unless two are equal, which are merged."""
-    program = torch.onnx.export(
-        served.eval(),
-        (torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8),),
-        input_names=["images"],
-        output_names=["logits", "features"],
-        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    model = program.model_proto
-    # The exporter's notes hold stack traces, and with them this machine's paths: nothing a model should carry.
-    for noted in (model.graph, *model.graph.input, *model.graph.output, *model.graph.node, *model.graph.value_info):
-        noted.ClearField("metadata_props")
-    graph: bytes = model.SerializeToString()
-    return graph
-
-
 def versions() -> dict[str, str]:
     """The versions that a result depends on."""
     return {
@@ -166,11 +152,19 @@ def _graph_of(cell: PreparedCell, served: Served) -> bytes:
     spec = cell.spec
     # The exporter folds batch norms, whose statistics are buffers, into the weights of convolutions.
     if any(True for _ in served.network.buffers()):
-        return trace(served, spec.image_size)
+        return trace(served, spec.image_size, _OUTPUTS)
     statistics = "mean_image" if served.std is None else "channels"
-    template = _template(spec.network, spec.image_size, cell.outputs, statistics)
+    template = _template(spec.trained_network, spec.image_size, cell.outputs, statistics)
     filled = _with_weights(template, served.state_dict())
-    return trace(served, spec.image_size) if filled is None else filled
+    return trace(served, spec.image_size, _OUTPUTS) if filled is None else filled
+
+
+def _graph_on(encoder: Encoder, served: Served) -> bytes:
+    """The backbone's graph with the trained layer on top, which takes features as they are: scaling is made part of it."""
+    weight, bias = (served.network.state_dict()[f"head.{name}"].double() for name in ("weight", "bias"))
+    assert served.std is not None, "features are scaled"
+    scaled = weight / served.std.double()
+    return with_head(encoder.graph, scaled.float(), (bias - scaled @ served.mean.double()).float())
 
 
 @functools.lru_cache(maxsize=16)
@@ -187,7 +181,7 @@ def _template(network: str, image_size: int, outputs: int, statistics: Statistic
     colour = torch.rand(3, generator=generator) + 1
     mean = torch.randn(image_size, image_size, 3, generator=generator)
     preprocessing = Preprocessing(mean) if statistics == "mean_image" else Preprocessing(colour.flip(0) * 2, colour)
-    return trace(Served(module, preprocessing), image_size)
+    return trace(Served(module, preprocessing), image_size, _OUTPUTS)
 
 
 def _with_weights(graph: bytes, tensors: dict[str, Tensor]) -> bytes | None:
@@ -209,7 +203,7 @@ def _checked_images(cell: PreparedCell) -> UInt8[np.ndarray, "n size size 3"]:
 
 def _manifest(cell: PreparedCell, outcome: ExecutionOutcome, execution: int, difference: float) -> ModelManifest:
     return ModelManifest(
-        network=cell.spec.network,
+        network=named(cell.spec.network),
         image_size=cell.spec.image_size,
         resize=cell.spec.resize,
         classes=list(cell.classes),
@@ -224,6 +218,7 @@ def _manifest(cell: PreparedCell, outcome: ExecutionOutcome, execution: int, dif
         seed=outcome.trained.seed,
         precision=outcome.trained.precision,
         device=outcome.trained.device,
+        source=outcome.trained.encoder.source if outcome.trained.encoder else None,
         versions=versions(),
         onnx_largest_difference=difference,
     )

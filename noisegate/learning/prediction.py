@@ -1,28 +1,43 @@
-"""What trained networks answer to images: in float32, on any device, many networks in one pass over the images."""
+"""What trained networks answer: in float32, on any device, many networks in one pass over the images."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from noisegate.learning.recipe import exact_arithmetic
-from noisegate.networks.preprocessing import Preprocessing
+from noisegate.learning.training import Trained
+from noisegate.networks.preprocessing import Inputs, Preprocessing
 
 _BATCH_PIXELS = 500 * 32**2
+
+
+def answer(
+    trained: Trained,
+    inputs: Inputs,
+    device: str = "cpu",
+    batch_pixels: int = _BATCH_PIXELS,
+    between_batches: Callable[[], None] = lambda: None,
+) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
+    """Logits and features by a trained network; where it was trained on features, it takes images as well."""
+    if trained.encoder is not None and inputs.ndim == 4:
+        inputs = trained.encoder(inputs, between_batches)
+    return predict(trained.module, trained.preprocessing, inputs, device, batch_pixels, between_batches)
 
 
 def predict(
     module: nn.Module,
     preprocessing: Preprocessing,
-    images: UInt8[np.ndarray, "n size size 3"],
+    images: Inputs,
     device: str = "cpu",
     batch_pixels: int = _BATCH_PIXELS,
     between_batches: Callable[[], None] = lambda: None,
 ) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
-    """Logits and features of `images` (0 … 255), in float32, in batches of `batch_pixels` pixels. `module` stays."""
+    """Logits and features of `images` (0 … 255, or features), in float32, in batches of `batch_pixels` pixels. `module` stays."""
     (predicted,) = predict_each([module], preprocessing, images, device, batch_pixels, between_batches)
     return predicted
 
@@ -31,7 +46,7 @@ def predict(
 def predict_each(
     modules: Sequence[nn.Module],
     preprocessing: Preprocessing,
-    images: UInt8[np.ndarray, "n size size 3"],
+    images: Inputs,
     device: str = "cpu",
     batch_pixels: int = _BATCH_PIXELS,
     between_batches: Callable[[], None] = lambda: None,
@@ -44,13 +59,12 @@ def predict_each(
     there = [copy.deepcopy(module).to(device).eval() for module in modules]
     preprocessing_there = preprocessing.to(device)
     parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in modules]
-    batch_size = max(1, batch_pixels // images.shape[1] ** 2)
+    batch_size = max(1, 3 * batch_pixels // math.prod(images.shape[1:]))
     with exact_arithmetic():
         for start in range(0, len(images), batch_size):
             between_batches()
             batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)
-            # NHWC seen as NCHW is what PyTorch calls channels_last: the fast layout, without moving a byte.
-            shown = preprocessing_there(batch).permute(0, 3, 1, 2)
+            shown = preprocessing_there.shown(batch)
             for module, answers in zip(there, parts, strict=True):
                 answers.append(module(shown))
     return [(_joined(logits), _joined(features)) for logits, features in (zip(*one, strict=True) for one in parts)]

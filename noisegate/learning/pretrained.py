@@ -3,7 +3,8 @@
 import torch
 from safetensors.torch import save
 
-from noisegate.learning.export import ModelFiles, Served, difference_from, random_images, trace, versions
+from noisegate.learning.export import ModelFiles, Served, difference_from, random_images, versions
+from noisegate.learning.graphs import FEATURES, LOGITS, trace
 from noisegate.manifest import ModelManifest
 from noisegate.networks.preprocessing import Preprocessing
 from noisegate.networks.pretrained import Pretrained
@@ -24,7 +25,7 @@ def export_pretrained(
     """
     levels = Preprocessing(255 * torch.tensor(pretrained.mean), 255 * torch.tensor(pretrained.std))
     served = Served(pretrained.network, levels)
-    graph = trace(served, pretrained.image_size)
+    graph = trace(served, pretrained.image_size, [LOGITS, FEATURES])
     images = random_images(_CHECKED_IMAGES, pretrained.image_size)
     with torch.inference_mode():
         logits, _ = served(torch.from_numpy(images))

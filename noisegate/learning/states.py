@@ -4,14 +4,14 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
 
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.recipe import Precision, make_optimizer
 from noisegate.networks.building import Start, TrainableNetwork, fresh_network
-from noisegate.networks.preprocessing import Preprocessing
+from noisegate.networks.preprocessing import InputTensor, Preprocessing
 from noisegate.spec.recipes import TrainingSpec
 
 # Known training images that an initialisation may look at: enough for the statistics of small patches.
@@ -20,12 +20,12 @@ _SAMPLED = 2000
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What the runs of a cell share, on their device. `network` is a key of `NETWORKS`.
+    """What the runs of a cell share, on their device. `network` is a key of `NETWORKS`; `linear` is trained on features.
 
     The first `known_images` of the images are not noise.
     """
 
-    images: UInt8[Tensor, "n size size 3"]
+    images: InputTensor
     labels: Int64[Tensor, " n"]
     preprocessing: Preprocessing
     network: str
@@ -40,10 +40,11 @@ class TrainingSet:
 
     @property
     def image_size(self) -> int:
+        """Pixels a side; of features, their number."""
         return self.images.shape[1]
 
     @property
-    def sample(self) -> UInt8[Tensor, "m size size 3"]:
+    def sample(self) -> InputTensor:
         """Known images in even steps through the training set, the same ones for every seed."""
         step = max(1, self.known_images // _SAMPLED)
         return self.images[: self.known_images : step][:_SAMPLED]

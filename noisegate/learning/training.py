@@ -14,12 +14,13 @@ from types import MappingProxyType
 import numpy as np
 import structlog
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import nn
 
 from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, restore, write_checkpoint
 from noisegate.learning.choosing import choose_engine
+from noisegate.learning.encoding import Encoder
 from noisegate.learning.engines import Engine, EngineName, build_engine
 from noisegate.learning.recipe import (
     Precision,
@@ -30,7 +31,7 @@ from noisegate.learning.recipe import (
 )
 from noisegate.learning.states import TrainingSet, fresh_state
 from noisegate.networks.building import architecture
-from noisegate.networks.preprocessing import Preprocessing, Statistics, fitted
+from noisegate.networks.preprocessing import Inputs, Preprocessing, Statistics, fitted
 from noisegate.spec.recipes import TrainingSpec
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,8 @@ OnCheckpoint = Callable[[Progress, Callable[[], bytes]], None]
 class Trained:
     """One trained network: on the CPU, float32, in evaluation mode; `preprocessing` is what it was shown images by.
 
-    `train_seconds` are those of the clock, however many were trained at once.
+    `train_seconds` are those of the clock, however many were trained at once. `encoder` is what computed the features that it
+    was trained on; None where it was shown images.
     """
 
     seed: int
@@ -74,6 +76,7 @@ class Trained:
     precision: Precision
     device: str
     engine: EngineName
+    encoder: Encoder | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class _Task:
 
 
 def train(
-    images: UInt8[np.ndarray, "n size size 3"],
+    images: Inputs,
     labels: Int64[np.ndarray, " n"],
     *,
     network: str,
@@ -135,9 +138,9 @@ def train(
     to within rounding, alone or among many.
 
     Args:
-        images: all training images, those of the noise class included, 0 … 255.
+        images: all training images, those of the noise class included, 0 … 255; or the features of them.
         labels: 0 … `outputs` − 1.
-        network: a key of `NETWORKS`.
+        network: a key of `NETWORKS`; `linear` for features.
         known_images: how many of `images` are not noise; what `spec.equal_updates` counts.
         seeds: each once; results stand in their order, but for those that go on from a checkpoint of another epoch.
         between_batches: called before every step. Whatever it raises stops training and passes through.

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from noisegate.networks import NETWORKS
+from noisegate.networks import network_of
 from noisegate.networks.preprocessing import Statistics
 
 Build = Callable[[int, int], "TrainableNetwork"]
@@ -22,12 +22,12 @@ class Start:
 
     Attributes:
         first_layer_std: the recipe's, for networks that take it.
-        shown: a sample of the known training images as the network will be shown them, channels last; on the CPU. None
-            where there are no images, as for a graph whose weights do not matter.
+        shown: a sample of the known training images (or features) as the network will be shown them, channels last; on the CPU.
+            None where there are no images, as for a graph whose weights do not matter.
     """
 
     first_layer_std: float = 0.01
-    shown: Float32[Tensor, "n size size 3"] | None = None
+    shown: Float32[Tensor, "*shape"] | None = None
 
 
 class TrainableNetwork(nn.Module, ABC):
@@ -60,11 +60,11 @@ def architecture(name: str, *, image_size: int, outputs: int) -> TrainableNetwor
     """The module on PyTorch's meta device: layers and shapes, no values.
 
     Args:
-        name: a key of `NETWORKS`.
-        image_size: pixels a side, at least the network's own least.
+        name: a key of `NETWORKS`, or `linear`.
+        image_size: pixels a side, at least the network's own least; of `linear`, the number of features.
         outputs: the number of logits, the noise class included.
     """
-    build = cast(Build, import_module(NETWORKS[name].module).build)
+    build = cast(Build, import_module(network_of(name).module).build)
     with torch.device("meta"):
         return build(image_size, outputs)
 

@@ -5,30 +5,41 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Shaped, UInt8
 from torch import Tensor
 
-Statistics = Literal["mean_image", "channels"]
+Statistics = Literal["mean_image", "channels", "features"]
 
 # Of a channel's levels: a training set of one gray level is divided by this instead of by 0.
 _LEAST_STD = 1.0
+# Of a feature, as a share of the mean one: a feature that is nearly always the same says little, and must not be blown up.
+_LEAST_FEATURE_STD = 0.1
+
+# What a network is trained on and asked for: images of levels 0 … 255, or the features that a backbone has computed of them.
+Inputs = UInt8[np.ndarray, "_ size size 3"] | Float32[np.ndarray, "_ width"]
+InputTensor = UInt8[Tensor, "_ size size 3"] | Float32[Tensor, "_ width"]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """`mean` is subtracted from an image of levels 0 … 255; the rest is divided by `std`, where there is one.
 
-    Both are in levels, `mean` of one image or of each channel, `std` of each channel.
+    Both are in levels, `mean` of one image or of each channel, `std` of each channel. Of features, both are of each of them.
     """
 
-    mean: Float32[Tensor, "*image 3"]
-    std: Float32[Tensor, "3"] | None = None
+    mean: Float32[Tensor, "*image values"]
+    std: Float32[Tensor, " values"] | None = None
 
-    def __call__(self, images: UInt8[Tensor, "*batch size size 3"]) -> Float[Tensor, "*batch size size 3"]:
+    def __call__(self, inputs: Shaped[Tensor, "*batch values"]) -> Float[Tensor, "*batch values"]:
         """What a network is shown: float32, channels last."""
-        # Not images - mean: on a CPU, numbers of two kinds are subtracted six times slower.
-        shown = images.to(torch.float32).sub_(self.mean)
+        # Not inputs - mean: on a CPU, numbers of two kinds are subtracted six times slower.
+        shown = inputs.to(torch.float32, copy=True).sub_(self.mean)
         return shown if self.std is None else shown.div_(self.std)
+
+    def shown(self, inputs: InputTensor) -> Float[Tensor, "*shape"]:
+        """The same as PyTorch's networks take it: channels first, where these are images."""
+        # NHWC seen as NCHW is what PyTorch calls channels_last: the fast layout, without moving a byte.
+        return self(inputs).permute(0, 3, 1, 2) if inputs.ndim == 4 else self(inputs)
 
     def to(self, device: torch.device | str) -> "Preprocessing":
         """The same on a device."""
@@ -40,12 +51,15 @@ class Preprocessing:
         return {"mean": self.mean} | ({} if self.std is None else {"std": self.std})
 
 
-def fitted(statistics: Statistics, images: UInt8[np.ndarray, "n size size 3"]) -> Preprocessing:
+def fitted(statistics: Statistics, images: Inputs) -> Preprocessing:
     """The preprocessing by the statistics of all training images, those of the noise class included.
 
     mean_image: the mean image is subtracted, as in the paper. channels: each channel has mean 0 and standard deviation 1.
-    Sums are exact (whole numbers), so their order does not matter.
+    features: each feature has, unless it hardly varies. Sums over images are exact (whole numbers), so their order does not
+    matter.
     """
+    if statistics == "features":
+        return _fitted_to_features(images)
     if statistics == "mean_image":
         return Preprocessing(torch.from_numpy(mean_image(images)))
     counts = np.stack([_level_counts(images, channel) for channel in range(images.shape[-1])])
@@ -54,6 +68,12 @@ def fitted(statistics: Statistics, images: UInt8[np.ndarray, "n size size 3"]) -
     std = np.sqrt((counts @ levels**2) / total - mean**2)
     as_tensor = [torch.from_numpy(values.astype(np.float32)) for values in (mean, np.maximum(std, _LEAST_STD))]
     return Preprocessing(*as_tensor)
+
+
+def _fitted_to_features(features: Float32[np.ndarray, "n width"]) -> Preprocessing:
+    mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    std = np.maximum(std, max(_LEAST_FEATURE_STD * std.mean(), np.finfo(np.float32).tiny))
+    return Preprocessing(*(torch.from_numpy(values.astype(np.float32)) for values in (mean, std)))
 
 
 def mean_image(images: UInt8[np.ndarray, "n size size 3"]) -> Float32[np.ndarray, "size size 3"]:

@@ -1,10 +1,12 @@
-"""A network that others have trained, with what it takes to show it an image."""
+"""Networks that others have trained, with what it takes to show them an image."""
 
 from dataclasses import dataclass
 
 from torch import nn
 
 from noisegate.documents import Source
+from noisegate.networks.backbones import Backbone
+from noisegate.networks.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -23,3 +25,18 @@ class Pretrained:
     std: tuple[float, float, float]
     source: Source
     torchvision: str
+
+
+@dataclass(frozen=True)
+class LoadedBackbone:
+    """A network that answers with features, on the CPU, float32, in evaluation mode.
+
+    Attributes:
+        preprocessing: in levels of 0 … 255.
+        source: the file that the weights come from.
+    """
+
+    backbone: Backbone
+    network: nn.Module
+    preprocessing: Preprocessing
+    source: Source

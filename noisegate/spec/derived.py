@@ -30,7 +30,15 @@ class View(DerivedSpec):
     resize: Resize = "stretch"
 
 
-DERIVED: dict[str, type[DerivedSpec]] = {"view": View}
+class Features(DerivedSpec):
+    """What a backbone computes of a view's images: `features.npy`, float32 [n, width], in the view's order."""
+
+    kind: Literal["features"] = "features"
+    backbone: str = Field(description="timm's name with the tag.")
+    weights: str = Field("default", description="The published weights, or the name of a file of the workers.")
+
+
+DERIVED: dict[str, type[DerivedSpec]] = {"view": View, "features": Features}
 
 AnyDerived = Annotated[DerivedSpec, OneOf("kind", DERIVED)]
 

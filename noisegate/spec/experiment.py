@@ -58,6 +58,11 @@ class ExperimentBase(Strict):
         return "if_none"
 
     @property
+    def trained_network(self) -> str | None:
+        """The name of the network that is trained; None for kinds that train none that could be served."""
+        return None
+
+    @property
     def named_dataset(self) -> str | None:
         """Id or name of the dataset; None for kinds that make their own data."""
         return None

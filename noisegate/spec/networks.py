@@ -1,28 +1,108 @@
-"""Which network is trained, by its name, and what it allows."""
+"""Which network is trained: one of ours by its name, or a backbone that somebody else has trained; and what each allows."""
 
+import re
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from noisegate.documents import known_name
-from noisegate.networks import NETWORKS
+from noisegate.documents import Strict, known_name
+from noisegate.networks import NETWORKS, linear
+from noisegate.networks.backbones import Backbone, backbone_of, full_names
+from noisegate.networks.network import Network
 from noisegate.spec.recipes import PaperRecipe, TrainingSpec
 
 
-def _known(name: str) -> str:
+def _known_network(name: str) -> str:
     return known_name(name, NETWORKS)
 
 
-NetworkName = Annotated[str, AfterValidator(_known)]
+def _known_backbone(name: str) -> str:
+    return known_name(name, full_names())
+
+
+NetworkName = Annotated[str, AfterValidator(_known_network)]
+
+
+def _weights(name: str) -> str:
+    if name == "default" or _WEIGHTS_FILE.fullmatch(name):
+        return name
+    remedy = 'Give "default", or the name of a .safetensors file in the folder NOISEGATE_WEIGHTS_DIR of the workers.'
+    context = {"name": repr(name[:100]), "remedy": remedy}
+    raise PydanticCustomError("unknown_name", "{name} names no weights", context)
+
+
+_WEIGHTS_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}\.safetensors")
+
+
+class BackboneNetwork(Strict):
+    """A network that somebody else has trained, by timm's name, with a layer of our own on top."""
+
+    backbone: Annotated[str, AfterValidator(_known_backbone)] = Field(
+        description="timm's name, with the tag of its weights or without (then timm's default)."
+    )
+    weights: Annotated[str, AfterValidator(_weights)] = Field(
+        "default",
+        description="The published weights, or the name of a file in the folder NOISEGATE_WEIGHTS_DIR of the workers.",
+    )
+
+    @property
+    def facts(self) -> Backbone:
+        """What is known of the backbone."""
+        return backbone_of(self.backbone)
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that holds the weights; None for the published ones."""
+        return None if self.weights == "default" else self.weights
+
+
+_NAME: TypeAdapter[str] = TypeAdapter(NetworkName)
+_EITHER: TypeAdapter[str | BackboneNetwork] = TypeAdapter(NetworkName | BackboneNetwork)
+
+
+class _NameOrBackbone:
+    """Annotates a field that holds either. A union of pydantic's would name its members in paths of errors."""
+
+    @staticmethod
+    def parse(value: Any) -> str | BackboneNetwork:
+        if isinstance(value, BackboneNetwork):
+            return value
+        return BackboneNetwork.model_validate(value) if isinstance(value, dict) else _NAME.validate_python(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.parse)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(_EITHER.core_schema)
+
+
+NetworkChoice = Annotated[str | BackboneNetwork, _NameOrBackbone]
 
 _USUAL_STD = PaperRecipe().first_layer_std
+# Backbones halve the sides five times.
+_LEAST_BACKBONE_SIZE = 32
 
 
-def unfit(network: str, training: TrainingSpec, image_size: int) -> Iterator[tuple[str, str, str]]:
+def trained_network(network: str | BackboneNetwork) -> Network:
+    """What is trained: the network, or the layer on top of a backbone."""
+    return NETWORKS[network] if isinstance(network, str) else linear.NETWORK
+
+
+def named(network: str | BackboneNetwork) -> str:
+    """As people are told."""
+    return network if isinstance(network, str) else network.facts.name
+
+
+def unfit(network: str | BackboneNetwork, training: TrainingSpec, image_size: int) -> Iterator[tuple[str, str, str]]:
     """What a network, a recipe and images of a size do not allow of each other: path, message and remedy."""
-    asked = NETWORKS[network]
-    if image_size < asked.least_image_size:
+    asked = trained_network(network)
+    if isinstance(network, BackboneNetwork):
+        yield from _unfit_for_backbone(network.facts, image_size)
+    elif image_size < asked.least_image_size:
         message = f"is {image_size}; the network {network} takes images from {asked.least_image_size} pixels a side"
         yield "image_size", message, "Use larger images, or the network paper."
     if training.batch_size < asked.least_batch_size:
@@ -30,10 +110,34 @@ def unfit(network: str, training: TrainingSpec, image_size: int) -> Iterator[tup
             f"is {training.batch_size}; the network {network} takes at least {asked.least_batch_size} images a step"
         )
         yield "training.batch_size", message, "Use larger batches, or the network paper."
-    if asked.recipes is not None and training.recipe not in asked.recipes:
-        message = f"is {training.recipe}, which cannot train the network {network}"
+    yield from _unfit_recipe(network, asked, training)
+    yield from ((f"training.{field}", message, remedy) for field, message, remedy in training.unfit(image_size))
+
+
+def _unfit_for_backbone(backbone: Backbone, image_size: int) -> Iterator[tuple[str, str, str]]:
+    if backbone.fixed_size and image_size != backbone.image_size:
+        message = (
+            f"is {image_size}; the backbone {backbone.name} takes {backbone.image_size} pixels a side and no other"
+        )
+        yield "image_size", message, f"Leave it out, or give {backbone.image_size}."
+    elif image_size < _LEAST_BACKBONE_SIZE:
+        message = f"is {image_size}; a backbone sees little in images below {_LEAST_BACKBONE_SIZE} pixels a side"
+        yield "image_size", message, f"Leave it out, which is {backbone.image_size}."
+
+
+def _unfit_recipe(
+    network: str | BackboneNetwork, asked: Network, training: TrainingSpec
+) -> Iterator[tuple[str, str, str]]:
+    if training.needs_backbone and isinstance(network, str):
+        message = f"is {training.recipe}, which trains a layer on top of a backbone, and the network is {network}"
+        yield "training.recipe", message, 'Give network: {"backbone": "tf_efficientnet_lite0"}, or another recipe.'
+    elif asked.recipes is not None and training.recipe not in asked.recipes:
+        message = f"is {training.recipe}, which cannot train {_subject(network)}"
         yield "training.recipe", message, f"It takes: {', '.join(asked.recipes)}."
     if not asked.takes_first_layer_std and training.initial_std not in (None, _USUAL_STD):
-        message = f"means nothing to the network {network}, which initialises itself"
+        message = f"means nothing to the network {named(network)}, which initialises itself"
         yield "training.first_layer_std", message, "Leave it out."
-    yield from ((f"training.{field}", message, remedy) for field, message, remedy in training.unfit(image_size))
+
+
+def _subject(network: str | BackboneNetwork) -> str:
+    return f"the network {network}" if isinstance(network, str) else f"the backbone {network.facts.name}"

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -85,6 +85,11 @@ class TrainingSpec(Strict, ABC):
     @property
     def stacks(self) -> bool:
         """Whether runs of it may take their steps as one (noisegate.learning.stacking)."""
+        return False
+
+    @property
+    def needs_backbone(self) -> bool:
+        """Whether it trains what lies on top of a backbone."""
         return False
 
     @property
@@ -233,5 +238,37 @@ class OneCycleRecipe(TrainingSpec):
                 yield field, f"is {asked}, and images have {image_size} pixels a side", f"Give less than {image_size}."
 
 
-RECIPES: dict[str, type[TrainingSpec]] = {"paper": PaperRecipe, "one_cycle": OneCycleRecipe}
+class LinearRecipe(TrainingSpec):
+    """A linear layer on the features of a backbone, which stays as it is. Features are computed once, so this takes seconds.
+
+    The learning rate rises over the first fifth of the updates and then falls to nearly nothing, both evenly.
+    """
+
+    recipe: Literal["linear"]
+    epochs: int = Field(40, ge=1, le=MOST)
+    batch_size: int = Field(32, ge=1, le=8192)
+    learning_rate: float = Field(
+        0.002, gt=0, description="The peak. Features are scaled to mean 0 and deviation 1 before."
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov's.")
+    weight_decay: float = Field(0.1, ge=0, description="On weights, not on biases.")
+    equal_updates: EqualUpdates = False
+    # Features are float32, and little time goes here.
+    precision: ClassVar[Literal["float32"]] = "float32"  # type: ignore[misc]
+
+    @property
+    def descent(self) -> Descent:
+        return Descent("sgd", self.weight_decay, self.momentum, nesterov=self.momentum > 0)
+
+    @property
+    def needs_backbone(self) -> bool:
+        return True
+
+    def rate_at(self, update: int, updates_per_epoch: int) -> float:
+        done, of_all = update + 1, self.epochs * updates_per_epoch + 1
+        top = _USUAL_WARMUP * self.epochs * updates_per_epoch
+        return self.learning_rate * (done / top if done < top else (of_all - done) / (of_all - top))
+
+
+RECIPES: dict[str, type[TrainingSpec]] = {"paper": PaperRecipe, "one_cycle": OneCycleRecipe, "linear": LinearRecipe}
 Training = Annotated[TrainingSpec, OneOf("recipe", RECIPES, default="paper")]

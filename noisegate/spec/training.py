@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from noisegate.errors import FieldError, InvalidSpec
+from noisegate.networks.backbones import backbone_of, full_names
 from noisegate.noise import NoiseSpec, OneOrSeveralNoises
 from noisegate.spec.caps import Caps, Requested
-from noisegate.spec.derived import Needed, Resize, View
+from noisegate.spec.derived import Features, Needed, Resize, View
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line, Promotion
 from noisegate.spec.facts import BaseFacts, DatasetFacts
-from noisegate.spec.networks import NetworkName, unfit
+from noisegate.spec.networks import BackboneNetwork, NetworkChoice, trained_network, unfit
 from noisegate.spec.recipes import PaperRecipe, Training
 from noisegate.spec.subgroups import SubgroupSpec
 
@@ -26,8 +27,10 @@ class ClassifierExperiment(ExperimentBase):
     not_swept: ClassVar[frozenset[str]] = ExperimentBase.not_swept | {"dataset", "keep_models", "base", "promote"}
 
     dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
-    network: NetworkName = "paper"
-    image_size: int = Field(32, ge=8, le=4096)
+    network: NetworkChoice = "paper"
+    image_size: int = Field(
+        32, ge=8, le=4096, description="Pixels a side. With a backbone it is the backbone's own unless it is given."
+    )
     resize: Resize = Field(
         "stretch",
         # Not written where it is the default: specs read as they did before there was a choice.
@@ -60,6 +63,22 @@ class ClassifierExperiment(ExperimentBase):
         "is no default; if_better, also if the model there has the same classes, was trained on the same dataset and has a lower "
         "holdout accuracy; never.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_backbones_are_used(cls, document: Any) -> Any:
+        """What is not given and would make no sense with a backbone: its own image size, and the recipe that it is for."""
+        network = document.get("network") if isinstance(document, dict) else None
+        if not isinstance(network, dict | BackboneNetwork):
+            return document
+        name = network.backbone if isinstance(network, BackboneNetwork) else network.get("backbone")
+        size = {"image_size": backbone_of(name).image_size} if isinstance(name, str) and name in full_names() else {}
+        return size | {"training": {"recipe": "linear"}} | document
+
+    @property
+    def trained_network(self) -> str:
+        """The name of what is trained: the network, or `linear` on top of a backbone."""
+        return trained_network(self.network).name
 
     @property
     def epochs_per_execution(self) -> int:
@@ -100,7 +119,7 @@ class ClassifierExperiment(ExperimentBase):
 
     def named_members(self) -> Iterator[tuple[str, str]]:
         yield from super().named_members()
-        yield "network", self.network
+        yield "network", "backbone" if isinstance(self.network, BackboneNetwork) else self.network
         if self.resize != "stretch":
             yield "resize", self.resize
         if self.promote != "if_none":
@@ -113,7 +132,8 @@ class ClassifierExperiment(ExperimentBase):
         yield Requested("training.epochs", self.training.epochs, caps.epochs)
         yield Requested("image_size", self.image_size, caps.image_size)
         yield Requested("noise.quantity", sum(noise.quantity for noise in self.noises), caps.quantity)
-        yield Requested("training.batch_size", self.training.batch_size, caps.batch_pixels // self.image_size**2)
+        if not self.training.needs_backbone:
+            yield Requested("training.batch_size", self.training.batch_size, caps.batch_pixels // self.image_size**2)
 
     def check(self, dataset: DatasetFacts | None, caps: Caps, base: BaseFacts | None) -> None:
         assert dataset is not None, "classifiers are trained on a dataset"
@@ -130,8 +150,10 @@ class ClassifierExperiment(ExperimentBase):
 
     def needed(self, dataset: DatasetFacts | None) -> Needed | None:
         assert dataset is not None, "classifiers are trained on a dataset"
-        as_packed = (self.image_size, self.resize) == (dataset.image_size, "stretch")
-        return None if as_packed else Needed(View(image_size=self.image_size, resize=self.resize))
+        view = self._view_of(dataset)
+        if not isinstance(self.network, BackboneNetwork):
+            return view
+        return Needed(Features(backbone=self.network.facts.name, weights=self.network.weights), follows_from=view)
 
     def training_images(self, dataset: DatasetFacts | None) -> int:
         """As every kind's; a subgroup counts as `fraction` of the images."""
@@ -155,8 +177,12 @@ class ClassifierExperiment(ExperimentBase):
         """Those of quantity 0 too."""
         return self.noise if isinstance(self.noise, list) else [self.noise] if self.noise else []
 
+    def _view_of(self, dataset: DatasetFacts) -> Needed | None:
+        as_packed = (self.image_size, self.resize) == (dataset.image_size, "stretch")
+        return None if as_packed else Needed(View(image_size=self.image_size, resize=self.resize))
+
     def _check_view(self, dataset: DatasetFacts) -> None:
-        if dataset.has_originals or self.needed(dataset) is None:
+        if dataset.has_originals or self._view_of(dataset) is None:
             return
         kept = f"dataset {dataset.name!r} was packed at {dataset.image_size} before original files were kept"
         remedy = "or upload the images again: what is sent now is kept for every size."
@@ -181,6 +207,8 @@ class ClassifierExperiment(ExperimentBase):
             wanted.check_counts(correct=base.correct, wrong=base.wrong)
 
     def _check_bytes(self, dataset: DatasetFacts, caps: Caps) -> None:
+        if self.training.needs_backbone:
+            return  # features are held in memory, which are some kilobytes an image
         bytes_an_image = 3 * self.image_size**2
         wanted = (dataset.train_count + self.noise_images(dataset)) * bytes_an_image
         if wanted <= caps.training_bytes:

@@ -137,6 +137,10 @@ class Settings(BaseSettings):
         3_600, gt=0, description="Whole files that a killed process had put but not entered go after this long."
     )
 
+    weights_dir: Path | None = Field(
+        None,
+        description="Where workers look for weights of backbones, as NAME.safetensors; none but the embedded ones otherwise.",
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     worker_processes: int = Field(
         0, ge=0, description="Training processes; 0: one a core, as far as the memory of a container goes around."

@@ -31,17 +31,17 @@ def rows(images: np.ndarray) -> set[bytes]:
 def test_training_images_and_holdout_share_no_image_and_lose_none() -> None:
     data = cell_data(train=200)
     cell = prepare_cell(experiment_spec(), data, 0)
-    known = rows(cell.images[: cell.known_images])
-    assert len(cell.holdout_images) == 20
-    assert not known & rows(cell.holdout_images)
-    assert known | rows(cell.holdout_images) == rows(data.train_images)
+    known = rows(cell.inputs[: cell.known_images])
+    assert len(cell.holdout_inputs) == 20
+    assert not known & rows(cell.holdout_inputs)
+    assert known | rows(cell.holdout_inputs) == rows(data.train_images)
 
 
 def test_labels_stay_with_their_images() -> None:
     data = cell_data(train=200)
     cell = prepare_cell(experiment_spec(), data, 0)
     truth = dict(zip((image.tobytes() for image in data.train_images), data.train_labels, strict=True))
-    for images, labels in ((cell.images[: cell.known_images], cell.labels), (cell.holdout_images, cell.holdout_labels)):
+    for images, labels in ((cell.inputs[: cell.known_images], cell.labels), (cell.holdout_inputs, cell.holdout_labels)):
         assert [truth[image.tobytes()] for image in images] == labels[: len(images)].tolist()
 
 
@@ -49,21 +49,21 @@ def test_noise_is_last_counted_from_the_whole_training_set_and_drawn_once_a_cell
     spec = experiment_spec(noise={"family": "gaussian", "quantity": 0.5}, seed=3, holdout=0.2)
     cell = prepare_cell(spec, cell_data(train=200), 4)
     count = round(0.5 * 200 / 3)
-    assert len(cell.images) == len(cell.labels) == 160 + count
+    assert len(cell.inputs) == len(cell.labels) == 160 + count
     assert (cell.labels[cell.known_images :] == len(CLASSES)).all()
     assert (cell.labels[: cell.known_images] < len(CLASSES)).all()
     generator = np.random.default_rng(derive_seed(3, "noise", 4))
-    assert np.array_equal(cell.images[cell.known_images :], noise_images(generator, spec.noises[0], count, 8))
+    assert np.array_equal(cell.inputs[cell.known_images :], noise_images(generator, spec.noises[0], count, 8))
 
 
 def test_cells_share_the_holdout_but_not_the_noise() -> None:
     data = cell_data(train=200)
     first = prepare_cell(experiment_spec(), data, 0)
     second = prepare_cell(experiment_spec(training=training_spec(epochs=9)), data, 1)
-    assert np.array_equal(first.holdout_images, second.holdout_images)
-    assert not np.array_equal(first.images[first.known_images :], second.images[second.known_images :])
+    assert np.array_equal(first.holdout_inputs, second.holdout_inputs)
+    assert not np.array_equal(first.inputs[first.known_images :], second.inputs[second.known_images :])
     other_seed = prepare_cell(experiment_spec(seed=1), data, 0)
-    assert not np.array_equal(first.holdout_images, other_seed.holdout_images)
+    assert not np.array_equal(first.holdout_inputs, other_seed.holdout_inputs)
 
 
 @pytest.mark.parametrize("noise", [None, {"family": "uniform", "quantity": 0}])
@@ -71,7 +71,7 @@ def test_without_noise_or_holdout(noise: dict[str, object] | None) -> None:
     data = cell_data(train=60)
     cell = prepare_cell(experiment_spec(noise=noise, holdout=0), data, 0)
     assert cell.outputs == len(CLASSES)
-    assert np.array_equal(cell.images, data.train_images)
+    assert np.array_equal(cell.inputs, data.train_images)
     assert np.array_equal(cell.labels, data.train_labels)
     outcome = run_one(cell)
     assert (outcome.calibration, outcome.holdout_accuracy, outcome.metrics.false_reject) == (None, None, None)
@@ -114,7 +114,7 @@ def test_an_execution_learns_classes_rejects_noise_and_is_calibrated() -> None:
     assert outcome.holdout_accuracy is not None
     assert outcome.holdout_accuracy > 0.9
     assert outcome.calibration is not None
-    assert outcome.calibration.samples == len(cell.holdout_images)
+    assert outcome.calibration.samples == len(cell.holdout_inputs)
     fresh = noise_images(np.random.default_rng(99), cell.spec.noises[0], 100, 8)
     logits, _ = predict(outcome.trained.module, outcome.trained.preprocessing, fresh)
     assert (logits.argmax(axis=1) == len(CLASSES)).mean() > 0.95
@@ -126,7 +126,7 @@ def test_measurements_are_those_of_the_trained_network() -> None:
     outcome = run_one(cell)
     trained = outcome.trained
     test = softmax(predict(trained.module, trained.preprocessing, cell.test_images)[0])
-    holdout = softmax(predict(trained.module, trained.preprocessing, cell.holdout_images)[0])
+    holdout = softmax(predict(trained.module, trained.preprocessing, cell.holdout_inputs)[0])
     assert outcome.calibration is not None
     above = outcome.calibration.threshold(0.05)
     rejected = [1 - max(row[:3]) > above or row.argmax() == 3 for row in test]

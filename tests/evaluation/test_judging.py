@@ -111,7 +111,7 @@ def test_a_trained_execution_and_one_that_answers_nothing(holdout: float) -> Non
     assert isinstance(outcome, ExecutionOutcome)
     found = judge_outcome(cell, outcome)
     assert found.measured_on == ("holdout" if holdout else "test")
-    assert found.images == len(cell.holdout_images if holdout else cell.test_images)
+    assert found.images == len(cell.holdout_inputs if holdout else cell.test_images)
     assert found.accuracy == pytest.approx(outcome.holdout_accuracy if holdout else outcome.metrics.accuracy)
     assert found.findings == []
     called_noise = np.zeros_like(outcome.test_answers.logits)

@@ -38,7 +38,7 @@ def test_features_are_those_of_training_images_of_known_classes(trained: Pair) -
     cell, outcome = trained
     found = make_reference(cell, outcome)
     assert found
-    _, features = predict(outcome.trained.module, outcome.trained.preprocessing, cell.images[: cell.known_images])
+    _, features = predict(outcome.trained.module, outcome.trained.preprocessing, cell.inputs[: cell.known_images])
     # Fewer than a thousand: all of them, in their order.
     remembered = found.fitted["knn"]["features"]
     np.testing.assert_allclose(remembered, unit_rows(features), atol=1e-6)

@@ -7,7 +7,8 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from noisegate.learning.export import Served, trace
+from noisegate.learning.export import Served
+from noisegate.learning.graphs import FEATURES, LOGITS, trace
 from noisegate.networks.paper.module import PaperNetwork
 from noisegate.networks.preprocessing import Preprocessing
 
@@ -20,7 +21,7 @@ def paper_onnx() -> bytes:
     """Ten known classes and noise. Takes some seconds: the exporter traces the network."""
     torch.manual_seed(0)
     preprocessing = Preprocessing(torch.full((IMAGE_SIZE, IMAGE_SIZE, 3), 120.0))
-    return trace(Served(PaperNetwork(IMAGE_SIZE, len(CLASSES) + 1), preprocessing), IMAGE_SIZE)
+    return trace(Served(PaperNetwork(IMAGE_SIZE, len(CLASSES) + 1), preprocessing), IMAGE_SIZE, [LOGITS, FEATURES])
 
 
 def with_other_weights(graph: bytes, seed: int) -> bytes:

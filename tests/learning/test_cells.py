@@ -31,11 +31,11 @@ def test_several_noises_fill_the_one_class_one_after_another() -> None:
     ]
     spec = experiment_spec(noise=noise, holdout=0, seed=3)
     cell = prepare_cell(spec, cell_data(train=300), 2)
-    assert len(cell.images) == 300 + 20 + 30
+    assert len(cell.inputs) == 300 + 20 + 30
     assert (cell.labels[300:] == len(CLASSES)).all()
     generator = np.random.default_rng(derive_seed(3, "noise", 2))
     expected = [noise_images(generator, one, count, 8) for one, count in ((spec.noises[0], 20), (spec.noises[1], 30))]
-    assert np.array_equal(cell.images[300:], np.concatenate(expected))
+    assert np.array_equal(cell.inputs[300:], np.concatenate(expected))
 
 
 def test_patches_are_cut_from_training_images_and_never_from_the_holdout() -> None:
@@ -45,11 +45,11 @@ def test_patches_are_cut_from_training_images_and_never_from_the_holdout() -> No
     told = CellData(data.classes, levels, data.train_labels, data.test_images, data.test_labels, "0" * 64)
     spec = experiment_spec(noise={"family": "structured", "kinds": ["patches"], "quantity": 5}, holdout=0.3)
     cell = prepare_cell(spec, told, 0)
-    sources = set(np.unique(cell.images[cell.known_images :]).tolist())
-    held = set(np.unique(cell.holdout_images).tolist())
+    sources = set(np.unique(cell.inputs[cell.known_images :]).tolist())
+    held = set(np.unique(cell.holdout_inputs).tolist())
     assert len(sources) > 50
     assert not sources & held
-    assert sources <= set(np.unique(cell.images[: cell.known_images]).tolist())
+    assert sources <= set(np.unique(cell.inputs[: cell.known_images]).tolist())
 
 
 def test_a_subgroup_is_chosen_among_what_the_holdout_leaves() -> None:
@@ -60,12 +60,12 @@ def test_a_subgroup_is_chosen_among_what_the_holdout_leaves() -> None:
     cell = prepare_cell(spec, data, 0, scored=scores)
     assert cell.subgroup is not None
     indices = cell.subgroup.indices
-    assert np.array_equal(cell.images[: cell.known_images], data.train_images[indices])
+    assert np.array_equal(cell.inputs[: cell.known_images], data.train_images[indices])
     assert np.array_equal(cell.labels[: cell.known_images], data.train_labels[indices])
-    kept = {image.tobytes() for image in plain.images}
-    assert {image.tobytes() for image in cell.images[: cell.known_images]} <= kept
+    kept = {image.tobytes() for image in plain.inputs}
+    assert {image.tobytes() for image in cell.inputs[: cell.known_images]} <= kept
     # 1× noise stays the mean class size of the whole dataset.
-    assert len(cell.images) - cell.known_images == round(200 / 3)
+    assert len(cell.inputs) - cell.known_images == round(200 / 3)
     assert cell.subgroup.duplicates > 0, "ls as published repeats what hc holds"
 
 
@@ -81,7 +81,7 @@ def test_without_a_holdout_the_indices_are_those_of_the_selection() -> None:
 def test_a_control_is_fixed_over_executions_and_differs_between_cells() -> None:
     data = cell_data(train=200)
     spec = experiment_spec(subgroup=HALF | {"control": "random"}, holdout=0, noise=None)
-    drawn = [prepare_cell(spec, data, number, scored=scored(data)).images for number in (0, 0, 1)]
+    drawn = [prepare_cell(spec, data, number, scored=scored(data)).inputs for number in (0, 0, 1)]
     assert np.array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
 

@@ -104,7 +104,7 @@ def test_a_new_score_is_fitted_stored_and_answered(trained: Pair, monkeypatch: p
     assert loaded.to_bytes() == stored
     assert list(loaded.scorers) == [*SCORE_NAMES, NAME]
     means = loaded.fitted[NAME]["means"]
-    known, labels = cell.images[: cell.known_images], cell.labels[: cell.known_images]
+    known, labels = cell.inputs[: cell.known_images], cell.labels[: cell.known_images]
     _, features = predict(outcome.trained.module, outcome.trained.preprocessing, known)
     for name, mean in enumerate(means):
         np.testing.assert_allclose(mean, features[labels == name].mean(axis=0), rtol=1e-4, atol=1e-5)

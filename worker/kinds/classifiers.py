@@ -27,6 +27,7 @@ from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Diverged, Together
 from noisegate.spec import ClassifierExperiment
 from noisegate.store import derived, executions, models
+from noisegate.store.derived import StoredFile
 from noisegate.store.executions import ExecutionResult
 from noisegate.store.packed import open_packed
 from noisegate.store.settings import Settings
@@ -34,6 +35,7 @@ from noisegate.store.tables import Dataset, Execution
 from worker import cells
 from worker.bases import counts_of, scores_of_base
 from worker.devices import occupy, place
+from worker.features import read_features
 from worker.kinds.runner import Finish, Runner, Work
 from worker.recording import FinishedExecution, device_name
 from worker.resources import Resources
@@ -143,7 +145,7 @@ def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOu
             return None
     trained, data = outcome.trained, context.data
     return score_images(
-        trained.module, trained.preprocessing, data.train_images, data.train_labels, context.device, context.check
+        trained.module, trained.preprocessing, data.train_inputs, data.train_labels, context.device, context.check
     )
 
 
@@ -219,8 +221,10 @@ def _images_per_family(wanted: int, image_size: int) -> int:
 
 
 def _cell_data(resources: Resources, dataset: Dataset, needs: str | None) -> CellData:
-    """The images that a cell reads: those of a view, if that is what it needs, or what it needs was made of."""
-    packed = open_packed(resources.artefacts, dataset, _images_of_view(resources, needs) if needs else None)
+    """The images that a cell reads: those of a view, if that is what it needs, or what it needs was made of; and features."""
+    files = _derived_files(resources, needs) if needs else {}
+    view, features = files.get("view"), files.get("features")
+    packed = open_packed(resources.artefacts, dataset, view[IMAGES_FILE].digest if view else None)
     train = packed.train_count
     return CellData(
         classes=tuple(packed.classes),
@@ -229,15 +233,16 @@ def _cell_data(resources: Resources, dataset: Dataset, needs: str | None) -> Cel
         test_images=packed.images[train:],
         test_labels=packed.labels[train:],
         dataset_hash=packed.content_hash,
+        features=read_features(resources.artefacts, features, train) if features else None,
     )
 
 
-def _images_of_view(resources: Resources, needs: str) -> str | None:
+def _derived_files(resources: Resources, needs: str) -> dict[str, dict[str, StoredFile]]:
+    """The files of the artefact that a cell needs, and of what it was made of, by kind."""
     with resources.sessions.begin() as session:
         lineage = derived.lineage(session, needs)
         derived.note_use(session, [row.id for row in lineage])
-        views = [derived.files_of(session, row.id)[IMAGES_FILE] for row in lineage if row.kind == "view"]
-    return views[0].digest if views else None
+        return {row.kind: derived.files_of(session, row.id) for row in lineage}
 
 
 def _measure_nothing(_spec: ClassifierExperiment, _context: Context, _trained: ExecutionOutcome) -> Analysis:

@@ -1,0 +1,51 @@
+"""Modules as ONNX graphs."""
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+LOGITS, FEATURES = "logits", "features"
+
+
+def trace(module: nn.Module, image_size: int, outputs: list[str]) -> bytes:
+    """The ONNX graph of a module that takes images; its weights keep their names unless two are equal, which are merged.
+
+    Args:
+        module: takes uint8 `images` [batch, size, size, 3] and gives what `outputs` name.
+    """
+    program = torch.onnx.export(
+        module.eval(),
+        (torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8),),
+        input_names=["images"],
+        output_names=outputs,
+        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    # The exporter's notes hold stack traces, and with them this machine's paths: nothing a model should carry.
+    for noted in (model.graph, *model.graph.input, *model.graph.output, *model.graph.node, *model.graph.value_info):
+        noted.ClearField("metadata_props")
+    graph: bytes = model.SerializeToString()
+    return graph
+
+
+def with_head(graph: bytes, weight: Tensor, bias: Tensor) -> bytes:
+    """A graph that gives `features`, with a linear layer on top: it gives `logits` too.
+
+    Args:
+        weight: [outputs, width]; `bias`: [outputs].
+    """
+    model = onnx.ModelProto.FromString(graph)
+    for name, tensor in (("head.weight", weight), ("head.bias", bias)):
+        model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(tensor.numpy()), name))
+    model.graph.node.append(
+        helper.make_node("Gemm", [FEATURES, "head.weight", "head.bias"], [LOGITS], name="head", transB=1)
+    )
+    batch = model.graph.output[0].type.tensor_type.shape.dim[0].dim_param
+    model.graph.output.insert(0, helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, [batch, len(bias)]))
+    joined: bytes = model.SerializeToString()
+    return joined

@@ -1,0 +1,141 @@
+"""Features through a worker, with the embedded backbone: computed once, whatever happens to who computes them."""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import sqlalchemy as sa
+
+from noisegate.learning.encoding import Encoder, make_encoder
+from noisegate.networks.backbones import backbone_of
+from noisegate.networks.backbones.loading import load
+from noisegate.spec import TrainingExperiment
+from noisegate.store import derived
+from noisegate.store.states import DerivedState, State
+from noisegate.store.tables import Derived, Execution, Experiment, Model
+from tests import factories
+from worker import features
+from worker.derived import make_one
+from worker.lease import draining
+from worker.resources import Resources
+from worker.training import train_oldest
+
+SIZE = 32
+NETWORK = {"backbone": "tf_efficientnet_lite0"}
+
+
+def spec(**changes: Any) -> TrainingExperiment:
+    training = {"recipe": "linear", "batch_size": 16}
+    defaults = {"dataset": "shades", "network": NETWORK, "image_size": SIZE, "training": training, "holdout": 0.2}
+    return TrainingExperiment.model_validate(defaults | changes)
+
+
+def post(resources: Resources, **changes: Any) -> Experiment:
+    with resources.sessions.begin() as session:
+        factories.stored_dataset(session, resources.artefacts, image_size=SIZE)
+        return factories.queued_experiment(session, spec(**changes))
+
+
+def only(resources: Resources) -> Derived:
+    with resources.sessions.reading() as session:
+        return session.scalars(sa.select(Derived)).one()
+
+
+def all_of(resources: Resources, row: type[Any]) -> list[Any]:
+    with resources.sessions.reading() as session:
+        return list(session.scalars(sa.select(row).order_by(row.id)))
+
+
+def work(resources: Resources) -> None:
+    make_one(resources, only(resources).id)
+    while any(one.state is State.QUEUED for one in all_of(resources, Execution)):
+        train_oldest(resources)
+
+
+def test_executions_wait_for_features_and_are_trained_on_them(resources: Resources) -> None:
+    post(resources, executions=2, noise={"family": "uniform", "quantity": 0.5})
+    train_oldest(resources)
+    assert {one.state for one in all_of(resources, Execution)} == {State.QUEUED}, "there is nothing to train on yet"
+    work(resources)
+    ended = all_of(resources, Execution)
+    assert {one.state for one in ended} == {State.SUCCEEDED}
+    assert all(one.metrics.accuracy > 0.9 for one in ended)
+    (model,) = all_of(resources, Model)
+    assert model.manifest.network == "tf_efficientnet_lite0.in1k"
+    assert model.manifest.source.sha256.startswith("57934424")
+    with resources.sessions.reading() as session:
+        assert session.get_one(Model, model.id).card is not None
+
+
+def test_the_served_graph_gives_what_was_trained_on(resources: Resources) -> None:
+    post(resources, executions=1)
+    work(resources)
+    row, (model,) = only(resources), all_of(resources, Model)
+    with resources.sessions.reading() as session:
+        kept = derived.files_of(session, row.id)
+        dataset = session.get_one(Derived, row.id).dataset
+    computed = np.load(resources.artefacts.fetch(kept[features.FEATURES_FILE].digest))
+    images = np.load(resources.artefacts.fetch(str(dataset.images_digest)))
+    session_of_model = onnxruntime.InferenceSession(
+        resources.artefacts.read(model.onnx_digest), providers=["CPUExecutionProvider"]
+    )
+    (served,) = session_of_model.run(["features"], {"images": images[:20]})
+    np.testing.assert_allclose(served, computed[:20], rtol=1e-4, atol=1e-4)
+
+
+class _Interrupted(Exception):
+    pass
+
+
+def test_what_is_computed_is_not_computed_again(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "_PIECE", 50)
+    post(resources, executions=1)
+    first = only(resources)
+    whole = _computed_at_once(resources)
+    computed: list[int] = []
+    encode = Encoder.__call__
+
+    def counted(self: Encoder, images: np.ndarray, *rest: Any) -> np.ndarray:
+        if len(computed) == 2:
+            draining.set()  # the worker is asked to end while it computes the third piece
+        computed.append(len(images))
+        return encode(self, images, *rest)
+
+    monkeypatch.setattr(Encoder, "__call__", counted)
+    make_one(resources, first.id)
+    draining.clear()
+    assert only(resources).state is DerivedState.WAITING
+    assert computed == [50, 50, 50]
+    make_one(resources, first.id)
+    assert only(resources).state is DerivedState.READY
+    assert computed == [50, 50, 50, 50, 10], "the third piece, and the last one"
+    with resources.sessions.reading() as session:
+        kept = derived.files_of(session, first.id)
+    assert (np.load(resources.artefacts.fetch(kept[features.FEATURES_FILE].digest)) == whole).all()
+
+
+def test_two_experiments_share_their_features(resources: Resources) -> None:
+    post(resources, executions=1)
+    with resources.sessions.begin() as session:
+        factories.queued_experiment(session, spec(holdout=0.1, executions=1))
+    work(resources)
+    assert len(all_of(resources, Derived)) == 1
+    assert {one.state for one in all_of(resources, Execution)} == {State.SUCCEEDED}
+
+
+def test_weights_that_are_not_there_end_the_executions_with_the_remedy(resources: Resources) -> None:
+    post(resources, executions=2, network=NETWORK | {"weights": "mine.safetensors"})
+    make_one(resources, only(resources).id)
+    ended = all_of(resources, Execution)
+    assert {one.state for one in ended} == {State.FAILED}
+    assert "mine.safetensors" in ended[0].error.detail
+    assert "NOISEGATE_WEIGHTS_DIR" in ended[0].error.remedy
+
+
+def _computed_at_once(resources: Resources) -> np.ndarray:
+    from_weights = make_encoder(load(backbone_of(NETWORK["backbone"]), None, None), SIZE)
+    with resources.sessions.reading() as session:
+        dataset = session.scalars(sa.select(Derived)).one().dataset
+        images = np.load(resources.artefacts.fetch(str(dataset.images_digest)))
+    return from_weights(images)
