@@ -35,8 +35,9 @@ def upgrade() -> None:
     with op.batch_alter_table("executions") as batch_op:
         batch_op.drop_index("ix_executions_waiting")
         batch_op.add_column(sa.Column("waits_for", sa.String(length=40), nullable=True))
+        batch_op.add_column(sa.Column("held", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.create_foreign_key(batch_op.f("fk_executions_waits_for_derived"), "derived", ["waits_for"], ["id"])
-        batch_op.create_index("ix_executions_waiting", ["state", "experiment_id", "waits_for", "place"])
+        batch_op.create_index("ix_executions_waiting", ["state", "experiment_id", "held", "place"])
         batch_op.create_index(
             "ix_executions_waits_for",
             ["waits_for"],
@@ -60,6 +61,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_executions_waits_for")
         batch_op.drop_index("ix_executions_waiting")
         batch_op.drop_constraint(batch_op.f("fk_executions_waits_for_derived"), type_="foreignkey")
+        batch_op.drop_column("held")
         batch_op.drop_column("waits_for")
         batch_op.create_index("ix_executions_waiting", ["state", "experiment_id", "place"])
     with op.batch_alter_table("cells") as batch_op:

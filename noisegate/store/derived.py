@@ -230,7 +230,7 @@ def _settle(session: Session, row: Derived, experiment_id: str) -> None:
         assert row.error is not None, "what has failed says why"
         experiments.fail_waiting(session, experiment, waits, row.error)
     statement = sa.update(Execution).where(Execution.experiment_id == experiment_id, waits)
-    changes: dict[str, Any] = {"waits_for": None, "woken_at": seconds_now()}
+    changes: dict[str, Any] = {"waits_for": None, "held": False, "woken_at": seconds_now()}
     session.execute(statement.values(**changes), execution_options={"synchronize_session": False})
 
 
@@ -319,8 +319,11 @@ def drop(session: Session, which: sa.ColumnElement[bool]) -> Dropped:
     ids = sorted(going - set(session.scalars(staying)))
     digests = _drop_files(session, ids)
     silently = {"synchronize_session": False}
-    for column in (Execution.waits_for, Cell.needs, Derived.parent_id):
-        statement = sa.update(column.class_).where(column.in_(ids)).values({column: None})
+    for statement in (
+        sa.update(Execution).where(Execution.waits_for.in_(ids)).values(waits_for=None, held=False),
+        sa.update(Cell).where(Cell.needs.in_(ids)).values(needs=None),
+        sa.update(Derived).where(Derived.parent_id.in_(ids)).values(parent_id=None),
+    ):
         session.execute(statement, execution_options=silently)
     session.execute(sa.delete(Derived).where(Derived.id.in_(ids)), execution_options=silently)
     return Dropped(ids, digests)

@@ -84,7 +84,7 @@ def _free(table: LeasedTable) -> sa.ColumnElement[bool]:
 def _ready() -> sa.ColumnElement[bool]:
     other = aliased(Execution)
     succeeded = sa.exists().where(other.id == Execution.depends_on, other.state == State.SUCCEEDED)
-    return sa.and_(Execution.waits_for.is_(None), sa.or_(Execution.depends_on.is_(None), succeeded))
+    return sa.and_(~Execution.held, sa.or_(Execution.depends_on.is_(None), succeeded))
 
 
 def _is_wanted() -> sa.ColumnElement[bool]:

@@ -180,6 +180,7 @@ def _create_executions(session: Session, experiment: Experiment, planned: Plan, 
 
 def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None, missing: Collection[str]) -> dict[str, Any]:
     spec = planned.specs[cell.position]
+    waits_for = cell.needs if cell.needs in missing else None
     return {
         "experiment_id": cell.experiment_id,
         "cell_id": cell.id,
@@ -189,7 +190,8 @@ def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None, missi
         "seed": derive_seed(spec.seed, "execution", cell.position, index),
         "epochs": spec.epochs_per_execution or 1,
         "depends_on": base_id if spec.needs_base else None,
-        "waits_for": cell.needs if cell.needs in missing else None,
+        "waits_for": waits_for,
+        "held": waits_for is not None,
     }
 
 

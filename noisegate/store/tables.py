@@ -250,6 +250,11 @@ class Execution(Leased, Base):
         sa.ForeignKey("derived.id"),
         doc="What its cell needs, as long as that is not ready: until then nobody claims it.",
     )
+    held: Mapped[bool] = mapped_column(
+        default=False,
+        server_default=sa.false(),
+        doc="Whether it waits for something: what waits_for says, as an index can have it before the order of claims.",
+    )
     state: Mapped[State] = mapped_column(_named(State), default=State.QUEUED)
     epochs: Mapped[int] = mapped_column(doc="Epochs to train.")
     epochs_done: Mapped[int] = mapped_column(default=0)
@@ -279,7 +284,7 @@ class Execution(Leased, Base):
         sa.UniqueConstraint("cell_id", "position"),
         # What waits, in the order it is claimed; and whether an experiment has any execution in a state.
         # Those that wait for an artefact lie apart from those that can be claimed, however many they are.
-        sa.Index("ix_executions_waiting", "state", "experiment_id", "waits_for", "place"),
+        sa.Index("ix_executions_waiting", "state", "experiment_id", "held", "place"),
         sa.Index(
             "ix_executions_waits_for",
             "waits_for",

@@ -193,6 +193,31 @@ def test_a_renewal_cannot_block_a_result_that_is_being_recorded(sessions: Sessio
     assert found == [Renewed((third,), may_go_on=True)]
 
 
+def test_a_claim_looks_at_neither_what_is_held_nor_at_more_than_the_next(sessions: Sessions) -> None:
+    """By the plan of its statement: an index that has the order, and nothing to be sorted."""
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        held = factories.queued_experiment(session, factories.spec(image_size=64, executions=100))
+        factories.queued_experiment(session, factories.spec(executions=100, seed=1))
+        assert executions.count_waiting(session, most=999) == 200
+    waiting = (
+        sa.select(Execution.id)
+        .where(leases.waiting(Execution), Execution.experiment_id == held.id)
+        .order_by(Execution.place)
+        .limit(1)
+    )
+    with sessions.begin() as session:
+        session.execute(sa.text("ANALYZE"))
+        dialect = session.get_bind().dialect
+        explain = "EXPLAIN" if dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+        statement = waiting.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        session.execute(sa.text("SET enable_seqscan = off")) if dialect.name == "postgresql" else None
+        plan = "\n".join(str(row) for row in session.execute(sa.text(f"{explain} {statement}")))
+    assert "ix_executions_waiting" in plan
+    assert "sort" not in plan.lower()
+    assert "temp b-tree" not in plan.lower()
+
+
 def test_losses_are_capped(sessions: Sessions) -> None:
     with sessions.begin() as session:
         factories.ready_dataset(session)
