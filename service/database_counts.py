@@ -63,6 +63,9 @@ class DatabaseCounts:
             return state_counts.take(session, alive_seconds=self._alive_seconds)
 
 
+_SHOWN = {"derived": "artefacts derived from datasets"}
+
+
 class Exposed(Collector):
     """Counts as gauges."""
 
@@ -79,8 +82,11 @@ class Exposed(Collector):
             ("executions", found.executions),
             ("experiments", found.experiments),
             ("datasets", found.datasets),
+            ("derived", found.derived),
         ):
-            family = GaugeMetricFamily(f"noisegate_{name}", f"{name.capitalize()} in a state.", labels=["state"])
+            family = GaugeMetricFamily(
+                f"noisegate_{name}", f"{_SHOWN.get(name, name).capitalize()} in a state.", labels=["state"]
+            )
             for state, count in counts.items():
                 family.add_metric([state], count)
             yield family

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from noisegate.store import leases
 from noisegate.store.clock import within
-from noisegate.store.states import DatasetState, State
-from noisegate.store.tables import Dataset, Execution, Experiment, Worker, utc_now
+from noisegate.store.states import DatasetState, DerivedState, State
+from noisegate.store.tables import Dataset, Derived, Execution, Experiment, Worker, utc_now
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class StateCounts:
     executions: dict[str, int]
     experiments: dict[str, int]
     datasets: dict[str, int]
+    derived: dict[str, int]
     workers_alive: int
     oldest_queued_seconds: float
 
@@ -38,6 +39,7 @@ def take(session: Session, *, alive_seconds: float) -> StateCounts:
         executions=_by_state(session, Execution.state, [state for state in State if state is not State.CANCELLING]),
         experiments=_by_state(session, Experiment.state, State),
         datasets=_by_state(session, Dataset.state, DatasetState),
+        derived=_by_state(session, Derived.state, DerivedState),
         workers_alive=session.scalar(alive) or 0,
         oldest_queued_seconds=_oldest_queued_seconds(session),
     )

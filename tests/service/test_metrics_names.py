@@ -93,6 +93,7 @@ def test_what_the_database_holds(client: TestClient, sessions: Sessions, artefac
     assert counts["noisegate_executions", "running"] == 1
     assert counts["noisegate_executions", "failed"] == 0
     assert counts["noisegate_datasets", "ready"] == 1
+    assert counts["noisegate_derived", "waiting"] == 0
     assert sum(value for (name, _), value in counts.items() if name == "noisegate_experiments") == 1
 
 

@@ -1,5 +1,7 @@
 """Datasets: the same content is the same dataset, names are unique among the living, and use protects from deletion."""
 
+import dataclasses
+
 import pytest
 from sqlalchemy.orm import Session
 
@@ -96,6 +98,29 @@ def test_an_archive_stays_as_long_as_someone_waits_for_it(sessions: Sessions) ->
         assert files.unreferenced(session, [factories.digest(5)]) == []
         datasets.record_ready(session, lease, factories.packed(1))
         assert files.unreferenced(session, [factories.digest(5)]) == [factories.digest(5)]
+
+
+def test_a_source_from_before_originals_were_kept_is_ingested_once_more(sessions: Sessions) -> None:
+    def asked(session: Session) -> datasets.Registered:
+        return datasets.register(session, name="digits", source="digits", image_size=32, upload_digest=None)
+
+    with sessions.begin() as session:
+        old = asked(session).dataset
+        claimed = datasets.claim(session, old.id, owner="w", lease_seconds=30)
+        assert claimed is not None
+        datasets.record_ready(session, claimed[1], dataclasses.replace(factories.packed(), originals_digest=None))
+    with sessions.begin() as session:
+        again = asked(session)
+        assert (again.created, again.dataset.name) == (True, "digits with originals")
+        assert asked(session) == datasets.Registered(again.dataset, created=False)
+        claimed = datasets.claim(session, again.dataset.id, owner="w", lease_seconds=30)
+        assert claimed is not None
+        datasets.record_ready(session, claimed[1], factories.packed())
+    with sessions.begin() as session:
+        digits = asked(session)
+        assert (digits.created, digits.dataset.id) == (False, old.id)
+        assert digits.dataset.originals_digest == factories.packed().originals_digest
+        assert [row.id for row in datasets.page(session, cursor=None, limit=9).items] == [old.id]
 
 
 def test_only_ready_datasets_are_offered(sessions: Sessions) -> None:
