@@ -136,6 +136,7 @@ def _record(
         originals_digest=originals_digest,
         originals_index_digest=index_digest,
         originals_bytes=packed.originals_bytes,
+        longer_side=packed.longer_side,
     )
     try:
         with resources.sessions.begin() as session:

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,7 +27,7 @@ from noisegate.data.members import Member, Skipped
 from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, index_bytes
 from noisegate.disk import storage_errors
 from noisegate.errors import InvalidImage, TooLarge
-from noisegate.inference.decoding import ImageLimits, decode_image, resize_pixels
+from noisegate.inference.decoding import ImageLimits, decode_with_size, resize_pixels
 
 IMAGES_FILE = "images.npy"
 LABELS_FILE = "labels.npy"
@@ -38,7 +39,10 @@ _LABEL_TYPE = np.dtype("<i8")
 
 @dataclass(frozen=True)
 class PackedDataset:
-    """A packed data set. `counts` has the images of every class in every split; `skipped` the files that were no images."""
+    """A packed data set. `counts` has the images of every class in every split; `skipped` the files that were no images.
+
+    `longer_side` is the median over the originals, in pixels.
+    """
 
     classes: tuple[str, ...]
     image_size: int
@@ -52,6 +56,7 @@ class PackedDataset:
     originals_path: Path
     index_path: Path
     originals_bytes: int
+    longer_side: int
 
     @property
     def paths(self) -> tuple[Path, Path, Path, Path]:
@@ -83,7 +88,7 @@ def pack(
         tempfile.TemporaryFile(dir=folder) as encoded,
     ):
         arrivals = Arrivals(encoded)
-        paths, skipped = _decode_all(members, image_size, scratch, arrivals, progress, image_limits)
+        paths, longer_sides, skipped = _decode_all(members, image_size, scratch, arrivals, progress, image_limits)
         layout = resolve_layout(paths)
         labels = _labels(layout)
         files = [folder / name for name in (IMAGES_FILE, LABELS_FILE, ORIGINALS_FILE, INDEX_FILE)]
@@ -117,6 +122,7 @@ def pack(
         originals_path=files[2],
         index_path=files[3],
         originals_bytes=files[2].stat().st_size,
+        longer_side=int(np.median(longer_sides)),
     )
 
 
@@ -133,16 +139,22 @@ def _decode_all(
     arrivals: Arrivals,
     progress: Callable[[int], None],
     limits: ImageLimits,
-) -> tuple[list[str], int]:
-    """Pixels to `scratch` and files to `arrivals` as they come; the paths in that order, and how many files were skipped."""
+) -> tuple[list[str], Sequence[int], int]:
+    """Pixels to `scratch` and files to `arrivals` as they come.
+
+    Returns the paths in that order, the longer side of each original in pixels, and how many files were skipped.
+    """
     paths: list[str] = []
+    longer_sides = array("i")
     skipped = 0
     told_at = time.monotonic()
     for member in members:
         if isinstance(member, Skipped):
             skipped += 1
         else:
-            scratch.write(_pixels(member, image_size, limits).tobytes())
+            pixels, longer_side = _pixels(member, image_size, limits)
+            scratch.write(pixels.tobytes())
+            longer_sides.append(longer_side)
             arrivals.add(member)
             paths.append(member.name)
         # By the clock: 256 small images are decoded in a moment, 256 photographs in a minute.
@@ -151,14 +163,16 @@ def _decode_all(
             told_at = time.monotonic()
     scratch.flush()
     progress(len(paths))
-    return paths, skipped
+    return paths, longer_sides, skipped
 
 
-def _pixels(member: Member, image_size: int, limits: ImageLimits) -> npt.NDArray[np.uint8]:
+def _pixels(member: Member, image_size: int, limits: ImageLimits) -> tuple[npt.NDArray[np.uint8], int]:
+    """The image at its new size, and the longer side that it had."""
     if not isinstance(member.content, bytes):
-        return resize_pixels(member.content, image_size)
+        return resize_pixels(member.content, image_size), max(member.content.shape[:2])
     try:
-        return decode_image(member.content, image_size, limits)
+        pixels, sides = decode_with_size(member.content, image_size, limits)
+        return pixels, max(sides)
     except (InvalidImage, TooLarge) as error:
         remedy = f"{error.remedy} Or leave it out of the archive."
         raise type(error)(f"{member.name!r}: {error.detail}", field="archive", remedy=remedy) from error

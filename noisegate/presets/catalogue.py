@@ -1,8 +1,10 @@
 """The presets by name, and what becomes of a request that names one.
 
 `expand` is the way from a body such as {"preset": "figure-9", "scale": "quick", "dataset": "mine"} to a spec. What lies
-higher wins: the fields of the body, then those of the scale, then those that all scales share. `training` is merged field
-by field, any other field is taken whole.
+higher wins: the fields of the body, then what was chosen for the dataset, then the fields of the scale, then those that all scales
+share. `training` is merged field by field as long as the recipe stays the same, any other field is taken whole.
+
+A preset with choices needs to know the dataset: `expand` checks the body against all of them, and `choose` takes one.
 """
 
 import copy
@@ -16,8 +18,9 @@ from pydantic import Field, JsonValue
 
 from noisegate.documents import Document
 from noisegate.errors import FieldError, InvalidSpec, NotFound
+from noisegate.presets.choices import Choice, Option, agreeing_with, take
 from noisegate.presets.published import PublishedRow, PublishedValues, read_rows, values_for
-from noisegate.spec import ExperimentSpec, parse_spec
+from noisegate.spec import DatasetFacts, ExperimentSpec, parse_spec
 
 Scale = Literal["paper", "quick", "smoke"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -69,6 +72,9 @@ class Preset(Document):
     )
     spec: dict[str, JsonValue] = Field(description="What all scales share.")
     scales: Scales
+    choices: list[Option] = Field(
+        default_factory=list, description="What it chooses from by facts of the dataset; at scale smoke nothing."
+    )
     published: list[PublishedRow] = Field(default_factory=list)
 
     def spec_document(self, scale: Scale) -> dict[str, Any]:
@@ -76,8 +82,16 @@ class Preset(Document):
         return _merged(_merged({"name": f"{self.title} ({scale})"}, self.spec), getattr(self.scales, scale))
 
     def spec_at(self, scale: Scale) -> ExperimentSpec:
-        """The spec at a scale."""
+        """The spec at a scale, before anything is chosen."""
         return parse_spec(self.spec_document(scale))
+
+    def options_at(self, scale: Scale) -> list[Option]:
+        """What it chooses from at a scale. Smoke is what it is: seconds on the digits."""
+        return [] if scale == "smoke" else self.choices
+
+    def spec_of(self, option: Option, scale: Scale) -> ExperimentSpec:
+        """The spec at a scale with an option, before its noise is fitted to a dataset."""
+        return parse_spec(_merged(self.spec_document(scale), option.spec))
 
 
 class Expanded(Document):
@@ -86,6 +100,7 @@ class Expanded(Document):
     spec: ExperimentSpec
     preset: str
     scale: Scale
+    choice: Choice | None = None
 
 
 def names() -> tuple[str, ...]:
@@ -107,16 +122,58 @@ def get(name: str) -> Preset:
 def expand(document: Mapping[str, Any]) -> Expanded:
     """The spec that a body with `preset`, perhaps `scale`, and any fields of the spec stands for.
 
+    Of a preset that chooses by the dataset it is that of one of its options, for what holds of all of them: `choose` is due.
+
     Raises:
         InvalidSpec: an unknown preset or scale, a field without effect because the preset sweeps it, or a wrong field.
     """
+    preset, scale, fields = _parts(document)
+    below = preset.spec_document(scale)
+    if "sweep" not in fields:
+        _refuse_swept(fields, below.get("sweep", {}))
+    if options := preset.options_at(scale):
+        spec = _first_valid([_merged(_merged(below, option.spec), fields) for option in agreeing_with(options, fields)])
+    else:
+        spec = parse_spec(_merged(below, fields))
+    return Expanded(spec=spec, preset=preset.name, scale=scale)
+
+
+def chooses(document: object) -> bool:
+    """Whether a body that `expand` takes names a preset that chooses by the dataset."""
+    if not isinstance(document, Mapping) or "preset" not in document:
+        return False
+    preset, scale, _ = _parts(document)
+    return bool(preset.options_at(scale))
+
+
+def choose(document: Mapping[str, Any], facts: DatasetFacts) -> Expanded:
+    """The spec that such a body stands for on a dataset, and what was chosen.
+
+    Raises:
+        InvalidSpec: a field does not go with what was chosen.
+    """
+    preset, scale, fields = _parts(document)
+    taken = take(preset.options_at(scale), fields, facts)
+    merged = _merged(_merged(preset.spec_document(scale), taken.option.spec_for(facts)), fields)
+    return Expanded(spec=parse_spec(merged), preset=preset.name, scale=scale, choice=taken.choice)
+
+
+def _parts(document: Mapping[str, Any]) -> tuple[Preset, Scale, dict[str, Any]]:
+    """The preset, the scale, and the fields of the spec."""
     preset = _preset_of(document.get("preset"))
     scale = _scale_of(document.get("scale", DEFAULT_SCALE))
-    fields = {field: value for field, value in document.items() if field not in ("preset", "scale")}
-    merged = _merged(preset.spec_document(scale), fields)
-    if "sweep" not in fields:
-        _refuse_swept(fields, merged.get("sweep", {}))
-    return Expanded(spec=parse_spec(merged), preset=preset.name, scale=scale)
+    return preset, scale, {field: value for field, value in document.items() if field not in ("preset", "scale")}
+
+
+def _first_valid(documents: list[dict[str, Any]]) -> ExperimentSpec:
+    """The spec of the first document that is one; what is wrong with all of them is told of the first."""
+    refusals = []
+    for document in documents:
+        try:
+            return parse_spec(document)
+        except InvalidSpec as error:
+            refusals.append(error)
+    raise refusals[0]
 
 
 def published_for(preset: str, cell_spec: ExperimentSpec) -> PublishedValues | None:
@@ -139,9 +196,15 @@ def _load(name: str) -> Preset:
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**below, **above}
     trainings = [below.get("training"), above.get("training")]
-    if all(isinstance(training, Mapping) for training in trainings):
+    if all(isinstance(training, Mapping) for training in trainings) and _same_recipe(below, above):
         merged["training"] = {**below["training"], **above["training"]}
     return copy.deepcopy(merged)
+
+
+def _same_recipe(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Whether the training above is by the recipe of the one below: another recipe has other fields."""
+    recipe = below["training"].get("recipe", "paper")
+    return bool(above["training"].get("recipe", recipe) == recipe)
 
 
 def _preset_of(name: object) -> Preset:

@@ -12,6 +12,7 @@ class DatasetFacts:
         image_size: pixels a side at which it was packed, by stretching.
         test_counts: the number of test images of each class.
         has_originals: whether its original files were kept, so that it can be had at other sizes.
+        longer_side: the median over its original images, in pixels; None if it was not noted when they came.
     """
 
     name: str
@@ -20,6 +21,7 @@ class DatasetFacts:
     train_count: int
     test_counts: Mapping[str, int]
     has_originals: bool = False
+    longer_side: int | None = None
 
     @property
     def mean_class_size(self) -> float:

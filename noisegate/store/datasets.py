@@ -33,6 +33,7 @@ class Packed:
     originals_digest: str | None = None
     originals_index_digest: str | None = None
     originals_bytes: int | None = None
+    longer_side: int | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
 
 def _given_originals(known: Dataset, packed: Packed) -> Packed:
     """Give the originals to the dataset that is known already, if it has none; its other name keeps none."""
+    known.longer_side = known.longer_side or packed.longer_side
     if known.originals_digest is None:
         known.originals_digest = packed.originals_digest
         known.originals_index_digest = packed.originals_index_digest

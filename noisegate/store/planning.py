@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.errors import FieldError, InvalidSpec
+from noisegate.presets.choices import Choice
 from noisegate.seeds import derive_seed
 from noisegate.spec import FORMAT, DatasetFacts, ExperimentSpec
 from noisegate.spec.caps import Caps, check_caps
@@ -107,12 +108,14 @@ def create(
     *,
     preset: str | None = None,
     scale: str | None = None,
+    choice: Choice | None = None,
     time_limit: float | None = None,
     traceparent: str | None = None,
 ) -> Experiment:
     """The experiment's row and, queued, those of all its cells and executions.
 
     Args:
+        choice: what the preset chose for the dataset.
         time_limit: seconds from now, by the database's clock, after which it is cancelled if it has not ended.
         traceparent: the span that it is posted in.
     """
@@ -124,6 +127,7 @@ def create(
         dataset_id=planned.dataset.id if planned.dataset else None,
         preset=preset,
         scale=scale,
+        choice=choice,
         deadline=None if time_limit is None else seconds_now() + time_limit,
         traceparent=traceparent,
     )

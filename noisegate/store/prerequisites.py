@@ -80,6 +80,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         train_count=dataset.train_count,
         test_counts=(dataset.counts or {}).get("test", {}),
         has_originals=dataset.originals_digest is not None,
+        longer_side=dataset.longer_side,
     )
 
 

@@ -10,6 +10,7 @@ from noisegate.api.card import Card
 from noisegate.api.problems import Failure
 from noisegate.details import Details
 from noisegate.manifest import Metrics, ModelManifest
+from noisegate.presets.choices import Choice
 from noisegate.spec import ExperimentSpec
 from noisegate.spec.derived import AnyDerived, DerivedSpec
 from noisegate.store.clock import seconds_now
@@ -108,6 +109,9 @@ class Dataset(Leased, Owned, Base):
     )
     originals_index_digest: Mapped[str | None] = mapped_column(sa.String(64))
     originals_bytes: Mapped[int | None] = mapped_column(sa.BigInteger)
+    longer_side: Mapped[int | None] = mapped_column(
+        doc="Median over its originals, in pixels; null in datasets older than that."
+    )
     licence: Mapped[str | None] = mapped_column(sa.Text)
     error: Mapped[Failure | None] = mapped_column(Typed(Failure))
     same_as: Mapped[str | None] = mapped_column(sa.ForeignKey("datasets.id"))
@@ -185,6 +189,9 @@ class Experiment(Owned, Base):
     )
     preset: Mapped[str | None] = mapped_column(sa.String(100), doc="Name of the preset it was posted from.")
     scale: Mapped[str | None] = mapped_column(sa.String(20), doc="The preset's scale.")
+    choice: Mapped[Choice | None] = mapped_column(
+        Typed(Choice), doc="What the preset chose for the dataset, and why; null of presets that leave no choice."
+    )
     dataset_id: Mapped[str | None] = mapped_column(
         sa.ForeignKey("datasets.id"), index=True, doc="Null for kinds that make their own data."
     )

@@ -62,7 +62,8 @@ def create_experiment(
     """Run what the spec, or the preset, asks for in every cell of its sweep. With `dry_run`, only say what that comes to."""
     if dry_run:
         with resources.sessions.reading() as session:
-            plan = PlanRead.of(posted, planning.plan(session, posted.spec, resources.settings.caps))
+            chosen = posted.for_dataset(session)
+            plan = PlanRead.of(chosen, planning.plan(session, chosen.spec, resources.settings.caps))
         return Response(plan.model_dump_json(), media_type=JSON)
 
     def create(session: Session) -> StoredAnswer:
@@ -137,7 +138,7 @@ def list_executions(
 
 
 def _created(session: Session, posted: Posted, resources: Resources, time_limit: float | None) -> Experiment:
-    settings = resources.settings
+    settings, posted = resources.settings, posted.for_dataset(session)
     planned = planning.plan(session, posted.spec, settings.caps)
     quotas.check_queue(session, planned.executions, most=settings.max_queued_executions)
     quotas.check_room(resources.artefacts, min_free_bytes=settings.min_free_bytes)
@@ -146,6 +147,7 @@ def _created(session: Session, posted: Posted, resources: Resources, time_limit:
         planned,
         preset=posted.preset,
         scale=posted.scale,
+        choice=posted.choice,
         time_limit=time_limit,
         traceparent=tracing.traceparent(),
     )

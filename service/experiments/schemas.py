@@ -5,16 +5,19 @@ from typing import Annotated, Any
 
 from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
+from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
 from noisegate.api.publication import Publication
 from noisegate.details import Details
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
+from noisegate.presets.choices import Choice
 from noisegate.spec import ExperimentSpec, parse_spec
 from noisegate.spec.labels import label
 from noisegate.store.experiments import Progress
 from noisegate.store.planning import Plan
+from noisegate.store.prerequisites import dataset_facts, usable_dataset
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment
 from service.errors import Problem
@@ -26,7 +29,7 @@ _EXAMPLES: dict[str, Any] = {
         "value": {"preset": "table-3", "scale": "smoke"},
     },
     "recommended": {
-        "summary": "What to use in production: structured noise and a threshold",
+        "summary": "What to use in production: a noise class, a threshold, a network that suits the dataset",
         "value": {"preset": "recommended", "scale": "smoke"},
     },
     "digits": {
@@ -62,6 +65,8 @@ _EXAMPLES: dict[str, Any] = {
     },
 }
 
+_CHOICE = "What the preset chose for this dataset, and why; null of presets that leave no choice."
+
 
 class PresetBody(BaseModel):
     """A preset by name. Any field of the spec may stand beside it, and wins."""
@@ -73,17 +78,34 @@ class PresetBody(BaseModel):
 
 
 class Posted(BaseModel):
-    """What was posted: the spec, and the preset it came from."""
+    """What was posted: the spec, and the preset it came from.
+
+    A preset that chooses by the dataset has chosen nothing yet: `document` is the body, for `noisegate.presets.catalogue.choose`.
+    """
 
     spec: ExperimentSpec
     preset: str | None = None
     scale: str | None = None
+    choice: Choice | None = None
+    document: dict[str, Any] | None = None
+
+    def for_dataset(self, session: Session) -> "Posted":
+        """The same once the preset has chosen.
+
+        Raises:
+            InvalidSpec: there is no such dataset, or a field does not go with what was chosen.
+            NotReady: the dataset is still being ingested.
+        """
+        if self.document is None or self.spec.named_dataset is None:
+            return self
+        facts = dataset_facts(usable_dataset(session, self.spec.named_dataset))
+        return Posted(**dict(catalogue.choose(self.document, facts)))
 
 
 def _parse_posted(document: object) -> Posted:
     if isinstance(document, dict) and "preset" in document:
         expanded = catalogue.expand(document)
-        return Posted(spec=expanded.spec, preset=expanded.preset, scale=expanded.scale)
+        return Posted(**dict(expanded), document=document if catalogue.chooses(document) else None)
     return Posted(spec=parse_spec(document))
 
 
@@ -127,6 +149,7 @@ class ExperimentRead(Answer):
     state: State
     preset: str | None = Field(description="The preset that it was posted from.")
     scale: str | None
+    choice: SerializeAsAny[Annotated[Choice, AS_STORED]] | None = Field(description=_CHOICE)
     dataset: DatasetSummary | None = Field(description="Null for kinds that make their own data.")
     spec: SerializeAsAny[Annotated[ExperimentSpec, AS_STORED]]
     cells: list[CellRead]
@@ -197,6 +220,8 @@ class PlanRead(BaseModel):
 
     preset: str | None
     scale: str | None
+    choice: Choice | None = Field(description=_CHOICE)
+    spec: SerializeAsAny[ExperimentSpec] = Field(description="What would be carried out, with all that was chosen.")
     dataset: DatasetSummary | None
     cells: list[PlannedCell]
     cell_count: int
@@ -219,6 +244,8 @@ class PlanRead(BaseModel):
         return cls(
             preset=posted.preset,
             scale=posted.scale,
+            choice=posted.choice,
+            spec=posted.spec,
             dataset=DatasetSummary.model_validate(plan.dataset) if plan.dataset else None,
             cells=cells,
             cell_count=len(cells),

@@ -82,6 +82,22 @@ def test_twice_the_same_bytes_over_an_old_result(tmp_path: Path) -> None:
     assert digests(packed(in_memory(20), tmp_path)) == first
 
 
+def test_the_median_of_the_longer_sides_is_that_of_the_originals(tmp_path: Path) -> None:
+    """Upright or not, and of pixels given as arrays as well."""
+
+    def named(number: int, content: bytes | np.ndarray) -> Member:
+        return Member(f"train/{number % 2}/{number}.png", content)
+
+    def file(width: int, height: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", (width, height)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    tests = [Member(f"test/{label}/0.png", file(9, 9)) for label in (0, 1)]
+    members = [named(0, file(40, 30)), named(1, file(30, 50)), named(2, np.zeros((20, 60, 3), np.uint8))]
+    assert packed([*members, *tests], tmp_path / "out").longer_side == 40
+
+
 def test_any_other_content_has_another_hash(tmp_path: Path) -> None:
     files = dataset(train=4, test=3)
     moved = dict(files)

@@ -6,10 +6,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from noisegate.presets import catalogue
+from noisegate.store import datasets
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Experiment
 from noisegate.store.wakeups import Wakeups
+from tests.factories import write_json
 from tests.service.factories import ready_dataset
 
 HALF = {"correct": "hc", "wrong": "hs", "fraction": 0.5}
@@ -109,3 +111,55 @@ def test_an_unknown_preset_is_answered_with_all_there_are(client: TestClient) ->
 def test_a_standard_deviation_of_0_is_allowed(client: TestClient) -> None:
     body = {"dataset": "pets", "noise": {"family": "gaussian", "std": 0}} | SMALL
     assert client.post("/experiments", json=body).status_code == 202
+
+
+def test_recommended_says_what_it_chose_when_planned_and_when_posted(client: TestClient, sessions: Sessions) -> None:
+    body = {"preset": "recommended", "dataset": "pets"}
+    before = client.post("/experiments?dry_run=true", json=body).json()
+    assert before["choice"]["name"] == "paper_few"
+    assert "100 training images, fewer than 5,000" in before["choice"]["reason"]
+    assert (before["spec"]["network"], before["spec"]["training"]["batch_size"]) == ("paper", 16)
+    with sessions.begin() as session:
+        pets = datasets.get(session, "pets")
+        pets.originals_digest, pets.longer_side = "e" * 64, 640
+    plan = client.post("/experiments?dry_run=true", json=body).json()
+    assert plan["choice"]["name"] == "backbone"
+    assert "640 pixels, above 96" in plan["choice"]["reason"]
+    created = client.post("/experiments", json=body | {"training": {"epochs": 5}}).json()
+    assert created["choice"] == plan["choice"]
+    assert created["spec"]["network"]["backbone"] == "tf_efficientnet_lite0"
+    assert (created["spec"]["training"]["recipe"], created["spec"]["training"]["epochs"]) == ("linear", 5)
+    assert client.get(f"/experiments/{created['id']}").json()["choice"] == plan["choice"]
+    assert client.post("/experiments", json=body | {"network": "compact"}).json()["choice"]["name"] == "compact"
+
+
+def test_presets_without_choices_say_that_they_chose_nothing(client: TestClient) -> None:
+    for body in ({"preset": "baseline", "scale": "smoke", "dataset": "pets"}, {"dataset": "pets"} | SMALL):
+        assert client.post("/experiments?dry_run=true", json=body).json()["choice"] is None
+        assert client.post("/experiments", json=body).json()["choice"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({}, "dataset"), ({"dataset": "nobodys"}, "dataset"), ({"dataset": "nobodys", "epoch": 3}, "epoch")],
+)
+def test_a_dataset_that_is_not_there_is_told_after_what_is_wrong_with_the_rest(
+    client: TestClient, body: dict[str, Any], field: str
+) -> None:
+    answer = client.post("/experiments?dry_run=true", json={"preset": "recommended"} | body)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_a_dataset_that_is_being_ingested_is_waited_for(client: TestClient, sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        datasets.register(session, name="late", source="upload", image_size=32, upload_digest="f" * 64)
+    answer = client.post("/experiments", json={"preset": "recommended", "dataset": "late"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "dataset")
+
+
+def test_a_choice_that_a_newer_version_wrote_is_answered_as_it_is(client: TestClient, sessions: Sessions) -> None:
+    id = client.post("/experiments", json={"preset": "recommended", "dataset": "pets"}).json()["id"]
+    with sessions.begin() as session:
+        write_json(session, "experiments.choice", id, {"kind": "of tomorrow"})
+    assert client.get(f"/experiments/{id}").json()["choice"] == {"kind": "of tomorrow"}

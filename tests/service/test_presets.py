@@ -29,6 +29,22 @@ def test_one_preset_is_answered_whole(shared_client: TestClient, name: str) -> N
         scale: preset.spec_at(scale) for scale in catalogue.SCALES
     }
     assert len(found["published"]) == len(preset.published)
+    assert [choice["name"] for choice in found["choices"]] == [option.name for option in preset.choices]
+
+
+def test_choices_are_answered_with_their_conditions_and_specs(shared_client: TestClient) -> None:
+    found = shared_client.get("/presets/recommended").json()
+    backbone, *others = found["choices"]
+    assert backbone["when"].startswith(
+        "its original files were kept and the median longer side of its images is above 96"
+    )
+    assert backbone["noise_images"] == 1_000
+    assert backbone["specs"].keys() == {"paper", "quick"}
+    assert parse_spec(backbone["specs"]["quick"]).executions == 3
+    assert others[-1]["when"] == "none of the others fits"
+    # Where a client looks for what it changes a part of: noise is the same kind in all of them.
+    families = {spec["noise"]["family"] for choice in found["choices"] for spec in choice["specs"].values()}
+    assert families == {spec["noise"]["family"] for spec in found["specs"].values()}
 
 
 def test_published_rows_name_their_cell(shared_client: TestClient) -> None:

@@ -163,6 +163,7 @@ def test_originals_are_what_was_sent_in_the_order_of_the_pixels(resources: Resou
     packed = open_packed(resources.artefacts, dataset)
     assert len(originals) == len(packed.images) == 20
     assert dataset.originals_bytes == sum(map(len, files.values()))
+    assert dataset.longer_side == 8
     for place, pixels in enumerate(packed.images):
         assert originals.read(place) == files[originals.name(place)]
         assert np.array_equal(decode_image(originals.read(place), 8, ImageLimits()), pixels)
