@@ -1,6 +1,5 @@
 """How much training the whole paper is: every preset at scale `paper`, on CIFAR-10."""
 
-from noisegate.learning.recipe import updates_per_epoch
 from noisegate.learning.subgroups import subgroup_size
 from noisegate.presets import catalogue
 from noisegate.spec import ClassifierExperiment
@@ -25,7 +24,7 @@ def _steps_of_preset(name: str) -> int:
     classifiers = [cell for cell in cells if isinstance(cell, ClassifierExperiment)]
     steps = sum(cell.executions * _steps_of_execution(cell) for cell in classifiers)
     if any(cell.subgroup for cell in classifiers):  # the base: once an experiment, without noise, on all images
-        steps += spec.training.epochs * updates_per_epoch(spec.training, IMAGES)
+        steps += spec.training.epochs * spec.training.updates_per_epoch(IMAGES)
     return steps
 
 
@@ -35,4 +34,4 @@ def _steps_of_execution(cell: ClassifierExperiment) -> int:
         share = kept / IMAGES
         kept = subgroup_size(cell.subgroup, correct=round(CORRECT * share), wrong=round(WRONG * share))
     noise = 0 if cell.training.equal_updates else cell.count_noise_images(IMAGES / CLASSES)
-    return cell.training.epochs * updates_per_epoch(cell.training, kept + noise)
+    return cell.training.epochs * cell.training.updates_per_epoch(kept + noise)

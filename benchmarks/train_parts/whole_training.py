@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from noisegate.learning.engines import ENGINES, EngineName, build_engine
-from noisegate.learning.recipe import exact_arithmetic, updates_per_epoch
+from noisegate.learning.recipe import exact_arithmetic
 from noisegate.learning.training import Progress, Together, Trained
 from noisegate.spec import PaperRecipe, TrainingSpec
 from train_parts.bench import Bench, Record
@@ -51,7 +51,7 @@ def alone_or_among(bench: Bench, record: Record) -> None:
     sizes = bench.sizes
     images, labels = images_and_labels(sizes.compared_images, sizes.image_size)
     spec = PaperRecipe(epochs=1, batch_size=sizes.batch, learning_rate_drop=None, **_LIVELY)
-    record |= {"updates": updates_per_epoch(spec, len(images)), "among": sizes.most}
+    record |= {"updates": spec.updates_per_epoch(len(images)), "among": sizes.most}
 
     def compare(engine: EngineName) -> Record:
         release(bench)
@@ -96,7 +96,7 @@ def loop(bench: Bench, record: Record) -> None:
         device=str(bench.device),
         together=Together(sizes.most, best_engine(bench)),
     )
-    updates = updates_per_epoch(spec, sizes.images)
+    updates = spec.updates_per_epoch(sizes.images)
     record |= {
         "engine": best_engine(bench),
         "executions_at_once": [len(one) for one in rounds],
@@ -149,7 +149,7 @@ def _epoch_seconds(bench: Bench, engine_name: EngineName, count: int) -> tuple[f
             state.batches.position = count  # so that the epoch begins with an order of its own
         finish(bench.device)
         started = time.perf_counter()
-        for _ in range(updates_per_epoch(data.spec, count)):
+        for _ in range(data.spec.updates_per_epoch(count)):
             engine.step(next_batches(step_states))
         finish(bench.device)
     return upload, time.perf_counter() - started

@@ -7,18 +7,19 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy.stats import binomtest
 
-from noisegate.judgement import Finding, Judgement
+from noisegate.judgement import BACKBONE_HINT, Finding, Judgement, few_updates
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import ExecutionOutcome
-from noisegate.learning.recipe import updates_per_epoch
+from noisegate.spec.networks import BackboneNetwork
 
 _LEVEL = 0.05
 _MOST = 0.5
-# Weight updates below which more of them are what is missing: the preset `recommended` makes some 25,000 at `quick` scale.
-_FEW_UPDATES = 1000
+# Training images below which a network that starts from scratch learns little of photographs.
+_FEW_IMAGES = 5000
 # The loss of the last epoch as a share of the first one's: above the one, nothing was learnt of the training images; below the
 # other, so much that the trouble lies elsewhere.
 _NO_FALL, _DEEP_FALL = 0.95, 0.5
+_OTHER_BACKBONE = "another backbone (GET /backbones)"
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,17 @@ class TrainingFacts:
         updates: how many weight updates training made.
         losses: the mean loss of each epoch.
         noise_share: the share of the training images that are noise, 0 … 1.
+        few_updates: fewer weight updates are probably too few.
+        on_backbone: whether what was trained lies on top of a backbone.
+        few_images: whether it started from scratch with few images, of a size at which they could be photographs.
     """
 
     updates: int
     losses: tuple[float, ...]
     noise_share: float
+    few_updates: int = 1000
+    on_backbone: bool = False
+    few_images: bool = False
 
 
 def judge_outcome(cell: PreparedCell, outcome: ExecutionOutcome) -> Judgement:
@@ -42,9 +49,14 @@ def judge_outcome(cell: PreparedCell, outcome: ExecutionOutcome) -> Judgement:
     training = cell.spec.training
     counted = cell.known_images if training.equal_updates else len(cell.labels)
     facts = TrainingFacts(
-        updates=training.epochs * updates_per_epoch(training, counted),
+        updates=training.epochs * training.updates_per_epoch(counted),
         losses=tuple(outcome.trained.losses),
         noise_share=1 - cell.known_images / len(cell.labels),
+        few_updates=few_updates(training),
+        on_backbone=isinstance(cell.spec.network, BackboneNetwork),
+        few_images=isinstance(cell.spec.network, str)
+        and cell.known_images < _FEW_IMAGES
+        and cell.spec.image_size >= 32,
     )
     if held is None:
         return judge(outcome.test_answers.logits, cell.test_labels, known, facts, held_out=False)
@@ -112,19 +124,32 @@ def _guessing(
 
 
 def _remedy(facts: TrainingFacts) -> str:
+    """What to change in the training; and, of few images, where to begin instead."""
+    changed = _change(facts)
+    return f"{changed} Or, {BACKBONE_HINT}." if facts.few_images else changed
+
+
+def _change(facts: TrainingFacts) -> str:
     """By what the loss did: it rose, stood still, fell a little, or fell while known images stay unknown."""
     fall = facts.losses[-1] / facts.losses[0] if facts.losses and facts.losses[0] > 0 else 1.0
     if fall > 1:
         return "The loss rose: a smaller training.learning_rate, or larger batches (training.batch_size)."
-    if facts.updates < _FEW_UPDATES:
+    if facts.updates < facts.few_updates:
         return _longer(facts)
     if fall > _NO_FALL:
+        if facts.on_backbone:
+            return f"The loss did not fall: a larger training.learning_rate, or {_OTHER_BACKBONE}."
         return (
             "The loss did not fall: a larger training.learning_rate, or another training.recipe, such as one_cycle with the "
             "network compact."
         )
     # Telling noise from images takes its share of the loss away, and teaches nothing about the classes.
     if fall < _DEEP_FALL * (1 - facts.noise_share):
+        if facts.on_backbone:
+            return (
+                "The loss fell, so it learnt its training images by heart: more training images, a larger training.weight_decay, "
+                f"or {_OTHER_BACKBONE}. See also whether their labels are right."
+            )
         return (
             "The loss fell, so it learnt its training images by heart: more training images, and a training.recipe that "
             "changes them at random, such as one_cycle. See also whether their labels are right."
@@ -134,8 +159,10 @@ def _remedy(facts: TrainingFacts) -> str:
 
 def _longer(facts: TrainingFacts) -> str:
     made = f"Training made {facts.updates:,} weight updates"
-    if facts.updates < _FEW_UPDATES:
+    if facts.updates < facts.few_updates:
         return f"{made}, which is few: more training.epochs, or smaller batches (training.batch_size)."
+    if facts.on_backbone:
+        return f"{made}: more training.epochs, a larger training.learning_rate, or {_OTHER_BACKBONE}."
     return (
         f"{made}: more training.epochs, a larger training.learning_rate, or another training.recipe, such as one_cycle."
     )

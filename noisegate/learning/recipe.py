@@ -19,11 +19,6 @@ Precision = Literal["bfloat16", "float32"]
 _DTYPES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
-def updates_per_epoch(spec: TrainingSpec, images: int) -> int:
-    """Weight updates an epoch for this number of images: the last partial batch is dropped, unless it is the only one."""
-    return max(1, images // spec.batch_size)
-
-
 def make_optimizer(parameters: Iterable[tuple[Tensor, nn.Parameter]], spec: TrainingSpec) -> torch.optim.Optimizer:
     """The recipe's optimizer; weight decay is on weights alone, neither on biases nor on the scales and shifts of norms.
 

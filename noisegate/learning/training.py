@@ -27,7 +27,6 @@ from noisegate.learning.recipe import (
     choose_precision,
     exact_arithmetic,
     on_device,
-    updates_per_epoch,
 )
 from noisegate.learning.states import TrainingSet, fresh_state
 from noisegate.networks.building import architecture
@@ -166,7 +165,7 @@ def train(
         precision=choose_precision(spec.precision, place),
         known_images=known_images,
     )
-    updates = updates_per_epoch(spec, known_images if spec.equal_updates else len(images))
+    updates = spec.updates_per_epoch(known_images if spec.equal_updates else len(images))
     waiting, most = list(seeds), together.most
     while waiting:
         engine = together.engine or choose_engine(data, min(most, len(waiting)))

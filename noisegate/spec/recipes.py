@@ -97,6 +97,10 @@ class TrainingSpec(Strict, ABC):
         """Standard deviation of the first layer's initial weights; None where the network decides."""
         return None
 
+    def updates_per_epoch(self, images: int) -> int:
+        """Weight updates an epoch for this number of images: the last partial batch is dropped, unless it is the only one."""
+        return max(1, images // self.batch_size)
+
     @abstractmethod
     def rate_at(self, update: int, updates_per_epoch: int) -> float:
         """The learning rate of an update, counted from 0."""

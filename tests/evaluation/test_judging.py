@@ -15,6 +15,7 @@ from noisegate.learning.outcomes import ExecutionOutcome
 from tests.learning.factories import cell_data, experiment_spec, run_all, training_spec
 
 LONG = TrainingFacts(updates=20_000, losses=(1.0, 0.7), noise_share=0.0)
+LAYER = TrainingFacts(900, (1.0, 0.7), 0.0, few_updates=100, on_backbone=True)
 
 
 def judged(
@@ -91,11 +92,20 @@ def test_most_known_images_called_noise() -> None:
         (TrainingFacts(20_000, (1.0, 0.3), 0.8), "20,000 weight updates: more training.epochs"),
         (TrainingFacts(20_000, (1.0, 0.7), 0.0), "20,000 weight updates: more training.epochs"),
         (TrainingFacts(20_000, (), 0.0), "a larger training.learning_rate"),
+        # A layer on a backbone: another recipe is no remedy, another backbone is; and it needs fewer updates.
+        (LAYER, "900 weight updates: more training.epochs, a larger training.learning_rate, or another backbone"),
+        (dataclasses.replace(LAYER, updates=99), "99 weight updates, which is few"),
+        (dataclasses.replace(LAYER, losses=(1.0, 0.99)), "a larger training.learning_rate, or another backbone"),
+        (dataclasses.replace(LAYER, losses=(1.0, 0.1)), "a larger training.weight_decay, or another backbone"),
+        # Few images, from scratch.
+        (TrainingFacts(50, (1.0, 0.9), 0.0, few_images=True), '{"backbone": "tf_efficientnet_lite0"}'),
     ],
 )
 def test_remedies_fit_the_cause(facts: TrainingFacts, remedy: str) -> None:
     (found,) = judged([0] * 40, [0, 1] * 20, facts=facts).findings
     assert remedy in found.remedy
+    assert not (facts.on_backbone and "one_cycle" in found.remedy)
+    assert facts.few_images == ("tf_efficientnet_lite0" in found.remedy)
 
 
 def test_without_a_holdout_the_test_set_marks_and_does_not_choose() -> None:

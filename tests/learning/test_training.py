@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from noisegate.learning.prediction import predict
-from noisegate.learning.recipe import choose_precision, updates_per_epoch
+from noisegate.learning.recipe import choose_precision
 from noisegate.learning.training import (
     Diverged,
     Progress,
@@ -153,7 +153,7 @@ def test_the_learning_rate_drops_after_every_so_many_epochs() -> None:
 
 def test_the_last_partial_batch_is_dropped_unless_it_is_the_only_one() -> None:
     spec = training_spec(batch_size=16)
-    assert [updates_per_epoch(spec, images) for images in (1, 15, 16, 31, 32)] == [1, 1, 1, 1, 2]
+    assert [spec.updates_per_epoch(images) for images in (1, 15, 16, 31, 32)] == [1, 1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
