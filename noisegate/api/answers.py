@@ -114,6 +114,14 @@ class PresetAnswer(TypedDict):
 ExperimentState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
+class ChoiceAnswer(TypedDict):
+    """What a preset chose for the dataset."""
+
+    name: str
+    title: str
+    reason: str
+
+
 class ExperimentAnswer(TypedDict):
     id: str
     name: str
@@ -132,6 +140,7 @@ class ExperimentAnswer(TypedDict):
     estimated_finish: str | None
     error: ProblemAnswer | None
     published: PublicationAnswer | None
+    choice: NotRequired[ChoiceAnswer | None]  # older services choose nothing
 
 
 class DeletedAnswer(TypedDict):
@@ -166,6 +175,17 @@ class PlannedCellAnswer(CellAnswer):
     training_images: int
 
 
+class PlanWarningAnswer(TypedDict):
+    field: str
+    detail: str
+    remedy: str
+
+
+class EstimateAnswer(TypedDict):
+    minutes: float | None
+    detail: str
+
+
 class PlanAnswer(TypedDict):
     """The answer to a dry run."""
 
@@ -175,6 +195,10 @@ class PlanAnswer(TypedDict):
     cell_count: int
     executions: int
     training_images: int
+    # Older services give none of these.
+    choice: NotRequired[ChoiceAnswer | None]
+    warnings: NotRequired[list[PlanWarningAnswer]]
+    estimate: NotRequired[EstimateAnswer]
 
 
 class ExecutionAnswer(TypedDict):

@@ -155,7 +155,10 @@ def plan_table(plan: PlanAnswer) -> RenderableType:
         table.add_row(str(cell["cell"]), cell["label"], f"{cell['noise_images']:,}", f"{cell['training_images']:,}")
     base = " (one of them the base of the subgroups)" if plan["base"] else ""
     total = f"{plan['executions']} executions{base}, {plan['training_images']:,} training images in all. Nothing was created."
-    return Group(table, Text(total))
+    chosen = [choice["reason"]] if (choice := plan.get("choice")) else []
+    warned = [f"Beware: {warning['detail']} {warning['remedy']}" for warning in plan.get("warnings", [])]
+    lasts = [estimate["detail"]] if (estimate := plan.get("estimate")) else []
+    return Group(table, *(Text(line) for line in [*chosen, *warned, total, *lasts]))
 
 
 def presets_table(presets: Iterable[PresetAnswer]) -> RenderableType:

@@ -124,6 +124,8 @@ def _train(client: Client, console: Console, document: Mapping[str, Any], url: s
     id = experiment["id"]
     runs = "one execution" if experiment["executions"] == 1 else f"{experiment['executions']} executions"
     console.print(f"Experiment {id}: {runs}.", soft_wrap=True)
+    if choice := experiment.get("choice"):
+        console.print(choice["reason"], soft_wrap=True)
     goes_on = f"Stopped watching; training goes on: `noisegate watch {id}{url_option(url)}`."
     with _said(goes_on), ProgressDisplay(console, "training") as progress:
         experiment = client.wait(id, progress.show_experiment)

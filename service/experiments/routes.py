@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from sqlalchemy.orm import Session
 
 from noisegate import tracing
-from noisegate.store import deletion, derived, executions, experiments, files, planning, quotas
+from noisegate.store import deletion, derived, estimates, executions, experiments, files, planning, quotas
 from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.pages import Page
 from noisegate.store.states import State
@@ -63,8 +63,9 @@ def create_experiment(
     if dry_run:
         with resources.sessions.reading() as session:
             chosen = posted.for_dataset(session)
-            plan = PlanRead.of(chosen, planning.plan(session, chosen.spec, resources.settings.caps))
-        return Response(plan.model_dump_json(), media_type=JSON)
+            planned = planning.plan(session, chosen.spec, resources.settings.caps)
+            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned))
+        return Response(answer.model_dump_json(), media_type=JSON)
 
     def create(session: Session) -> StoredAnswer:
         (answer,) = read(session, [_created(session, posted, resources, time_limit)])

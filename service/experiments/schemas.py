@@ -15,12 +15,14 @@ from noisegate.presets import catalogue
 from noisegate.presets.choices import Choice
 from noisegate.spec import ExperimentSpec, parse_spec
 from noisegate.spec.labels import label
+from noisegate.store.estimates import Estimate
 from noisegate.store.experiments import Progress
 from noisegate.store.planning import Plan
 from noisegate.store.prerequisites import dataset_facts, usable_dataset
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment
 from service.errors import Problem
+from service.experiments.planned import EstimateRead, PlanWarning, warnings_of
 from service.schemas import AS_STORED, Answer, DatasetSummary
 
 _EXAMPLES: dict[str, Any] = {
@@ -228,9 +230,11 @@ class PlanRead(BaseModel):
     base: bool = Field(description="Whether one more execution is trained first, to decide over the subgroups.")
     executions: int = Field(description="Of all cells together, that of the base included.")
     training_images: int = Field(description="Of all executions of all cells, over all epochs.")
+    warnings: list[PlanWarning] = Field(description="What would be done as asked, and probably is not what was meant.")
+    estimate: EstimateRead
 
     @classmethod
-    def of(cls, posted: Posted, plan: Plan) -> "PlanRead":
+    def of(cls, posted: Posted, plan: Plan, estimate: Estimate) -> "PlanRead":
         cells = [
             PlannedCell(
                 cell=number,
@@ -252,6 +256,8 @@ class PlanRead(BaseModel):
             base=plan.base_cell is not None,
             executions=plan.executions,
             training_images=plan.total_training_images,
+            warnings=list(warnings_of(plan)),
+            estimate=EstimateRead.of(estimate),
         )
 
 

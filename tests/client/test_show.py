@@ -174,6 +174,18 @@ def test_lists() -> None:
     text = printed(plan_table(plan))  # type: ignore[arg-type]
     assert re.search(r"0 +all +0 +1,437", text)
     assert "3 executions, 4,311 training images in all. Nothing was created." in text
+    told = {
+        "choice": {"name": "paper_few", "title": "The network", "reason": "The network: it has few images."},
+        "warnings": [{"field": "training.epochs", "detail": "It makes 5 updates.", "remedy": "More epochs."}],
+        "estimate": {"minutes": None, "detail": "How long it takes cannot be said."},
+    }
+    text = printed(plan_table(plan | told))  # type: ignore[arg-type]
+    for line in (
+        "The network: it has few images.",
+        "Beware: It makes 5 updates. More epochs.",
+        "How long it takes cannot be",
+    ):
+        assert line in text
 
 
 def test_experiment_words() -> None:

@@ -93,6 +93,21 @@ def test_the_tar_and_the_preset_are_what_is_posted(server: Peer, photos: Path) -
     assert {**checked, "dataset": "ds_1"} == posted
 
 
+def test_what_the_preset_chose_is_printed(server: Peer, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    choice = {
+        "name": "backbone",
+        "title": "A layer",
+        "reason": "A layer: the median longer side is 500 pixels, above 96.",
+    }
+    nobodys = problem_reply(404, "not-found", errors=[{"field": "dataset", "message": "no", "remedy": None}])
+    server.instead("POST", "/experiments", nobodys, json_reply(experiment(executions=3, choice=choice), 202))
+    assert cli.run(["train", str(photos)]) == 0
+    assert (
+        "Experiment exp_1: 3 executions.\nA layer: the median longer side is 500 pixels, above 96.\n"
+        in capsys.readouterr().out
+    )
+
+
 def test_an_archive_is_sent_as_it_is(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "pets.tgz").write_bytes(b"a tar, zipped")
     assert cli.run(["train", str(tmp_path / "pets.tgz")]) == 0

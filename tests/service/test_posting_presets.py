@@ -1,5 +1,6 @@
 """POST /experiments with presets, subgroups and kinds: what is created, and how the impossible is refused."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from noisegate.presets import catalogue
 from noisegate.store import datasets
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
-from noisegate.store.tables import Experiment
+from noisegate.store.states import State
+from noisegate.store.tables import Experiment, utc_now
 from noisegate.store.wakeups import Wakeups
 from tests.factories import write_json
 from tests.service.factories import ready_dataset
@@ -163,3 +165,31 @@ def test_a_choice_that_a_newer_version_wrote_is_answered_as_it_is(client: TestCl
     with sessions.begin() as session:
         write_json(session, "experiments.choice", id, {"kind": "of tomorrow"})
     assert client.get(f"/experiments/{id}").json()["choice"] == {"kind": "of tomorrow"}
+
+
+def test_a_dry_run_warns_where_few_weight_updates_are_made(client: TestClient) -> None:
+    """90 images in batches of 8 are 11 updates an epoch; with 50 noise images 17."""
+    body = {"dataset": "pets", "training": {"epochs": 3, "batch_size": 8}, "noise": {"family": "uniform"}}
+    plan = client.post("/experiments?dry_run=true", json=body | {"sweep": {"noise.quantity": [0, 1]}}).json()
+    (warning,) = plan["warnings"]
+    assert warning["field"] == "training.epochs"
+    assert "makes 33 weight updates, and 1 other cells make few" in warning["detail"]
+    assert "tf_efficientnet_lite0" in warning["remedy"]
+    enough = body | {"training": {"epochs": 59, "batch_size": 8}}
+    assert client.post("/experiments?dry_run=true", json=enough).json()["warnings"] == [], "1,003"
+    fewer = body | {"training": {"epochs": 58, "batch_size": 8}}
+    assert "986" in client.post("/experiments?dry_run=true", json=fewer).json()["warnings"][0]["detail"]
+
+
+def test_a_dry_run_says_how_long_or_that_it_cannot(client: TestClient, sessions: Sessions) -> None:
+    body = {"dataset": "pets"} | SMALL
+    first = client.post("/experiments?dry_run=true", json=body).json()["estimate"]
+    assert first["minutes"] is None
+    assert "cannot be said: of paper by the recipe paper at 32 pixels nothing" in first["detail"]
+    id = client.post("/experiments", json=body).json()["id"]
+    with sessions.begin() as session:
+        row, now = session.get_one(Experiment, id), utc_now()
+        row.state, row.started_at, row.finished_at = State.SUCCEEDED, now - timedelta(minutes=3), now
+    then = client.post("/experiments?dry_run=true", json=body | {"executions": 6}).json()["estimate"]
+    assert then["minutes"] == 6
+    assert then["detail"] == "About 6 minutes, as 1 like experiment took here."

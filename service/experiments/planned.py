@@ -1,0 +1,70 @@
+"""What a dry run says besides counting: what is likely to go wrong, and how long it will take."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, Field
+
+from noisegate.judgement import BACKBONE_HINT, few_updates
+from noisegate.spec import ClassifierExperiment
+from noisegate.spec.labels import label
+from noisegate.store.estimates import Estimate
+from noisegate.store.planning import Plan
+
+
+class PlanWarning(BaseModel):
+    """Something that would be done as asked, and probably is not what was meant."""
+
+    field: str = Field(description="Of the spec, by its path.")
+    detail: str
+    remedy: str
+
+
+class EstimateRead(BaseModel):
+    """How long it will take once it is its turn, from what this installation has done before."""
+
+    minutes: float | None = Field(description="Null if nothing like it has been done here.")
+    detail: str = Field(description="In one sentence, with what it is learnt from.")
+
+    @classmethod
+    def of(cls, found: Estimate) -> "EstimateRead":
+        if found.seconds is None:
+            missing = " and ".join(found.unknown)
+            return cls(
+                minutes=None, detail=f"How long it takes cannot be said: of {missing} nothing was done here before."
+            )
+        minutes, preparing = _minutes(found.seconds), _minutes(found.preparing_seconds)
+        first = f", of which {preparing:g} for what is made of the images first" if preparing else ""
+        alike = f"{found.experiments} like experiment{'s' if found.experiments != 1 else ''}"
+        return cls(minutes=minutes, detail=f"About {minutes:g} minutes{first}, as {alike} took here.")
+
+
+def warnings_of(plan: Plan) -> Iterator[PlanWarning]:
+    """What to think over before posting it: weight updates that are probably too few to learn."""
+    few = []
+    for point in plan.cells:
+        spec = point.spec
+        if isinstance(spec, ClassifierExperiment):
+            made = _updates(plan, spec)
+            if made < few_updates(spec.training):
+                few.append((made, point, spec))
+    if not few:
+        return
+    made, point, spec = min(few, key=lambda found: found[0])
+    others = f", and {len(few) - 1} other cells make few" if len(few) > 1 else ""
+    detail = (
+        f"Cell {label(point.point)} makes {made:,} weight updates{others}: below some {few_updates(spec.training):,} a network "
+        "seldom learns."
+    )
+    instead = "" if spec.training.needs_backbone else f" Or, {BACKBONE_HINT}."
+    remedy = f"More training.epochs, or smaller batches (training.batch_size).{instead}"
+    yield PlanWarning(field="training.epochs", detail=detail, remedy=remedy)
+
+
+def _updates(plan: Plan, spec: ClassifierExperiment) -> int:
+    images = plan.training_images(spec) // spec.training.epochs
+    return spec.training.epochs * spec.training.updates_per_epoch(images)
+
+
+def _minutes(seconds: float) -> float:
+    """To a tenth; never nothing for something."""
+    return max(0.1, round(seconds / 60, 1)) if seconds else 0.0
