@@ -11,6 +11,7 @@ from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import Needed
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.formats import format_of
+from noisegate.spec.recipes import TrainingSpec
 
 # PostgreSQL stores no NUL character.
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -51,6 +52,16 @@ class ExperimentBase(Strict):
     def epochs_per_execution(self) -> int | None:
         """None for kinds that have no epochs."""
         return None
+
+    @property
+    def recipe(self) -> TrainingSpec | None:
+        """How its classifiers are trained; None for kinds that train none."""
+        return None
+
+    @property
+    def pace(self) -> tuple[str, ...]:
+        """What two experiments have in common that take alike long for each training image; the first is the kind."""
+        return (self.kind,)
 
     @property
     def promotion(self) -> Promotion:

@@ -13,8 +13,8 @@ from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import Features, Needed, Resize, View
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line, Promotion
 from noisegate.spec.facts import BaseFacts, DatasetFacts
-from noisegate.spec.networks import BackboneNetwork, NetworkChoice, trained_network, unfit
-from noisegate.spec.recipes import PaperRecipe, Training
+from noisegate.spec.networks import BackboneNetwork, NetworkChoice, named, trained_network, unfit
+from noisegate.spec.recipes import PaperRecipe, Training, TrainingSpec
 from noisegate.spec.subgroups import SubgroupSpec
 
 NOISE_CLASS = "noise"
@@ -83,6 +83,15 @@ class ClassifierExperiment(ExperimentBase):
     @property
     def epochs_per_execution(self) -> int:
         return self.training.epochs
+
+    @property
+    def recipe(self) -> TrainingSpec:
+        return self.training
+
+    @property
+    def pace(self) -> tuple[str, ...]:
+        how = (f"network {named(self.network)}", f"recipe {self.training.recipe}", f"{self.image_size} pixels")
+        return (self.kind, *how)
 
     @property
     def promotion(self) -> Promotion:

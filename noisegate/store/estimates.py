@@ -13,9 +13,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
-from noisegate.spec import ClassifierExperiment, ExperimentBase
+from noisegate.spec import ExperimentBase
 from noisegate.spec.derived import DerivedSpec, Features, Needed, View
-from noisegate.spec.networks import BackboneNetwork
 from noisegate.store.json_columns import Unreadable
 from noisegate.store.planning import Plan
 from noisegate.store.prerequisites import dataset_facts
@@ -51,12 +50,12 @@ def estimate(session: Session, planned: Plan) -> Estimate:
     rates = _training_rates(session)
     training, unknown, learnt_from = 0.0, [], 0
     for spec, executions in _work(planned):
-        images, kind = executions * planned.training_images(spec), _kind_of(spec)
+        images, kind = executions * planned.training_images(spec), spec.pace
         if kind in rates:
             training += images * statistics.median(rates[kind])
             learnt_from = max(learnt_from, len(rates[kind]))
         else:
-            unknown.append(_told(kind))
+            unknown.append(_told(spec.pace))
     preparing, not_made = _preparing(session, planned)
     unknown = sorted({*unknown, *not_made})
     return Estimate(None if unknown else training + preparing, preparing, learnt_from, unknown)
@@ -69,18 +68,9 @@ def _work(planned: Plan) -> Iterator[tuple[ExperimentBase, int]]:
         yield planned.base_cell, 1
 
 
-def _kind_of(spec: ExperimentBase) -> _Kind:
-    if not isinstance(spec, ClassifierExperiment):
-        return (spec.kind,)
-    network = spec.network.facts.name if isinstance(spec.network, BackboneNetwork) else spec.network
-    return (spec.kind, network, spec.training.recipe, spec.image_size)
-
-
-def _told(kind: _Kind) -> str:
-    if len(kind) == 1:
-        return f"an experiment of kind {kind[0]}"
-    _, network, recipe, image_size = kind
-    return f"{network} by the recipe {recipe} at {image_size} pixels"
+def _told(pace: Sequence[str]) -> str:
+    kind, *how = pace
+    return f"{kind} ({', '.join(how)})" if how else f"the kind {kind}"
 
 
 def _training_rates(session: Session) -> dict[_Kind, list[float]]:
@@ -92,7 +82,7 @@ def _training_rates(session: Session) -> dict[_Kind, list[float]]:
         specs = [cell.spec for cell in experiment.cells]
         if any(isinstance(spec, Unreadable) for spec in (experiment.spec, *specs)):
             continue  # a newer version wrote it
-        kinds = {_kind_of(spec) for spec in specs}
+        kinds = {spec.pace for spec in specs}
         images = _images_of(experiment.dataset, experiment.cells, experiment.spec.executions)
         if len(kinds) == 1 and images:
             seconds = _seconds(experiment.started_at, experiment.finished_at)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pydantic import BaseModel, Field
 
 from noisegate.judgement import BACKBONE_HINT, few_updates
-from noisegate.spec import ClassifierExperiment
 from noisegate.spec.labels import label
 from noisegate.store.estimates import Estimate
 from noisegate.store.planning import Plan
@@ -42,27 +41,23 @@ def warnings_of(plan: Plan) -> Iterator[PlanWarning]:
     """What to think over before posting it: weight updates that are probably too few to learn."""
     few = []
     for point in plan.cells:
-        spec = point.spec
-        if isinstance(spec, ClassifierExperiment):
-            made = _updates(plan, spec)
-            if made < few_updates(spec.training):
-                few.append((made, point, spec))
+        recipe = point.spec.recipe
+        if recipe is not None:
+            images = plan.training_images(point.spec) // recipe.epochs
+            made = recipe.epochs * recipe.updates_per_epoch(images)
+            if made < few_updates(recipe):
+                few.append((made, point, recipe))
     if not few:
         return
-    made, point, spec = min(few, key=lambda found: found[0])
+    made, point, recipe = min(few, key=lambda found: found[0])
     others = f", and {len(few) - 1} other cells make few" if len(few) > 1 else ""
     detail = (
-        f"Cell {label(point.point)} makes {made:,} weight updates{others}: below some {few_updates(spec.training):,} a network "
+        f"Cell {label(point.point)} makes {made:,} weight updates{others}: below some {few_updates(recipe):,} a network "
         "seldom learns."
     )
-    instead = "" if spec.training.needs_backbone else f" Or, {BACKBONE_HINT}."
+    instead = "" if recipe.needs_backbone else f" Or, {BACKBONE_HINT}."
     remedy = f"More training.epochs, or smaller batches (training.batch_size).{instead}"
     yield PlanWarning(field="training.epochs", detail=detail, remedy=remedy)
-
-
-def _updates(plan: Plan, spec: ClassifierExperiment) -> int:
-    images = plan.training_images(spec) // spec.training.epochs
-    return spec.training.epochs * spec.training.updates_per_epoch(images)
 
 
 def _minutes(seconds: float) -> float:

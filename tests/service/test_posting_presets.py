@@ -185,7 +185,7 @@ def test_a_dry_run_says_how_long_or_that_it_cannot(client: TestClient, sessions:
     body = {"dataset": "pets"} | SMALL
     first = client.post("/experiments?dry_run=true", json=body).json()["estimate"]
     assert first["minutes"] is None
-    assert "cannot be said: of paper by the recipe paper at 32 pixels nothing" in first["detail"]
+    assert "cannot be said: of training (network paper, recipe paper, 32 pixels) nothing was done" in first["detail"]
     id = client.post("/experiments", json=body).json()["id"]
     with sessions.begin() as session:
         row, now = session.get_one(Experiment, id), utc_now()

@@ -44,7 +44,7 @@ def session(sessions: Sessions) -> Any:
 def test_without_history_nothing_is_said(session: Session) -> None:
     found = estimated(session)
     assert (found.seconds, found.experiments) == (None, 0)
-    assert found.unknown == ["paper by the recipe paper at 32 pixels"]
+    assert found.unknown == ["training (network paper, recipe paper, 32 pixels)"]
 
 
 def test_by_the_median_of_like_experiments_for_each_training_image(session: Session) -> None:
@@ -80,7 +80,7 @@ def test_all_cells_must_be_known(session: Session) -> None:
     done(session, 92)
     found = estimated(session, sweep={"training": [{"epochs": 2}, {"recipe": "one_cycle"}]})
     assert found.seconds is None
-    assert found.unknown == ["paper by the recipe one_cycle at 32 pixels"]
+    assert found.unknown == ["training (network paper, recipe one_cycle, 32 pixels)"]
 
 
 def test_views_and_features_are_told_by_the_pace_of_earlier_ones(session: Session) -> None:
