@@ -17,6 +17,7 @@ from noisegate.store.settings import Settings, load_settings
 from noisegate.store.wakeups import Wakeups, celery_app
 from service import access, conditional, health, measuring
 from service.access import KeyRing
+from service.backbones import routes as backbones
 from service.classify import batch_routes as classify_batch
 from service.classify import routes as classify
 from service.classify.models import Classifiers
@@ -50,6 +51,7 @@ ROOMS = (
     health,
     measuring,
     presets,
+    backbones,
     datasets,
     experiments,
     events,

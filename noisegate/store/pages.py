@@ -54,6 +54,24 @@ def page_of(
     return Page(rows[:limit], _encoded(digest, last) if last else None)
 
 
+def named_page(
+    names: Sequence[str], collection: str, *, filters: Mapping[str, str | None], cursor: str | None, limit: int
+) -> Page[str]:
+    """At most `limit` of these names, in their order, after `cursor`.
+
+    Raises:
+        InvalidInput: the cursor is not one of ours, or not of these names.
+    """
+    digest, start = _digest(collection, filters), 0
+    if cursor is not None:
+        last = _decoded(cursor, digest)
+        if last not in names:
+            raise _unusable("this cursor stands at a name that is gone")
+        start = names.index(last) + 1
+    page = names[start : start + limit]
+    return Page(page, _encoded(digest, page[-1]) if start + limit < len(names) else None)
+
+
 def _digest(collection: str, filters: Mapping[str, str | None]) -> str:
     return hashlib.sha256(json.dumps([collection, filters], sort_keys=True).encode()).hexdigest()[:16]
 

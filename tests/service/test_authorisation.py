@@ -66,6 +66,8 @@ SCOPES = {
         "GET /aliases",
         "GET /metrics",
         "GET /noise/preview.png",
+        "GET /backbones",
+        "GET /backbones/{name}",
         "GET /presets",
         "GET /presets/{name}",
         "GET /workers",
@@ -79,7 +81,18 @@ OPERATIONS = [
     if method in METHODS
 ]
 # Lists, which leave out what is another's (below), what is nobody's in particular, and what makes something new.
-_SHARED = ("/datasets", "/experiments", "/models", "/aliases", "/workers", "/presets", "/presets/{name}", "/metrics")
+_SHARED = (
+    "/datasets",
+    "/experiments",
+    "/models",
+    "/aliases",
+    "/workers",
+    "/presets",
+    "/presets/{name}",
+    "/backbones",
+    "/backbones/{name}",
+    "/metrics",
+)
 ALLOWED_TO_ANOTHER = {
     **{("GET", path): {200} for path in _SHARED},
     ("GET", "/noise/preview.png"): {409},  # the digits, which it is drawn on, have not been ingested here
@@ -111,7 +124,9 @@ class House:
             "index": "0",
             "format": "svg",
             "version": self.ids["version"],
-            "name": {"aliases": "default", "presets": "table-3", "results": "accuracy"}.get(room, self.ids["model"]),
+            "name": {"aliases": "default", "presets": "table-3", "backbones": "resnet18", "results": "accuracy"}.get(
+                room, self.ids["model"]
+            ),
         }
         if "/files/" in path:
             values["name"] = "model.json"

@@ -33,6 +33,7 @@ def experiment(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> 
         "/models",
         "/workers",
         "/presets/figure-9",
+        "/backbones",
         "/noise/preview.png?family=solid",
         "/openapi.json",
     ],

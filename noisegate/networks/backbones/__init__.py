@@ -1,7 +1,7 @@
 """Backbones: networks that somebody else has trained, known by timm's names. What specs and lists need to know of them.
 
 `catalogue.csv` holds facts of timm's pretrained networks (scripts/backbones.py writes it). `loading` finds the weights and builds
-the network; it needs torch and timm.
+the network; it needs torch and timm. `files` says where weights lie on this machine.
 """
 
 import csv

