@@ -47,7 +47,7 @@ def train(
     if "dataset" in chosen:
         raise ClientError("--set dataset: the dataset is the one that is sent. `noisegate run` trains on another.")
     archive, found = pack(images)
-    console.print(found_block(images, found, archive.total))
+    console.print(found_block(images, found, archive.total), soft_wrap=True)
     with Client(url) as client:
         document = _document(client, preset, scale, chosen)
         _check_settings(client, document)
@@ -105,7 +105,7 @@ def _upload(client: Client, console: Console, archive: Uploadable, name: str | N
     with _said("Stopped; nothing of the upload is kept."), ProgressDisplay(console, "upload") as progress:
         dataset = client.upload(archive, name, on_bytes=progress.show_bytes)
     if dataset["state"] == "ingesting" and not any(worker["alive"] for worker in client.workers()):
-        console.print("No worker is running: the images are read as soon as one starts.")
+        console.print("No worker is running: the images are read as soon as one starts.", soft_wrap=True)
     goes_on = f"Stopped waiting; the service goes on reading dataset {dataset['id']}: see `noisegate datasets`."
     with _said(goes_on), ProgressDisplay(console, "reading") as progress:
         dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)

@@ -90,8 +90,8 @@ def export_model(
     """
     trained = outcome.trained
     served = Served(trained.module, trained.preprocessing)
-    graph = _graph_of(cell, served) if trained.encoder is None else _graph_on(trained.encoder, served)
-    tensors = served.state_dict() | (trained.encoder.tensors if trained.encoder else {})
+    graph = _graph_of(cell, served) if cell.encoder is None else _graph_on(cell.encoder, served)
+    tensors = served.state_dict() | (cell.encoder.tensors if cell.encoder else {})
     return ModelFiles(
         weights=save({name: tensor.contiguous() for name, tensor in tensors.items()}),
         manifest=_manifest(cell, outcome, execution, largest_difference(graph, trained, _checked_images(cell))),
@@ -218,7 +218,7 @@ def _manifest(cell: PreparedCell, outcome: ExecutionOutcome, execution: int, dif
         seed=outcome.trained.seed,
         precision=outcome.trained.precision,
         device=outcome.trained.device,
-        source=outcome.trained.encoder.source if outcome.trained.encoder else None,
+        source=cell.encoder.source if cell.encoder else None,
         versions=versions(),
         onnx_largest_difference=difference,
     )

@@ -20,7 +20,6 @@ from torch import nn
 from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, restore, write_checkpoint
 from noisegate.learning.choosing import choose_engine
-from noisegate.learning.encoding import Encoder
 from noisegate.learning.engines import Engine, EngineName, build_engine
 from noisegate.learning.recipe import (
     Precision,
@@ -58,6 +57,10 @@ class Progress:
 OnCheckpoint = Callable[[Progress, Callable[[], bytes]], None]
 
 
+# Images to the features that a backbone computes of them; called with images, and with what is to be called between batches.
+EncodeImages = Callable[[np.ndarray, Callable[[], None]], np.ndarray]
+
+
 @dataclass(frozen=True)
 class Trained:
     """One trained network: on the CPU, float32, in evaluation mode; `preprocessing` is what it was shown images by.
@@ -75,7 +78,7 @@ class Trained:
     precision: Precision
     device: str
     engine: EngineName
-    encoder: Encoder | None = None
+    encoder: EncodeImages | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 Statistics = Literal["mean_image", "channels", "features"]
@@ -30,7 +30,9 @@ class Preprocessing:
     mean: Float32[Tensor, "*image values"]
     std: Float32[Tensor, " values"] | None = None
 
-    def __call__(self, inputs: Shaped[Tensor, "*batch values"]) -> Float[Tensor, "*batch values"]:
+    def __call__(
+        self, inputs: UInt8[Tensor, "*batch values"] | Float32[Tensor, "*batch values"]
+    ) -> Float[Tensor, "*batch values"]:
         """What a network is shown: float32, channels last."""
         # Not inputs - mean: on a CPU, numbers of two kinds are subtracted six times slower.
         shown = inputs.to(torch.float32, copy=True).sub_(self.mean)

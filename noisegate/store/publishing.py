@@ -47,7 +47,7 @@ def publish_default(session: Session, experiment: Experiment) -> Publication | N
     """
     if not session.scalar(sa.select(sa.exists().where(Model.experiment_id == experiment.id))):
         return None
-    promote = session.scalars(sa.select(Experiment.spec).where(Experiment.id == experiment.id)).one().promotion
+    promote = _asked_for(session, experiment)
     candidates = _candidates(session, experiment.id)
     best = next((one for one in candidates if not one.chosen_against), None)
     alias = session.get(Alias, DEFAULT_ALIAS)
@@ -65,6 +65,12 @@ def publish_default(session: Session, experiment: Experiment) -> Publication | N
     if promote == "if_none":
         return _left(alias, experiment, "it was there before, and promote is if_none", _BY_HAND)
     return _promote(session, alias, experiment, best)
+
+
+def _asked_for(session: Session, experiment: Experiment) -> str:
+    """What the spec says, read without parsing all of it; it is not written where it is the default."""
+    written = sa.type_coerce(Experiment.spec, sa.JSON)["promote"].as_string()
+    return session.scalar(sa.select(written).where(Experiment.id == experiment.id)) or "if_none"
 
 
 _BY_HAND = "PUT /aliases/default points it at another model; promote: if_better does so for a better one."

@@ -82,8 +82,10 @@ def test_an_engineers_way(client: Client, archive: Path, tmp_path: Path) -> None
     assert with_noise["accuracy"] is not None
     assert with_noise["accuracy"]["mean"] == 1.0
     assert with_noise["best_model"] is not None
-    default = next(model for model in client.models() if "default" in model["aliases"])
-    assert default["experiment"] == experiment["id"]
+    # Another test of this service may have been the first whose model became `default`.
+    assert experiment["published"] is not None
+    assert experiment["published"]["outcome"] in ("set", "kept")
+    assert any("default" in model["aliases"] for model in client.models())
 
     client.set_alias("production", with_noise["best_model"])
     generator = np.random.default_rng(4)

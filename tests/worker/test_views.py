@@ -58,7 +58,8 @@ def upload(resources: Resources, images: Mapping[str, bytes], name: str = "shade
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path, data in images.items():
-            archive.writestr(path, data)
+            # Without the time of day: the same images are the same archive.
+            archive.writestr(zipfile.ZipInfo(path), data)
     digest = resources.artefacts.put_bytes(buffer.getvalue())
     with resources.sessions.begin() as session:
         waiting = datasets.register(
