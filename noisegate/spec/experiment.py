@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, JsonValue
 
@@ -15,7 +15,6 @@ from noisegate.spec.recipes import TrainingSpec
 
 # PostgreSQL stores no NUL character.
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Promotion = Literal["if_none", "if_better", "never"]
 
 
 class BaseReference(Strict):
@@ -62,11 +61,6 @@ class ExperimentBase(Strict):
     def pace(self) -> tuple[str, ...]:
         """What two experiments have in common that take alike long for each training image; the first is the kind."""
         return (self.kind,)
-
-    @property
-    def promotion(self) -> Promotion:
-        """When its best model becomes `default`."""
-        return "if_none"
 
     @property
     def trained_network(self) -> str | None:

@@ -11,7 +11,7 @@ from noisegate.networks.backbones import backbone_of, full_names
 from noisegate.noise import NoiseSpec, OneOrSeveralNoises
 from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import Features, Needed, Resize, View
-from noisegate.spec.experiment import BaseReference, ExperimentBase, Line, Promotion
+from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.networks import BackboneNetwork, NetworkChoice, named, trained_network, unfit
 from noisegate.spec.recipes import PaperRecipe, Training, TrainingSpec
@@ -55,7 +55,7 @@ class ClassifierExperiment(ExperimentBase):
     keep_models: Literal["best", "all", "none"] = Field(
         "best", description="Which trained models a cell keeps: the best by holdout accuracy, all of them, or none."
     )
-    promote: Promotion = Field(
+    promote: Literal["if_none", "if_better", "never"] = Field(
         "if_none",
         # Not written where it is the default: specs read as they did before there was a choice.
         exclude_if=lambda promote: promote == "if_none",
@@ -92,10 +92,6 @@ class ClassifierExperiment(ExperimentBase):
     def pace(self) -> tuple[str, ...]:
         how = (f"network {named(self.network)}", f"recipe {self.training.recipe}", f"{self.image_size} pixels")
         return (self.kind, *how)
-
-    @property
-    def promotion(self) -> Promotion:
-        return self.promote
 
     @property
     def named_dataset(self) -> str:

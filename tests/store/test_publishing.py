@@ -10,7 +10,7 @@ from noisegate.api.publication import Publication
 from noisegate.errors import InvalidSpec, NotFound
 from noisegate.judgement import Judgement
 from noisegate.manifest import Calibration
-from noisegate.spec import parse_spec
+from noisegate.spec import TrainingExperiment, parse_spec
 from noisegate.spec.sweeps import cells_of
 from noisegate.store import events, executions, models, publishing
 from noisegate.store.sessions import Sessions
@@ -334,13 +334,12 @@ def test_what_only_a_newer_version_can_read_stays_default(sessions: Sessions) ->
 
 
 def test_the_spec_is_written_as_before_unless_promote_is_given() -> None:
-    plain = parse_spec({"dataset": "pets"})
+    plain = TrainingExperiment(dataset="pets")
     assert "promote" not in plain.model_dump(mode="json")
-    assert (plain.promotion, plain.format) == ("if_none", 1)
+    assert (plain.promote, plain.format) == ("if_none", 1)
     asked = parse_spec({"dataset": "pets", "promote": "if_better"})
     assert parse_spec(asked.model_dump(mode="json")) == asked
     assert asked.format == 2, "workers that would not know it leave it alone"
-    assert parse_spec({"kind": "curve_fitting"}).promotion == "if_none"
     for wrong in ({"promote": "always"}, {"sweep": {"promote": ["never", "if_better"]}}):
         with pytest.raises(InvalidSpec, match="promote"):
             cells_of(parse_spec({"dataset": "pets"} | wrong))
