@@ -13,6 +13,7 @@ from tests.client.images import fill, png
 
 SHADES = {"dark": (20, 100), "bright": (150, 240)}
 SETTINGS = {
+    "network": "paper",  # photographs of 32 pixels would be trained on a backbone
     "image_size": 32,
     "executions": 1,
     "holdout": 0.2,
