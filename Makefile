@@ -9,7 +9,8 @@ demo: .venv/installed-local
 	$(BIN)/noisegate demo
 
 TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
-# Some twenty minutes on two cores, half of which is waiting (target: eight). make test PYTEST='-k together -x' passes options on.
+# Some eighteen minutes on two cores (target: eight): benchmarks/results/test_costs.txt says where the processor time goes, and
+# PYTEST='-p tests.cost' measures it. make test PYTEST='-k together -x' passes options on.
 test: .venv/installed-test
 	$(TESTS) -m "not nightly" $(PYTEST)
 
