@@ -60,7 +60,8 @@ def freeze_worker(system: System, random: Random, form: Form) -> Injected:
 def _nobody_writes(system: System) -> Iterator[None]:
     """SQLite has one writer at a time: whoever is frozen while writing stops all others, and no lease can help them."""
     if system.database == "sqlite":
-        with system.sessions.begin():
+        with system.sessions.begin() as session:
+            session.connection()  # a transaction begins, and takes the lock, with its first statement only
             yield
     else:
         yield
