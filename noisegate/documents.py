@@ -1,6 +1,6 @@
 """The pydantic base of everything that is written down as JSON: specs, manifests, cards, answers."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
@@ -12,6 +12,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializationInfo,
+    TypeAdapter,
     ValidationError,
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
@@ -78,6 +79,25 @@ class OneOf:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         choices = {name: _by_reference(member) for name, member in self.members.items()}
         return handler(core_schema.tagged_union_schema(choices, self.tag))
+
+
+@dataclass(frozen=True, eq=False)
+class ParsedBy:
+    """Annotates a field of several types that one function tells apart: a union of pydantic's names them in paths of errors.
+
+    Attributes:
+        parse: takes what was written, or what it has returned before.
+        shown: the union, for JSON schemas alone.
+    """
+
+    parse: Callable[[Any], Any]
+    shown: TypeAdapter[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(self.shown.core_schema)
 
 
 def _write(member: BaseModel, info: SerializationInfo) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _bring_to_its_end(resources: Resources, row: Derived, lease: Lease, pieces: 
     try:
         _make(resources, row, lease, pieces)
     except (Draining, Cancelled) as stop:
-        # Its finished pieces stay. Cancelled: nobody waits for it any more, and nobody claims it until somebody does.
+        # Its finished pieces stay. Cancelled: no execution waits for it any more; it is claimed again once one does.
         log.info("derived_given_back", reason=type(stop).__name__)
         _write(resources, lease, lambda session: derived.release(session, lease))
         if isinstance(stop, Draining):

@@ -20,7 +20,7 @@ from noisegate.store.packed import open_packed
 from worker.making import Making
 
 FEATURES_FILE = "features.npy"
-# The backbone itself, for whoever trains on the features: cards and models need it, and need not know where it came from.
+# The backbone itself: processes that train on the features need it for cards and models, without loading its weights anew.
 GRAPH_FILE, WEIGHTS_FILE = "backbone.onnx", "backbone.safetensors"
 
 # By name: timm and torchvision take seconds to load.

@@ -1,4 +1,4 @@
-"""After a derived artefact has ended: its executions go, or end; whoever can go on is woken. The reaper's process imports this."""
+"""After a derived artefact has ended: its executions go on or end, and workers are woken. The reaper's process imports this."""
 
 import structlog
 

@@ -105,7 +105,7 @@ def file_chunks(path: Path, size: int) -> Iterator[bytes]:
     except OSError as error:
         raise UnusableFile(f"{path} cannot be read: {why_not(error)}") from error
     if left:
-        raise UnusableFile(f"{path} was changed while it was sent. Send it again when nobody writes to it.")
+        raise UnusableFile(f"{path} was changed while it was sent. Send it again once nothing writes to it.")
 
 
 def counted(chunks: Iterable[bytes], total: int, on_bytes: Callable[[int, int], None] | None) -> Iterator[bytes]:

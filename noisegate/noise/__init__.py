@@ -6,10 +6,9 @@ cards follow. NumPy, SciPy and pydantic only.
 
 from typing import Annotated, Any
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, TypeAdapter
 
-from noisegate.documents import OneOf
+from noisegate.documents import OneOf, ParsedBy
 from noisegate.noise.base import NoiseFamily
 from noisegate.noise.gaussian import GaussianNoise
 from noisegate.noise.gray import GrayNoise
@@ -35,23 +34,11 @@ _SEVERAL: TypeAdapter[list[NoiseFamily]] = TypeAdapter(_SeveralNoises)
 _EITHER: TypeAdapter[NoiseFamily | list[NoiseFamily]] = TypeAdapter(NoiseSpec | _SeveralNoises)
 
 
-class _OneOrSeveral:
-    """Annotates a field that holds one noise or a list. A union of pydantic's would name its members in paths of errors."""
-
-    @staticmethod
-    def parse(value: Any) -> NoiseFamily | list[NoiseFamily]:
-        return (_SEVERAL if isinstance(value, list | tuple) else _ONE).validate_python(value)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.parse)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return handler(_EITHER.core_schema)
+def _one_or_several(value: Any) -> NoiseFamily | list[NoiseFamily]:
+    return (_SEVERAL if isinstance(value, list | tuple) else _ONE).validate_python(value)
 
 
-OneOrSeveralNoises = Annotated[NoiseFamily | list[NoiseFamily], _OneOrSeveral]
+OneOrSeveralNoises = Annotated[NoiseFamily | list[NoiseFamily], ParsedBy(_one_or_several, _EITHER)]
 
 __all__ = [
     "FAMILIES",

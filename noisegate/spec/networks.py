@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
-from noisegate.documents import Strict, known_name
+from noisegate.documents import ParsedBy, Strict, known_name
 from noisegate.networks import NETWORKS, linear
 from noisegate.networks.backbones import Backbone, backbone_of, full_names
 from noisegate.networks.network import Network
@@ -62,25 +62,13 @@ _NAME: TypeAdapter[str] = TypeAdapter(NetworkName)
 _EITHER: TypeAdapter[str | BackboneNetwork] = TypeAdapter(NetworkName | BackboneNetwork)
 
 
-class _NameOrBackbone:
-    """Annotates a field that holds either. A union of pydantic's would name its members in paths of errors."""
-
-    @staticmethod
-    def parse(value: Any) -> str | BackboneNetwork:
-        if isinstance(value, BackboneNetwork):
-            return value
-        return BackboneNetwork.model_validate(value) if isinstance(value, dict) else _NAME.validate_python(value)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.parse)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return handler(_EITHER.core_schema)
+def _name_or_backbone(value: Any) -> str | BackboneNetwork:
+    if isinstance(value, BackboneNetwork):
+        return value
+    return BackboneNetwork.model_validate(value) if isinstance(value, dict) else _NAME.validate_python(value)
 
 
-NetworkChoice = Annotated[str | BackboneNetwork, _NameOrBackbone]
+NetworkChoice = Annotated[str | BackboneNetwork, ParsedBy(_name_or_backbone, _EITHER)]
 
 _USUAL_STD = PaperRecipe().first_layer_std
 # Backbones halve the sides five times.

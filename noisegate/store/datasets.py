@@ -217,9 +217,7 @@ class ReapedDatasets:
 
 def expire(session: Session, owners: Collection[str]) -> list[str]:
     """Let the leases of these processes run out now; returns the datasets that they were ingesting."""
-    held = sa.and_(Dataset.owner.in_(owners), Dataset.state == DatasetState.INGESTING, Dataset.lease_until.is_not(None))
-    statement = sa.update(Dataset).where(held).values(lease_until=seconds_now() - 1)
-    return list(session.scalars(statement.returning(Dataset.id)))
+    return leases.expire(session, Dataset, owners)
 
 
 def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> ReapedDatasets:

@@ -44,7 +44,7 @@ def ensure(session: Session, dataset: Dataset, wanted: Iterable[Needed]) -> dict
     assert dataset.content_hash, "the dataset is ready"
     content_hash = dataset.content_hash
     chains = [needed.chain for needed in wanted]
-    # In one order, whoever asks: two that want the same ones cannot block each other. What another is made of comes first.
+    # Always in one order, so that two transactions that want the same rows cannot deadlock; sources before what follows from them.
     unique = {(len(needed.chain), needed.key(content_hash)): needed for chain in chains for needed in chain}
     rows: dict[Needed, Derived] = {}
     for (_, key), needed in sorted(unique.items(), key=lambda entry: entry[0]):
@@ -160,7 +160,7 @@ def renew(session: Session, lease: Lease, lease_seconds: float, *, done: int, to
 
 
 def keep_piece(session: Session, lease: Lease, name: str, stored: StoredFile) -> None:
-    """A finished piece, for whoever goes on with it should this worker be lost.
+    """Record a finished piece, so that another worker can resume from it if this one is lost.
 
     Raises:
         LeaseLost: another worker has taken over, or the artefact was deleted.
@@ -202,7 +202,7 @@ def release(session: Session, lease: Lease) -> None:
 
 def any_unsettled(session: Session) -> bool:
     """Whether there is anything to `settle`: its worker may have been killed before it could."""
-    found = session.scalar(_unsettled().limit(1)) or session.scalar(_hopeless(Derived.id).limit(1))
+    found = session.scalar(_unsettled().limit(1)) or session.scalar(_source_failed(Derived.id).limit(1))
     return found is not None
 
 
@@ -239,7 +239,7 @@ def _unsettled() -> sa.Select[str]:
     return sa.select(Derived.id).where(Derived.state.in_(_ENDED), waits).order_by(Derived.id)
 
 
-def _hopeless(what: Any) -> sa.Select[Any]:
+def _source_failed(what: Any) -> sa.Select[Any]:
     """Artefacts that wait for one that has failed."""
     parent = aliased(Derived)
     query = sa.select(what).join(parent, parent.id == Derived.parent_id)
@@ -247,7 +247,7 @@ def _hopeless(what: Any) -> sa.Select[Any]:
 
 
 def _fail_followers(session: Session) -> None:
-    for row in session.scalars(_hopeless(Derived).options(joinedload(Derived.parent)).order_by(Derived.id)).all():
+    for row in session.scalars(_source_failed(Derived).options(joinedload(Derived.parent)).order_by(Derived.id)).all():
         assert row.parent is not None
         row.state, row.error, row.finished_at = DerivedState.FAILED, row.parent.error, utc_now()
     session.flush()
@@ -264,9 +264,7 @@ class ReapedDerived:
 
 def expire(session: Session, owners: Collection[str]) -> list[str]:
     """Let the leases of these processes run out now; returns what they were making."""
-    held = sa.and_(Derived.owner.in_(owners), Derived.state == DerivedState.RUNNING, Derived.lease_until.is_not(None))
-    statement = sa.update(Derived).where(held).values(lease_until=seconds_now() - 1)
-    return list(session.scalars(statement.returning(Derived.id)))
+    return leases.expire(session, Derived, owners)
 
 
 def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> ReapedDerived:

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from noisegate.api.problems import Failure
 from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
-from noisegate.store.states import DatasetState, DerivedState, State
-from noisegate.store.tables import Dataset, Derived, Execution, utc_now
+from noisegate.store.states import State
+from noisegate.store.tables import Execution, utc_now
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,10 @@ class ReapedExecutions:
     cancelled: list[str]
 
 
-# What rows can be held, and the state in which they are.
-_HELD: tuple[tuple[leases.LeasedTable, str], ...] = (
-    (Execution, State.RUNNING),
-    (Dataset, DatasetState.INGESTING),
-    (Derived, DerivedState.RUNNING),
-)
-
-
 def owners(session: Session, worker: str) -> set[str]:
     """The names of this worker's processes that hold anything."""
     found: set[str] = set()
-    for table, state in _HELD:
+    for table, state in leases.HELD.items():
         held = sa.select(table.owner).where(table.state == state, table.lease_until.is_not(None))
         found.update(session.scalars(held.where(table.owner.startswith(f"{worker}/", autoescape=True))))
     return found
@@ -51,17 +43,18 @@ def expire(session: Session, owners: Collection[str], describe: Callable[[int], 
     lost: list[str] = []
     for owner in sorted(owners):
         failure = describe(int(owner.rpartition("/")[2])).model_copy(update={"worker": owner})
-        held = sa.and_(Execution.owner == owner, Execution.state == State.RUNNING, Execution.lease_until.is_not(None))
         # Null in a row that nothing was noted on: a claim clears what its predecessor met.
         error = sa.func.coalesce(Execution.error, sa.literal(failure, Execution.error.type))
-        statement = sa.update(Execution).where(held).values(lease_until=seconds_now() - 1, error=error)
-        lost += session.scalars(statement.returning(Execution.id))
+        lost += leases.expire(session, Execution, [owner], error=error)
     return lost
 
 
 def any_expired(session: Session, lease_seconds: float) -> bool:
     """Whether there is anything to reap, of any kind."""
-    looks = [sa.exists().where(table.state == state, leases.expired(table, lease_seconds)) for table, state in _HELD]
+    looks = [
+        sa.exists().where(table.state == state, leases.expired(table, lease_seconds))
+        for table, state in leases.HELD.items()
+    ]
     return bool(session.scalar(sa.select(sa.or_(*looks))))
 
 
@@ -113,7 +106,7 @@ def _after_loss(experiment: State, losses: int, max_losses: int) -> State:
 
 def any_overdue(session: Session, wakeup_seconds: float) -> bool:
     """Whether anything waits although it was woken long ago."""
-    looks = [sa.exists().where(leases.overdue(table, wakeup_seconds)) for table, _ in _HELD]
+    looks = [sa.exists().where(leases.overdue(table, wakeup_seconds)) for table in leases.HELD]
     return bool(session.scalar(sa.select(sa.or_(*looks))))
 
 

@@ -4,7 +4,7 @@ A row is claimed by compare-and-swap, so two workers never hold it together, wha
 is the fence: `attempt` rises with each claim, and a write that names an old pair touches nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,14 @@ _WAITING: dict[LeasedTable, str] = {
     Execution: State.QUEUED,
     Dataset: DatasetState.INGESTING,
     Derived: DerivedState.WAITING,
+}
+
+
+# The state in which a worker holds a row.
+HELD: dict[LeasedTable, str] = {
+    Execution: State.RUNNING,
+    Dataset: DatasetState.INGESTING,
+    Derived: DerivedState.RUNNING,
 }
 
 
@@ -169,6 +177,13 @@ def renew_each(
         except LeaseLost:
             lost.append(lease)
     return tuple(lost)
+
+
+def expire(session: Session, table: LeasedTable, owners: Collection[str], **changes: object) -> list[str]:
+    """Let the leases of these processes run out now, and make `changes` besides; returns the ids of the rows."""
+    held = sa.and_(table.owner.in_(owners), table.state == HELD[table], table.lease_until.is_not(None))
+    statement = sa.update(table).where(held).values(lease_until=seconds_now() - 1, **changes)
+    return list(session.scalars(statement.returning(table.id)))
 
 
 def expired(table: LeasedTable, lease_seconds: float) -> sa.ColumnElement[bool]:

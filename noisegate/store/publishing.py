@@ -80,7 +80,7 @@ _WITHOUT_HOLDOUT = "Give a holdout, such as 0.1; or point the alias at a model w
 def _promote(session: Session, alias: Alias, experiment: Experiment, best: _Candidate) -> Publication:
     """Move the alias if what it points at has the same classes and dataset, and is worse.
 
-    Whoever posted the experiment must own the alias, as for PUT /aliases: a worker, which sees all, moves nothing for others.
+    The experiment's owner must own the alias, as for PUT /aliases: a worker sees all owners' rows, and moves none for another.
     """
     if alias.owned_by != experiment.owned_by:
         return _left(alias, experiment, "it is a shared resource, which takes the scope admin to change")

@@ -138,7 +138,7 @@ class Dataset(Leased, Owned, Base):
 
 
 class Derived(Leased, Base):
-    """An artefact that is made of a dataset by a job, and can be made again. It belongs to whoever owns the dataset."""
+    """An artefact that is made of a dataset by a job, and can be made again. It belongs to the dataset's owner."""
 
     __tablename__ = "derived"
 
@@ -255,7 +255,7 @@ class Execution(Leased, Base):
     )
     waits_for: Mapped[str | None] = mapped_column(
         sa.ForeignKey("derived.id"),
-        doc="What its cell needs, as long as that is not ready: until then nobody claims it.",
+        doc="What its cell needs, as long as that is not ready: until then it is not claimed.",
     )
     held: Mapped[bool] = mapped_column(
         default=False,

@@ -45,12 +45,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
     """A peer through whose hands a whole training goes."""
     with peer() as running:
         monkeypatch.setenv("NOISEGATE_URL", running.url)
-        nobodys = problem_reply(404, "not-found", errors=[{"field": "dataset", "message": "no", "remedy": None}])
+        unknown_dataset = problem_reply(
+            404, "not-found", errors=[{"field": "dataset", "message": "no", "remedy": None}]
+        )
         running.replies("GET", "/presets/recommended", json_reply(PRESET))
         running.replies("POST", "/datasets", json_reply(dataset(state="ingesting"), 202))
         running.replies("GET", "/workers", json_reply({"items": [{"alive": True}]}))
         running.replies("GET", "/datasets/ds_1", json_reply(dataset(name="pets")))
-        running.replies("POST", "/experiments", nobodys, json_reply(experiment(executions=3), 202))
+        running.replies("POST", "/experiments", unknown_dataset, json_reply(experiment(executions=3), 202))
         running.replies("GET", "/experiments/exp_1", json_reply(experiment(state="succeeded", progress=1)))
         running.replies("GET", "/results/exp_1", json_reply(results(rows=[row(0, best_model="mod_0")])))
         running.replies("GET", "/models", json_reply({"items": [MODEL], "next_cursor": None}))
@@ -99,8 +101,8 @@ def test_what_the_preset_chose_is_printed(server: Peer, photos: Path, capsys: py
         "title": "A layer",
         "reason": "A layer: the median longer side is 500 pixels, above 96.",
     }
-    nobodys = problem_reply(404, "not-found", errors=[{"field": "dataset", "message": "no", "remedy": None}])
-    server.instead("POST", "/experiments", nobodys, json_reply(experiment(executions=3, choice=choice), 202))
+    unknown_dataset = problem_reply(404, "not-found", errors=[{"field": "dataset", "message": "no", "remedy": None}])
+    server.instead("POST", "/experiments", unknown_dataset, json_reply(experiment(executions=3, choice=choice), 202))
     assert cli.run(["train", str(photos)]) == 0
     assert (
         "Experiment exp_1: 3 executions.\nA layer: the median longer side is 500 pixels, above 96.\n"

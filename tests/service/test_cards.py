@@ -185,7 +185,7 @@ def test_the_card_says_what_is_promised_and_of_how_many_images(
     page = " ".join(Text(client.get(f"/models/{id}/card", headers=HTML).text).words)
     assert "where at most 24.4 % were to be" in page
     assert "a holdout of 12 images, 2 of which it calls noise" in page
-    assert "noise included; so many can promise 24.4 % and more" in page
+    assert "with this number of images, 24.4 % and more can be promised" in page
     before = " ".join(Text(client.get(f"/models/{modelled}/card", headers=HTML).text).words)
     assert "where at most 5 % were to be" in before
     assert "images called noise come on top" in before
