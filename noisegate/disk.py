@@ -1,8 +1,10 @@
-"""A full disk, whichever of its three error numbers says so."""
+"""A full disk, whichever of its three error numbers says so; and folders that others change meanwhile."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from noisegate.errors import StorageFull
 
@@ -27,3 +29,11 @@ def storage_errors() -> Iterator[None]:
             f"the disk that holds artefacts is full ({error.strerror})",
             remedy="Free some space or delete datasets, then try again.",
         ) from error
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files in a folder and the folders within. One that another process removes meanwhile is left out, or has gone when it is
+    looked at; `Path.rglob` raises then.
+    """
+    for path, _, names in os.walk(folder):
+        yield from (Path(path, name) for name in names)

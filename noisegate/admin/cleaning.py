@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
+from noisegate.disk import files_below
 from noisegate.errors import Conflict, NotFound
 from noisegate.store import datasets, derived, files, idempotency
 from noisegate.store.artefacts import Artefacts
@@ -132,7 +133,7 @@ def _orphans(sessions: Sessions, artefacts: Artefacts, older_than: float, dry_ru
 
 def _scratch(artefacts: Artefacts, older_than: float, dry_run: bool) -> Removed:
     folders = artefacts.scratch_leftovers(older_than)
-    size = sum(_size(path) for folder in folders for path in folder.rglob("*") if path.is_file())
+    size = sum(_size(path) for folder in folders for path in files_below(folder))
     gone = [folder.name for folder in folders] if dry_run else artefacts.sweep_scratch(older_than)
     return Removed("half-written files", len(gone), size)
 

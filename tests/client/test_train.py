@@ -20,6 +20,7 @@ from noisegate.client.files import FolderTar
 from noisegate.client.folders import find_images
 from noisegate.client.http import Client
 from noisegate.client.options import nested, parse_settings
+from noisegate.disk import files_below
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings
@@ -262,7 +263,7 @@ def test_ctrl_c_in_the_middle_of_an_upload(service: str, service_settings: Setti
     assert errors == "Stopped; nothing of the upload is kept.\n"
     assert no_dataset_named(service, "large")
     root = service_settings.artefact_root
-    wait_until(lambda: not any(path.is_file() for path in root.rglob("*")), seconds=10, what="its files are gone")
+    wait_until(lambda: not any(files_below(root)), seconds=10, what="its files are gone")
 
 
 def test_a_service_that_goes_away_during_an_upload(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from noisegate.client.errors import ProblemError
 from noisegate.client.http import Client
+from noisegate.disk import files_below
 from noisegate.local import running as local
 from tests.conftest import wait_until
 from tests.data.archive_factory import dataset, picture, write_archive
@@ -25,7 +26,7 @@ GIB = 2**30
 
 
 def _files(running: local.Running) -> set[Path]:
-    return {path for path in (running.data_dir / "artefacts").rglob("*") if path.is_file()}
+    return set(files_below(running.data_dir / "artefacts"))
 
 
 def _refused_spec(client: Client, changes: dict[str, Any]) -> tuple[str, str | None]:

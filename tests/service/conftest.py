@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from noisegate.disk import files_below
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -89,4 +90,4 @@ def run_server(settings: Settings) -> Iterator[tuple[str, int]]:
 @pytest.fixture
 def stored_files(settings: Settings) -> Callable[[], list[Path]]:
     """All files below the artefact root, scratch included."""
-    return lambda: [path for path in settings.artefact_root.rglob("*") if path.is_file()]
+    return lambda: list(files_below(settings.artefact_root))
