@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
+# Without compiled files each of the hundred processes that tests start would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-train bench-stacks bench-networks bench-cards bench-paper clean
 
 demo: .venv/installed-local
