@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-train bench-stacks bench-networks bench-cards bench-paper clean
+.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-train bench-stacks bench-networks bench-linear bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -78,6 +78,11 @@ RUNS ?= noisegate-runs
 bench-networks: .venv/installed-test
 	$(BIN)/python benchmarks/networks.py --archive $(ARCHIVE) --runs $(RUNS)
 	$(BIN)/python benchmarks/networks.py --archive $(ARCHIVE) --steps
+
+# Five minutes of a core, and one for the features of ARCHIVE=photographs.tar, of <class>/*: make bench-linear ARCHIVE=… RUNS=runs
+bench-linear: .venv/installed-test
+	mkdir -p $(RUNS)
+	$(BIN)/python benchmarks/linear_heads.py --archive $(ARCHIVE) --features $(RUNS)/features.npz
 
 # make bench-cards ARCHIVE=cifar10.tar.xz RUNS=runs: half an hour on two cores.
 bench-cards: .venv/installed-test

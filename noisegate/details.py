@@ -4,6 +4,7 @@ from pydantic import Field, JsonValue
 
 from noisegate.documents import Document
 from noisegate.judgement import Judgement
+from noisegate.regularisation import Regularisation
 
 
 class SubgroupUsed(Document):
@@ -34,4 +35,9 @@ class Details(Document):
         None,
         description="Whether it has learnt; left out for kinds that train no classifier, and of executions before judgements.",
         exclude_if=lambda judgement: judgement is None,
+    )
+    regularisation: Regularisation | None = Field(
+        None,
+        description="The weight decay that was chosen for the cell; left out where none was.",
+        exclude_if=lambda regularisation: regularisation is None,
     )

@@ -19,6 +19,7 @@ from noisegate.spec import TrainingSpec
 # CIFAR-10. A linear layer on features has one minimum, and is soon near it.
 _FEW_UPDATES, _FEW_UPDATES_OF_A_LAYER = 1_000, 100
 
+MeasuredOn = Literal["holdout", "cross_validated", "test"]
 FindingCode = Literal["no_better_than_guessing", "called_noise", "collapsed"]
 
 # One execution in a thousand whose siblings are no better than itself would be told that it has collapsed.
@@ -28,6 +29,11 @@ _COLLAPSE_SHARE = 0.5
 # For remedies: what learns of few photographs what no network can learn of them alone.
 BACKBONE_HINT = 'for photographs, a backbone, which others have trained: network: {"backbone": "tf_efficientnet_lite0"}'
 
+_IMAGES: dict[MeasuredOn, str] = {
+    "holdout": "holdout images",
+    "cross_validated": "training images (cross-validated)",
+    "test": "test images",
+}
 _STEADIER = (
     "Keep the best of several executions, as keep_models: best does. To make training steadier: a smaller "
     "training.learning_rate, a larger training.batch_size, or a training.recipe whose rate rises slowly (one_cycle)."
@@ -50,8 +56,9 @@ class Finding(Document):
 class Judgement(Document):
     """What one execution makes of known images that it was not trained on."""
 
-    measured_on: Literal["holdout", "test"] = Field(
-        description="test without a holdout: then it is marked, and no model is chosen or left out for it."
+    measured_on: MeasuredOn = Field(
+        description="cross_validated: the training images, each by a layer that was not trained on it. test without either: then "
+        "it is marked, and no model is chosen or left out for it."
     )
     images: int = Field(ge=1)
     correct: int = Field(ge=0, description="Of these images; one called noise is wrong.")
@@ -77,7 +84,7 @@ class Judgement(Document):
     @property
     def chosen_against(self) -> bool:
         """Whether a model that has learnt is to be preferred to this one: the test set is never what chooses."""
-        return self.measured_on == "holdout" and bool(self.findings)
+        return self.measured_on != "test" and bool(self.findings)
 
 
 def has_learnt(judgement: Judgement | None) -> bool:
@@ -113,7 +120,7 @@ def _beside(one: Judgement, others: Sequence[Judgement | None]) -> list[Finding]
     if float(bdtr(one.correct, one.images, usual)) >= _COLLAPSE_LEVEL:
         return []
     detail = (
-        f"it classifies {one.accuracy:.1%} of the {one.measured_on} images right, where half of the other executions of "
+        f"it classifies {one.accuracy:.1%} of the {_IMAGES[one.measured_on]} right, where half of the other executions of "
         f"its cell reach {usual:.1%} or more"
     )
     return [Finding(code="collapsed", detail=detail, remedy=_STEADIER)]

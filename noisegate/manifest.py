@@ -10,10 +10,13 @@ from pydantic import Field
 from noisegate.documents import Document, Source
 from noisegate.errors import InvalidInput
 from noisegate.judgement import Judgement
+from noisegate.regularisation import Regularisation
 from noisegate.spec import NOISE_CLASS, ExperimentSpec
 from noisegate.spec.derived import Resize
 
 DEFAULT_MAX_FALSE_REJECT = 0.05
+
+CalibrationSource = Literal["holdout", "cross_validated"]
 
 
 def check_budget(max_false_reject: float) -> None:
@@ -59,16 +62,24 @@ def _smallest_promise(called_noise: int, samples: int) -> float:
 
 
 class Calibration(Document):
-    """Reject scores of the holdout, as quantiles, from which a budget chooses the threshold.
+    """Reject scores of known images that were not trained on, as quantiles, from which a budget chooses the threshold.
+
+    These images are the holdout, or all training images, each scored by a layer that was trained without its fold (`source`);
+    of both what follows says holdout.
 
     `quantiles[i]` is the smallest holdout score that at least i / (len − 1) of the holdout does not exceed. With `called_noise`,
     holdout images with noise on top lie above all others, as the rule rejects them whatever the threshold; then a threshold is
     chosen so that of images like the holdout at most the budget is rejected by the whole rule, noise on top included, in
     expectation over holdouts and images (split conformal prediction; Vovk, Gammerman and Shafer 2005). Without it, as models
     from before have it, at most the budget of the holdout itself lies above the threshold, and noise on top comes on top of it.
+
+    A cross-validated threshold is chosen in the same way, and is no such promise: the scores are of other layers than the one that
+    is served, so that it holds as far as layers trained on a part and on all of the images answer alike (docs/scores.md).
     """
 
-    samples: int = Field(ge=1, description="Images in the holdout.")
+    samples: int = Field(
+        ge=1, description="Images in the holdout; cross-validated, the training images without the noise."
+    )
     quantiles: list[float] = Field(min_length=2, description="Rising; from level 0 to level 1 in equal steps.")
     temperature: float | None = Field(
         None, gt=0, description="Logits divided by it give calibrated probabilities; null for a model older than that."
@@ -80,6 +91,20 @@ class Calibration(Document):
         "model whose threshold was chosen without them.",
         exclude_if=lambda called_noise: called_noise is None,
     )
+    source: CalibrationSource = Field(
+        "holdout",
+        # Not written where it is the default: models read as they did before there was a choice.
+        exclude_if=lambda source: source == "holdout",
+        description="cross_validated: each training image scored by a layer that was trained without it. Left out of a model "
+        "with a holdout.",
+    )
+
+    @property
+    def images(self) -> str:
+        """What the scores are of, in words for people."""
+        if self.source == "cross_validated":
+            return f"cross-validation on {self.samples:,} training images"
+        return f"{self.samples:,} holdout images"
 
     @property
     def smallest_promise(self) -> float:
@@ -153,8 +178,10 @@ class ModelManifest(Document):
         min_length=2, description="Known classes in the order of the logits; without the noise class."
     )
     has_noise_class: bool = Field(description="If so, the noise logit is the last one.")
-    calibration: Calibration | None = Field(description="Null when the experiment kept no holdout.")
-    holdout_accuracy: float | None
+    calibration: Calibration | None = Field(
+        description="Null when the experiment kept no holdout and cross-validated nothing."
+    )
+    holdout_accuracy: float | None = Field(description="Of the images that `calibration` is made of.")
     metrics: Metrics | None = Field(description="On the dataset's test set.")
     dataset_hash: str | None
     spec: ExperimentSpec = Field(description="The cell's spec, without a sweep.")
@@ -173,6 +200,11 @@ class ModelManifest(Document):
         description="Whether it has learnt; left out of models that were never judged: those from before judgements, and those "
         "that were not trained here.",
         exclude_if=lambda judgement: judgement is None,
+    )
+    regularisation: Regularisation | None = Field(
+        None,
+        description="The weight decay that it was trained with, and how it was chosen; left out where the spec gives a number.",
+        exclude_if=lambda regularisation: regularisation is None,
     )
 
     def budget(self, asked: float | None) -> float:
@@ -198,12 +230,16 @@ class ModelManifest(Document):
         return [*self.classes, NOISE_CLASS] if self.has_noise_class else list(self.classes)
 
 
+_MORE: dict[CalibrationSource, str] = {"holdout": "a larger holdout", "cross_validated": "more training images"}
+
+
 def _unpromised(asked: float, calibration: Calibration) -> InvalidInput:
     smallest, noise = calibration.smallest_promise, calibration.called_noise
-    why = f"its threshold rests on {calibration.samples:,} holdout images"
-    remedy = f"Ask for {smallest:g} or more, or train a model with a larger holdout"
+    why = f"its threshold rests on {calibration.images}"
+    remedy = f"Ask for {smallest:g} or more, or train a model with {_MORE[calibration.source]}"
     if noise:
         why += f", {noise:,} of which it calls noise, and those are rejected at any threshold"
         remedy += " or less noise"
-    detail = f"max_false_reject is {asked:g}, and this model can promise no less than {smallest:g}: {why}"
+    can = "can promise" if calibration.source == "holdout" else "can aim at"
+    detail = f"max_false_reject is {asked:g}, and this model {can} no less than {smallest:g}: {why}"
     return InvalidInput(detail, field="max_false_reject", remedy=f"{remedy}.")

@@ -7,7 +7,7 @@ def derive_seed(seed: int, *path: str | int) -> int:
     """A seed in 0 … 2⁶³−1 for `path` below `seed`; the same arguments give the same seed on every machine and version.
 
     Paths in use: ("execution", cell, index), ("noise", cell), ("control", cell), ("points", cell), ("reference", cell),
-    ("families", cell), ("holdout",) and ("hybrids",) below an experiment's seed;
+    ("families", cell), ("weight_decay", cell), ("holdout",), ("folds",) and ("hybrids",) below an experiment's seed;
     ("split", class, name) and ("shuffle", split, class, name) below 0, for every dataset alike.
     """
     text = "/".join(str(part) for part in (seed, *path))

@@ -1,6 +1,6 @@
 """Rows for tests, made through the store's own functions."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
 from noisegate.details import Details
-from noisegate.judgement import Finding, FindingCode, Judgement
+from noisegate.judgement import Finding, FindingCode, Judgement, MeasuredOn
 from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, TrainingExperiment, parse_spec
 from noisegate.spec.caps import Caps
@@ -137,9 +137,7 @@ def renew(session: Session, lease: Lease, lease_seconds: float = LEASE_SECONDS, 
     return renewed.may_go_on
 
 
-def judgement(
-    accuracy: float = 0.7, *codes: FindingCode, measured_on: Literal["holdout", "test"] = "holdout"
-) -> Judgement:
+def judgement(accuracy: float = 0.7, *codes: FindingCode, measured_on: MeasuredOn = "holdout") -> Judgement:
     """Of 100 images of two classes, with a finding of each of these codes."""
     findings = [Finding(code=code, detail=f"found: {code}", remedy=f"against {code}.") for code in codes]
     return Judgement(

@@ -296,6 +296,19 @@ class PresetName(TypedDict):
     published_note: str
 
 
+class CandidateAnswer(TypedDict):
+    weight_decay: float
+    log_loss: float | None
+
+
+class RegularisationAnswer(TypedDict):
+    """The weight decay that cross-validation chose for a cell."""
+
+    weight_decay: float
+    folds: int
+    candidates: list[CandidateAnswer]
+
+
 class ResultRow(TypedDict):
     cell: int
     point: Point
@@ -319,6 +332,8 @@ class ResultRow(TypedDict):
     seeds: list[int]
     measures: dict[str, Estimate]
     subgroup: SubgroupUsedAnswer | None
+    # Older services give none.
+    regularisation: NotRequired[RegularisationAnswer | None]
     published: Published | None
     provenance: ProvenanceAnswer
 
@@ -350,8 +365,10 @@ class SourceAnswer(TypedDict):
 
 
 class PromiseAnswer(TypedDict):
-    """What max_false_reject promises of a model: the whole rule is covered, or the threshold alone."""
+    """What max_false_reject promises of a model, or aims at: the whole rule is covered, or the threshold alone."""
 
+    # Older services do not give it: it is the holdout then.
+    source: NotRequired[Literal["holdout", "cross_validated"]]
     covers: Literal["rule", "threshold"]
     holdout_images: int
     called_noise: int | None

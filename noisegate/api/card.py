@@ -41,7 +41,9 @@ class CalibrationError(Document):
     """Reliability as trained, and with logits divided by the temperature."""
 
     before: Reliability
-    after: Reliability | None = Field(description="Null without a temperature, which only a holdout gives.")
+    after: Reliability | None = Field(
+        description="Null without a temperature, which only a holdout or cross-validation gives."
+    )
 
 
 class RiskPoint(Document):
@@ -70,10 +72,13 @@ class FalseReject(Document):
     """The share of test images rejected at the threshold for a budget, which the holdout chose."""
 
     max_false_reject: Share = Field(
-        description="What was promised: of images like the holdout at most this share is rejected, noise on top included. Of cards "
-        "from before promises covered the whole rule: at most this share of the holdout lies above the threshold."
+        description="What was promised, or aimed at by cross-validation (the model's promise says which): of images like those "
+        "that thresholds come from at most this share is rejected, noise on top included. Of cards from before promises covered "
+        "the whole rule: at most this share of the holdout lies above the threshold."
     )
-    threshold: float = Field(description="Of the reject score, from the holdout; what scores above it is rejected.")
+    threshold: float = Field(
+        description="Of the reject score, from the holdout or cross-validation; what scores above it is rejected."
+    )
     rejected: Share = Field(description="Share of the test images above the threshold, or with noise on top.")
     low: Share = Field(description="Lower end of the 95 % confidence interval of `rejected` (Wilson's score interval).")
     high: Share = Field(
@@ -109,10 +114,10 @@ class FamilyResult(Document):
     auroc: Share | None = Field(description="Of the reject score, against all test images.")
     scores: ScoreMeans = Field(description="AUROC of the other scores, each turned so that higher means more unknown.")
     rejected: Share | None = Field(
-        description="Share rejected at the default threshold; without a holdout, which gives it, those with noise on top."
+        description="Share rejected at the default threshold; without one, those with noise on top."
     )
     rejected_as_noise: Share | None = Field(description="Share with noise on top; 0 without a noise class.")
-    rejected_at: list[BudgetShare] = Field(description="Empty without a holdout.")
+    rejected_at: list[BudgetShare] = Field(description="Empty without a threshold.")
 
 
 class UntrainedNoise(Document):
@@ -133,11 +138,11 @@ class Card(Document):
     format: Literal["noisegate-card-1"] = "noisegate-card-1"
     test_images: int = Field(ge=1)
     accuracy: Share = Field(description="Share of the test images classified as their own class; noise is wrong.")
-    temperature: float | None = Field(gt=0, description="What logits are divided by; null without a holdout.")
+    temperature: float | None = Field(gt=0, description="What logits are divided by; null without a threshold.")
     calibration_error: CalibrationError
     risk_coverage: RiskCoverage
     false_reject: list[FalseReject] = Field(
-        description="One a budget, rising, as far as the holdout can promise them; empty without a holdout."
+        description="One a budget, rising, as far as they can be promised; empty without a threshold."
     )
     families: list[FamilyResult]
     untrained_noise: UntrainedNoise | None = Field(description="Null if there is no such family.")

@@ -21,7 +21,7 @@ class Score(TypedDict):
     threshold: Annotated[
         float | None,
         Field(
-            description="From the same holdout and for the same max_false_reject as the decision's; null without one."
+            description="From the same images and for the same max_false_reject as the decision's; null without one."
         ),
     ]
     rejects: Annotated[

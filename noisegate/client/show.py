@@ -50,7 +50,14 @@ def results_table(results: ResultsAnswer, columns: int) -> RenderableType:
     tables += [_measures_table(results)] if _measured(rows) else []
     sentences = _sentences(rows) if columns < WIDE_COLUMNS else []
     failed = [f"{row['label']}: {row['failed']} executions failed" for row in rows if row["failed"]]
-    notes = [*sentences, *_published_notes(results), *failed, *_not_learnt(rows), *_default(results)]
+    notes = [
+        *sentences,
+        *_published_notes(results),
+        *failed,
+        *_weight_decays(rows),
+        *_not_learnt(rows),
+        *_default(results),
+    ]
     return Group(*tables, *(Text(line) for line in notes))
 
 
@@ -89,6 +96,18 @@ def _measure(estimate: Estimate | None) -> str:
         return "–"
     error = estimate["standard_error"]
     return f"{estimate['mean']:.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
+def _weight_decays(rows: Sequence[ResultRow]) -> Iterator[str]:
+    """Those that cross-validation has chosen."""
+    for row in rows:
+        if found := row.get("regularisation"):
+            losses = {one["weight_decay"]: one["log_loss"] for one in found["candidates"]}
+            loss = losses[found["weight_decay"]]
+            told = "" if loss is None else f", log loss {loss:.3f}"
+            yield (
+                f"{row['label']}: weight decay {found['weight_decay']:g}, the best of {len(losses)} by cross-validation{told}"
+            )
 
 
 def _not_learnt(rows: Sequence[ResultRow]) -> Iterator[str]:
@@ -234,10 +253,15 @@ def models_table(models: Iterable[ModelAnswer]) -> RenderableType:
             f"{model['experiment']} cell {model['cell']}",
             "yes" if model["has_noise_class"] else "no",
             str(len(model["classes"])),
-            _percent(model["holdout_accuracy"]),
+            _percent(model["holdout_accuracy"]) + _how_measured(model),
             "–" if model["default_threshold"] is None else f"{model['default_threshold']:.3f}",
         )
     return table
+
+
+def _how_measured(model: ModelAnswer) -> str:
+    promise = model.get("promise")
+    return " cross-validated" if promise and promise.get("source") == "cross_validated" else ""
 
 
 def _table(*headings: str, title: str | None = None) -> Table:

@@ -80,7 +80,7 @@ class _ModelScoring:
             yield compute_scores(known, features, self.reference)
 
     def rejected(self, scored: _ScoredAnswers, max_false_reject: float) -> Bool[np.ndarray, " n"]:
-        """At the holdout's threshold; without one only noise on top rejects."""
+        """At the model's threshold; without one only noise on top rejects."""
         above = self.calibration.threshold(max_false_reject) if self.calibration else math.inf
         return apply_rule(scored.probabilities, self.known_classes, above).rejected
 
@@ -217,7 +217,7 @@ def _calibration_error(cell: PreparedCell, outcome: ExecutionOutcome) -> Calibra
 
 
 def _budgets(calibration: Calibration | None) -> list[float]:
-    """Those of `BUDGETS` that the holdout can promise, and the smallest it can instead of those that it cannot; rising."""
+    """Those of `BUDGETS` that the model can promise, and the smallest it can instead of those that it cannot; rising."""
     return sorted({calibration.promised(budget) for budget in BUDGETS}) if calibration else []
 
 

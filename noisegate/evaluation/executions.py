@@ -1,16 +1,15 @@
-"""Executions of a cell from its training set to what is measured of each: on the test set, and on the holdout."""
+"""Executions of a cell from its training set to what is measured of each: on the test set, and on images that were held out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
+from noisegate.evaluation.holding import answer_held, answers_of
 from noisegate.evaluation.metrics import table1
 from noisegate.learning.cells import PreparedCell
-from noisegate.learning.outcomes import Answers, ExecutionOutcome
-from noisegate.learning.prediction import predict_each
+from noisegate.learning.outcomes import Answers, ExecutionOutcome, Held
 from noisegate.learning.training import ALONE, Diverged, OnCheckpoint, Progress, Together, Trained, train
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.rejection.calibration import calibrate, fit_temperature
@@ -29,17 +28,18 @@ def run_executions(
     resume: Mapping[int, bytes] = MappingProxyType({}),
     on_checkpoint: OnCheckpoint = lambda *_: None,
 ) -> Iterator[list[ExecutionOutcome | Diverged]]:
-    """Train one execution a seed and measure each on the test set and the holdout; yields those that were trained together.
+    """Train one execution a seed and measure each on the test set and on what was held out, by holdout or by cross-validation;
+    yields those that were trained together.
 
     `together`, `resume`, `on_checkpoint` and the order are those of `train`. Whatever the callbacks raise passes through.
-    `false_reject` is taken at the default budget of 5 %, or the smallest that the holdout can promise.
+    `false_reject` is taken at the default budget of 5 %, or the smallest that the model can promise.
     """
     rounds = train(
         cell.inputs,
         cell.labels,
         network=cell.spec.trained_network,
         outputs=cell.outputs,
-        spec=cell.spec.training,
+        spec=cell.training,
         seeds=seeds,
         known_images=cell.known_images,
         device=device,
@@ -58,40 +58,35 @@ def run_executions(
 def _measure_all(
     cell: PreparedCell, trained: Sequence[Trained], device: str, between_batches: Callable[[], None]
 ) -> dict[int, ExecutionOutcome | Diverged]:
-    """By seed. All networks answer in one pass over the images."""
+    """By seed."""
     if not trained:
         return {}
-    modules, preprocessing = [one.module for one in trained], trained[0].preprocessing
-    answer = partial(predict_each, modules, preprocessing, device=device, between_batches=between_batches)
-    tested = [Answers(*answers) for answers in answer(cell.test_inputs)]
-    held: list[Answers | None] = [None] * len(trained)
-    if len(cell.holdout_inputs):
-        held = [Answers(*answers) for answers in answer(cell.holdout_inputs)]
+    tested = answers_of(trained, cell.test_inputs, device, between_batches)
+    held = answer_held(cell, trained, device, between_batches)
     return {
-        one.seed: _measure(cell, one, *answers)
-        for one, answers in zip(trained, zip(tested, held, strict=True), strict=True)
+        one.seed: of_held if isinstance(of_held, Diverged) else _measure(cell, one, of_tests, of_held)
+        for one, of_tests, of_held in zip(trained, tested, held, strict=True)
     }
 
 
-def _measure(
-    cell: PreparedCell, trained: Trained, tested: Answers, held: Answers | None
-) -> ExecutionOutcome | Diverged:
+def _measure(cell: PreparedCell, trained: Trained, tested: Answers, held: Held | None) -> ExecutionOutcome | Diverged:
     known = len(cell.classes)
-    if not all(np.isfinite(answers.logits).all() for answers in (tested, held) if answers):
+    if not all(np.isfinite(answers.logits).all() for answers in (tested, held.answers if held else None) if answers):
         return Diverged(trained.seed, len(trained.losses))
     test = softmax(tested.logits)
     if held is None:
         metrics = table1(test, cell.test_labels, known, rejected=None)
         return ExecutionOutcome(trained, metrics, None, None, tested, None)
-    holdout = softmax(held.logits)
-    temperature = fit_temperature(held.logits, cell.holdout_labels)
-    calibration = calibrate(reject_scores(holdout, known), holdout.argmax(axis=1) >= known, temperature)
+    shares = softmax(held.answers.logits)
+    called = shares.argmax(axis=1)
+    temperature = fit_temperature(held.answers.logits, held.labels)
+    calibration = calibrate(reject_scores(shares, known), called >= known, temperature, held.source)
     rejected = apply_rule(test, known, calibration.threshold(DEFAULT_MAX_FALSE_REJECT)).rejected
     return ExecutionOutcome(
         trained=trained,
         metrics=table1(test, cell.test_labels, known, rejected=rejected),
         calibration=calibration,
-        holdout_accuracy=float((holdout.argmax(axis=1) == cell.holdout_labels).mean()),
+        holdout_accuracy=float((called == held.labels).mean()),
         test_answers=tested,
-        holdout_answers=held,
+        held=held,
     )

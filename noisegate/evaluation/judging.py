@@ -1,4 +1,6 @@
-"""Has an execution learnt? Judged by the worker that trained it, on the holdout; without one on the test set, for marking alone."""
+"""Has an execution learnt? Judged by the worker that trained it, on the holdout or by cross-validation; without either on the
+test set, for marking alone.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy.stats import binomtest
 
-from noisegate.judgement import BACKBONE_HINT, Finding, Judgement, few_updates
+from noisegate.judgement import BACKBONE_HINT, Finding, Judgement, MeasuredOn, few_updates
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.spec.networks import BackboneNetwork
@@ -44,9 +46,9 @@ class TrainingFacts:
 
 
 def judge_outcome(cell: PreparedCell, outcome: ExecutionOutcome) -> Judgement:
-    """The judgement of one execution by its answers to the holdout; without a holdout to the test set."""
-    held, known = outcome.holdout_answers, len(cell.classes)
-    training = cell.spec.training
+    """The judgement of one execution by what is said of images that were held out; without any by its answers to the test set."""
+    held, known = outcome.held, len(cell.classes)
+    training = cell.training
     counted = cell.known_images if training.equal_updates else len(cell.labels)
     facts = TrainingFacts(
         updates=training.epochs * training.updates_per_epoch(counted),
@@ -59,8 +61,8 @@ def judge_outcome(cell: PreparedCell, outcome: ExecutionOutcome) -> Judgement:
         and cell.spec.image_size >= 32,
     )
     if held is None:
-        return judge(outcome.test_answers.logits, cell.test_labels, known, facts, held_out=False)
-    return judge(held.logits, cell.holdout_labels, known, facts, held_out=True)
+        return judge(outcome.test_answers.logits, cell.test_labels, known, facts, "test")
+    return judge(held.answers.logits, held.labels, known, facts, held.source)
 
 
 def judge(
@@ -68,8 +70,7 @@ def judge(
     labels: Int64[np.ndarray, " n"],
     known_classes: int,
     facts: TrainingFacts,
-    *,
-    held_out: bool,
+    measured_on: MeasuredOn,
 ) -> Judgement:
     """Two things speak against an execution: it is no better than guessing, or it calls most known images noise.
 
@@ -80,7 +81,7 @@ def judge(
     Args:
         logits: over the known classes and, if there is one more column, noise. Of equal ones the first counts.
         labels: true classes, 0 … `known_classes` − 1.
-        held_out: whether the images are the holdout; else they are the test set.
+        measured_on: which images these are.
     """
     called = logits.argmax(axis=1)
     images, correct = len(labels), int((called == labels).sum())
@@ -91,7 +92,7 @@ def judge(
     noise = float((called >= known_classes).mean())
     findings = [*_called_noise(noise, facts), *_guessing(correct, images, most_frequent, p_value, noise, facts)]
     return Judgement(
-        measured_on="holdout" if held_out else "test",
+        measured_on=measured_on,
         images=images,
         correct=correct,
         most_frequent=most_frequent,

@@ -1,24 +1,28 @@
 """What a trained network remembers of known images, for scores that compare (see `noisegate.rejection.reference`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 from jaxtyping import Int64
 
 from noisegate.learning.cells import PreparedCell
-from noisegate.learning.outcomes import Answers, ExecutionOutcome
+from noisegate.learning.outcomes import Answers, ExecutionOutcome, Held
 from noisegate.learning.prediction import answer
+from noisegate.learning.training import Trained
 from noisegate.rejection import SCORES
 from noisegate.rejection.calibration import quantiles_of
 from noisegate.rejection.reference import Reference
 from noisegate.rejection.rule import reject_scores
-from noisegate.rejection.scores import KnownLogits, TrainingAnswers, softmax
+from noisegate.rejection.scores import Fitted, KnownLogits, Rows, TrainingAnswers, softmax
 from noisegate.seeds import derive_seed
 
 # What scores are fitted on. 256 KB for the paper's 64 features; more bring little to the distance to the 5th of 1,000.
 _MOST_IMAGES = 1000
 _MOST_BYTES = 4 * 2**20
+
+
+AnswerOf = Callable[[Trained, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def make_reference(
@@ -27,42 +31,62 @@ def make_reference(
     device: str = "cpu",
     between_batches: Callable[[], None] = lambda: None,
 ) -> Reference | None:
-    """The reference of one execution's model; None without a holdout to calibrate on.
+    """The reference of one execution's model; None where nothing was held out to calibrate on.
 
-    Scores are fitted on training images of the known classes, the same share of each class; all else is of the holdout.
+    Scores are fitted on training images of the known classes, the same share of each class; all else is of the images that were
+    held out, by holdout or by cross-validation.
 
     Args:
         between_batches: called every second or so; its exceptions propagate.
     """
-    held = outcome.holdout_answers
+    held = outcome.held
     if held is None:
         return None
     known = len(cell.classes)
     answer_of = partial(answer, device=device, between_batches=between_batches)
-    training = _training_answers(cell, outcome, held.features.shape[1], answer_of)
-    fitted = {name: scorer.fit(training) for name, scorer in SCORES.items()}
-    logits = KnownLogits(held.logits[:, :known])
-    values = {name: scorer.value(logits, held.features, fitted[name]) for name, scorer in SCORES.items()}
-    probabilities = softmax(held.logits)
-    of_true_class = probabilities[np.arange(len(cell.holdout_labels)), cell.holdout_labels]
+    fitted = _fit(cell, outcome.trained, np.arange(cell.known_images), held, answer_of)
+    values = _values_by_heads(cell, held, answer_of) if held.heads else _values(held.answers, known, fitted)
+    probabilities = softmax(held.answers.logits)
+    of_true_class = probabilities[np.arange(len(held.labels)), held.labels]
     # By class, and rising within it.
-    order = np.lexsort((1 - of_true_class, cell.holdout_labels))
+    order = np.lexsort((1 - of_true_class, held.labels))
     return Reference(
         quantiles={name: quantiles_of(scorer.unknownness(values[name])) for name, scorer in SCORES.items()},
         nonconformity=(1 - of_true_class)[order],
-        class_counts=np.bincount(cell.holdout_labels, minlength=known).astype(np.int64),
+        class_counts=np.bincount(held.labels, minlength=known).astype(np.int64),
         reject_scores=np.sort(reject_scores(probabilities, known)),
         fitted={name: arrays for name, arrays in fitted.items() if arrays},
     )
 
 
-def _training_answers(
-    cell: PreparedCell, outcome: ExecutionOutcome, width: int, answer_of: Callable[..., tuple[np.ndarray, np.ndarray]]
-) -> TrainingAnswers:
-    most = max(1, min(_MOST_IMAGES, _MOST_BYTES // (4 * width)))
-    chosen = _of_each_class(cell.labels[: cell.known_images], most, derive_seed(cell.spec.seed, "reference", cell.cell))
-    answers = Answers(*answer_of(outcome.trained, cell.inputs[chosen]))
-    return TrainingAnswers(answers.logits[:, : len(cell.classes)], answers.features, cell.labels[chosen])
+def _values(answers: Answers, known: int, fitted: Mapping[str, Fitted]) -> dict[str, Rows]:
+    """Each score of the images that these answers are of."""
+    logits = KnownLogits(answers.logits[:, :known])
+    return {name: scorer.value(logits, answers.features, fitted[name]) for name, scorer in SCORES.items()}
+
+
+def _values_by_heads(cell: PreparedCell, held: Held, answer_of: AnswerOf) -> dict[str, Rows]:
+    """The same, each image compared with those that its head was trained on: it must not meet itself."""
+    values = {name: np.empty(len(held.labels)) for name in SCORES}
+    for head in held.heads:
+        rows, trained_on = head.fold.left_out, head.fold.trained[head.fold.trained < cell.known_images]
+        fitted = _fit(cell, head.trained, trained_on, held, answer_of)
+        answers = Answers(held.answers.logits[rows], held.answers.features[rows])
+        for name, of_score in _values(answers, len(cell.classes), fitted).items():
+            values[name][rows] = of_score
+    return values
+
+
+def _fit(
+    cell: PreparedCell, trained: Trained, places: Int64[np.ndarray, " n"], held: Held, answer_of: AnswerOf
+) -> dict[str, Fitted]:
+    """What each score remembers of the known training images at these places, as the network that was trained on them sees them."""
+    most = max(1, min(_MOST_IMAGES, _MOST_BYTES // (4 * held.answers.features.shape[1])))
+    seed = derive_seed(cell.spec.seed, "reference", cell.cell)
+    chosen = places[_of_each_class(cell.labels[places], most, seed)]
+    logits, features = answer_of(trained, cell.inputs[chosen])
+    training = TrainingAnswers(logits[:, : len(cell.classes)], features, cell.labels[chosen])
+    return {name: scorer.fit(training) for name, scorer in SCORES.items()}
 
 
 def _of_each_class(labels: Int64[np.ndarray, " n"], most: int, seed: int) -> Int64[np.ndarray, " chosen"]:

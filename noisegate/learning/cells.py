@@ -1,4 +1,4 @@
-"""One cell from its dataset to what is trained on: holdout, subgroup and noise, fixed over its executions."""
+"""One cell from its dataset to what is trained on: holdout or folds, subgroup and noise, fixed over its executions."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,11 +9,15 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.learning.encoding import Encoder
+from noisegate.learning.folds import fold_numbers
+from noisegate.learning.regularisation import choose_weight_decay
 from noisegate.learning.subgroups import ScoredImages, Subgroup, choose_subgroup
 from noisegate.networks.preprocessing import Inputs
 from noisegate.noise.drawing import noise_chunks
+from noisegate.regularisation import Regularisation
 from noisegate.seeds import derive_seed
-from noisegate.spec import ClassifierExperiment
+from noisegate.spec import ClassifierExperiment, TrainingSpec
+from noisegate.spec.recipes import LinearRecipe
 
 Labels = Int64[np.ndarray, " n"]
 Images = UInt8[np.ndarray, "n size size 3"]
@@ -64,10 +68,13 @@ class PreparedCell:
     """A cell ready to train: fixed over all of its executions. The noise class's label is len(classes).
 
     `inputs` are images, or features where `encoder` computes them; the first `known_images` of them are not noise.
-    `sample_images` are some of the known training images, `test_images` all test images, whatever the inputs are.
+    `sample_images` are some of the known training images, `test_images` all test images, whatever the inputs are. `training` is
+    the spec's, with the weight decay that `regularisation` tells of where the spec leaves it to be chosen. `folds` holds the fold
+    of each input; None where nothing is cross-validated.
     """
 
     spec: ClassifierExperiment
+    training: TrainingSpec
     cell: int
     classes: tuple[str, ...]
     dataset_hash: str
@@ -82,6 +89,8 @@ class PreparedCell:
     sample_images: UInt8[np.ndarray, "sample size size 3"]
     test_images: UInt8[np.ndarray, "test size size 3"]
     encoder: Encoder | None = None
+    folds: Int64[np.ndarray, " n"] | None = None
+    regularisation: Regularisation | None = None
 
     @property
     def outputs(self) -> int:
@@ -96,7 +105,8 @@ def prepare_cell(
     between_chunks: Callable[[], None] = lambda: None,
     scored: ScoredImages | None = None,
 ) -> PreparedCell:
-    """Set the holdout aside, choose the subgroup and draw the noise, all fixed over the cell's executions.
+    """Set the holdout aside, choose the subgroup, draw the noise and choose a weight decay that is auto, all fixed over the
+    cell's executions.
 
     The holdout depends on the experiment's seed alone, so all cells with the same share set the same images aside.
     1× noise is the mean class size of the whole training set, holdout included. Each image is copied at most once.
@@ -104,11 +114,12 @@ def prepare_cell(
     Args:
         spec: one cell's spec, with an empty sweep.
         cell: its number in the experiment.
-        between_chunks: called every second or so while noise is drawn. Whatever it raises passes through.
+        between_chunks: called every second or so. Whatever it raises passes through.
         scored: what the base execution says of every training image, holdout included; only a subgroup needs it.
 
     Raises:
-        InvalidSpec: the subgroup has nothing to choose from, or is smaller than a batch.
+        InvalidSpec: the subgroup has nothing to choose from, or is smaller than a batch, or has too few images to choose a weight
+            decay on.
     """
     assert not spec.sweep
     assert data.train_images.shape[1:] == (spec.image_size, spec.image_size, 3)
@@ -125,8 +136,9 @@ def prepare_cell(
     _fill_with_noise(inputs, kept, data, spec, derive_seed(spec.seed, "noise", cell), between_chunks)
     labels = np.full(len(inputs), len(data.classes), dtype=np.int64)
     labels[: len(kept)] = data.train_labels[kept]
-    return PreparedCell(
+    prepared = PreparedCell(
         spec=spec,
+        training=spec.training,
         cell=cell,
         classes=data.classes,
         dataset_hash=data.dataset_hash,
@@ -142,6 +154,34 @@ def prepare_cell(
         test_images=data.test_images,
         encoder=data.features.encoder if data.features else None,
     )
+    return _with_folds(prepared, between_chunks)
+
+
+def _with_folds(cell: PreparedCell, between_steps: Callable[[], None]) -> PreparedCell:
+    """The cell with what is cross-validated: its folds, and the weight decay if that is auto."""
+    spec, training = cell.spec, cell.training
+    decay_is_open = isinstance(training, LinearRecipe) and training.weight_decay == "auto"
+    if not decay_is_open and spec.calibration == "holdout":
+        return cell
+    repeats = cell.subgroup.indices if cell.subgroup else None
+    if cell.known_images < 2 or (repeats is not None and (repeats == repeats[0]).all()):
+        message = "is auto, which takes two training images or more, and the subgroup leaves one"
+        raise InvalidSpec([FieldError("training.weight_decay", message, "Give a number, such as 0.1.")])
+    folds = fold_numbers(cell.labels, cell.known_images, repeats, derive_seed(spec.seed, "folds"))
+    if not decay_is_open:
+        return dataclasses.replace(cell, folds=folds)
+    chosen = choose_weight_decay(
+        cell.inputs,
+        cell.labels,
+        folds,
+        known_images=cell.known_images,
+        outputs=cell.outputs,
+        spec=training,
+        seed=derive_seed(spec.seed, "weight_decay", cell.cell),
+        between_steps=between_steps,
+    )
+    settled = training.model_copy(update={"weight_decay": chosen.weight_decay})
+    return dataclasses.replace(cell, folds=folds, training=settled, regularisation=chosen)
 
 
 def holdout_mask(labels: Labels, share: float, seed: int) -> Bool[np.ndarray, " n"]:

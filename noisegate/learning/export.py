@@ -45,7 +45,7 @@ class ModelFiles:
     `std` are of features, and the backbone is `backbone.*`, `backbone_mean` and `backbone_std`.
 
     `onnx` takes uint8 `images` [batch, size, size, 3] and gives float32 `logits` [batch, outputs] and `features`
-    [batch, width], preprocessing included. `reference` is None without a holdout.
+    [batch, width], preprocessing included. `reference` is None without a holdout or cross-validation.
     """
 
     weights: bytes
@@ -221,4 +221,5 @@ def _manifest(cell: PreparedCell, outcome: ExecutionOutcome, execution: int, dif
         source=cell.encoder.source if cell.encoder else None,
         versions=versions(),
         onnx_largest_difference=difference,
+        regularisation=cell.regularisation,
     )

@@ -53,7 +53,8 @@ def predict_each(
 ) -> list[tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]]:
     """The same of several networks that share their preprocessing: images are brought to the device and prepared once for all.
 
-    Each answers as it would alone, bit for bit. On a GPU answers stay there until all are given.
+    Where a backbone's features are the inputs, they are answered as they are: so does the served graph, in which scaling is part
+    of the layer. Each answers as it would alone, bit for bit. On a GPU answers stay there until all are given.
     """
     assert len(images) > 0
     there = [copy.deepcopy(module).to(device).eval() for module in modules]
@@ -66,7 +67,8 @@ def predict_each(
             batch = torch.tensor(np.asarray(images[start : start + batch_size]), device=device)
             shown = preprocessing_there.shown(batch)
             for module, answers in zip(there, parts, strict=True):
-                answers.append(module(shown))
+                logits, features = module(shown)
+                answers.append((logits, batch if batch.ndim == 2 else features))
     return [(_joined(logits), _joined(features)) for logits, features in (zip(*one, strict=True) for one in parts)]
 
 

@@ -1,7 +1,8 @@
 """What a preset chooses by facts of the dataset, and the reason in one sentence.
 
 A choice is a part of a spec with conditions; the first one of a preset that fits the dataset is taken. What the request names
-itself, a network or a recipe, narrows the choices to those that agree with it, and wins over the one that is taken.
+itself, a network, a recipe or what thresholds come from, narrows the choices to those that agree with it, and wins over the one
+that is taken.
 """
 
 import math
@@ -85,6 +86,11 @@ class Option(Document):
         training = self.spec.get("training")
         return str(training.get("recipe", "paper")) if isinstance(training, dict) else "paper"
 
+    @property
+    def cross_validated(self) -> bool:
+        """Whether its threshold comes from cross-validation."""
+        return self.spec.get("calibration") == "cross_validated"
+
     def holding(self, facts: DatasetFacts) -> Condition | None:
         """The first of its conditions that the dataset meets."""
         return next((condition for condition in self.when if condition.holds(facts)), None)
@@ -140,7 +146,9 @@ def take(options: Sequence[Option], asked: Mapping[str, Any], facts: DatasetFact
 
 
 def agreeing_with(options: Sequence[Option], asked: Mapping[str, Any]) -> Sequence[Option]:
-    """Those that go with the network and the recipe that a request names; all of them if none does, or it names neither."""
+    """Those that go with the network, the recipe and the source of thresholds that a request names; all of them if none does, or
+    it names nothing of that.
+    """
     network, training = asked.get("network"), asked.get("training")
     if isinstance(network, Mapping):
         options = [option for option in options if option.backbone] or options
@@ -150,7 +158,22 @@ def agreeing_with(options: Sequence[Option], asked: Mapping[str, Any]) -> Sequen
         others = [option for option in without if option.recipe != "paper"] or without
         options = [option for option in without if option.network == network] or others or options
     recipe = training.get("recipe") if isinstance(training, Mapping) else None
-    return [option for option in options if option.recipe == recipe] or options
+    options = [option for option in options if option.recipe == recipe] or options
+    if asked.get("calibration") == "cross_validated":
+        return [option for option in options if option.cross_validated] or options
+    if _against_cross_validation(asked):
+        return [option for option in options if not option.cross_validated] or options
+    return options
+
+
+_AGAINST_CROSS_VALIDATION = {"calibration": "calibration holdout", "holdout": "a holdout", "subgroup": "a subgroup"}
+
+
+def _against_cross_validation(asked: Mapping[str, Any]) -> list[str]:
+    """The fields of a request that do not go with cross-validation, swept ones too."""
+    sweep = asked.get("sweep")
+    given = {**asked, **(sweep if isinstance(sweep, Mapping) else {})}
+    return [name for name in _AGAINST_CROSS_VALIDATION if given.get(name)]
 
 
 def typical_side(facts: DatasetFacts) -> int:
@@ -165,6 +188,10 @@ def _named(asked: Mapping[str, Any]) -> str:
         told.append(f"the backbone {network.get('backbone')}" if isinstance(network, Mapping) else f"network {network}")
     if isinstance(training, Mapping) and "recipe" in training:
         told.append(f"recipe {training['recipe']}")
+    if asked.get("calibration") == "cross_validated":
+        told.append("cross-validation")
+    else:
+        told += [_AGAINST_CROSS_VALIDATION[name] for name in _against_cross_validation(asked)]
     return " and ".join(told)
 
 

@@ -1,30 +1,40 @@
-"""Thresholds and the temperature that a holdout gives. Higher score = more unknown."""
+"""Thresholds and the temperature that a holdout gives, or cross-validation. Higher score = more unknown."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from noisegate.manifest import Calibration
+from noisegate.manifest import Calibration, CalibrationSource
 
 _LEVELS = 1001
 # Logarithms of the temperatures that are tried: 0.05 … 20. A network that needs more has learnt nothing.
 _TEMPERATURES = (np.log(0.05), np.log(20.0))
 
 
-def calibrate(scores: Float[np.ndarray, " n"], is_noise: Bool[np.ndarray, " n"], temperature: float) -> Calibration:
+def calibrate(
+    scores: Float[np.ndarray, " n"],
+    is_noise: Bool[np.ndarray, " n"],
+    temperature: float,
+    source: CalibrationSource = "holdout",
+) -> Calibration:
     """The holdout's reject scores as 1,001 quantiles, as `Calibration` defines them, with its temperature.
 
     Args:
         scores: reject scores of the holdout, 0 … 1.
         is_noise: which of its images have noise as the most probable class. The rule rejects them whatever their score, so they
             count as more unknown than any threshold.
+        source: where the scores come from.
     """
     # What no score exceeds: where all are called noise, nothing else is left to reject.
     largest = float(scores[~is_noise].max()) if not is_noise.all() else 1.0
     quantiles = np.minimum(quantiles_of(np.where(is_noise, np.inf, scores)), largest)
     return Calibration(
-        samples=scores.size, quantiles=quantiles.tolist(), temperature=temperature, called_noise=int(is_noise.sum())
+        samples=scores.size,
+        quantiles=quantiles.tolist(),
+        temperature=temperature,
+        called_noise=int(is_noise.sum()),
+        source=source,
     )
 
 

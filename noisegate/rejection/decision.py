@@ -39,7 +39,9 @@ def _describe(schema: JsonDict) -> None:
 class TemperatureScaled(Document):
     """The probabilities after temperature scaling (Guo et al. 2017): of those near 0.8, about 80 % of known images are right."""
 
-    temperature: float = Field(description="Logits are divided by it; fitted on the holdout. Above 1: too sure before.")
+    temperature: float = Field(
+        description="Logits are divided by it; fitted on the holdout, or by cross-validation. Above 1: too sure before."
+    )
     probabilities: Probabilities
     noise_probability: float | None
 
@@ -48,7 +50,8 @@ class Conformal(Document):
     """Conformal p-values. Small ones speak against their hypothesis: where it holds, at most a share p of images has one ≤ p."""
 
     classes: Probabilities = Field(
-        description="Hypothesis: the image is of this class. From the holdout images of that class."
+        description="Hypothesis: the image is of this class. From the holdout images of that class, or, cross-validated, its "
+        "training images."
     )
     none_of_these: float = Field(
         description="Hypothesis: the image is of the known kinds. By its reject score; small means none of these."
@@ -65,20 +68,23 @@ class Decision(Document):
         "probable, in falling order."
     )
     noise_probability: float | None = Field(description="Null for a model without a noise class.")
-    temperature_scaled: TemperatureScaled | None = Field(description="Null without a holdout to fit it on.")
+    temperature_scaled: TemperatureScaled | None = Field(
+        description="Null without a holdout or cross-validation to fit it on."
+    )
     reject_score: float = Field(description="1 − the largest known-class probability; higher = more unknown.")
     threshold: float | None = Field(description="Reject scores above it are rejected; null without a calibration.")
     max_false_reject: float = Field(
         description="Largest share of known images to be rejected wrongly, noise on top included; it chose the thresholds, where "
-        "there are any. Without one in the query it is 0.05, or the smallest that the model's holdout can promise, if that is "
-        "larger. Of a model whose promise covers the threshold alone (see its `promise`), noise on top comes on top of it."
+        "there are any. Without one in the query it is 0.05, or the smallest that the model can promise, if that is "
+        "larger. Of a model whose promise covers the threshold alone (see its `promise`), noise on top comes on top of it; of one "
+        "that is cross-validated, it is what was aimed at."
     )
     rejected: bool = Field(description="Whether the reject score is above the threshold or noise is the top class.")
     reason: Reason | None = Field(
         description="Why it was rejected: `noise` if that is the top class, else `low_confidence`; null if accepted."
     )
     scores: dict[str, Score] = Field(json_schema_extra=_describe)
-    conformal: Conformal | None = Field(description="Null without a holdout.")
+    conformal: Conformal | None = Field(description="Null without a holdout or cross-validation.")
     calibrated: bool = Field(description="Whether the model has a threshold.")
     note: str | None = Field(
         description="What a model without a threshold can and cannot reject, and that one with few holdout images promises less "
@@ -197,9 +203,10 @@ class Decider:
         if options.max_false_reject is not None or budget <= DEFAULT_MAX_FALSE_REJECT:
             return None
         noise = f", {calibration.called_noise:,} of which it calls noise" if calibration.called_noise else ""
+        promise = "So few can promise" if calibration.source == "holdout" else "So few allow to expect"
         return (
-            f"This model's threshold rests on {calibration.samples:,} holdout images{noise}. So few can promise that at most "
-            f"{budget:.4g} of the known images are rejected, and not the usual {DEFAULT_MAX_FALSE_REJECT:g}."
+            f"This model's threshold rests on {calibration.images}{noise}. {promise} that at most {budget:.4g} of the known "
+            f"images are rejected, and not the usual {DEFAULT_MAX_FALSE_REJECT:g}."
         )
 
     def _by_class(self, values: Sequence[float], named: Sequence[int] | None) -> Probabilities:

@@ -1,7 +1,7 @@
 """`reference.safetensors`: what a model remembers of known images, so that it can compare. NumPy alone.
 
-Written by learning, read by inference. What scores have fitted is of training images; all else is of the holdout. Nothing is
-of the test set.
+Written by learning, read by inference. What scores have fitted is of training images; all else is of the holdout, or of training
+images that were each answered by a layer trained without them (cross-validation). Nothing is of the test set.
 """
 
 from collections import defaultdict
@@ -30,7 +30,7 @@ class DamagedReference(ValueError):
 
 @dataclass(frozen=True)
 class Reference:
-    """What holdout and training images look like to one model.
+    """What holdout and training images look like to one model. Cross-validated, all training images stand for the holdout.
 
     It may hold scores that this version does not know, and lack some that it does: `scorers` are those that it serves.
 

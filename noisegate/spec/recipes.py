@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from pydantic_core import PydanticCustomError
 
-from noisegate.documents import MOST, OneOf, Strict, wrong_field
+from noisegate.documents import MOST, OneOf, ParsedBy, Strict, wrong_field
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,21 @@ class OneCycleRecipe(TrainingSpec):
                 yield field, f"is {asked}, and images have {image_size} pixels a side", f"Give less than {image_size}."
 
 
+_DECAY: TypeAdapter[float] = TypeAdapter(
+    Annotated[float, Field(ge=0)], config=ConfigDict(strict=True, allow_inf_nan=False)
+)
+_EITHER: TypeAdapter[float | str] = TypeAdapter(Annotated[float, Field(ge=0)] | Literal["auto"])
+
+
+def _number_or_auto(value: Any) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, str):
+        remedy = 'Give a number of at least 0, or "auto".'
+        raise PydanticCustomError("unknown_name", "{name} is no weight decay", {"name": repr(value), "remedy": remedy})
+    return _DECAY.validate_python(value)
+
+
 class LinearRecipe(TrainingSpec):
     """A linear layer on the features of a backbone, which stays as it is. Features are computed once, so this takes seconds.
 
@@ -255,13 +271,18 @@ class LinearRecipe(TrainingSpec):
         0.002, gt=0, description="The peak. Features are scaled to mean 0 and deviation 1 before."
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov's.")
-    weight_decay: float = Field(0.1, ge=0, description="On weights, not on biases.")
+    weight_decay: Annotated[float | Literal["auto"], ParsedBy(_number_or_auto, _EITHER)] = Field(
+        "auto",
+        description="On weights, not on biases. auto: chosen from a few values by cross-validation on the cell's training images, "
+        "by log loss; the results state which.",
+    )
     equal_updates: EqualUpdates = False
     # Features are float32, and little time goes here.
     precision: ClassVar[Literal["float32"]] = "float32"  # type: ignore[misc]
 
     @property
     def descent(self) -> Descent:
+        assert self.weight_decay != "auto", "it is chosen before a layer is trained"
         return Descent("sgd", self.weight_decay, self.momentum, nesterov=self.momentum > 0)
 
     @property

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from noisegate.judgement import Finding, Judgement, findings_in_cell
+from noisegate.manifest import CalibrationSource
 from noisegate.store.states import State
 from noisegate.store.tables import Execution
 
@@ -24,8 +25,14 @@ class Judged:
 
     @property
     def chosen_against(self) -> bool:
-        """Whether its model is not to be chosen; by the holdout alone, as the test set chooses nothing."""
-        return self.judgement is not None and self.judgement.measured_on == "holdout" and bool(self.findings)
+        """Whether its model is not to be chosen; never by the test set, which chooses nothing."""
+        return self.judgement is not None and self.judgement.measured_on != "test" and bool(self.findings)
+
+    @property
+    def source(self) -> CalibrationSource:
+        """What its accuracy on held-out images was measured by."""
+        cross_validated = self.judgement is not None and self.judgement.measured_on == "cross_validated"
+        return "cross_validated" if cross_validated else "holdout"
 
 
 def column() -> sa.ColumnElement[Any]:

@@ -1,7 +1,8 @@
 """Which model becomes `default` when an experiment succeeds, and what is told of it.
 
 Accuracies are compared only between models of the same classes and the same dataset, by its content hash. Their holdouts may
-still be different images of it, if the experiments have different seeds or holdout shares; then that is said.
+still be different images of it, if the experiments have different seeds or holdout shares, or one of them may be cross-validated;
+then that is said.
 """
 
 from collections.abc import Sequence
@@ -12,31 +13,37 @@ from sqlalchemy.orm import Session
 
 from noisegate.api.publication import Publication
 from noisegate.judgement import Finding, has_learnt
-from noisegate.manifest import ModelManifest
+from noisegate.manifest import CalibrationSource, ModelManifest
 from noisegate.store import judgements
 from noisegate.store.events import EventType
 from noisegate.store.json_columns import Unreadable
 from noisegate.store.models import DEFAULT_ALIAS
 from noisegate.store.tables import NOBODY, Alias, Cell, Event, Execution, Experiment, Model
 
+_ACCURACIES: dict[CalibrationSource, str] = {
+    "holdout": "holdout accuracy",
+    "cross_validated": "cross-validated accuracy",
+}
+
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A model of the experiment that has a holdout."""
+    """A model of the experiment that has a holdout, or is cross-validated."""
 
     id: str
     owned_by: str
     accuracy: float
     findings: list[Finding]
     chosen_against: bool
+    source: CalibrationSource
 
     @property
     def shown(self) -> str:
-        return f"{self.id} (holdout accuracy {self.accuracy:.2%})"
+        return f"{self.id} ({_ACCURACIES[self.source]} {self.accuracy:.2%})"
 
 
 def publish_default(session: Session, experiment: Experiment) -> Publication | None:
-    """Point `default` at the experiment's best model by holdout accuracy, as far as its spec's `promote` asks for it.
+    """Point `default` at the experiment's best model by its accuracy on held-out images, as far as its spec's `promote` asks.
 
     Passed over are models that have not learnt, as far as the holdout says, and those without a holdout: they have no
     threshold, and choosing among them by the test set would spoil it. The caller holds `files.lock`, as two experiments may
@@ -116,14 +123,22 @@ def _no_better(old: ModelManifest, new: ModelManifest, id: str) -> str | None:
     if not has_learnt(old.judgement) or new.holdout_accuracy > old.holdout_accuracy:
         return None
     accuracies = f"{old.holdout_accuracy:.2%}, and {id} has {new.holdout_accuracy:.2%}"
-    return f"its holdout accuracy is {accuracies}, which is no better{_on_what(old, new)}"
+    return f"its {_ACCURACIES[_source(old)]} is {accuracies}, which is no better{_on_what(old, new)}"
 
 
 def _on_what(old: ModelManifest, new: ModelManifest) -> str:
-    """The holdout follows from the experiment's seed and its size: said where the two were measured on different images."""
+    """Said where the two were measured on different images: the holdout follows from the experiment's seed and its size, and
+    cross-validation takes all training images.
+    """
+    if (source := _source(old)) != _source(new):
+        return "; one was measured on a holdout, the other by cross-validation"
     sizes = [one.calibration.samples if one.calibration else None for one in (old, new)]
-    alike = old.spec.seed == new.spec.seed and sizes[0] == sizes[1]
+    alike = sizes[0] == sizes[1] and (source == "cross_validated" or old.spec.seed == new.spec.seed)
     return "" if alike else "; each was measured on a holdout of its own"
+
+
+def _source(manifest: ModelManifest) -> CalibrationSource:
+    return manifest.calibration.source if manifest.calibration else "holdout"
 
 
 def published(session: Session, experiment_ids: Sequence[str]) -> dict[str, Publication]:
@@ -147,9 +162,9 @@ def _candidates(session: Session, experiment_id: str) -> list[_Candidate]:
     query = query.where(Model.experiment_id == experiment_id)
     query = query.order_by(Model.holdout_accuracy.desc(), Cell.position, Execution.position)
     return [
-        _Candidate(id, owner, accuracy, judged[execution].findings, judged[execution].chosen_against)
+        _Candidate(id, owner, accuracy, one.findings, one.chosen_against, one.source)
         for id, owner, accuracy, execution in session.execute(query)
-        if accuracy is not None
+        if accuracy is not None and (one := judged[execution])
     ]
 
 

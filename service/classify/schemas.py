@@ -20,7 +20,7 @@ MaxFalseReject = Annotated[
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Largest share of known images rejected wrongly, noise on top included. Less than the model's holdout can "
+        description="Largest share of known images rejected wrongly, noise on top included. Less than the model's images can "
         f"promise is refused. Without it: {DEFAULT_MAX_FALSE_REJECT:g}, or the smallest that can be promised, if that is larger.",
     ),
 ]

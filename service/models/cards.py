@@ -92,7 +92,7 @@ def page(card: ModelCard) -> str:
             findings=card.findings,
             spec=card.spec.model_dump_json(indent=2, exclude_defaults=True),
             groups=list(_grouped(card.card)),
-            # That of the default, or the smallest that the holdout can promise.
+            # That of the default, or the smallest that can be promised.
             default_reject=next(
                 (one for one in card.card.false_reject if one.max_false_reject >= DEFAULT_MAX_FALSE_REJECT), None
             ),

@@ -69,7 +69,9 @@ def get_model_file(reference: str, name: FileName, sessions: SessionsDep, artefa
     }
     digest = digests[name]
     if digest is None:
-        raise NotFound(f"model {model.id} has no {name}: it was trained without a holdout", field="name")
+        raise NotFound(
+            f"model {model.id} has no {name}: it was trained without a holdout or cross-validation", field="name"
+        )
     try:
         file = artefacts.fetch(digest)
     except FileNotFoundError as error:

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from noisegate.documents import Source
 from noisegate.judgement import Judgement
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, Metrics
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, CalibrationSource, Metrics
+from noisegate.regularisation import Regularisation
 from noisegate.store.tables import Alias, Model
 from service.schemas import Answer
 
@@ -27,17 +28,22 @@ class FilesRead(BaseModel):
     weights: FileRead
     manifest: FileRead
     onnx: FileRead
-    reference: FileRead | None = Field(description="Null for a model without a holdout.")
+    reference: FileRead | None = Field(description="Null for a model without a threshold.")
 
 
 class PromiseRead(BaseModel):
-    """What `max_false_reject` promises of this model."""
+    """What `max_false_reject` promises of this model, or, where it is cross-validated, what it aims at."""
 
+    source: CalibrationSource = Field(
+        description="holdout: images that were kept out of training, which makes `covers` a promise. cross_validated: all training "
+        "images, each answered by a layer that was trained without its fold. What `covers` says was then measured in that way, "
+        "on layers like the one that is served and not on itself: an expectation."
+    )
     covers: Literal["rule", "threshold"] = Field(
         description="rule: of images like the holdout at most that share is rejected, noise on top included. threshold, of models "
         "from before: at most that share of the holdout lies above the threshold, and noise on top comes on top of it."
     )
-    holdout_images: int
+    holdout_images: int = Field(description="Images that thresholds come from; cross-validated, the training images.")
     called_noise: int | None = Field(
         description="How many of them it calls noise; null where only the threshold is covered."
     )
@@ -46,6 +52,7 @@ class PromiseRead(BaseModel):
     @classmethod
     def of(cls, calibration: Calibration) -> "PromiseRead":
         return cls(
+            source=calibration.source,
             covers="threshold" if calibration.called_noise is None else "rule",
             holdout_images=calibration.samples,
             called_noise=calibration.called_noise,
@@ -71,7 +78,7 @@ class ModelRead(Answer):
         "can promise, if that is larger."
     )
     promise: PromiseRead | None = Field(description="Null without a threshold.")
-    holdout_accuracy: float | None
+    holdout_accuracy: float | None = Field(description="Of the images that `promise` is made of: see its `source`.")
     metrics: Metrics | None
     dataset_hash: str | None
     seed: int
@@ -80,6 +87,9 @@ class ModelRead(Answer):
     versions: dict[str, str]
     onnx_largest_difference: float
     judgement: Judgement | None = Field(description="Whether it has learnt; null for a model that was never judged.")
+    regularisation: Regularisation | None = Field(
+        description="The weight decay that cross-validation chose; null where the spec gives a number."
+    )
     files: FilesRead
     created_at: datetime
 

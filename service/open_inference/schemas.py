@@ -76,7 +76,7 @@ class InferParameters(Strict):
         le=1,
         allow_inf_nan=False,
         description="Largest share of known images rejected wrongly, noise on top included; "
-        f"without it {DEFAULT_MAX_FALSE_REJECT:g}, or the smallest that the model's holdout can promise, if that is larger.",
+        f"without it {DEFAULT_MAX_FALSE_REJECT:g}, or the smallest that the model can promise, if that is larger.",
     )
 
 

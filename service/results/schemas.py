@@ -6,6 +6,7 @@ from noisegate.api.publication import Publication
 from noisegate.details import ScoredCounts, SubgroupUsed
 from noisegate.judgement import Finding
 from noisegate.presets.published import PublishedValues
+from noisegate.regularisation import Regularisation
 from noisegate.store.states import State
 from service.results.statistics import CONFIDENCE_LEVEL, Difference, Summary
 from service.schemas import Answer, DatasetSummary
@@ -53,7 +54,10 @@ class Row(BaseModel):
     spuriousness: Summary | None
     true_class_probability: Summary | None
     noise_per_10000: Summary | None
-    holdout_accuracy: Summary | None
+    holdout_accuracy: Summary | None = Field(
+        description="Accuracy on the holdout, or with calibration cross_validated on the training images, each by a layer that was "
+        "trained without it."
+    )
     false_reject: Summary | None
     train_seconds: Summary | None
     difference: Difference | None = Field(
@@ -64,6 +68,10 @@ class Row(BaseModel):
         description="What this kind of experiment measures besides; empty for `training`."
     )
     subgroup: SubgroupUsed | None
+    regularisation: Regularisation | None = Field(
+        description="The weight decay that cross-validation chose for the cell, once one of its executions has ended; null where "
+        "the spec gives a number."
+    )
     published: PublishedValues | None
     provenance: Provenance
 

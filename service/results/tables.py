@@ -124,6 +124,7 @@ def _row(
         best_model=best.id if best else None,
         measures=_measures(details),
         subgroup=next((found.subgroup for found in details), None),
+        regularisation=next((found.regularisation for found in details if found.regularisation), None),
         published=catalogue.published_for(preset.name, cell.spec) if preset else None,
         provenance=_provenance(succeeded),
     )
@@ -203,6 +204,8 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
     if row.subgroup:
         yield "subgroup_size", row.subgroup.size
         yield "subgroup_duplicates", row.subgroup.duplicates
+    if row.regularisation:
+        yield "weight_decay", row.regularisation.weight_decay
     if row.published:
         yield "published_accuracy_pct", _scaled(row.published.accuracy, 100)
         yield "published_accuracy_std_pct", _scaled(row.published.accuracy_std, 100)

@@ -159,6 +159,14 @@ def test_a_failed_dataset_tells_why() -> None:
     assert "failed: There is one class." in printed(datasets_table([dataset(state="failed", error=error)]))
 
 
+def test_a_weight_decay_that_was_chosen_is_told() -> None:
+    tried = [{"weight_decay": 0.1, "log_loss": 0.7123}, {"weight_decay": 0.3, "log_loss": 0.6871}]
+    chosen = {"weight_decay": 0.3, "folds": 5, "candidates": tried}
+    text = printed(results_table(results(rows=[row(0, regularisation=chosen), row(1)]), 100))
+    told = "noise.quantity=0: weight decay 0.3, the best of 2 by cross-validation, log loss 0.687"
+    assert [line for line in text.splitlines() if "weight decay" in line] == [told]
+
+
 def test_lists() -> None:
     assert re.search(
         r"exp_1 +two cells +running +digits +2 +6 +40% +2026-11-22 10:00", printed(experiments_table([experiment()]))
@@ -169,6 +177,8 @@ def test_lists() -> None:
     }  # fmt: skip
     text = printed(models_table([model]))  # type: ignore[list-item]
     assert re.search(r"mod_1 +default, best +exp_1 cell 1 +yes +2 +97.50% +–", text)
+    by_folds = model | {"promise": {"source": "cross_validated"}}
+    assert "97.50% cross-validated" in printed(models_table([by_folds]))  # type: ignore[list-item]
     cells = [{"cell": 0, "point": {}, "label": "all", "noise_images": 0, "training_images": 1437}]
     plan = {"dataset": DIGITS, "cells": cells, "cell_count": 1, "base": False, "executions": 3, "training_images": 4311}
     text = printed(plan_table(plan))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from noisegate.evaluation.judging import TrainingFacts, judge, judge_outcome
-from noisegate.judgement import Judgement
+from noisegate.judgement import Judgement, MeasuredOn
 from noisegate.learning.cells import prepare_cell
 from noisegate.learning.outcomes import ExecutionOutcome
 from tests.learning.factories import cell_data, experiment_spec, run_all, training_spec
@@ -19,11 +19,11 @@ LAYER = TrainingFacts(900, (1.0, 0.7), 0.0, few_updates=100, on_backbone=True)
 
 
 def judged(
-    called: list[int], labels: list[int], *, classes: int = 2, facts: TrainingFacts = LONG, held_out: bool = True
+    called: list[int], labels: list[int], *, classes: int = 2, facts: TrainingFacts = LONG, on: MeasuredOn = "holdout"
 ) -> Judgement:
     """Of a network that calls images these outputs; noise is output number `classes`."""
     logits = np.eye(classes + 1, dtype=np.float32)[called]
-    return judge(logits, np.array(labels), classes, facts, held_out=held_out)
+    return judge(logits, np.array(labels), classes, facts, on)
 
 
 def codes(found: Judgement) -> list[str]:
@@ -109,7 +109,7 @@ def test_remedies_fit_the_cause(facts: TrainingFacts, remedy: str) -> None:
 
 
 def test_without_a_holdout_the_test_set_marks_and_does_not_choose() -> None:
-    found = judged([0] * 40, [0, 1] * 20, held_out=False)
+    found = judged([0] * 40, [0, 1] * 20, on="test")
     assert (found.measured_on, codes(found)) == ("test", ["no_better_than_guessing"])
     assert not found.chosen_against
 
@@ -127,5 +127,5 @@ def test_a_trained_execution_and_one_that_answers_nothing(holdout: float) -> Non
     called_noise = np.zeros_like(outcome.test_answers.logits)
     called_noise[:, -1] = 1
     answers = dataclasses.replace(outcome.test_answers, logits=called_noise)
-    blind = dataclasses.replace(outcome, holdout_answers=None, test_answers=answers)
+    blind = dataclasses.replace(outcome, held=None, test_answers=answers)
     assert codes(judge_outcome(cell, blind)) == ["called_noise", "no_better_than_guessing"]

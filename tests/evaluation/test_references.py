@@ -48,9 +48,9 @@ def test_features_are_those_of_training_images_of_known_classes(trained: Pair) -
 def test_all_else_is_of_the_holdout_and_none_of_the_test_set(trained: Pair) -> None:
     cell, outcome = trained
     found = make_reference(cell, outcome)
-    held = outcome.holdout_answers
     assert found
-    assert held
+    assert outcome.held
+    held = outcome.held.answers
     shares = np.exp(held.logits - held.logits.max(axis=1, keepdims=True)).astype(float)
     shares /= shares.sum(axis=1, keepdims=True)
     assert found.reject_scores == pytest.approx(np.sort(1 - shares[:, : len(CLASSES)].max(axis=1)), abs=1e-6)
@@ -72,9 +72,9 @@ def test_all_else_is_of_the_holdout_and_none_of_the_test_set(trained: Pair) -> N
 def test_thresholds_reject_at_most_their_share_of_the_holdout(trained: Pair) -> None:
     cell, outcome = trained
     found = make_reference(cell, outcome)
-    held = outcome.holdout_answers
     assert found
-    assert held
+    assert outcome.held
+    held = outcome.held.answers
     columns = compute_scores(held.logits[:, : len(CLASSES)], held.features, found)
     for share in (0.01, 0.05, 0.2):
         level = np.array([round((1 - share) * 1000)])

@@ -22,7 +22,7 @@ from noisegate.learning.prediction import answer
 from noisegate.networks.backbones import backbone_of
 from noisegate.networks.preprocessing import Preprocessing
 from noisegate.networks.pretrained import LoadedBackbone
-from noisegate.rejection.reference import Reference
+from noisegate.rejection.reference import Reference, compute_scores
 from noisegate.spec import TrainingExperiment
 from tests.learning.factories import cell_data, run_all
 
@@ -153,6 +153,9 @@ def test_its_model_is_served_as_it_was_measured() -> None:
     assert [one.label for one in decided] == [
         cell.classes[at] for at in outcome.test_answers.logits[:10].argmax(axis=1)
     ]
+    known, measured = outcome.test_answers.logits[:10, : len(cell.classes)], outcome.test_answers.features[:10]
+    expected = compute_scores(known, measured, reference)["knn"]
+    assert [one.scores["knn"]["value"] for one in decided] == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_graph_of_another_layer_is_not_let_through() -> None:

@@ -33,7 +33,9 @@ def chosen(dataset: DatasetFacts, **asked: Any) -> tuple[TrainingExperiment, Exp
 @pytest.mark.parametrize(
     ("dataset", "name", "numbers"),
     [
-        (facts(195, 500), "backbone", "500 pixels, above 96"),
+        (facts(195, 500), "backbone_few", "195 training images, fewer than 1,000"),
+        (facts(999, 32), "backbone_few", "999 training images, fewer than 1,000"),
+        (facts(1_000, 500), "backbone", "500 pixels, above 96"),
         (facts(20_000, 97), "backbone", "97 pixels, above 96"),
         (facts(20_000, 96), "compact", "20,000 training images, 5,000 or more"),
         (facts(4_999, 32), "backbone", "4,999 training images, fewer than 5,000"),
@@ -53,10 +55,14 @@ def test_the_dataset_decides_and_the_reason_has_its_numbers(dataset: DatasetFact
     assert expanded.choice.reason.startswith(expanded.choice.title)
     networks: dict[str, Any] = {"compact": "compact", "paper_few": "paper", "paper": "paper"}
     assert spec.network == networks.get(name, BackboneNetwork(backbone="tf_efficientnet_lite0"))
-    recipes = {"backbone": LinearRecipe, "compact": OneCycleRecipe, "paper_few": PaperRecipe, "paper": PaperRecipe}
-    assert type(spec.training) is recipes[name]
-    assert (spec.executions, spec.holdout, spec.has_noise_class) == (3, 0.1, True)
+    recipes = {"compact": OneCycleRecipe, "paper_few": PaperRecipe, "paper": PaperRecipe}
+    assert type(spec.training) is recipes.get(name, LinearRecipe)
+    expected = (0, "cross_validated") if name == "backbone_few" else (0.1, "holdout")
+    assert (spec.holdout, spec.calibration) == expected
+    assert (spec.executions, spec.has_noise_class) == (3, True)
     check_caps(spec, Caps())
+    if dataset.has_originals:
+        spec.check(dataset, Caps(), None)
 
 
 def test_noise_through_a_backbone_is_at_most_a_thousand_images() -> None:
@@ -78,7 +84,7 @@ def test_noise_through_a_backbone_is_at_most_a_thousand_images() -> None:
         ({"network": "paper"}, "paper_few", "paper"),
         ({"network": "compact"}, "compact", "compact"),
         ({"network": "resnet18"}, "compact", "resnet18"),
-        ({"network": {"backbone": "resnet50"}}, "backbone", BackboneNetwork(backbone="resnet50")),
+        ({"network": {"backbone": "resnet50"}}, "backbone_few", BackboneNetwork(backbone="resnet50")),
         ({"training": {"recipe": "paper"}}, "paper_few", "paper"),
         ({"training": {"recipe": "one_cycle"}}, "compact", "compact"),
     ],
@@ -92,6 +98,32 @@ def test_a_network_or_a_recipe_in_the_request_wins_and_brings_what_goes_with_it(
     assert "the request asks for" in expanded.choice.reason
     expected = asked.get("training", {}).get("recipe", spec.training.recipe)
     assert spec.training.recipe == expected
+
+
+HALF = {"correct": "hc", "wrong": "ls", "fraction": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("images", "asked", "name", "calibration", "words"),
+    [
+        (195, {"holdout": 0.2}, "backbone", "holdout", "the request asks for a holdout"),
+        (195, {"calibration": "holdout"}, "backbone", "holdout", "asks for calibration holdout"),
+        (195, {"subgroup": HALF}, "backbone", "holdout", "asks for a subgroup"),
+        (195, {"sweep": {"holdout": [0.1, 0.2]}}, "backbone", "holdout", "asks for a holdout"),
+        (195, {"holdout": 0}, "backbone_few", "cross_validated", "fewer than 1,000"),
+        (4_000, {"calibration": "cross_validated"}, "backbone_few", "cross_validated", "asks for cross-validation"),
+    ],
+)
+def test_what_thresholds_come_from_may_be_asked_for(
+    images: int, asked: dict[str, Any], name: str, calibration: str, words: str
+) -> None:
+    dataset = facts(images, 500)
+    spec, expanded = chosen(dataset, **asked)
+    assert expanded.choice is not None
+    assert (expanded.choice.name, spec.calibration) == (name, calibration)
+    assert words in expanded.choice.reason
+    if "subgroup" not in asked:
+        spec.check(dataset, Caps(), None)
 
 
 def test_other_fields_win_over_the_choice_field_by_field() -> None:

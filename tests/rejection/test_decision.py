@@ -223,6 +223,22 @@ def test_by_default_what_a_small_holdout_can_promise_is_in_force_and_told() -> N
     assert "5 of which it calls noise" in (decided(small(called_noise=5), DecisionOptions()).note or "")
 
 
+def test_a_cross_validated_threshold_promises_nothing() -> None:
+    decider = small(called_noise=1)
+    assert decider.manifest.calibration
+    calibration = decider.manifest.calibration.model_copy(update={"source": "cross_validated"})
+    by_folds = Decider(decider.manifest.model_copy(update={"calibration": calibration}), reference(2))
+    note = decided(by_folds, DecisionOptions()).note or ""
+    assert "rests on cross-validation on 12 training images, 1 of which it calls noise. So few allow to expect" in note
+    assert "promise" not in note
+    with pytest.raises(InvalidInput) as caught:
+        decided(by_folds, DecisionOptions(0.01))
+    assert "can aim at no less than" in caught.value.detail
+    assert (caught.value.remedy or "").endswith("with more training images or less noise.")
+    assert Calibration.model_validate_json(calibration.model_dump_json()) == calibration
+    assert "source" not in decider.manifest.calibration.model_dump(), "of a holdout it reads as it did before"
+
+
 def test_a_holdout_that_is_large_enough_has_nothing_to_say() -> None:
     decision = decided(small(samples=24), DecisionOptions())
     assert (decision.max_false_reject, decision.note) == (0.05, None)

@@ -115,8 +115,8 @@ def test_a_new_score_is_fitted_stored_and_answered(trained: Pair, monkeypatch: p
     (threshold,) = {one["threshold"] for one in found}
     assert threshold is not None
     assert [one["rejects"] for one in found] == [one["value"] > threshold for one in found]
-    held = outcome.holdout_answers
-    assert held
+    assert outcome.held
+    held = outcome.held.answers
     distances = [min(((row - mean) ** 2).sum() for mean in means) for row in held.features]
     assert 0.9 <= np.mean(np.array(distances) <= threshold * (1 + 1e-5)) < 1
     assert card_scores(trained, loaded) == [*SCORE_NAMES, NAME]

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from noisegate.api.card import Card
 from noisegate.judgement import Judgement
 from noisegate.manifest import Calibration, ModelManifest
+from noisegate.regularisation import Regularisation
 from noisegate.store import datasets, executions, models, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import ModelDigests
@@ -101,6 +102,7 @@ def served_model(
     reference: bytes | None = None,
     judged: Judgement | None = None,
     calibration: Calibration | None = None,
+    regularisation: Regularisation | None = None,
 ) -> str:
     """An experiment with one model that always gives these logits: cat, dog and, if there are three, noise.
 
@@ -115,6 +117,7 @@ def served_model(
         described: ModelManifest = manifest(execution, holdout_accuracy, judged)
         if calibration:
             described = described.model_copy(update={"calibration": calibration})
+        described = described.model_copy(update={"regularisation": regularisation})
         files = ModelDigests(
             artefacts.put_bytes(f"weights of {execution.id}".encode()),
             artefacts.put_bytes(described.model_dump_json().encode()),

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from noisegate.api.card import Card
 from noisegate.manifest import Calibration
+from noisegate.regularisation import Candidate, Regularisation
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Model
@@ -188,6 +189,16 @@ def test_the_card_says_what_is_promised_and_of_how_many_images(
     assert "with this number of images, 24.4 % and more can be promised" in page
     before = " ".join(Text(client.get(f"/models/{modelled}/card", headers=HTML).text).words)
     assert "where at most 5 % were to be" in before
+    by_folds = promise.model_copy(update={"source": "cross_validated"})
+    chosen = Regularisation(weight_decay=0.3, folds=5, candidates=[Candidate(weight_decay=0.3, log_loss=0.5)])
+    id = served_model(sessions, artefacts, card=found, calibration=by_folds, regularisation=chosen)
+    page = " ".join(Text(client.get(f"/models/{id}/card", headers=HTML).text).words)
+    assert "by cross-validation on 12 training images" in page
+    assert "it calls 2 of them noise" in page
+    assert "no promise" in page
+    assert "weight decay 0.3, the best of 1 by cross-validation" in page
+    assert "can be promised" not in page
+    assert client.get(f"/models/{id}").json()["promise"]["source"] == "cross_validated"
     assert "images called noise come on top" in before
 
 

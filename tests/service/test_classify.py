@@ -157,8 +157,20 @@ def test_a_budget_that_the_holdout_cannot_promise_is_refused_everywhere(
     assert client.post("/classify?max_false_reject=0.01", content=image, headers=PNG).status_code == 200
     promises = [client.get(f"/models/{one}").json()["promise"] for one in (model, id)]
     assert promises == [
-        {"covers": "threshold", "holdout_images": 10, "called_noise": None, "smallest_max_false_reject": 0.0},
-        {"covers": "rule", "holdout_images": 12, "called_noise": 2, "smallest_max_false_reject": 0.2436},
+        {
+            "source": "holdout",
+            "covers": "threshold",
+            "holdout_images": 10,
+            "called_noise": None,
+            "smallest_max_false_reject": 0.0,
+        },
+        {
+            "source": "holdout",
+            "covers": "rule",
+            "holdout_images": 12,
+            "called_noise": 2,
+            "smallest_max_false_reject": 0.2436,
+        },
     ]
 
 

@@ -96,6 +96,8 @@ def test_dry_run_counts_and_creates_nothing(wakeups: Wakeups, client: TestClient
             "training.first_layer_std",
             "initialises itself",
         ),
+        ({"calibration": "cross_validated"}, "calibration", "the recipe is paper"),
+        ({"calibration": "folds"}, "calibration", "Input should be 'holdout' or 'cross_validated'"),
         ({"kind": "trainin"}, "kind", "there is no 'trainin'"),
     ],
 )

@@ -125,14 +125,16 @@ def test_recommended_says_what_it_chose_when_planned_and_when_posted(client: Tes
         pets = datasets.get(session, "pets")
         pets.originals_digest, pets.longer_side = "e" * 64, 640
     plan = client.post("/experiments?dry_run=true", json=body).json()
-    assert plan["choice"]["name"] == "backbone"
-    assert "640 pixels, above 96" in plan["choice"]["reason"]
+    assert plan["choice"]["name"] == "backbone_few"
+    assert "640 pixels, above 24" in plan["choice"]["reason"]
+    assert (plan["spec"]["calibration"], plan["spec"]["holdout"]) == ("cross_validated", 0)
     created = client.post("/experiments", json=body | {"training": {"epochs": 5}}).json()
     assert created["choice"] == plan["choice"]
     assert created["spec"]["network"]["backbone"] == "tf_efficientnet_lite0"
     assert (created["spec"]["training"]["recipe"], created["spec"]["training"]["epochs"]) == ("linear", 5)
     assert client.get(f"/experiments/{created['id']}").json()["choice"] == plan["choice"]
     assert client.post("/experiments", json=body | {"network": "compact"}).json()["choice"]["name"] == "compact"
+    assert client.post("/experiments", json=body | {"holdout": 0.2}).json()["choice"]["name"] == "backbone"
 
 
 def test_presets_without_choices_say_that_they_chose_nothing(client: TestClient) -> None:

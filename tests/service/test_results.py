@@ -1,11 +1,14 @@
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from noisegate.details import Details
 from noisegate.judgement import Judgement
+from noisegate.regularisation import Candidate, Regularisation
 from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
@@ -74,6 +77,20 @@ def test_rows_of_a_finished_experiment(client: TestClient, experiment: str, sess
     assert noisy["difference"]["sentence"].startswith("accuracy is 10.00 points higher than the baseline")
     assert noisy["train_seconds"]["mean"] == 2.0
     assert noisy["true_class_probability"]["mean"] == pytest.approx(0.2)
+
+
+def test_the_weight_decay_that_was_chosen_is_in_the_table(
+    client: TestClient, experiment: str, sessions: Sessions
+) -> None:
+    tried = [Candidate(weight_decay=0.1, log_loss=0.7), Candidate(weight_decay=1.0, log_loss=None)]
+    chosen = Regularisation(weight_decay=0.1, folds=5, candidates=tried)
+    with sessions.begin() as session:
+        _, lease = claim_one(session)
+        executions.record_success(session, lease, replace(outcome(), details=Details(regularisation=chosen)))
+    rows = client.get(f"/results/{experiment}").json()["rows"]
+    assert [row["regularisation"] for row in rows] == [chosen.model_dump(), None]
+    first, *_ = csv.DictReader(io.StringIO(client.get(f"/results/{experiment}", headers={"Accept": "text/csv"}).text))
+    assert first["weight_decay"] == "0.1"
 
 
 def test_csv(client: TestClient, experiment: str, sessions: Sessions) -> None:

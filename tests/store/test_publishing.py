@@ -272,6 +272,31 @@ def test_what_was_measured_on_other_holdout_images_says_so(sessions: Sessions, c
         assert "a holdout of its own" in after(session, 0.8, 0.9, **changes)[1].sentence
 
 
+CROSS_VALIDATED = Calibration(samples=100, quantiles=[0.0, 1.0], called_noise=0, source="cross_validated")
+
+
+def test_a_cross_validated_accuracy_is_called_so(sessions: Sessions) -> None:
+    judged = judgement(0.9, measured_on="cross_validated")
+    with sessions.begin() as session:
+        _, found = after(session, 0.8, 0.9, new_calibration=CROSS_VALIDATED, new_judged=judged)
+        assert "(cross-validated accuracy 90.00%)" in found.sentence
+        assert found.sentence.endswith("; one was measured on a holdout, the other by cross-validation")
+
+
+def test_cross_validated_accuracies_are_of_the_same_images_whatever_the_seed(sessions: Sessions) -> None:
+    both: dict[str, Any] = {"old_calibration": CROSS_VALIDATED, "new_calibration": CROSS_VALIDATED}
+    with sessions.begin() as session:
+        _, found = after(session, 0.9, 0.8, seed=5, **both)
+        assert "its cross-validated accuracy is 90.00%" in found.sentence
+        assert found.sentence.endswith("which is no better")
+
+
+def test_one_that_has_not_learnt_by_cross_validation_is_passed_over(sessions: Sessions) -> None:
+    judged = judgement(0.9, GUESSES, measured_on="cross_validated")
+    with sessions.begin() as session:
+        assert "has learnt" in after(session, 0.8, 0.9, new_judged=judged)[1].sentence
+
+
 def test_one_that_has_learnt_takes_over_from_one_that_has_not(sessions: Sessions) -> None:
     """A person pointed the alias at a model that calls most images noise, and so is no match for one that does not."""
     with sessions.begin() as session:

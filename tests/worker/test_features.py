@@ -6,10 +6,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import sqlalchemy as sa
+from sklearn.preprocessing import normalize
 
+from noisegate.inference.classifier import Classifier
 from noisegate.learning.encoding import Encoder, make_encoder
 from noisegate.networks.backbones import backbone_of
 from noisegate.networks.backbones.loading import load
+from noisegate.rejection.reference import Reference
 from noisegate.spec import TrainingExperiment
 from noisegate.store import derived
 from noisegate.store.states import DerivedState, State
@@ -82,6 +85,52 @@ def test_the_served_graph_gives_what_was_trained_on(resources: Resources) -> Non
     )
     (served,) = session_of_model.run(["features"], {"images": images[:20]})
     np.testing.assert_allclose(served, computed[:20], rtol=1e-4, atol=1e-4)
+
+
+def test_a_cross_validated_execution_ends_with_a_model_that_serves(resources: Resources) -> None:
+    noise = {"family": "uniform", "quantity": 0.5}
+    post(resources, executions=2, noise=noise, calibration="cross_validated", holdout=0)
+    work(resources)
+    ended, (model,) = all_of(resources, Execution), all_of(resources, Model)
+    assert {one.state for one in ended} == {State.SUCCEEDED}
+    chosen = [one.details.regularisation for one in ended]
+    assert chosen[0] == chosen[1] == model.manifest.regularisation, "once a cell"
+    assert chosen[0].folds == 5
+    calibration = model.manifest.calibration
+    assert (calibration.source, calibration.samples) == ("cross_validated", 120)
+    assert {one.details.judgement.measured_on for one in ended} == {"cross_validated"}
+    reference = Reference.from_bytes(resources.artefacts.read(model.reference_digest))
+    assert reference.class_counts.tolist() == [60, 60]
+    classifier = Classifier(resources.artefacts.read(model.onnx_digest), model.manifest, reference)
+    with resources.sessions.reading() as session:
+        dataset = session.get_one(Derived, only(resources).id).dataset
+    images, labels = (
+        np.load(resources.artefacts.fetch(str(digest))) for digest in (dataset.images_digest, dataset.labels_digest)
+    )
+    decisions = classifier.classify(images[120:])
+    assert (
+        np.mean([one.label == ("dark", "bright")[label] for one, label in zip(decisions, labels[120:], strict=True)])
+        > 0.9
+    )
+    assert {one.threshold for one in decisions} == {calibration.threshold(0.05)}
+    assert all(one.conformal is not None for one in decisions)
+
+
+def test_what_is_remembered_of_training_images_is_what_the_served_graph_gives(resources: Resources) -> None:
+    post(resources, executions=1)
+    work(resources)
+    (model,) = all_of(resources, Model)
+    with resources.sessions.reading() as session:
+        dataset = session.get_one(Derived, only(resources).id).dataset
+    images = np.load(resources.artefacts.fetch(str(dataset.images_digest)))[:120]
+    graph = onnxruntime.InferenceSession(
+        resources.artefacts.read(model.onnx_digest), providers=["CPUExecutionProvider"]
+    )
+    (served,) = graph.run(["features"], {"images": images})
+    remembered = Reference.from_bytes(resources.artefacts.read(model.reference_digest)).fitted["knn"]["features"]
+    # Each of the training images that were not held out is nearest to itself.
+    nearest = (normalize(served) @ remembered.T).max(axis=0)
+    np.testing.assert_allclose(nearest, 1, atol=1e-5)
 
 
 class _Interrupted(Exception):

@@ -156,6 +156,7 @@ def _details(context: Context, found: Analysis, scored: ScoredImages | None, jud
         measures=dict(found.measures),
         figure=dict(found.details),
         judgement=judgement,
+        regularisation=context.cell.regularisation,
     )
 
 
