@@ -49,7 +49,7 @@ def judge_outcome(cell: PreparedCell, outcome: ExecutionOutcome) -> Judgement:
     training = cell.spec.training
     counted = cell.known_images if training.equal_updates else len(cell.labels)
     facts = TrainingFacts(
-        updates=training.epochs * training.updates_per_epoch(counted),
+        updates=len(outcome.trained.losses) * training.updates_per_epoch(counted),
         losses=tuple(outcome.trained.losses),
         noise_share=1 - cell.known_images / len(cell.labels),
         few_updates=few_updates(training),
