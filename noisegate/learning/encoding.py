@@ -4,6 +4,7 @@ On a CPU it is several times as fast as PyTorch's own layers, and what is traine
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -56,6 +57,12 @@ class Encoder:
     def mirrored(self, images: Images, between_batches: Callable[[], None] = lambda: None) -> Features:
         """The features of the same images left to right, which are not the features left to right."""
         return self(images[:, :, ::-1], between_batches)
+
+    @property
+    def bytes_an_image(self) -> int:
+        """Of what it computes of one image."""
+        _, *shape = self._session.get_outputs()[0].shape
+        return 4 * math.prod(shape)
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """When a run stops before its last epoch: judged by the loss on the holdout, whose best epoch is the one that is kept."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ def note_holdout(state: TrainingState, data: TrainingSet, between_batches: Calla
     state.holdout_losses.append(loss)
 
 
-def best_epoch(holdout_losses: list[float]) -> int:
+def best_epoch(holdout_losses: Sequence[float]) -> int:
     """The first one with the lowest loss, counted from 1."""
     return holdout_losses.index(min(holdout_losses)) + 1
 
