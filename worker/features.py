@@ -139,8 +139,8 @@ def _check_room(making: Making, wanted: list[_Wanted], bytes_an_image: int) -> N
     free, kept = making.resources.artefacts.free_bytes(), making.resources.settings.min_free_bytes
     if free - needed < kept:
         detail = (
-            f"features of {len(wanted[0].images):,} images take {needed:,} bytes of the disk while they are made; {free:,} are free, "
-            f"and this server leaves {kept:,}"
+            f"features of {len(wanted[0].images):,} images take {needed:,} bytes of the disk while they are made; {free:,} are "
+            f"free, and this server leaves {kept:,}"
         )
         remedy = (
             "Free some space, delete datasets or run `noisegate gc`, then post it again; or use a smaller image_size."

@@ -16,9 +16,9 @@ class FineTuneRecipe(TrainingSpec):
     """
 
     recipe: Literal["fine_tune"]
-    epochs: int = Field(15, ge=1, le=MOST, description="At most: training may stop before.")
+    epochs: int = Field(12, ge=1, le=MOST, description="At most: training may stop before.")
     head_epochs: int = Field(
-        3, ge=0, le=MOST, description="In which the new layer alone learns, while the rate rises; less than epochs."
+        2, ge=0, le=MOST, description="In which the new layer alone learns, while the rate rises; less than epochs."
     )
     batch_size: int = Field(32, ge=1, le=8192)
     learning_rate: float = Field(0.001, gt=0, description="AdamW's, at its peak, of the new layer.")
