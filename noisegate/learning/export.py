@@ -56,7 +56,7 @@ class ModelFiles:
 
 
 class Served(nn.Module):
-    """A network with its preprocessing: bytes of an image in, logits and features out."""
+    """A network with its preprocessing: bytes of an image in, or its activations; logits and features out."""
 
     mean: Tensor
     std: Tensor | None
@@ -68,7 +68,7 @@ class Served(nn.Module):
         self.register_buffer("std", preprocessing.std)
 
     def forward(
-        self, images: UInt8[Tensor, "batch size size 3"]
+        self, images: UInt8[Tensor, "batch size size 3"] | Float32[Tensor, "batch side side channels"]
     ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch width"]]:
         # As `Preprocessing` does it, without its operations in place, which a graph has no use for.
         centred = images.to(torch.float32) - self.mean

@@ -122,17 +122,16 @@ def test_resumed_after_any_epoch_is_as_undisturbed(changes: dict[str, Any]) -> N
         assert resumed.trained.holdout_losses == undisturbed.trained.holdout_losses
 
 
-# Weights that leap about: the holdout's loss is soon at its lowest.
-LEAPS = {"learning_rate": 0.2, "layer_decay": 1.0, "epochs": 40, "head_epochs": 1, "patience": 2}
+# Weights leap about: the holdout's loss is at its lowest after one, two or four epochs.
+LEAPS = {"learning_rate": 0.02, "layer_decay": 1.0, "epochs": 12, "head_epochs": 1, "patience": 1}
 
 
 def test_it_stops_after_patience_and_keeps_the_best_epoch() -> None:
     prepared, keeper = cell(LEAPS), Keeper()
-    outcome = trained(prepared, on_checkpoint=keeper)
+    outcome = trained(prepared, seed=3, on_checkpoint=keeper)
     measured = outcome.trained.holdout_losses
-    assert len(measured) == len(outcome.trained.losses) < 40
     best = best_epoch(measured)
-    assert len(measured) == max(best, 1) + 2
+    assert 1 < best == len(measured) - 1 == len(outcome.trained.losses) - 1 < 11
     assert measured[best - 1] == min(measured)
     # scikit-learn's loss of what the kept weights answer is the one that was lowest, not the last one.
     assert outcome.holdout_answers is not None

@@ -29,7 +29,7 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
     """With a folder that holds the tiny backbone's weights."""
     (folder := tmp_path / "weights").mkdir()
     save_file(made_up(BACKBONE).state_dict(), folder / f"{BACKBONE}.safetensors")
-    return settings.model_copy(update={"weights_dir": folder})
+    return settings.model_copy(update={"weights_dir": folder, "card_images": 5})
 
 
 def post(resources: Resources, **changes: Any) -> str:
