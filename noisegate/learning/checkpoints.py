@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from noisegate.documents import Document
 from noisegate.learning.batches import Batches
+from noisegate.networks.building import TrainableNetwork
 
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
@@ -41,7 +42,7 @@ class TrainingState:
 
     seed: int
     precision: str
-    module: nn.Module
+    module: TrainableNetwork
     optimizer: torch.optim.Optimizer
     batches: Batches
     average: nn.Module | None = None

@@ -62,7 +62,8 @@ class Encoder:
     def bytes_an_image(self) -> int:
         """Of what it computes of one image."""
         _, *shape = self._session.get_outputs()[0].shape
-        return 4 * math.prod(shape)
+        values: int = math.prod(shape)
+        return 4 * values
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -44,11 +44,11 @@ def _holdout_loss(module: nn.Module, data: TrainingSet, between_batches: Callabl
     assert data.holdout is not None, "what stops early has a holdout"
     training, total = module.training, torch.zeros((), dtype=torch.float64, device=data.device)
     module.eval()
-    size = data.spec.batch_size
-    for images, labels in zip(data.holdout.images.split(size), data.holdout.labels.split(size), strict=True):
+    for start in range(0, len(data.holdout.labels), data.spec.batch_size):
         between_batches()
-        logits, _ = module(data.preprocessing.shown(images))
-        total += functional.cross_entropy(logits.double(), labels, reduction="sum")
+        some = slice(start, start + data.spec.batch_size)
+        logits, _ = module(data.preprocessing.shown(data.holdout.images[some]))
+        total += functional.cross_entropy(logits.double(), data.holdout.labels[some], reduction="sum")
     module.train(training)
     loss = float(total) / len(data.holdout.labels)
     return loss if math.isfinite(loss) else math.inf

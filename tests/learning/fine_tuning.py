@@ -30,6 +30,8 @@ def made_up(architecture: str) -> nn.Module:
     network: nn.Module = timm.create_model(architecture, num_classes=0)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
             torch.nn.init.uniform_(layer.running_mean, -0.2, 0.2)
             torch.nn.init.uniform_(layer.running_var, 0.5, 1.5)
     return network.eval().requires_grad_(False)
