@@ -158,9 +158,7 @@ class ExperimentRead(Answer):
     counts: Counts
     executions: int = Field(description="Of all cells together.")
     epochs: int = Field(description="Of all executions together.")
-    epochs_done: int = Field(
-        description="Those of executions that failed, were cancelled or stopped early count as done."
-    )
+    epochs_done: int = Field(description="Executions that failed, were cancelled or stopped early count as done.")
     progress: float = Field(ge=0, le=1, description="Share of all epochs that are done.")
     created_at: datetime
     started_at: datetime | None
