@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from noisegate.documents import Document
 from noisegate.learning.batches import Batches
-from noisegate.networks.building import TrainableNetwork
 
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
@@ -42,7 +41,7 @@ class TrainingState:
 
     seed: int
     precision: str
-    module: TrainableNetwork
+    module: nn.Module
     optimizer: torch.optim.Optimizer
     batches: Batches
     average: nn.Module | None = None

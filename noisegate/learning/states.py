@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from jaxtyping import Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
@@ -144,8 +144,9 @@ def state_of(data: TrainingSet, seed: int, module: TrainableNetwork, generator: 
     return TrainingState(seed, data.precision, module, optimizer, batches, average, best)
 
 
-def release(module: TrainableNetwork, *, head_alone: bool) -> None:
-    """Have the next steps update all that is trained, or its head alone."""
+def release(module: nn.Module, *, head_alone: bool) -> None:
+    """Have the next steps update all that is trained of a network of ours, or its head alone."""
+    assert isinstance(module, TrainableNetwork)
     for name, parameter in module.named_parameters():
         if module.depth_of(name) > 0:
             parameter.requires_grad_(not head_alone)

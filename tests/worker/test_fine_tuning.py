@@ -47,7 +47,7 @@ def all_of(resources: Resources, row: type[Any]) -> list[Any]:
 
 def test_a_run_that_stops_early_ends_truthfully(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "_PIECE", 64)
-    id = post(resources, executions=2, noise={"family": "uniform", "quantity": 0.5})
+    id = post(resources, executions=1, noise={"family": "uniform", "quantity": 0.5})
     (row,) = all_of(resources, Derived)
     assert (row.parameters.upto, row.parameters.flipped) == ("blocks.1", True)
     make_one(resources, row.id)
