@@ -24,6 +24,15 @@ class ScoredCounts(Document):
     wrong: int = Field(ge=0, description="Training images that it misclassifies.")
 
 
+class EarlyStopping(Document):
+    """What a recipe that stops early saw on the holdout."""
+
+    best_epoch: int = Field(ge=1, description="Whose weights are kept, counted from 1: the first with the lowest loss.")
+    holdout_losses: list[float | None] = Field(
+        description="Mean log loss on the holdout after each epoch that was trained; null where it was not finite."
+    )
+
+
 class Details(Document):
     """Everything but the metrics; empty for a plain training run."""
 
@@ -31,6 +40,11 @@ class Details(Document):
     scored: ScoredCounts | None = None
     measures: dict[str, float | None] = Field({}, description="Numbers of the kind, averaged over executions.")
     figure: dict[str, JsonValue] = Field({}, description="What the kind's figure is drawn from.")
+    early_stopping: EarlyStopping | None = Field(
+        None,
+        description="Left out where the recipe does not stop early.",
+        exclude_if=lambda early_stopping: early_stopping is None,
+    )
     judgement: Judgement | None = Field(
         None,
         description="Whether it has learnt; left out for kinds that train no classifier, and of executions before judgements.",

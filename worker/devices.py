@@ -58,7 +58,9 @@ def place(settings: Settings, spec: ClassifierExperiment, dataset: Dataset, exec
         InsufficientMemory: not even one fits into the GPU's free memory, or into what the settings allow of it.
     """
     if spec.training.needs_backbone:
-        return Placing("cpu", ALONE)  # a layer on features: moving them would take as long as training does
+        # A layer on features: moving them would take as long as training does. Later layers of a backbone would gain from a GPU;
+        # that has been measured on none yet, and what a GPU is given must be known to fit.
+        return Placing("cpu", ALONE)
     network, device = spec.trained_network, choose_device(settings)
     offered = engines_for(network, spec.training, image_size=spec.image_size)
     wanted = settings.engine if settings.engine in offered else "separate"

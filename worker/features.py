@@ -1,6 +1,7 @@
 """Making features: a view's images, or a dataset's own, through a backbone. And reading them again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from pkgutil import resolve_name
@@ -8,6 +9,7 @@ from pkgutil import resolve_name
 import numpy as np
 
 from noisegate.data.packing import IMAGES_FILE
+from noisegate.errors import StorageFull
 from noisegate.learning.cells import CellFeatures
 from noisegate.learning.encoding import Encoder, make_encoder
 from noisegate.networks.backbones import backbone_of
@@ -19,7 +21,7 @@ from noisegate.store.derived import StoredFile
 from noisegate.store.packed import open_packed
 from worker.making import Making
 
-FEATURES_FILE = "features.npy"
+FEATURES_FILE, FLIPPED_FILE = "features.npy", "flipped.npy"
 # The backbone itself: processes that train on the features need it for cards and models, without loading its weights anew.
 GRAPH_FILE, WEIGHTS_FILE = "backbone.onnx", "backbone.safetensors"
 
@@ -28,29 +30,54 @@ _LOAD = "noisegate.networks.backbones.loading:load"
 # Images of one finished piece: some ten seconds of a core.
 _PIECE = 512
 
+Encode = Callable[[np.ndarray, Callable[[], None]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One file to make: of which images, by what; its pieces are called as it is without the ending."""
+
+    file: str
+    images: np.ndarray
+    encode: Encode
+
+    @property
+    def slices(self) -> list[slice]:
+        count = len(self.images)
+        return [slice(start, min(start + _PIECE, count)) for start in range(0, count, _PIECE)]
+
+    def piece(self, chosen: slice) -> str:
+        """The name of a piece."""
+        return f"{self.file.removesuffix('.npy')}-{chosen.start}-{chosen.stop}"
+
 
 def make_features(making: Making) -> dict[str, Path]:
-    """`features.npy`, in pieces, and the backbone that computed them.
+    """`features.npy`, and `flipped.npy` if that is asked for, in pieces; and the backbone that computed them.
 
     Raises:
         SourceUnavailable: the backbone's weights cannot be had.
+        StorageFull: no room for them: the disk is needed twice over while they are made.
     """
     asked = making.row.parameters
     assert isinstance(asked, Features)
     images = _images(making)
-    making.total = len(images)
     encoder = _encoder(making, asked, images.shape[1])
-    for start in range(0, len(images), _PIECE):
-        chosen = slice(start, min(start + _PIECE, len(images)))
-        if _name(chosen) not in making.pieces:
-            file = making.folder / _name(chosen)
-            _write(file, encoder(images[chosen], making.check))
-            making.keep(_name(chosen), file)
-        making.done = chosen.stop
-        making.check()
-    file = making.folder / FEATURES_FILE
-    _write(file, np.concatenate(list(_pieces(making, len(images)))))
-    return {FEATURES_FILE: file} | _written(making, encoder)
+    wanted = [_Wanted(FEATURES_FILE, images, encoder)]
+    if asked.flipped:
+        wanted.append(_Wanted(FLIPPED_FILE, images[: making.row.dataset.train_count], encoder.mirrored))
+    making.total = sum(len(one.images) for one in wanted)
+    _check_room(making, wanted, encoder.bytes_an_image)
+    before = 0
+    for one in wanted:
+        for chosen in one.slices:
+            if one.piece(chosen) not in making.pieces:
+                file = making.folder / one.piece(chosen)
+                _write(file, one.encode(one.images[chosen], making.check))
+                making.keep(one.piece(chosen), file)
+            making.done = before + chosen.stop
+            making.check()
+        before += len(one.images)
+    return {one.file: _joined(making, one) for one in wanted} | _written(making, encoder)
 
 
 def read_features(artefacts: Artefacts, files: dict[str, StoredFile], train_count: int) -> CellFeatures:
@@ -60,8 +87,9 @@ def read_features(artefacts: Artefacts, files: dict[str, StoredFile], train_coun
         FileNotFoundError: the artefact root is not the one that they were written to.
     """
     features = _read(artefacts.fetch(files[FEATURES_FILE].digest))
+    flipped = _read(artefacts.fetch(files[FLIPPED_FILE].digest)) if FLIPPED_FILE in files else None
     graph, weights = (artefacts.read(files[name].digest) for name in (GRAPH_FILE, WEIGHTS_FILE))
-    return CellFeatures(features[:train_count], features[train_count:], Encoder(graph, weights))
+    return CellFeatures(features[:train_count], features[train_count:], Encoder(graph, weights), flipped)
 
 
 def _images(making: Making) -> np.ndarray:
@@ -88,7 +116,7 @@ def _encoder(making: Making, asked: Features, image_size: int) -> Encoder:
 def _make_encoder(asked: Features, image_size: int, folder: Path | None) -> Encoder:
     load: Callable[..., LoadedBackbone] = resolve_name(_LOAD)
     weights = None if asked.weights == "default" else asked.weights
-    return make_encoder(load(backbone_of(asked.backbone), weights, folder), image_size)
+    return make_encoder(load(backbone_of(asked.backbone), weights, folder), image_size, asked.upto)
 
 
 # It takes a quarter of a minute; several datasets may be asked for with the same backbone.
@@ -103,13 +131,36 @@ def _written(making: Making, encoder: Encoder) -> dict[str, Path]:
     return {name: making.folder / name for name in contents}
 
 
-def _pieces(making: Making, images: int) -> Iterator[np.ndarray]:
-    for start in range(0, images, _PIECE):
-        yield _read(making.piece(_name(slice(start, min(start + _PIECE, images)))))
+def _check_room(making: Making, wanted: list[_Wanted], bytes_an_image: int) -> None:
+    missing = sum(
+        chosen.stop - chosen.start for one in wanted for chosen in one.slices if one.piece(chosen) not in making.pieces
+    )
+    needed = bytes_an_image * (sum(len(one.images) for one in wanted) + missing)
+    free, kept = making.resources.artefacts.free_bytes(), making.resources.settings.min_free_bytes
+    if free - needed < kept:
+        detail = (
+            f"features of {len(wanted[0].images):,} images take {needed:,} bytes of the disk while they are made; {free:,} are "
+            f"free, and this server leaves {kept:,}"
+        )
+        remedy = (
+            "Free some space, delete datasets or run `noisegate gc`, then post it again; or use a smaller image_size."
+        )
+        raise StorageFull(detail, field="image_size", remedy=remedy)
 
 
-def _name(chosen: slice) -> str:
-    return f"features-{chosen.start}-{chosen.stop}"
+def _joined(making: Making, wanted: _Wanted) -> Path:
+    """All pieces in one file, no more than one of them in memory."""
+    file, whole = making.folder / wanted.file, None
+    for chosen in wanted.slices:
+        piece = _read(making.piece(wanted.piece(chosen)))
+        if whole is None:
+            shape = (len(wanted.images), *piece.shape[1:])
+            whole = np.lib.format.open_memmap(file, mode="w+", dtype=piece.dtype, shape=shape)
+        whole[chosen] = piece
+        making.check()
+    assert whole is not None, "there are images"
+    whole.flush()
+    return file
 
 
 def _write(file: Path, features: np.ndarray) -> None:

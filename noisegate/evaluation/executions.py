@@ -10,6 +10,7 @@ from noisegate.evaluation.holding import answer_held, answers_of
 from noisegate.evaluation.metrics import table1
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome, Held
+from noisegate.learning.states import Beside
 from noisegate.learning.training import ALONE, Diverged, OnCheckpoint, Progress, Together, Trained, train
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.rejection.calibration import calibrate, fit_temperature
@@ -42,6 +43,7 @@ def run_executions(
         spec=cell.training,
         seeds=seeds,
         known_images=cell.known_images,
+        beside=_beside(cell),
         device=device,
         together=together,
         between_batches=between_batches,
@@ -53,6 +55,11 @@ def run_executions(
         trained = [replace(result, encoder=cell.encoder) for result in results if isinstance(result, Trained)]
         outcomes = _measure_all(cell, trained, device, between_batches)
         yield [result if isinstance(result, Diverged) else outcomes[result.seed] for result in results]
+
+
+def _beside(cell: PreparedCell) -> Beside:
+    pretrained = cell.encoder.layers if cell.encoder and cell.spec.training.tunes_backbone else {}
+    return Beside(cell.flipped, pretrained, (cell.holdout_inputs, cell.holdout_labels))
 
 
 def _measure_all(

@@ -34,6 +34,7 @@ class TrainingFacts:
         noise_share: the share of the training images that are noise, 0 … 1.
         few_updates: fewer weight updates are probably too few.
         on_backbone: whether what was trained lies on top of a backbone.
+        stopped_early: whether it ended before its last epoch, as the holdout's loss no longer fell.
         few_images: whether it started from scratch with few images, of a size at which they could be photographs.
     """
 
@@ -42,6 +43,7 @@ class TrainingFacts:
     noise_share: float
     few_updates: int = 1000
     on_backbone: bool = False
+    stopped_early: bool = False
     few_images: bool = False
 
 
@@ -51,11 +53,12 @@ def judge_outcome(cell: PreparedCell, outcome: ExecutionOutcome) -> Judgement:
     training = cell.training
     counted = cell.known_images if training.equal_updates else len(cell.labels)
     facts = TrainingFacts(
-        updates=training.epochs * training.updates_per_epoch(counted),
+        updates=len(outcome.trained.losses) * training.updates_per_epoch(counted),
         losses=tuple(outcome.trained.losses),
         noise_share=1 - cell.known_images / len(cell.labels),
         few_updates=few_updates(training),
         on_backbone=isinstance(cell.spec.network, BackboneNetwork),
+        stopped_early=len(outcome.trained.losses) < training.epochs,
         few_images=isinstance(cell.spec.network, str)
         and cell.known_images < _FEW_IMAGES
         and cell.spec.image_size >= 32,
@@ -160,6 +163,8 @@ def _change(facts: TrainingFacts) -> str:
 
 def _longer(facts: TrainingFacts) -> str:
     made = f"Training made {facts.updates:,} weight updates"
+    if facts.stopped_early:
+        return f"{made} and stopped early: a larger training.patience, a smaller training.learning_rate, or {_OTHER_BACKBONE}."
     if facts.updates < facts.few_updates:
         return f"{made}, which is few: more training.epochs, or smaller batches (training.batch_size)."
     if facts.on_backbone:

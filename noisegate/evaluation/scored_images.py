@@ -54,9 +54,8 @@ def score_with_weights(
     tensors = safetensors.torch.load(stored)
     network = manifest.spec.trained_network
     assert network is not None, "what scores images was trained to classify them"
-    # On features, the size is how many there are.
-    size = manifest.image_size if inputs.ndim == 4 else inputs.shape[1]
-    module = architecture(network, image_size=size, outputs=len(manifest.outputs))
+    # Of features, what stands in the place of the size is how many there are.
+    module = architecture(network, image_size=inputs.shape[1], outputs=len(manifest.outputs))
     weights = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items() if name.startswith(_NETWORK)}
     module.load_state_dict(weights, assign=True)
     preprocessing = Preprocessing(tensors["mean"], tensors.get("std"))

@@ -1,10 +1,10 @@
 """Random changes to images as they are shown: drawn on the host with the order of images, carried out on the device."""
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from noisegate.spec.recipes import Augmentation
+from noisegate.spec.recipe import Augmentation
 
 # What is drawn for an image: mirrored or not, the shift down and across, and the middle of the covered square.
 DRAWS = 5
@@ -46,6 +46,17 @@ def changed(
         )
         shown = shown.masked_fill(covered[..., None], _GRAY)
     return shown
+
+
+def flipped_as_drawn(
+    images: Float32[Tensor, "n ..."],
+    flipped: Float32[Tensor, "n ..."],
+    places: Int64[Tensor, " batch"],
+    draws: Int64[Tensor, "batch draws"],
+) -> Float32[Tensor, "batch ..."]:
+    """The features at `places` of images as they are, or of the same images flipped, as drawn; nothing else is changed of them."""
+    chosen = draws[:, 0].view(-1, *[1] * (images.ndim - 1)) == 1
+    return torch.where(chosen, flipped.index_select(0, places), images.index_select(0, places))
 
 
 def _mirrored(places: Int64[Tensor, "batch size"], size: int) -> Int64[Tensor, "batch size"]:

@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from noisegate.learning.augmentation import DRAWS, draw_changes
-from noisegate.spec.recipes import Augmentation
+from noisegate.spec.recipe import Augmentation
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,15 @@ _SOURCE_BYTES = 2**28
 
 @dataclass(frozen=True)
 class CellFeatures:
-    """What a backbone has computed of a dataset's images, and the backbone itself. Arrays may be read-only memory maps."""
+    """What a backbone has computed of a dataset's images, and the backbone itself. Arrays may be read-only memory maps.
 
-    train: Float32[np.ndarray, "train width"]
-    test: Float32[np.ndarray, "test width"]
+    `flipped` are those of the training images mirrored left to right; None where nothing asks for them.
+    """
+
+    train: Float32[np.ndarray, "train ..."]
+    test: Float32[np.ndarray, "test ..."]
     encoder: Encoder
+    flipped: Float32[np.ndarray, "train ..."] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class CellData:
 class PreparedCell:
     """A cell ready to train: fixed over all of its executions. The noise class's label is len(classes).
 
-    `inputs` are images, or features where `encoder` computes them; the first `known_images` of them are not noise.
+    `inputs` are images, or features where `encoder` computes them; the first `known_images` of them are not noise. `flipped` are
+    the features of the same images, noise too, mirrored left to right; None where nothing asks for them.
     `sample_images` are some of the known training images, `test_images` all test images, whatever the inputs are. `training` is
     the spec's, with the weight decay that `regularisation` tells of where the spec leaves it to be chosen. `folds` holds the fold
     of each input; None where nothing is cross-validated.
@@ -89,6 +94,7 @@ class PreparedCell:
     sample_images: UInt8[np.ndarray, "sample size size 3"]
     test_images: UInt8[np.ndarray, "test size size 3"]
     encoder: Encoder | None = None
+    flipped: Inputs | None = None
     folds: Int64[np.ndarray, " n"] | None = None
     regularisation: Regularisation | None = None
 
@@ -129,11 +135,11 @@ def prepare_cell(
     kept = subgroup.indices if subgroup else kept
     class_size = len(data.train_labels) / len(data.classes)
     noise = spec.count_noise_images(class_size)
-    known = data.train_inputs
-    inputs = np.empty((len(kept) + noise, *known.shape[1:]), dtype=known.dtype)
-    # With mode="raise" NumPy would gather into a second buffer first; these indices are in range by construction.
-    np.take(known, kept, axis=0, out=inputs[: len(kept)], mode="clip")
-    _fill_with_noise(inputs, kept, data, spec, derive_seed(spec.seed, "noise", cell), between_chunks)
+    inputs = _with_room(data.train_inputs, kept, noise)
+    flipped = None
+    if data.features and data.features.flipped is not None:
+        flipped = _with_room(data.features.flipped, kept, noise)
+    _fill_with_noise(inputs, flipped, kept, data, spec, derive_seed(spec.seed, "noise", cell), between_chunks)
     labels = np.full(len(inputs), len(data.classes), dtype=np.int64)
     labels[: len(kept)] = data.train_labels[kept]
     prepared = PreparedCell(
@@ -146,13 +152,14 @@ def prepare_cell(
         labels=labels,
         known_images=len(kept),
         subgroup=subgroup,
-        holdout_inputs=known[held],
+        holdout_inputs=data.train_inputs[held],
         holdout_labels=data.train_labels[held],
         test_inputs=data.test_inputs,
         test_labels=data.test_labels,
         sample_images=data.train_images[kept[:_SAMPLED]],
         test_images=data.test_images,
         encoder=data.features.encoder if data.features else None,
+        flipped=flipped,
     )
     return _with_folds(prepared, between_chunks)
 
@@ -222,8 +229,17 @@ def _subgroup(
     return dataclasses.replace(chosen, indices=kept[chosen.indices])
 
 
+def _with_room(known: Inputs, kept: Int64[np.ndarray, " kept"], noise: int) -> Inputs:
+    """Those of the known inputs that are kept, and room for noise behind them."""
+    inputs: Inputs = np.empty((len(kept) + noise, *known.shape[1:]), dtype=known.dtype)
+    # With mode="raise" NumPy would gather into a second buffer first; these indices are in range by construction.
+    np.take(known, kept, axis=0, out=inputs[: len(kept)], mode="clip")
+    return inputs
+
+
 def _fill_with_noise(
     inputs: Inputs,
+    flipped: Inputs | None,
     kept: Int64[np.ndarray, " kept"],
     data: CellData,
     spec: ClassifierExperiment,
@@ -237,8 +253,10 @@ def _fill_with_noise(
     sources = inputs[:start] if data.features is None else _sources(data.train_images, kept)
     for noise, count in spec.noise_counts(class_size):
         for place, chunk in noise_chunks(generator, noise, count, spec.image_size, sources):
-            drawn = data.features.encoder(chunk, between_chunks) if data.features else chunk
-            inputs[start + place.start : start + place.stop] = drawn
+            there = slice(start + place.start, start + place.stop)
+            inputs[there] = data.features.encoder(chunk, between_chunks) if data.features else chunk
+            if flipped is not None and data.features is not None:
+                flipped[there] = data.features.encoder.mirrored(chunk, between_chunks)
             between_chunks()
         start += count
     assert start == len(inputs)

@@ -35,7 +35,8 @@ class TrainingState:
     """One run between two batches: all that training changes, and so all that a checkpoint has to hold.
 
     `losses` are those of the epochs that have ended; `average` is the network with the moving average of the weights, where the
-    recipe keeps one.
+    recipe keeps one. Where it stops early, `holdout_losses` are those of the same epochs, and `best` is the network after the
+    first one with the lowest.
     """
 
     seed: int
@@ -44,7 +45,9 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     batches: Batches
     average: nn.Module | None = None
+    best: nn.Module | None = None
     losses: list[float] = field(default_factory=list)
+    holdout_losses: list[float] = field(default_factory=list)
     images_seen: int = 0
     train_seconds: float = 0.0
 
@@ -64,8 +67,8 @@ class _Header(Document):
 
 def write_checkpoint(state: TrainingState) -> bytes:
     """The state as bytes. It must stand at the end of an epoch."""
-    losses = torch.tensor(state.losses, dtype=torch.float64)
-    tensors = _named(state, _optimizer_tensors(state), state.batches.order, losses)
+    losses, held = (torch.tensor(one, dtype=torch.float64) for one in (state.losses, state.holdout_losses))
+    tensors = _named(state, _optimizer_tensors(state), state.batches.order, losses, held)
     metadata = {name: str(value) for name, value in _header(state).model_dump().items()}
     body: bytes = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
     return hashlib.sha256(body).digest() + body
@@ -86,8 +89,8 @@ def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
     # Values are copied into tensors like those that training makes: strides decide the order in which numbers are added.
     moments = _places_for_optimizer(state)
     order = torch.empty(state.batches.images, dtype=torch.int64, device=state.batches.device)
-    losses = torch.empty(header.epoch, dtype=torch.float64)
-    places = _named(state, moments, order, losses)
+    losses, held = (torch.empty(header.epoch, dtype=torch.float64) for _ in range(2))
+    places = _named(state, moments, order, losses, held)
     _check_tensors(tensors, places)
 
     with torch.no_grad():
@@ -99,17 +102,28 @@ def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
     state.batches.generator.set_state(places["generator"])
     state.batches.order, state.batches.position = order, header.position
     state.losses = losses.tolist()
+    state.holdout_losses = held.tolist() if state.best is not None else []
     state.images_seen, state.train_seconds = header.images_seen, header.train_seconds
 
 
 def _named(
-    state: TrainingState, moments: Mapping[str, Tensor], order: Int64[Tensor, " n"], losses: Float64[Tensor, " epochs"]
+    state: TrainingState,
+    moments: Mapping[str, Tensor],
+    order: Int64[Tensor, " n"],
+    losses: Float64[Tensor, " epochs"],
+    holdout_losses: Float64[Tensor, " measured"],
 ) -> dict[str, Tensor]:
     """Every tensor of a checkpoint by its name."""
-    average = {} if state.average is None else state.average.state_dict(keep_vars=True)
+    networks = {"network": state.module, "average": state.average, "best": state.best}
+    weights = {
+        f"{kind}.{name}": tensor
+        for kind, module in networks.items()
+        if module is not None
+        for name, tensor in module.state_dict(keep_vars=True).items()
+    }
     return {
-        **{f"network.{name}": tensor for name, tensor in state.module.state_dict(keep_vars=True).items()},
-        **{f"average.{name}": tensor for name, tensor in average.items()},
+        **weights,
+        **({} if state.best is None else {"holdout_losses": holdout_losses}),
         **moments,
         "generator": state.batches.generator.get_state(),
         "order": order,
@@ -127,12 +141,17 @@ _PREFIXES = {
 
 
 def _trained(state: TrainingState) -> dict[str, nn.Parameter]:
-    return {name: parameter for name, parameter in state.module.named_parameters() if parameter.requires_grad}
+    """What the optimizer was given, of which some may not be updated yet."""
+    given = {parameter for group in state.optimizer.param_groups for parameter in group["params"]}
+    return {name: parameter for name, parameter in state.module.named_parameters() if parameter in given}
 
 
 def _optimizer_tensors(state: TrainingState) -> dict[str, Tensor]:
-    """What the optimizer keeps, by its names in a checkpoint; without momentum it keeps nothing."""
-    found = {}
+    """What the optimizer keeps, by its names in a checkpoint; without momentum it keeps nothing.
+
+    Of parameters that have not been updated yet it keeps nothing either; here they have what it would begin with.
+    """
+    found = _places_for_optimizer(state)
     for name, parameter in _trained(state).items():
         for key, value in state.optimizer.state.get(parameter, {}).items():
             if value is not None:
@@ -141,7 +160,7 @@ def _optimizer_tensors(state: TrainingState) -> dict[str, Tensor]:
 
 
 def _places_for_optimizer(state: TrainingState) -> dict[str, Tensor]:
-    """Where to put what the optimizer of this recipe keeps, like what it would make itself in its first step."""
+    """Where to put what the optimizer of this recipe keeps: zeros, like what it would make itself in its first step."""
     places = {}
     for name, parameter in _trained(state).items():
         for key in _kept(state.optimizer):
@@ -149,7 +168,7 @@ def _places_for_optimizer(state: TrainingState) -> dict[str, Tensor]:
                 device = parameter.device if state.optimizer.defaults["capturable"] else torch.device("cpu")
                 places[_PREFIXES[key] + name] = torch.zeros((), dtype=torch.float32, device=device)
             else:
-                places[_PREFIXES[key] + name] = torch.empty_like(parameter)
+                places[_PREFIXES[key] + name] = torch.zeros_like(parameter)
     return places
 
 

@@ -4,6 +4,7 @@ On a CPU it is several times as fast as PyTorch's own layers, and what is traine
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,15 +17,18 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
 from noisegate.documents import Source
-from noisegate.learning.graphs import FEATURES, trace
+from noisegate.learning.graphs import ACTIVATIONS, FEATURES, trace
+from noisegate.networks.backbones.cutting import early_part
+from noisegate.networks.preprocessing import Preprocessing
 from noisegate.networks.pretrained import LoadedBackbone
 
 # Images at a time: more bring no speed.
 _BATCH = 16
 _LENGTH_BYTES = 8
+_LAYERS = "backbone."
 
 Images = UInt8[np.ndarray, "n size size 3"]
-Features = Float32[np.ndarray, "n width"]
+Features = Float32[np.ndarray, "n ..."]
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Encoder:
     """A backbone at one size of images, ready to compute features: bytes of images in, float32 out. One thread.
 
     Attributes:
-        graph: an ONNX model: uint8 `images` [batch, size, size, 3] to float32 `features` [batch, width].
+        graph: an ONNX model: uint8 `images` [batch, size, size, 3] to float32 `features` [batch, width], or of a backbone's early
+            layers `activations` [batch, side, side, channels].
         weights: safetensors: `backbone.*`, and `backbone_mean` and `backbone_std` (in levels of 0 … 255, of each channel).
     """
 
@@ -45,15 +50,31 @@ class Encoder:
         for start in range(0, len(images), _BATCH):
             between_batches()
             shown = np.ascontiguousarray(images[start : start + _BATCH])
-            parts += self._session.run([FEATURES], {"images": shown})
+            parts += self._session.run(None, {"images": shown})
         features: Features = np.concatenate(parts)
         return features
+
+    def mirrored(self, images: Images, between_batches: Callable[[], None] = lambda: None) -> Features:
+        """The features of the same images left to right, which are not the features left to right."""
+        return self(images[:, :, ::-1], between_batches)
+
+    @property
+    def bytes_an_image(self) -> int:
+        """Of what it computes of one image."""
+        _, *shape = self._session.get_outputs()[0].shape
+        values: int = math.prod(shape)
+        return 4 * values
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What `weights` holds."""
         tensors: dict[str, Tensor] = safetensors.torch.load(self.weights)
         return tensors
+
+    @property
+    def layers(self) -> dict[str, Tensor]:
+        """The backbone's weights by timm's names, of layers that the graph leaves out, too."""
+        return {name.removeprefix(_LAYERS): one for name, one in self.tensors.items() if name.startswith(_LAYERS)}
 
     @property
     def source(self) -> Source:
@@ -69,27 +90,33 @@ class Encoder:
         return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
 
 
-def make_encoder(loaded: LoadedBackbone, image_size: int) -> Encoder:
-    """The encoder of a backbone for square images of `image_size` pixels a side."""
-    tensors = {f"backbone.{name}": tensor.contiguous() for name, tensor in loaded.network.state_dict().items()}
+def make_encoder(loaded: LoadedBackbone, image_size: int, upto: str | None = None) -> Encoder:
+    """The encoder of a backbone for square images of `image_size` pixels a side.
+
+    Args:
+        upto: the last of its stages that computes; None for all of them. The weights are those of all of them either way.
+    """
+    tensors = {_LAYERS + name: tensor.contiguous() for name, tensor in loaded.network.state_dict().items()}
     tensors |= {f"backbone_{name}": tensor for name, tensor in loaded.preprocessing.tensors.items()}
     weights = safetensors.torch.save(tensors, metadata={"source": loaded.source.model_dump_json()})
-    return Encoder(trace(_Shown(loaded), image_size, [FEATURES]), weights)
+    network = loaded.network if upto is None else early_part(loaded.network, upto)
+    shown = _Shown(network, loaded.preprocessing)
+    return Encoder(trace(shown, image_size, [FEATURES if upto is None else ACTIVATIONS]), weights)
 
 
 class _Shown(nn.Module):
-    """A backbone with its preprocessing."""
+    """A backbone, or its early part, with its preprocessing."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, loaded: LoadedBackbone) -> None:
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
-        self.network = loaded.network
-        self.register_buffer("mean", loaded.preprocessing.mean)
-        self.register_buffer("std", loaded.preprocessing.std)
+        self.network = network
+        self.register_buffer("mean", preprocessing.mean)
+        self.register_buffer("std", preprocessing.std)
 
-    def forward(self, images: UInt8[Tensor, "batch size size 3"]) -> Float32[Tensor, "batch width"]:
+    def forward(self, images: UInt8[Tensor, "batch size size 3"]) -> Float32[Tensor, "batch ..."]:
         shown = (images.to(torch.float32) - self.mean) / self.std
         features: Tensor = self.network(shown.permute(0, 3, 1, 2))
-        return features
+        return features if features.ndim == 2 else features.permute(0, 2, 3, 1)

@@ -16,7 +16,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from noisegate.learning.augmentation import changed
+from noisegate.learning.augmentation import changed, flipped_as_drawn
 from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.recipe import dtype_of, make_optimizer, set_learning_rate
@@ -24,7 +24,7 @@ from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet
 from noisegate.networks.building import architecture
 from noisegate.networks.preprocessing import InputTensor
-from noisegate.spec.recipes import TrainingSpec
+from noisegate.spec.recipe import TrainingSpec
 
 EngineName = Literal["separate"] | Form
 ENGINES: tuple[EngineName, ...] = ("separate", *FORMS)
@@ -221,6 +221,8 @@ def _chosen(data: TrainingSet, places: Int64[Tensor, " batch"], draws: Int64[Ten
     """The images of a step, changed as the recipe asks, or their features."""
     if (asked := data.spec.augmentation) is None:
         return data.images.index_select(0, places)
+    if data.flipped is not None:
+        return flipped_as_drawn(data.images, data.flipped, places, draws)
     return changed(data.images, places, draws, asked)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from noisegate import __version__
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.encoding import Encoder
-from noisegate.learning.graphs import FEATURES, LOGITS, trace, with_head
+from noisegate.learning.graphs import FEATURES, LOGITS, joined, trace, with_head
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import answer
 from noisegate.learning.training import Trained
@@ -42,7 +42,8 @@ class ModelFiles:
 
     `weights` is safetensors: `network.*`, and what is subtracted from an image and what the rest is divided by as `mean`
     and `std` (HWC or C, in units of 0 … 255; the paper's network has no `std`). Of a layer on top of a backbone, `mean` and
-    `std` are of features, and the backbone is `backbone.*`, `backbone_mean` and `backbone_std`.
+    `std` are of features, and the backbone is `backbone.*`, `backbone_mean` and `backbone_std`; of a backbone's later layers,
+    `mean` is 0, and `backbone.*` holds its early ones.
 
     `onnx` takes uint8 `images` [batch, size, size, 3] and gives float32 `logits` [batch, outputs] and `features`
     [batch, width], preprocessing included. `reference` is None without a holdout or cross-validation.
@@ -55,7 +56,7 @@ class ModelFiles:
 
 
 class Served(nn.Module):
-    """A network with its preprocessing: bytes of an image in, logits and features out."""
+    """A network with its preprocessing: bytes of an image in, or its activations; logits and features out."""
 
     mean: Tensor
     std: Tensor | None
@@ -67,7 +68,7 @@ class Served(nn.Module):
         self.register_buffer("std", preprocessing.std)
 
     def forward(
-        self, images: UInt8[Tensor, "batch size size 3"]
+        self, images: UInt8[Tensor, "batch size size 3"] | Float32[Tensor, "batch side side channels"]
     ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch width"]]:
         # As `Preprocessing` does it, without its operations in place, which a graph has no use for.
         centred = images.to(torch.float32) - self.mean
@@ -90,8 +91,8 @@ def export_model(
     """
     trained = outcome.trained
     served = Served(trained.module, trained.preprocessing)
-    graph = _graph_of(cell, served) if cell.encoder is None else _graph_on(cell.encoder, served)
-    tensors = served.state_dict() | (cell.encoder.tensors if cell.encoder else {})
+    graph = _graph_of(cell, served) if cell.encoder is None else _graph_on(cell, cell.encoder, served)
+    tensors = served.state_dict() | (_untrained(cell.encoder, served) if cell.encoder else {})
     return ModelFiles(
         weights=save({name: tensor.contiguous() for name, tensor in tensors.items()}),
         manifest=_manifest(cell, outcome, execution, largest_difference(graph, trained, _checked_images(cell))),
@@ -159,8 +160,16 @@ def _graph_of(cell: PreparedCell, served: Served) -> bytes:
     return trace(served, spec.image_size, _OUTPUTS) if filled is None else filled
 
 
-def _graph_on(encoder: Encoder, served: Served) -> bytes:
-    """The backbone's graph with the trained layer on top, which takes features as they are: scaling is made part of it."""
+def _untrained(encoder: Encoder, served: Served) -> dict[str, Tensor]:
+    """What the encoder's file holds, but for layers that were trained further."""
+    tuned = {name.replace("network.layers.", "backbone.", 1) for name in served.state_dict()}
+    return {name: tensor for name, tensor in encoder.tensors.items() if name not in tuned}
+
+
+def _graph_on(cell: PreparedCell, encoder: Encoder, served: Served) -> bytes:
+    """The backbone's graph with what was trained on top. A layer takes features as they are: scaling is made part of it."""
+    if cell.spec.training.tunes_backbone:
+        return joined(encoder.graph, served, cell.inputs.shape[1:])
     weight, bias = (served.network.state_dict()[f"head.{name}"].double() for name in ("weight", "bias"))
     assert served.std is not None, "features are scaled"
     scaled = weight / served.std.double()

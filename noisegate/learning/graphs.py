@@ -3,10 +3,12 @@
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 from torch import Tensor, nn
 
-LOGITS, FEATURES = "logits", "features"
+LOGITS, FEATURES, ACTIVATIONS = "logits", "features", "activations"
+# So that names of the one graph are none of the other.
+_EARLY = "early."
 
 
 def trace(module: nn.Module, image_size: int, outputs: list[str]) -> bytes:
@@ -15,12 +17,28 @@ def trace(module: nn.Module, image_size: int, outputs: list[str]) -> bytes:
     Args:
         module: takes uint8 `images` [batch, size, size, 3] and gives what `outputs` name.
     """
+    return _trace(module, "images", torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8), outputs)
+
+
+def joined(early: bytes, late: nn.Module, shape: tuple[int, ...]) -> bytes:
+    """A graph that gives `activations`, with the rest of the network after it: it gives `logits` and `features` instead.
+
+    Args:
+        late: takes float32 activations [batch, *shape].
+    """
+    first = compose.add_prefix(onnx.ModelProto.FromString(early), _EARLY, rename_inputs=False, rename_outputs=False)
+    rest = onnx.ModelProto.FromString(_trace(late, "shown", torch.zeros(2, *shape), [LOGITS, FEATURES]))
+    graph: bytes = compose.merge_models(first, rest, io_map=[(ACTIVATIONS, "shown")]).SerializeToString()
+    return graph
+
+
+def _trace(module: nn.Module, takes: str, example: Tensor, outputs: list[str]) -> bytes:
     program = torch.onnx.export(
         module.eval(),
-        (torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8),),
-        input_names=["images"],
+        (example,),
+        input_names=[takes],
         output_names=outputs,
-        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
         dynamo=True,
         verbose=False,
     )

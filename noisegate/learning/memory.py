@@ -20,7 +20,7 @@ from noisegate.learning.recipe import Precision
 from noisegate.learning.states import TrainingSet, state_of
 from noisegate.networks.building import architecture
 from noisegate.networks.preprocessing import Preprocessing
-from noisegate.spec.recipes import TrainingSpec
+from noisegate.spec.recipe import TrainingSpec
 
 GIB = 2**30
 

@@ -24,7 +24,7 @@ def answer(
     between_batches: Callable[[], None] = lambda: None,
 ) -> tuple[Float32[np.ndarray, "n outputs"], Float32[np.ndarray, "n width"]]:
     """Logits and features by a trained network; where it was trained on features, it takes images as well."""
-    if trained.encoder is not None and inputs.ndim == 4:
+    if trained.encoder is not None and inputs.dtype == np.uint8:
         inputs = trained.encoder(inputs, between_batches)
     return predict(trained.module, trained.preprocessing, inputs, device, batch_pixels, between_batches)
 

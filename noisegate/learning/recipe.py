@@ -6,8 +6,9 @@ so the few updates just after a drop differ.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,34 +20,43 @@ Precision = Literal["bfloat16", "float32"]
 _DTYPES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
-def make_optimizer(parameters: Iterable[tuple[Tensor, nn.Parameter]], spec: TrainingSpec) -> torch.optim.Optimizer:
+def make_optimizer(
+    parameters: Iterable[tuple[Tensor, nn.Parameter]],
+    spec: TrainingSpec,
+    shares: Mapping[nn.Parameter, float] = MappingProxyType({}),
+) -> torch.optim.Optimizer:
     """The recipe's optimizer; weight decay is on weights alone, neither on biases nor on the scales and shifts of norms.
 
     On a GPU its learning rate is a number on the device, read anew at each step: a recorded step outlives a schedule.
 
     Args:
         parameters: each one network's own shape of a parameter (of the first run, if runs are stacked), and what is trained.
+        shares: of the learning rate, for each parameter that learns by less than all of it.
     """
     asked, pairs = spec.descent, list(parameters)
-    groups = [
-        {"params": [one for own, one in pairs if own.ndim > 1], "weight_decay": asked.weight_decay},
-        {"params": [one for own, one in pairs if own.ndim == 1], "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = []
+    for share in sorted({shares.get(one, 1.0) for _, one in pairs}, reverse=True):
+        alike = [(own, one) for own, one in pairs if shares.get(one, 1.0) == share]
+        weights, others = [one for own, one in alike if own.ndim > 1], [one for own, one in alike if own.ndim == 1]
+        groups += [{"params": weights, "weight_decay": asked.weight_decay, "share": share}]
+        groups += [{"params": others, "weight_decay": 0.0, "share": share}]
     device = pairs[0][1].device
     on_gpu = device.type == "cuda"
-    rate = torch.tensor(spec.rate_at(0, 1), device=device) if on_gpu else spec.rate_at(0, 1)
+    for group in groups:  # each with a number of its own
+        rate = spec.rate_at(0, 1) * group["share"]
+        group["lr"] = torch.tensor(rate, device=device) if on_gpu else rate
     if asked.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, capturable=on_gpu, fused=on_gpu)
-    return torch.optim.SGD(groups, lr=rate, momentum=asked.momentum, nesterov=asked.nesterov, fused=on_gpu)
+        return torch.optim.AdamW(groups, capturable=on_gpu, fused=on_gpu)
+    return torch.optim.SGD(groups, momentum=asked.momentum, nesterov=asked.nesterov, fused=on_gpu)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """For all parameters alike, from the next step on."""
+    """Of the head; other parameters have their shares of it. From the next step on."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(rate * group["share"])
         else:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
 
 
 def choose_precision(asked: Literal["auto", "bfloat16", "float32"], device: torch.device) -> Precision:

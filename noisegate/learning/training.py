@@ -21,16 +21,11 @@ from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, restore, write_checkpoint
 from noisegate.learning.choosing import choose_engine
 from noisegate.learning.engines import Engine, EngineName, build_engine
-from noisegate.learning.recipe import (
-    Precision,
-    choose_precision,
-    exact_arithmetic,
-    on_device,
-)
-from noisegate.learning.states import TrainingSet, fresh_state
-from noisegate.networks.building import architecture
-from noisegate.networks.preprocessing import Inputs, Preprocessing, Statistics, fitted
-from noisegate.spec.recipes import TrainingSpec
+from noisegate.learning.recipe import Precision, exact_arithmetic, on_device
+from noisegate.learning.states import Beside, TrainingSet, fresh_state, make_training_set, release
+from noisegate.learning.stopping import has_stopped, note_holdout
+from noisegate.networks.preprocessing import Inputs, Preprocessing
+from noisegate.spec.recipe import TrainingSpec
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +61,7 @@ class Trained:
     """One trained network: on the CPU, float32, in evaluation mode; `preprocessing` is what it was shown images by.
 
     `train_seconds` are those of the clock, however many were trained at once. `encoder` is what computed the features that it
-    was trained on; None where it was shown images.
+    was trained on; None where it was shown images. `holdout_losses` are those of the epochs, where the best one's weights are kept.
     """
 
     seed: int
@@ -79,6 +74,7 @@ class Trained:
     device: str
     engine: EngineName
     encoder: EncodeImages | None = None
+    holdout_losses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +123,7 @@ def train(
     known_images: int,
     between_batches: Callable[[], None],
     on_epoch: Callable[[Progress], None],
+    beside: Beside | None = None,
     device: str = "cpu",
     together: Together = ALONE,
     resume: Mapping[int, bytes] = MappingProxyType({}),
@@ -142,11 +139,12 @@ def train(
     Args:
         images: all training images, those of the noise class included, 0 … 255; or the features of them.
         labels: 0 … `outputs` − 1.
-        network: a key of `NETWORKS`; `linear` for features.
+        network: what `architecture` takes; `linear` for features.
         known_images: how many of `images` are not noise; what `spec.equal_updates` counts.
         seeds: each once; results stand in their order, but for those that go on from a checkpoint of another epoch.
         between_batches: called before every step. Whatever it raises stops training and passes through.
         on_epoch: called after every epoch of every execution. Within an epoch nothing waits for a GPU.
+        beside: what the recipe needs of it.
         device: "cpu", "cuda" or "cuda:1".
         together: fewer are trained at once where a GPU's memory does not suffice.
         resume: the last checkpoint of a seed, made with the same arguments but perhaps other `epochs`. The execution goes
@@ -157,17 +155,7 @@ def train(
     assert len(images) == len(labels) > 0
     assert 0 < known_images <= len(images)
     assert len(set(seeds)) == len(seeds)
-    place = torch.device(device)
-    data = TrainingSet(
-        images=_tensor(images).to(place),
-        labels=_tensor(labels).to(place),
-        preprocessing=fitted(_statistics(network, images.shape[1], outputs), images).to(place),
-        network=network,
-        outputs=outputs,
-        spec=spec,
-        precision=choose_precision(spec.precision, place),
-        known_images=known_images,
-    )
+    data = make_training_set(images, labels, network, outputs, spec, torch.device(device), known_images, beside)
     updates = spec.updates_per_epoch(known_images if spec.equal_updates else len(images))
     waiting, most = list(seeds), together.most
     while waiting:
@@ -203,22 +191,34 @@ def _train_together(task: _Task, seeds: Sequence[int]) -> list[Trained | Diverge
 
 def _execute(task: _Task, states: Sequence[TrainingState]) -> list[Trained | Diverged]:
     spec, ended = task.data.spec, dict[int, Trained | Diverged]()
-    running, engine = list(states), build_engine(task.engine, task.data, states)
+    running, engine = list(states), None
 
     for epoch in range(len(states[0].losses) + 1, spec.epochs + 1):
+        if engine is None or epoch == spec.epochs_of_head + 1:
+            engine = _engine(task, running, epoch)
         seconds = _run_epoch(task, engine, running, epoch)
-        diverged = {state.seed: Diverged(state.seed, epoch) for state in running if not math.isfinite(state.losses[-1])}
-        if diverged:
-            ended |= diverged
-            running = [state for state in running if state.seed not in diverged]
-            if not running:
-                break
-            engine = build_engine(task.engine, task.data, running)
+        ended |= {state.seed: Diverged(state.seed, epoch) for state in running if not math.isfinite(state.losses[-1])}
         for state in running:
-            _tell(task, state, seconds)
+            if state.seed not in ended:
+                _tell(task, state, seconds)
+        ended |= {one.seed: _trained(task, one) for one in running if one.seed not in ended and not _goes_on(task, one)}
+        if any(state.seed in ended for state in running):
+            running, engine = [state for state in running if state.seed not in ended], None
+        if not running:
+            break
 
-    ended |= {state.seed: _trained(task, state) for state in running}
     return [ended[state.seed] for state in states]
+
+
+def _engine(task: _Task, states: Sequence[TrainingState], epoch: int) -> Engine:
+    """Built anew when a run has left, and when more layers learn than before: what it has recorded would be another step."""
+    for state in states:
+        release(state.module, head_alone=epoch <= task.data.spec.epochs_of_head)
+    return build_engine(task.engine, task.data, states)
+
+
+def _goes_on(task: _Task, state: TrainingState) -> bool:
+    return len(state.losses) < task.data.spec.epochs and not has_stopped(state, task.data.spec)
 
 
 def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState], epoch: int) -> float:
@@ -228,10 +228,12 @@ def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState], epo
         task.between_batches()
         engine.set_learning_rate(spec.rate_at(update, updates))
         engine.step(Batch.stacked([next(state.batches) for state in states]))
-    totals = engine.take_losses().tolist()  # here the host waits for a GPU, and nowhere else in an epoch
-    seconds = time.perf_counter() - started
+    totals = engine.take_losses().tolist()  # here the host waits for a GPU, and nowhere before in an epoch
     for state, total in zip(states, totals, strict=True):
         state.losses.append(total / updates)
+        note_holdout(state, task.data, task.between_batches)
+    seconds = time.perf_counter() - started
+    for state in states:
         state.images_seen += updates * state.batches.size
         state.train_seconds += seconds
     return seconds
@@ -244,12 +246,13 @@ def _tell(task: _Task, state: TrainingState, seconds: float) -> None:
         state.seed, epoch, epochs, state.losses[-1], speed, task.updates_per_epoch * state.batches.size, seconds
     )
     task.on_epoch(progress)
-    if epoch < epochs:
+    if _goes_on(task, state):
         task.on_checkpoint(progress, partial(write_checkpoint, state))
 
 
 def _trained(task: _Task, state: TrainingState) -> Trained:
-    module = (state.module if state.average is None else state.average).to("cpu").eval()
+    kept = next(one for one in (state.best, state.average, state.module) if one is not None)
+    module = kept.to("cpu").eval()
     for parameter in module.parameters():  # copied: in a stack they are views, and would keep all of it
         parameter.data = parameter.detach().clone(memory_format=torch.contiguous_format)
     return Trained(
@@ -262,6 +265,7 @@ def _trained(task: _Task, state: TrainingState) -> Trained:
         precision=task.data.precision,
         device=str(task.data.device),
         engine=task.engine,
+        holdout_losses=tuple(state.holdout_losses),
     )
 
 
@@ -278,12 +282,3 @@ def _start(task: _Task, seed: int) -> TrainingState:
 
 def _standing(state: TrainingState) -> int:
     return len(state.losses)
-
-
-def _statistics(network: str, image_size: int, outputs: int) -> Statistics:
-    return architecture(network, image_size=image_size, outputs=outputs).statistics
-
-
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    # A read-only memory map is copied: PyTorch has no read-only tensors.
-    return torch.from_numpy(array if array.flags.writeable else array.copy())

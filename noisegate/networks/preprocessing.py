@@ -8,16 +8,19 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-Statistics = Literal["mean_image", "channels", "features"]
+Statistics = Literal["mean_image", "channels", "features", "none"]
 
 # Of a channel's levels: a training set of one gray level is divided by this instead of by 0.
 _LEAST_STD = 1.0
 # Of a feature, as a share of the mean one: a feature that is nearly always the same says little, and must not be blown up.
 _LEAST_FEATURE_STD = 0.1
 
-# What a network is trained on and asked for: images of levels 0 … 255, or the features that a backbone has computed of them.
-Inputs = UInt8[np.ndarray, "_ size size 3"] | Float32[np.ndarray, "_ width"]
-InputTensor = UInt8[Tensor, "_ size size 3"] | Float32[Tensor, "_ width"]
+# What a network is trained on and asked for: images of levels 0 … 255; or what a backbone has computed of them, features or
+# activations.
+Inputs = (
+    UInt8[np.ndarray, "_ size size 3"] | Float32[np.ndarray, "_ width"] | Float32[np.ndarray, "_ side side channels"]
+)
+InputTensor = UInt8[Tensor, "_ size size 3"] | Float32[Tensor, "_ width"] | Float32[Tensor, "_ side side channels"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Preprocessing:
         return shown if self.std is None else shown.div_(self.std)
 
     def shown(self, inputs: InputTensor) -> Float[Tensor, "*shape"]:
-        """The same as PyTorch's networks take it: channels first, where these are images."""
+        """The same as PyTorch's networks take it: channels first, where these are images or activations."""
         # NHWC seen as NCHW is what PyTorch calls channels_last: the fast layout, without moving a byte.
         return self(inputs).permute(0, 3, 1, 2) if inputs.ndim == 4 else self(inputs)
 
@@ -57,11 +60,13 @@ def fitted(statistics: Statistics, images: Inputs) -> Preprocessing:
     """The preprocessing by the statistics of all training images, those of the noise class included.
 
     mean_image: the mean image is subtracted, as in the paper. channels: each channel has mean 0 and standard deviation 1.
-    features: each feature has, unless it hardly varies. Sums over images are exact (whole numbers), so their order does not
-    matter.
+    features: each feature has, unless it hardly varies. none: nothing is changed, as of activations. Sums over images are exact
+    (whole numbers), so their order does not matter.
     """
     if statistics == "features":
         return _fitted_to_features(images)
+    if statistics == "none":
+        return Preprocessing(torch.zeros(1))
     if statistics == "mean_image":
         return Preprocessing(torch.from_numpy(mean_image(images)))
     counts = np.stack([_level_counts(images, channel) for channel in range(images.shape[-1])])

@@ -19,7 +19,8 @@ from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.formats import FORMAT
 from noisegate.spec.hybrids import HybridCutoffs, HybridPairs, HybridsExperiment
 from noisegate.spec.pretrained import PretrainedExperiment
-from noisegate.spec.recipes import LearningRateDrop, PaperRecipe, TrainingSpec
+from noisegate.spec.recipe import TrainingSpec
+from noisegate.spec.recipes import LearningRateDrop, PaperRecipe
 from noisegate.spec.subgroups import SubgroupSpec
 from noisegate.spec.training import NOISE_CLASS, ClassifierExperiment, Probability, TrainingExperiment
 

@@ -21,7 +21,8 @@ class Caps(Document):
     training_bytes: int = Field(
         4 * 2**30,
         ge=1,
-        description="Training images of one cell, noise included, as uint8; of recipes that copy them into memory.",
+        description="Of the training images of one cell, noise included, as uint8; with the recipe fine_tune of their "
+        "activations, as float32. Features of the recipe linear are not counted.",
     )
     hybrid_pairs: int = Field(10_000, ge=1, description="Hybrids that one execution of kind `hybrids` makes.")
     points: int = Field(200_000, ge=10, description="Training points of one curve fitting or decision map.")

@@ -31,11 +31,25 @@ class View(DerivedSpec):
 
 
 class Features(DerivedSpec):
-    """What a backbone computes of a view's images: `features.npy`, float32 [n, width], in the view's order."""
+    """What a backbone computes of a view's images, in the view's order: `features.npy`, float32.
+
+    [n, width] where the whole backbone computes; [n, side, side, channels], its activations, where only its layers up to `upto` do.
+    """
 
     kind: Literal["features"] = "features"
     backbone: str = Field(description="timm's name with the tag.")
     weights: str = Field("default", description="The published weights, or the name of a file of the workers.")
+    # Neither is written where it is the default: parameters read as they did before there was a choice.
+    upto: str | None = Field(
+        None,
+        exclude_if=lambda upto: upto is None,
+        description="timm's name of the last stage that computes; null for all of them, and the pooled vector.",
+    )
+    flipped: bool = Field(
+        False,
+        exclude_if=lambda flipped: not flipped,
+        description="Also of the training images mirrored left to right: `flipped.npy`, in their order.",
+    )
 
 
 DERIVED: dict[str, type[DerivedSpec]] = {"view": View, "features": Features}

@@ -11,7 +11,7 @@ from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import Needed
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.formats import format_of
-from noisegate.spec.recipes import TrainingSpec
+from noisegate.spec.recipe import TrainingSpec
 
 # PostgreSQL stores no NUL character.
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]

@@ -8,10 +8,11 @@ from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from noisegate.documents import ParsedBy, Strict, known_name
-from noisegate.networks import NETWORKS, linear
-from noisegate.networks.backbones import Backbone, backbone_of, full_names
+from noisegate.networks import NETWORKS, linear, tail
+from noisegate.networks.backbones import CUT_FAMILIES, Backbone, backbone_of, full_names
 from noisegate.networks.network import Network
-from noisegate.spec.recipes import PaperRecipe, TrainingSpec
+from noisegate.spec.recipe import TrainingSpec
+from noisegate.spec.recipes import PaperRecipe
 
 
 def _known_network(name: str) -> str:
@@ -75,9 +76,11 @@ _USUAL_STD = PaperRecipe().first_layer_std
 _LEAST_BACKBONE_SIZE = 32
 
 
-def trained_network(network: str | BackboneNetwork) -> Network:
-    """What is trained: the network, or the layer on top of a backbone."""
-    return NETWORKS[network] if isinstance(network, str) else linear.NETWORK
+def trained_network(network: str | BackboneNetwork, training: TrainingSpec) -> Network:
+    """What is trained: the network; or of a backbone its later layers, or the layer on top of it."""
+    if isinstance(network, str):
+        return NETWORKS[network]
+    return tail.network_on(network.facts.name) if training.tunes_backbone else linear.NETWORK
 
 
 def named(network: str | BackboneNetwork) -> str:
@@ -87,7 +90,7 @@ def named(network: str | BackboneNetwork) -> str:
 
 def unfit(network: str | BackboneNetwork, training: TrainingSpec, image_size: int) -> Iterator[tuple[str, str, str]]:
     """What a network, a recipe and images of a size do not allow of each other: path, message and remedy."""
-    asked = trained_network(network)
+    asked = trained_network(network, training)
     if isinstance(network, BackboneNetwork):
         yield from _unfit_for_backbone(network.facts, image_size)
     elif image_size < asked.least_image_size:
@@ -122,6 +125,11 @@ def _unfit_recipe(
     elif asked.recipes is not None and training.recipe not in asked.recipes:
         message = f"is {training.recipe}, which cannot train {_subject(network)}"
         yield "training.recipe", message, f"It takes: {', '.join(asked.recipes)}."
+    elif training.tunes_backbone and isinstance(network, BackboneNetwork) and network.facts.cut is None:
+        message = f"is {training.recipe}, which trains later layers, and it is not known which those of {network.facts.name} are"
+        families = ", ".join(CUT_FAMILIES)
+        remedy = f"Use the recipe linear, or a backbone of these families: {families} (fine_tune in GET /backbones)."
+        yield "training.recipe", message, remedy
     if not asked.takes_first_layer_std and training.initial_std not in (None, _USUAL_STD):
         message = f"means nothing to the network {named(network)}, which initialises itself"
         yield "training.first_layer_std", message, "Leave it out."

@@ -1,114 +1,14 @@
-"""How a network is trained: one class a recipe. What a recipe asks for stands here as numbers; torch carries it out elsewhere."""
+"""How a network is trained: one class a recipe."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
 from noisegate.documents import MOST, OneOf, ParsedBy, Strict, wrong_field
-
-
-@dataclass(frozen=True)
-class Descent:
-    """An optimizer by name, with its settings. `weight_decay` is on weights, not on biases nor on the scales of norms."""
-
-    optimizer: Literal["sgd", "adamw"]
-    weight_decay: float
-    momentum: float = 0.0
-    nesterov: bool = False
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How each image is changed at random each time it is shown.
-
-    Attributes:
-        flip: mirrored left to right, half of the time.
-        crop_padding: moved by up to this number of pixels each way; what comes in from outside is the image's mirror image.
-        cutout: the side of a gray square put over a random place, in pixels; 0 for none.
-    """
-
-    flip: bool
-    crop_padding: int
-    cutout: int
-
-
-EqualUpdates = Annotated[
-    bool,
-    Field(
-        description="As many weight updates as the cell would make without its noise images: the control for more noise."
-    ),
-]
-AskedPrecision = Annotated[
-    Literal["auto", "bfloat16", "float32"],
-    Field(description="auto takes bfloat16 autocast where the processor has it; the choice is recorded."),
-]
-
-
-class TrainingSpec(Strict, ABC):
-    """What every recipe has.
-
-    A recipe says how fast to learn (`rate_at`), by which optimizer (`descent`), and how images are changed (`augmentation`).
-    """
-
-    recipe: str
-    if TYPE_CHECKING:
-        # Only for the type checker: pydantic would put inherited fields before a recipe's own, and stored specs have them in
-        # another order.
-        epochs: int
-        batch_size: int
-        equal_updates: EqualUpdates
-        precision: AskedPrecision
-
-    @property
-    @abstractmethod
-    def descent(self) -> Descent:
-        """The optimizer and its settings."""
-
-    @property
-    def augmentation(self) -> Augmentation | None:
-        """How images are changed at random; None if they are shown as they are."""
-        return None
-
-    @property
-    def smoothing(self) -> float:
-        """The share of each label that is spread over all outputs, 0 … 1."""
-        return 0.0
-
-    @property
-    def average_decay(self) -> float | None:
-        """Per update, of the exponential moving average of the weights that the network ends with; None for the last ones."""
-        return None
-
-    @property
-    def stacks(self) -> bool:
-        """Whether runs of it may take their steps as one (noisegate.learning.stacking)."""
-        return False
-
-    @property
-    def needs_backbone(self) -> bool:
-        """Whether it trains what lies on top of a backbone."""
-        return False
-
-    @property
-    def initial_std(self) -> float | None:
-        """Standard deviation of the first layer's initial weights; None where the network decides."""
-        return None
-
-    def updates_per_epoch(self, images: int) -> int:
-        """Weight updates an epoch for this number of images: the last partial batch is dropped, unless it is the only one."""
-        return max(1, images // self.batch_size)
-
-    @abstractmethod
-    def rate_at(self, update: int, updates_per_epoch: int) -> float:
-        """The learning rate of an update, counted from 0."""
-
-    def unfit(self, image_size: int) -> Iterator[tuple[str, str, str]]:  # noqa: ARG002
-        """What of the recipe images of this size do not allow: field, message and remedy."""
-        yield from ()
+from noisegate.spec.fine_tuning import FineTuneRecipe
+from noisegate.spec.recipe import AskedPrecision, Augmentation, Descent, EqualUpdates, TrainingSpec, rise_and_fall
 
 
 class LearningRateDrop(Strict):
@@ -290,10 +190,13 @@ class LinearRecipe(TrainingSpec):
         return True
 
     def rate_at(self, update: int, updates_per_epoch: int) -> float:
-        done, of_all = update + 1, self.epochs * updates_per_epoch + 1
-        top = _USUAL_WARMUP * self.epochs * updates_per_epoch
-        return self.learning_rate * (done / top if done < top else (of_all - done) / (of_all - top))
+        return self.learning_rate * rise_and_fall(update, updates_per_epoch, self.epochs, _USUAL_WARMUP * self.epochs)
 
 
-RECIPES: dict[str, type[TrainingSpec]] = {"paper": PaperRecipe, "one_cycle": OneCycleRecipe, "linear": LinearRecipe}
+RECIPES: dict[str, type[TrainingSpec]] = {
+    "paper": PaperRecipe,
+    "one_cycle": OneCycleRecipe,
+    "linear": LinearRecipe,
+    "fine_tune": FineTuneRecipe,
+}
 Training = Annotated[TrainingSpec, OneOf("recipe", RECIPES, default="paper")]

@@ -14,7 +14,8 @@ from noisegate.spec.derived import Features, Needed, Resize, View
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.networks import BackboneNetwork, NetworkChoice, named, trained_network, unfit
-from noisegate.spec.recipes import LinearRecipe, PaperRecipe, Training, TrainingSpec
+from noisegate.spec.recipe import TrainingSpec
+from noisegate.spec.recipes import LinearRecipe, PaperRecipe, Training
 from noisegate.spec.subgroups import SubgroupSpec
 
 NOISE_CLASS = "noise"
@@ -97,8 +98,8 @@ class ClassifierExperiment(ExperimentBase):
 
     @property
     def trained_network(self) -> str:
-        """The name of what is trained: the network, or `linear` on top of a backbone."""
-        return trained_network(self.network).name
+        """The name of what is trained: the network; or of a backbone its later layers, or `linear` on top of it."""
+        return trained_network(self.network, self.training).name
 
     @property
     def epochs_per_execution(self) -> int:
@@ -167,6 +168,10 @@ class ClassifierExperiment(ExperimentBase):
         found = [*unfit(self.network, self.training, self.image_size), *self._unfit_for_cross_validation()]
         if found:
             raise InvalidSpec([FieldError(*one) for one in found])
+        if self.training.stops_after is not None and self.holdout == 0:
+            message = f"is {self.training.stops_after}, and there is no holdout to see on when to stop"
+            remedy = "Give holdout 0.1, or patience null: then all epochs are trained and the last one is kept."
+            raise InvalidSpec([FieldError("training.patience", message, remedy)])
         self._check_view(dataset)
         kept = math.floor(dataset.train_count * (1 - self.holdout))
         if kept < len(dataset.classes):
@@ -181,7 +186,13 @@ class ClassifierExperiment(ExperimentBase):
         view = self._view_of(dataset)
         if not isinstance(self.network, BackboneNetwork):
             return view
-        return Needed(Features(backbone=self.network.facts.name, weights=self.network.weights), follows_from=view)
+        backbone, weights = self.network.facts, self.network.weights
+        if not self.training.tunes_backbone:
+            return Needed(Features(backbone=backbone.name, weights=weights), follows_from=view)
+        assert backbone.cut, "checked"
+        flipped = self.training.augmentation is not None and self.training.augmentation.flip
+        made = Features(backbone=backbone.name, weights=weights, upto=backbone.cut.upto, flipped=flipped)
+        return Needed(made, follows_from=view)
 
     def training_images(self, dataset: DatasetFacts | None) -> int:
         """As every kind's; a subgroup counts as `fraction` of the images."""
@@ -253,9 +264,8 @@ class ClassifierExperiment(ExperimentBase):
             wanted.check_counts(correct=base.correct, wrong=base.wrong)
 
     def _check_bytes(self, dataset: DatasetFacts, caps: Caps) -> None:
-        if self.training.needs_backbone:
-            return  # features are held in memory, which are some kilobytes an image
-        bytes_an_image = 3 * self.image_size**2
+        if (bytes_an_image := self._bytes_an_image()) is None:
+            return
         wanted = (dataset.train_count + self.noise_images(dataset)) * bytes_an_image
         if wanted <= caps.training_bytes:
             return
@@ -268,6 +278,16 @@ class ClassifierExperiment(ExperimentBase):
         largest = math.floor(max(0.0, room) * 100) / 100
         message = f"makes {wanted:,} bytes of training images a cell; this server allows {caps.training_bytes:,}"
         raise InvalidSpec([FieldError("noise.quantity", message, f"At most {largest:g} fits with this dataset.")])
+
+    def _bytes_an_image(self) -> int | None:
+        """Of what is copied into memory; None for features, which are some kilobytes."""
+        if not isinstance(self.network, BackboneNetwork):
+            return 3 * self.image_size**2
+        if not self.training.tunes_backbone:
+            return None
+        assert self.network.facts.cut, "checked"
+        activations = 4 * self.network.facts.cut.values(self.image_size)
+        return activations if self.training.augmentation is None else 2 * activations
 
 
 class TrainingExperiment(ClassifierExperiment):

@@ -106,14 +106,20 @@ def _preparing(session: Session, planned: Plan) -> tuple[float, list[str]]:
     ready = set(session.scalars(there))
     missing = [one for key, one in chains.items() if key not in ready]
     rates = _making_rates(session) if missing else {}
-    images, seconds, unknown = (dataset.train_count or 0) + (dataset.test_count or 0), 0.0, []
+    seconds, unknown = 0.0, []
     for one in missing:
         kind = _kind_made(one.parameters, one.follows_from.parameters if one.follows_from else None)
         if kind in rates:
-            seconds += images * statistics.median(rates[kind])
+            seconds += _images_made(one.parameters, dataset) * statistics.median(rates[kind])
         else:
             unknown.append(_told_made(one))
     return seconds, unknown
+
+
+def _images_made(made: DerivedSpec, dataset: Dataset) -> int:
+    """As makers count them in a row's `total`: flipped ones are images of their own."""
+    train, test = dataset.train_count or 0, dataset.test_count or 0
+    return train + test + (train if isinstance(made, Features) and made.flipped else 0)
 
 
 def _making_rates(session: Session) -> dict[_Kind, list[float]]:
@@ -139,14 +145,16 @@ def _kind_made(made: DerivedSpec, of: DerivedSpec | None) -> _Kind:
 def _described(made: DerivedSpec) -> _Kind:
     if isinstance(made, View):
         return (made.kind, made.image_size)
-    return (made.kind, made.backbone) if isinstance(made, Features) else (made.kind,)
+    return (made.kind, made.backbone, made.upto) if isinstance(made, Features) else (made.kind,)
 
 
 def _told_made(needed: Needed) -> str:
     made = needed.parameters
     if isinstance(made, View):
         return f"images at {made.image_size} pixels"
-    return f"features of {made.backbone}" if isinstance(made, Features) else made.kind
+    if isinstance(made, Features):
+        return f"features of {made.backbone}" + (f" up to {made.upto}" if made.upto else "")
+    return made.kind
 
 
 def _seconds(since: datetime | None, until: datetime | None) -> float:

@@ -114,7 +114,9 @@ def record_success(
     Raises:
         LeaseLost: another worker has taken over; nothing was recorded.
     """
-    changes = {"state": State.SUCCEEDED, "epochs_done": Execution.epochs, "scores_digest": scores_digest}
+    stopped, losses = result.details.early_stopping is not None, result.losses_by_epoch
+    done = len(losses) if stopped and losses else Execution.epochs
+    changes = {"state": State.SUCCEEDED, "epochs_done": done, "scores_digest": scores_digest}
     return _end(session, lease, **changes, **vars(result))
 
 

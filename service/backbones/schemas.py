@@ -26,6 +26,7 @@ class BackboneRead(BaseModel):
         description="Pixels a side of what it was trained on; what a spec without image_size means."
     )
     fixed_size: bool = Field(description="Whether it takes no other size.")
+    fine_tune: bool = Field(description="Whether the recipe fine_tune can train its later layers.")
     licence: str = Field(description="Of the weights, as their publishers name it; empty where they name none.")
     note: str | None = Field(description="What to beware of in the licence; null of a free one.")
 
@@ -42,6 +43,7 @@ class BackboneRead(BaseModel):
             size_bytes=None if file is None else file.stat().st_size,
             image_size=backbone.image_size,
             fixed_size=backbone.fixed_size,
+            fine_tune=backbone.cut is not None,
             licence=backbone.licence,
             note=note_on(backbone.licence),
         )

@@ -158,7 +158,7 @@ class ExperimentRead(Answer):
     counts: Counts
     executions: int = Field(description="Of all cells together.")
     epochs: int = Field(description="Of all executions together.")
-    epochs_done: int = Field(description="Those of executions that failed or were cancelled count as done.")
+    epochs_done: int = Field(description="Executions that failed, were cancelled or stopped early count as done.")
     progress: float = Field(ge=0, le=1, description="Share of all epochs that are done.")
     created_at: datetime
     started_at: datetime | None
@@ -272,8 +272,10 @@ class ExecutionRead(Answer):
     state: State
     depends_on: str | None = Field(description="The execution that must succeed before this one starts.")
     attempt: int = Field(description="How often a worker has started it.")
-    epochs: int
-    epochs_done: int
+    epochs: int = Field(description="To train at most.")
+    epochs_done: int = Field(
+        description="Fewer than `epochs` of an execution that succeeded: its recipe stopped early."
+    )
     checkpoint_epochs: int = Field(description="Epochs that another worker need not repeat.")
     images_per_second: float | None
     metrics: SerializeAsAny[Annotated[Metrics, AS_STORED]] | None = Field(

@@ -97,6 +97,10 @@ def test_most_known_images_called_noise() -> None:
         (dataclasses.replace(LAYER, updates=99), "99 weight updates, which is few"),
         (dataclasses.replace(LAYER, losses=(1.0, 0.99)), "a larger training.learning_rate, or another backbone"),
         (dataclasses.replace(LAYER, losses=(1.0, 0.1)), "a larger training.weight_decay, or another backbone"),
+        (
+            dataclasses.replace(LAYER, stopped_early=True),
+            "900 weight updates and stopped early: a larger training.patience",
+        ),
         # Few images, from scratch.
         (TrainingFacts(50, (1.0, 0.9), 0.0, few_images=True), '{"backbone": "tf_efficientnet_lite0"}'),
     ],

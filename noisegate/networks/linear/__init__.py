@@ -6,5 +6,5 @@ NETWORK = Network(
     name="linear",
     summary="A linear layer on the features of a backbone.",
     module="noisegate.networks.linear.module",
-    recipes=("linear",),
+    recipes=("linear", "fine_tune"),
 )
