@@ -206,7 +206,9 @@ def _emptied(url: str) -> None:
             )
         )
         if set(sa.inspect(connection).get_table_names()) == {*Base.metadata.tables, "alembic_version"}:
-            connection.execute(sa.text("SET session_replication_role = replica"))  # in any order, whatever refers to what
+            connection.execute(
+                sa.text("SET session_replication_role = replica")
+            )  # in any order, whatever refers to what
             for name in Base.metadata.tables:
                 connection.execute(sa.text(f"DELETE FROM {name}"))
             return

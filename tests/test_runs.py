@@ -1,4 +1,4 @@
-"""What a run of tests leaves behind, and how it may be started."""
+"""What a run of tests leaves behind, and how it may be started: what tests rest on, which seldom changes."""
 
 import os
 import signal
@@ -13,6 +13,8 @@ import pytest
 
 from tests import reaper
 from tests.conftest import wait_until
+
+pytestmark = pytest.mark.nightly
 
 # A broker, a PostgreSQL server with a connection, and a daemon that ignores SIGTERM; each is started as tests do it.
 LONG = """

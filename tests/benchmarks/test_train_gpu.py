@@ -12,6 +12,8 @@ import pytest
 
 from noisegate.learning.engines import ENGINES
 
+pytestmark = pytest.mark.nightly
+
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "train_gpu.py"
 HIDDEN = ("jaxtyping", "structlog", "safetensors", "scipy")
 NEED_A_GPU = ("memory_limit", "streams", "without_graph", "processes", "compiled")

@@ -1,10 +1,13 @@
-"""`make demo`, as a stranger would see it."""
+"""`make demo`, as a newcomer would see it. Its parts are tested in tests/local/test_demo.py at each commit."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.nightly
 def test_the_demo_ends_well_and_shows_what_it_promises() -> None:
     command = [str(Path(sys.executable).parent / "noisegate"), "demo"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""One trace from POST to result, through service and worker, as a collector gets it."""
+"""One trace from POST to result, through service and worker, as a collector gets it. Its parts are in tests/test_tracing.py."""
 
 import threading
 from collections.abc import Iterator
@@ -75,6 +75,7 @@ def spans_of(request: Any) -> Iterator[Seen]:
                 )
 
 
+@pytest.mark.nightly
 def test_one_trace_from_post_to_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with collector() as (url, seen):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)

@@ -208,5 +208,14 @@ class Lifecycle(RuleBasedStateMachine):
         assert finished == ([self.model.states()[id]] if told[-1][0] == "finished" else [])
 
 
-TestLifecycle = Lifecycle.TestCase
-TestLifecycle.settings = hypothesis_settings(max_examples=20, stateful_step_count=25, deadline=None)
+class TestLifecycle(Lifecycle.TestCase):
+    """A few sequences, at each commit."""
+
+    settings = hypothesis_settings(max_examples=8, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.nightly
+class TestManyLifecycles(Lifecycle.TestCase):
+    """Many more of them."""
+
+    settings = hypothesis_settings(max_examples=60, stateful_step_count=25, deadline=None)

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from sklearn.preprocessing import normalize
 
 from noisegate.inference.classifier import Classifier
-from noisegate.learning.encoding import Encoder, make_encoder
-from noisegate.networks.backbones import backbone_of
+from noisegate.learning.encoding import Encoder
 from noisegate.networks.backbones.loading import load
 from noisegate.rejection.reference import Reference
 from noisegate.spec import TrainingExperiment
+from noisegate.spec.derived import Features
 from noisegate.store import derived
 from noisegate.store.states import DerivedState, State
 from noisegate.store.tables import Derived, Execution, Experiment, Model
@@ -183,8 +183,8 @@ def test_weights_that_are_not_there_end_the_executions_with_the_remedy(resources
 
 
 def _computed_at_once(resources: Resources) -> np.ndarray:
-    from_weights = make_encoder(load(backbone_of(NETWORK["backbone"]), None, None), SIZE)
+    encoder = features._published(Features(backbone="tf_efficientnet_lite0.in1k"), SIZE, None)
     with resources.sessions.reading() as session:
         dataset = session.scalars(sa.select(Derived)).one().dataset
         images = np.load(resources.artefacts.fetch(str(dataset.images_digest)))
-    return from_weights(images)
+    return encoder(images)
