@@ -10,7 +10,6 @@ from sklearn.preprocessing import normalize
 
 from noisegate.inference.classifier import Classifier
 from noisegate.learning.encoding import Encoder
-from noisegate.networks.backbones.loading import load
 from noisegate.rejection.reference import Reference
 from noisegate.spec import TrainingExperiment
 from noisegate.spec.derived import Features
