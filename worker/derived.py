@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from noisegate.errors import NoisegateError, StorageUnavailable
-from noisegate.store import derived, files
+from noisegate.store import awaiting, derived, files
 from noisegate.store.derived import StoredFile
 from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.tables import Derived
@@ -110,7 +110,7 @@ def _record(resources: Resources, making: Making, made: Mapping[str, Path], stor
 
 def _wake_followers(resources: Resources, row: Derived) -> None:
     with resources.sessions.reading() as session:
-        followers = derived.waiting_followers(session, row.id)
+        followers = awaiting.waiting_followers(session, row.id)
     for id in followers:
         resources.wakeups.derive(id)
 

@@ -122,6 +122,16 @@ class ChoiceAnswer(TypedDict):
     reason: str
 
 
+class AwaitedAnswer(TypedDict):
+    """What is made of a dataset before executions can start."""
+
+    id: str
+    kind: str
+    state: Literal["waiting", "running"]
+    images_done: int
+    images: int | None
+
+
 class ExperimentAnswer(TypedDict):
     id: str
     name: str
@@ -141,6 +151,7 @@ class ExperimentAnswer(TypedDict):
     error: ProblemAnswer | None
     published: PublicationAnswer | None
     choice: NotRequired[ChoiceAnswer | None]  # older services choose nothing
+    waits_for: NotRequired[list[AwaitedAnswer]]  # and make nothing before
 
 
 class DeletedAnswer(TypedDict):

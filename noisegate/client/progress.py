@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from noisegate.api.answers import DatasetAnswer, ExperimentAnswer
+from noisegate.api.answers import AwaitedAnswer, DatasetAnswer, ExperimentAnswer
 
 # A file hears of the progress at every tenth, and at least this often.
 LINE_SHARE = 0.1
@@ -81,6 +81,9 @@ class ProgressDisplay:
 
 def experiment_words(experiment: ExperimentAnswer, now: datetime) -> str:
     """`3 of 6 executions, 41 of 90 epochs, 0:12 left`."""
+    awaited = [awaited_words(one) for one in experiment.get("waits_for", [])]
+    if awaited and not experiment["epochs_done"]:
+        return ", then ".join(awaited)
     counts = experiment["counts"]
     ended = counts["succeeded"] + counts["failed"] + counts["cancelled"]
     words = [
@@ -93,6 +96,13 @@ def experiment_words(experiment: ExperimentAnswer, now: datetime) -> str:
         left = datetime.fromisoformat(experiment["estimated_finish"]) - now
         words.append(f"{_duration(left.total_seconds())} left")
     return ", ".join(words)
+
+
+def awaited_words(awaited: AwaitedAnswer) -> str:
+    """`features of 512 of 4,317 images`."""
+    if awaited["images"] is None:
+        return f"waiting for a worker to make {awaited['kind']}"
+    return f"{awaited['kind']} of {awaited['images_done']:,} of {awaited['images']:,} images"
 
 
 def _duration(seconds: float) -> str:

@@ -104,21 +104,6 @@ def of_datasets(session: Session, dataset_ids: Sequence[str]) -> dict[str, list[
     return {id: [row for row in rows if row.dataset_id == id] for id in dataset_ids}
 
 
-def awaited(session: Session, experiment_id: str) -> list[str]:
-    """The artefacts that executions of this experiment wait for, and what those are made of: to be woken for."""
-    waited = sa.select(Execution.waits_for).where(Execution.experiment_id == experiment_id)
-    child = aliased(Derived)
-    parents = sa.select(child.parent_id).where(child.id.in_(waited))
-    query = sa.select(Derived.id).where(sa.or_(Derived.id.in_(waited), Derived.id.in_(parents)))
-    return list(session.scalars(query.where(Derived.state == DerivedState.WAITING).order_by(Derived.id)))
-
-
-def waiting_followers(session: Session, derived_id: str) -> list[str]:
-    """What is to be made of this artefact, and waits."""
-    query = sa.select(Derived.id).where(Derived.parent_id == derived_id, Derived.state == DerivedState.WAITING)
-    return list(session.scalars(query.order_by(Derived.id)))
-
-
 def note_use(session: Session, derived_ids: Iterable[str]) -> None:
     """They have just been read: what is in use is not dropped."""
     session.execute(sa.update(Derived).where(Derived.id.in_(sorted(derived_ids))).values(used_at=utc_now()))

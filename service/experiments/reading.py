@@ -6,18 +6,24 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
-from noisegate.store import experiments, publishing
+from noisegate.store import awaiting, experiments, publishing
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from service.experiments.schemas import ExperimentRead
 
 
 def read(session: Session, rows: Sequence[Experiment]) -> list[ExperimentRead]:
-    """The rows with their progress, why those failed that did, and what those that succeeded did to `default`."""
+    """The rows with their progress and what they wait for; why they failed, or what their success did to `default`."""
     progress = experiments.progress(session, [row.id for row in rows])
     errors = _first_errors(session, [row.id for row in rows if row.state is State.FAILED])
     told = publishing.published(session, [row.id for row in rows if row.state is State.SUCCEEDED])
-    return [ExperimentRead.of(row, progress[row.id], row.error or errors.get(row.id), told.get(row.id)) for row in rows]
+    awaited = awaiting.awaited_by(session, [row.id for row in rows if not row.state.terminal])
+    return [
+        ExperimentRead.of(
+            row, progress[row.id], awaited.get(row.id, ()), row.error or errors.get(row.id), told.get(row.id)
+        )
+        for row in rows
+    ]
 
 
 def _first_errors(session: Session, experiment_ids: Sequence[str]) -> dict[str, Failure]:

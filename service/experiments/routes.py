@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from sqlalchemy.orm import Session
 
 from noisegate import tracing
-from noisegate.store import deletion, derived, estimates, executions, experiments, files, planning, quotas
+from noisegate.store import awaiting, deletion, estimates, executions, experiments, files, planning, quotas
 from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.pages import Page
 from noisegate.store.states import State
@@ -70,7 +70,7 @@ def create_experiment(
     def create(session: Session) -> StoredAnswer:
         (answer,) = read(session, [_created(session, posted, resources, time_limit)])
         # After the answer: a broker that is away must not keep anyone waiting for what is safe in the database already.
-        background.add_task(_announce, resources, answer, derived.awaited(session, answer.id))
+        background.add_task(_announce, resources, answer, awaiting.waiting_artefacts(session, answer.id))
         headers = {"Location": f"/experiments/{answer.id}", "Retry-After": POLL_SECONDS}
         return StoredAnswer(202, headers, answer.model_dump_json())
 

@@ -1,5 +1,6 @@
 """What /experiments answers. What it reads is noisegate.spec.ExperimentSpec itself, or a preset's name."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -19,53 +20,12 @@ from noisegate.store.estimates import Estimate
 from noisegate.store.experiments import Progress
 from noisegate.store.planning import Plan
 from noisegate.store.prerequisites import dataset_facts, usable_dataset
-from noisegate.store.states import State
-from noisegate.store.tables import Cell, Execution, Experiment
+from noisegate.store.states import DerivedState, State
+from noisegate.store.tables import Cell, Derived, Execution, Experiment
 from service.errors import Problem
+from service.experiments.examples import EXAMPLES
 from service.experiments.planned import EstimateRead, PlanWarning, warnings_of
 from service.schemas import AS_STORED, Answer, DatasetSummary
-
-_EXAMPLES: dict[str, Any] = {
-    "preset": {
-        "summary": "A table of the paper, by its preset's name: seconds on the bundled digits",
-        "value": {"preset": "table-3", "scale": "smoke"},
-    },
-    "recommended": {
-        "summary": "What to use in production: a noise class, a threshold, a network that suits the dataset",
-        "value": {"preset": "recommended", "scale": "smoke"},
-    },
-    "digits": {
-        "summary": "A sweep on the bundled digits: minutes on a laptop",
-        "value": {
-            "name": "how much noise the digits take",
-            "dataset": "digits",
-            "training": {"epochs": 4, "batch_size": 16, "learning_rate": 0.001, "first_layer_std": 0.1},
-            "noise": {"family": "uniform", "quantity": 1},
-            "executions": 3,
-            "sweep": {"noise.quantity": [0, 1, 5]},
-        },
-    },
-    "cifar10": {
-        "summary": "The paper's recipe on CIFAR-10: 50 executions a cell, for a GPU",
-        "value": {
-            "name": "uniform noise, as in the paper",
-            "dataset": "cifar10",
-            "training": {
-                "epochs": 40,
-                "batch_size": 128,
-                "learning_rate": 0.001,
-                "learning_rate_drop": {"factor": 0.1, "every_epochs": 8},
-                "momentum": 0.9,
-                "weight_decay": 0.004,
-                "first_layer_std": 0.0001,
-            },
-            "noise": {"family": "uniform", "low": 0, "high": 255, "quantity": 5},
-            "holdout": 0,
-            "executions": 50,
-            "sweep": {"noise.quantity": [0, 1, 2, 5, 10]},
-        },
-    },
-}
 
 _CHOICE = "What the preset chose for this dataset, and why; null of presets that leave no choice."
 
@@ -115,7 +75,7 @@ def _parse_posted(document: object) -> Posted:
 PostedBody = Annotated[
     Posted,
     PlainValidator(_parse_posted, json_schema_input_type=ExperimentSpec | PresetBody),
-    Body(openapi_examples=_EXAMPLES),
+    Body(openapi_examples=EXAMPLES),
 ]
 
 
@@ -143,6 +103,20 @@ class Counts(BaseModel):
     cancelled: int
 
 
+class AwaitedRead(Answer):
+    """An artefact that is made of the dataset before anything can be trained on it."""
+
+    id: str
+    kind: str = Field(description="view: its images at another size. features: what a backbone computes of them.")
+    state: DerivedState
+    images_done: int
+    images: int | None = Field(description="To be done; null until a worker has begun.")
+
+    @classmethod
+    def of(cls, row: Derived) -> "AwaitedRead":
+        return cls.of_row(row, images_done=row.done, images=row.total)
+
+
 class ExperimentRead(Answer):
     """An experiment and how far it is."""
 
@@ -160,6 +134,9 @@ class ExperimentRead(Answer):
     epochs: int = Field(description="Of all executions together.")
     epochs_done: int = Field(description="Executions that failed, were cancelled or stopped early count as done.")
     progress: float = Field(ge=0, le=1, description="Share of all epochs that are done.")
+    waits_for: list[AwaitedRead] = Field(
+        description="What is to be made of the dataset before executions can start, in this order. Any worker makes it."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -174,7 +151,12 @@ class ExperimentRead(Answer):
 
     @classmethod
     def of(
-        cls, experiment: Experiment, progress: Progress, error: Failure | None, published: Publication | None
+        cls,
+        experiment: Experiment,
+        progress: Progress,
+        awaited: Iterable[Derived],
+        error: Failure | None,
+        published: Publication | None,
     ) -> "ExperimentRead":
         return cls.of_row(
             experiment,
@@ -184,6 +166,7 @@ class ExperimentRead(Answer):
             epochs=progress.epochs,
             epochs_done=progress.epochs_done,
             progress=progress.share_done,
+            waits_for=[AwaitedRead.of(row) for row in awaited],
             estimated_finish=estimated_finish(experiment, progress.share_done),
             deadline=None if experiment.deadline is None else datetime.fromtimestamp(experiment.deadline, UTC),
             error=error,

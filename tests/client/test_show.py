@@ -201,6 +201,13 @@ def test_lists() -> None:
 def test_experiment_words() -> None:
     now = datetime(2026, 11, 22, 10, 1, 3, tzinfo=UTC)
     assert experiment_words(experiment(), now) == "2 of 6 executions, 36 of 90 epochs, 0:12 left"
+    view = {"id": "der_1", "kind": "view", "state": "running", "images_done": 1500, "images": 4317}
+    features = {"id": "der_2", "kind": "features", "state": "waiting", "images_done": 0, "images": None}
+    before = experiment(epochs_done=0, waits_for=[view, features])
+    assert experiment_words(before, now) == "view of 1,500 of 4,317 images, then waiting for a worker to make features"
+    assert experiment_words(experiment(waits_for=[view]), now).startswith("2 of 6 executions"), (
+        "others are trained already"
+    )
     counts = {"queued": 0, "running": 0, "succeeded": 5, "failed": 1, "cancelled": 0}
     ended = experiment(state="failed", counts=counts, epochs_done=90, estimated_finish=None)
     assert experiment_words(ended, now) == "6 of 6 executions, 90 of 90 epochs, 1 failed"

@@ -4,12 +4,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from noisegate.spec.caps import Caps
-from noisegate.store import executions
+from noisegate.store import datasets, derived, executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import TRAIN, Wakeups
-from service.experiments.schemas import _EXAMPLES
+from service.experiments.examples import EXAMPLES
 from tests.factories import claim_one, failure, outcome, renew
 from tests.service.conftest import run_client
 from tests.service.factories import ready_dataset
@@ -139,7 +139,7 @@ def test_a_dataset_that_is_being_ingested_is_not_ready(shared_client: TestClient
     assert answer.headers["retry-after"] == "2"
 
 
-@pytest.mark.parametrize("example", list(_EXAMPLES))
+@pytest.mark.parametrize("example", list(EXAMPLES))
 def test_the_documented_examples_are_accepted_as_they_stand(shared_client: TestClient, example: str) -> None:
     documented = shared_client.get("/openapi.json").json()["paths"]["/experiments"]["post"]["requestBody"]
     value = documented["content"]["application/json"]["examples"][example]["value"]
@@ -223,6 +223,26 @@ def test_progress_executions_and_failure(client: TestClient, sessions: Sessions)
     assert {item["execution"] for item in found.values()} == {0, 1}
     failed = client.get(f"/experiments/{id}/executions?state=failed").json()["items"]
     assert [item["id"] for item in failed] == [found["failed"]["id"]]
+
+
+def test_it_says_what_it_waits_for(client: TestClient, sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        datasets.get(session, "pets").originals_digest = "e" * 64
+    backbone = {"dataset": "pets", "executions": 2, "network": {"backbone": "tf_efficientnet_lite0"}, "image_size": 64}
+    ids = [client.post("/experiments", json=backbone | {"seed": seed}).json()["id"] for seed in range(2)]
+    with sessions.begin() as session:
+        found = derived.claim(session, None, owner="w", lease_seconds=30)
+        assert found is not None
+        derived.renew(session, found[1], 30, done=7, total=120)
+    plain = client.post("/experiments", json=SPEC | {"sweep": {}}).json()
+    listed = {one["id"]: one["waits_for"] for one in client.get("/experiments").json()["items"]}
+    for id in ids:
+        view, features = listed[id]
+        assert (view["kind"], view["state"], view["images_done"], view["images"]) == ("view", "running", 7, 120)
+        assert (features["kind"], features["state"], features["images"]) == ("features", "waiting", None)
+    assert listed[plain["id"]] == plain["waits_for"] == []
+    client.post(f"/experiments/{ids[0]}/cancel")
+    assert client.get(f"/experiments/{ids[0]}").json()["waits_for"] == []
 
 
 def test_cells_and_checkpoints(client: TestClient, sessions: Sessions) -> None:

@@ -13,7 +13,7 @@ from noisegate.data.packing import IMAGES_FILE
 from noisegate.errors import InvalidInput
 from noisegate.spec import KINDS, DatasetFacts, TrainingExperiment
 from noisegate.spec.derived import DERIVED, DerivedSpec, Needed, View
-from noisegate.store import derived, executions, experiments
+from noisegate.store import awaiting, derived, executions, experiments
 from noisegate.store.states import DerivedState, State
 from noisegate.store.tables import Derived, Experiment, utc_now
 from noisegate.store.wakeups import DERIVE
@@ -86,7 +86,7 @@ def test_what_is_made_of_a_view_waits_for_it_and_both_are_made(resources: Resour
     view, sums = rows(resources)
     assert (view.kind, view.parent_id, sums.kind, sums.parent_id) == ("view", None, "sums", view.id)
     with resources.sessions.reading() as session:
-        assert derived.awaited(session, experiment.id) == [view.id, sums.id]
+        assert awaiting.waiting_artefacts(session, experiment.id) == [view.id, sums.id]
     make_one(resources, sums.id)
     assert [row.state for row in rows(resources)] == [DerivedState.READY, DerivedState.WAITING]
     assert resources.wakeups.waiting(DERIVE) == 1
