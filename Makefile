@@ -17,9 +17,9 @@ TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 test: .venv/installed-test
 	$(TESTS) -m "not nightly" $(PYTEST)
 
-# What make test leaves out, too: all presets, and tests of workers on both databases.
+# What make test leaves out, too: all presets, tests of workers on both databases, four times the examples of each property.
 test-all: .venv/installed-test
-	$(TESTS) $(PYTEST)
+	THOROUGH=1 $(TESTS) $(PYTEST)
 
 # Is the suite worth its minutes? Breaks the code in one place after another and says whether make test's tests notice.
 mutations: .venv/installed-test

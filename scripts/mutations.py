@@ -41,8 +41,8 @@ MUTATIONS = (
     Mutation(
         "the noise class one off",
         "noisegate/learning/cells.py",
-        "labels = np.full(len(images), len(data.classes), dtype=np.int64)",
-        "labels = np.full(len(images), len(data.classes) - 1, dtype=np.int64)",
+        "labels = np.full(len(inputs), len(data.classes), dtype=np.int64)",
+        "labels = np.full(len(inputs), len(data.classes) - 1, dtype=np.int64)",
         ("tests/learning/test_cells.py",),
     ),
     Mutation(
@@ -69,8 +69,8 @@ MUTATIONS = (
     Mutation(
         "a wake-up before the commit",
         "service/experiments/routes.py",
-        "background.add_task(_announce, resources, answer)",
-        "_announce(resources, answer)",
+        "background.add_task(_announce, resources, answer, ",
+        "_announce(resources, answer, ",
         ("tests/service/test_experiments.py", "tests/service/test_app.py"),
     ),
     Mutation(
@@ -179,8 +179,8 @@ def _run(tree: Path, tests: Iterable[str], *options: str) -> int:
         *options,
         *tests,
     ]
-    # The copy goes before what is installed.
-    environment = os.environ | {"PYTHONPATH": str(tree), "CI": "1"}
+    # The copy goes before what is installed, and what is compiled of one mutation is not taken for the next.
+    environment = os.environ | {"PYTHONPATH": str(tree), "CI": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     ended = subprocess.run(
         command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

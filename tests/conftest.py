@@ -32,10 +32,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
-# People explore: every run tries other examples. A CI run answers for a change, so it tries the same ones each time.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# People explore: every run tries other examples. A CI run answers for a change, so it tries the same ones each time. At each
+# commit a quarter of the examples is tried; `make test-all` says THOROUGH.
+THOROUGH = bool(os.environ.get("THOROUGH"))
+
+
+def examples(count: int) -> int:
+    """How many a property is tried with, of `count` in a run of everything."""
+    return count if THOROUGH else -(-count // 4)
+
+
+hypothesis.settings.register_profile("ours", derandomize=bool(os.environ.get("CI")), max_examples=examples(100))
+hypothesis.settings.load_profile("ours")
 
 # Settings of whoever runs the tests are not theirs to use: a database URL above all.
 for name in [name for name in os.environ if name.startswith("NOISEGATE_")]:

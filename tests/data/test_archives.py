@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from noisegate.data.archives import read_archive
 from noisegate.data.members import Member, Skipped
 from noisegate.errors import InvalidArchive, TooLarge
+from tests.conftest import examples
 
 from .archive_factory import (
     GIB,
@@ -236,7 +237,7 @@ def test_cut_anywhere_is_refused(tmp_path: Path, kind: str) -> None:
             read(path)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(KINDS), data=st.data())
 def test_damage_never_gives_anything_but_our_errors(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     path = write_archive(tmp_path / "a", {"train/cat/1.png": b"1" * 700, "train/cat/2.png": b"2"}, kind)

@@ -21,6 +21,7 @@ from noisegate.learning.prediction import predict
 from noisegate.rejection.reference import compute_scores
 from noisegate.rejection.scores import softmax
 from noisegate.seeds import derive_seed
+from tests.conftest import examples
 from tests.learning.factories import Cancelled, Counter, cell_data, experiment_spec, run_all, training_spec
 
 NOISE_FAMILIES = [family.name for family in UNKNOWN_FAMILIES.values() if family.group == "noise"]
@@ -81,7 +82,7 @@ def named(card: Card, name: str) -> FamilyResult:
     return found
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(known=SCORES, unknown=SCORES)
 def test_auroc_is_the_share_of_pairs_in_the_right_order(known: list[float], unknown: list[float]) -> None:
     found = auroc(np.array(known), np.array(unknown))
@@ -126,7 +127,7 @@ def test_reliability_by_hand_counts_the_noise_output() -> None:
     assert filled == {7: 1, 11: 1, 13: 2}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(images=ACCEPTED)
 def test_aurc_is_the_mean_over_all_orders_of_ties(images: list[tuple[float, bool]]) -> None:
     scores, wrong = (np.array(column) for column in zip(*images, strict=True))
@@ -138,7 +139,7 @@ def test_aurc_is_the_mean_over_all_orders_of_ties(images: list[tuple[float, bool
     assert risk_coverage(scores, wrong).aurc == pytest.approx(float(np.mean(areas)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @example(images=[(score, score % 3 == 0) for score in range(150)])
 @given(images=st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=250))
 def test_the_curve_is_every_hundredth_acceptance_by_brute_force(images: list[tuple[int, bool]]) -> None:

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from noisegate.errors import InvalidImage, NoisegateError, TooLarge
 from noisegate.inference.decoding import ImageLimits, decode_image, resize_pixels
 from noisegate.spec.derived import Resize
+from tests.conftest import examples
 
 Pixels = npt.NDArray[np.uint8]
 LIMITS = ImageLimits()
@@ -331,7 +332,7 @@ def test_compressed_text_is_never_unpacked() -> None:
     np.testing.assert_array_equal(decode(png(1, 1, 8, 2, b"\0\x01\x02\x03", bomb), 1), [[[1, 2, 3]]])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from([png_file, jpeg_file, webp_file]), st.data())
 def test_damage_never_gives_anything_but_our_errors(make: Callable[[], bytes], data: st.DataObject) -> None:
     file = bytearray(make())

@@ -11,6 +11,7 @@ from scipy.special import log_softmax, softmax
 from noisegate.errors import InvalidInput
 from noisegate.manifest import Calibration
 from noisegate.rejection.calibration import calibrate, fit_temperature, quantiles_of
+from tests.conftest import examples
 
 # Few distinct values beside many: ties are where quantiles go wrong.
 SCORES = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0])), min_size=1, max_size=120)
@@ -46,7 +47,7 @@ def each_left_out(images: list[tuple[float, bool]]) -> Iterator[tuple[Calibratio
         yield calibrated([*images[:place], *images[place + 1 :]]), image
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(scores=SCORES)
 def test_each_quantile_is_the_smallest_score_that_so_many_do_not_exceed(scores: list[float]) -> None:
     quantiles = quantiles_of(np.array(scores)).tolist()
@@ -59,7 +60,7 @@ def test_each_quantile_is_the_smallest_score_that_so_many_do_not_exceed(scores: 
         assert not smaller or share_up_to(scores, max(smaller)) < level
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(images=IMAGES, budget=BUDGETS)
 def test_of_exchangeable_images_the_whole_rule_rejects_at_most_the_budget(
     images: list[tuple[float, bool]], budget: float
@@ -73,7 +74,7 @@ def test_of_exchangeable_images_the_whole_rule_rejects_at_most_the_budget(
     assert sum(rejected) <= Fraction(budget) * len(images) + Fraction(1, 10**9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(images=IMAGES, budget=BUDGETS)
 def test_what_is_promised_instead_is_kept_too(images: list[tuple[float, bool]], budget: float) -> None:
     """By default nothing is refused: where the holdout cannot promise the budget, what it can is in force."""
@@ -81,7 +82,7 @@ def test_what_is_promised_instead_is_kept_too(images: list[tuple[float, bool]], 
     assert sum(rejected for rejected, _ in found) <= sum(promised for _, promised in found) + Fraction(1, 10**9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(scores=SCORES, budget=BUDGETS)
 def test_the_threshold_is_the_conformal_rank(scores: list[float], budget: float) -> None:
     """The ⌈(n + 1)(1 − budget)⌉-th smallest, budgets in thousandths where there are more images than levels."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisegate.rejection.reference import DamagedReference, Reference, compute_scores
+from tests.conftest import examples
 from tests.rejection.manifests import SCORE_NAMES, reference
 
 # Ties are where ranks go wrong, and sixteenths stay exact through every sum.
@@ -23,7 +24,7 @@ def of_holdout(by_class: list[list[float]]) -> Reference:
     )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(
     by_class=st.lists(st.lists(VALUES, max_size=12), min_size=1, max_size=4).filter(lambda some: any(some)),
     data=st.data(),

@@ -24,6 +24,7 @@ from noisegate.store.settings import Settings
 from noisegate.store.tables import Execution, Experiment
 from service.app import create_app
 from tests import factories
+from tests.conftest import examples
 from tests.service.lifecycle_model import EXECUTION_FAILED, Model
 
 MAX_LOSSES = 2
@@ -208,14 +209,5 @@ class Lifecycle(RuleBasedStateMachine):
         assert finished == ([self.model.states()[id]] if told[-1][0] == "finished" else [])
 
 
-class TestLifecycle(Lifecycle.TestCase):
-    """A few sequences, at each commit."""
-
-    settings = hypothesis_settings(max_examples=8, stateful_step_count=25, deadline=None)
-
-
-@pytest.mark.nightly
-class TestManyLifecycles(Lifecycle.TestCase):
-    """Many more of them."""
-
-    settings = hypothesis_settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestLifecycle = Lifecycle.TestCase
+TestLifecycle.settings = hypothesis_settings(max_examples=examples(40), stateful_step_count=25, deadline=None)
