@@ -230,6 +230,9 @@ def _check_classifications(client: TestClient) -> None:
 # --- How it goes on -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "database_kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)], indirect=True
+)
 def test_what_was_interrupted_goes_on_and_ends_as_before(settings: Settings) -> None:
     """One execution from its checkpoint, one that had not begun: the same losses, metrics and weights, bit for bit."""
     computed_with = expected()["computed_with"]

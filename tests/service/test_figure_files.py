@@ -29,7 +29,9 @@ def file_of(results: Results, format: Format) -> bytes:
     return write(figure, format, title="a title", description=describe(results))
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name not in VARIED)) for name in presets.names()]
+)
 def test_every_preset_has_the_figure_of_its_name(name: str) -> None:
     results = of_preset(name)
     assert next(iter(figures_of(results))) == name

@@ -141,6 +141,7 @@ def connections_to_all(service: ServiceProcess, wanted: int) -> dict[int, Peer]:
     return found
 
 
+@pytest.mark.nightly
 def test_two_processes_and_several_models_at_once(
     settings: Settings, sessions: Sessions, artefacts: Artefacts, tmp_path: Path
 ) -> None:
