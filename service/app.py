@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 from threadpoolctl import threadpool_limits
@@ -41,6 +41,7 @@ from service.models import cards
 from service.models import routes as models
 from service.noise import routes as noise
 from service.open_inference import routes as open_inference
+from service.parameters import RefuseUnknownQuery
 from service.presets import routes as presets
 from service.request_ids import named
 from service.results import figure_routes as figures
@@ -124,9 +125,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Measured)
     app.add_middleware(for_websites, settings=settings)
     routers = [room.router for room in ROOMS]
+    refuse_unknown = Depends(RefuseUnknownQuery())
     install_handlers(app, routers)
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, dependencies=[refuse_unknown])
     if not tracing.wanted():  # what goes past FastAPI has no span
         app.fast_path = FastPath(
             "POST",

@@ -1,4 +1,4 @@
-"""Tests; the folders mirror the tree. `check_types` checks noisegate.learning at every call while they run: see pyproject."""
+"""Tests; the folders mirror the tree. `check_types` is what checks shapes at every call in `make test-all`."""
 
 from beartype import BeartypeConf, beartype
 

@@ -23,6 +23,7 @@ from service.classify.models import Classifiers, Loaded
 from service.classify.schemas import BatchLine, BatchRead, Classification, ClassifyQuery, ModelReference
 from service.deps import ResourcesDep
 from service.errors import problem_of, problems
+from service.parameters import MOST_FIELDS, check_only_files
 
 NDJSON = "application/x-ndjson"
 _VARY = {"Vary": "Accept"}
@@ -98,7 +99,8 @@ def _wants_document(request: Request) -> bool:
 async def _files(request: Request, most: int) -> deque[_File]:
     if (content_type := content_type_of(request)) != MULTIPART:
         raise unsupported(content_type, [MULTIPART])
-    async with request.form(max_files=most, max_fields=0) as form:
+    async with request.form(max_files=most, max_fields=MOST_FIELDS) as form:
+        check_only_files(form, ClassifyQuery.model_fields)
         sent = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         files = deque([_File(file.filename, await file.read()) for file in sent])
     if not files:

@@ -11,6 +11,7 @@ from service.classify.images import from_base64, from_form, not_empty
 from service.classify.schemas import Classification, ClassifyQuery, ImageDocument, ModelReference, encode
 from service.deps import resources_of
 from service.errors import problems
+from service.parameters import MOST_FIELDS, check_form
 
 # The kind of image is read from its bytes; these only say that the body is an image and nothing else.
 RAW = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
@@ -52,6 +53,7 @@ async def _image(request: Request) -> bytes:
     if content_type == JSON:
         return from_base64(parse_json(await request.body(), ImageDocument).image, "image")
     if content_type == MULTIPART:
-        async with request.form(max_files=1, max_fields=1) as form:
+        async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
+            check_form(form, ["image"], ClassifyQuery.model_fields)
             return await from_form(form, "image")
     raise unsupported(content_type, [*RAW, MULTIPART, JSON])

@@ -12,6 +12,7 @@ from noisegate.rejection.decision import Decision, DecisionOptions
 from noisegate.store.models import DEFAULT_ALIAS
 from service.classify.models import Classified, Loaded
 from service.errors import Problem
+from service.parameters import check_query
 
 ModelName = Annotated[str, Query(min_length=1, max_length=200, description="Id or alias of a model.")]
 MaxFalseReject = Annotated[
@@ -46,13 +47,14 @@ class ClassifyQuery(BaseModel):
 
     @classmethod
     def of(cls, request: Request) -> "ClassifyQuery":
-        """The query of a request; of a parameter that comes twice, the last.
+        """The query of a request.
 
         Raises:
-            RequestValidationError: a parameter is wrong; answered as if FastAPI had read it.
+            RequestValidationError: a parameter is wrong or unknown; answered as if FastAPI had read it.
         """
         if not request.scope["query_string"]:
             return _DEFAULT_QUERY
+        check_query(request.query_params, cls.model_fields)
         try:
             return cls.model_validate(dict(request.query_params))
         except ValidationError as error:

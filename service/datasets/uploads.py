@@ -16,6 +16,7 @@ from noisegate.disk import storage_errors
 from noisegate.errors import InvalidArchive, InvalidInput, StorageFull
 from noisegate.store.artefacts import Artefacts
 from service.bodies import declared_bytes
+from service.parameters import MOST_FIELDS, check_form, query_names
 
 # Chunks from the socket are gathered to this size, so that a large upload takes few turns in the thread pool.
 _BATCH_BYTES = 2**20
@@ -71,9 +72,10 @@ class Upload:
         # Room may run out in the temporary folder as well.
         with storage_errors():
             async with (
-                request.form(max_files=1, max_fields=1) as form,
+                request.form(max_files=1, max_fields=MOST_FIELDS) as form,
                 contextmanager_in_threadpool(self._artefacts.scratch()) as folder,
             ):
+                check_form(form, ["archive"], query_names(request.scope["route"]))
                 sent = form.get("archive")
                 if not isinstance(sent, UploadFile):
                     remedy = "Send the file in the field `archive`."

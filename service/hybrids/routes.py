@@ -18,6 +18,7 @@ from service.deps import ClassifiersDep
 from service.errors import problems
 from service.hybrids.mixing import Pair, mix
 from service.hybrids.schemas import HybridDocument, HybridRead
+from service.parameters import MOST_FIELDS, check_form, query_names
 
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _FORM: dict[str, Any] = {
@@ -55,8 +56,8 @@ async def mix_hybrid(
 async def _pair(request: Request) -> Pair:
     content_type = content_type_of(request)
     if content_type == MULTIPART:
-        # One field more than there are, so that an image sent as text is told by its name.
-        async with request.form(max_files=2, max_fields=4) as form:
+        async with request.form(max_files=2, max_fields=MOST_FIELDS) as form:
+            check_form(form, ["low", "high", *HybridCutoffs.model_fields], query_names(request.scope["route"]))
             return Pair(await from_form(form, "low"), await from_form(form, "high"), _cutoffs(form))
     if content_type == JSON:
         document = parse_json(await request.body(), HybridDocument)
