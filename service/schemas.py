@@ -58,7 +58,7 @@ class DatasetSummary(Answer):
 class DeletedRead(BaseModel):
     """What went; in a dry run, what would go."""
 
-    experiment: str | None = Field(description="Its id; null where only a model was deleted.")
+    experiment: str | None = Field(description="Its id; null where it is only a model.")
     cells: int
     executions: int
     models: list[str] = Field(description="Their ids.")

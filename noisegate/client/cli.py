@@ -154,18 +154,16 @@ def delete(id: str, *, dry_run: bool = False, url: Url = DEFAULT_URL) -> None:
 
     Args:
         id: Of an experiment (exp_…), a model (mod_…) or a dataset (ds_…).
-        dry_run: Only say what would go with an experiment.
+        dry_run: Only say what would go.
     """
+    verb = "would go" if dry_run else "went"
     alone = {"mod_": Client.delete_model, "ds_": Client.delete_dataset}
     with Client(url) as client:
         if (delete_one := alone.get(id.partition("_")[0] + "_")) is not None:
-            if dry_run:
-                raise ClientError(f"--dry-run: nothing but {id} would go. Leave it out to delete it.")
-            delete_one(client, id)
-            print(f"{id} is deleted.")
+            delete_one(client, id, dry_run=dry_run)
+            print(f"{id} {verb}, and nothing else.")
             return
         gone = client.delete_experiment(id, dry_run=dry_run)
-    verb = "would go" if dry_run else "went"
     print(f"{gone['cells']} cells, {gone['executions']} executions, {len(gone['models'])} models {verb} with {id}.")
 
 

@@ -127,9 +127,9 @@ class Client:
         answer: DatasetAnswer = self._json(self._send("POST", "/datasets", json=body))
         return answer
 
-    def delete_dataset(self, reference: str) -> None:
-        """Delete a dataset that no experiment uses."""
-        self._send("DELETE", _path("datasets", reference))
+    def delete_dataset(self, reference: str, *, dry_run: bool = False) -> None:
+        """Delete a dataset that no experiment uses; or only see whether that can be done."""
+        self._send("DELETE", _path("datasets", reference), params={"dry_run": dry_run})
 
     def wait_for_dataset(
         self, reference: str, on_progress: Callable[[DatasetAnswer], None] | None = None
@@ -199,9 +199,9 @@ class Client:
         answer: DeletedAnswer = self._json(self._send("DELETE", _path("experiments", id), params={"dry_run": dry_run}))
         return answer
 
-    def delete_model(self, id: str) -> DeletedAnswer:
-        """Delete a model that no alias points at."""
-        answer: DeletedAnswer = self._json(self._send("DELETE", _path("models", id)))
+    def delete_model(self, id: str, *, dry_run: bool = False) -> DeletedAnswer:
+        """Delete a model that no alias points at; or only say what would go."""
+        answer: DeletedAnswer = self._json(self._send("DELETE", _path("models", id), params={"dry_run": dry_run}))
         return answer
 
     def workers(self) -> list[WorkerAnswer]:

@@ -60,10 +60,12 @@ class Sessions:
         return theirs
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
-        """A transaction that commits when the block ends and rolls back when it raises."""
-        with self._write(info=self._info) as session, session.begin():
+    def begin(self, *, dry_run: bool = False) -> Iterator[Session]:
+        """A transaction that commits when the block ends and rolls back when it raises; with `dry_run` it rolls back either way."""
+        with self._write(info=self._info) as session, session.begin() as transaction:
             yield session
+            if dry_run:
+                transaction.rollback()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

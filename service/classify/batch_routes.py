@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from noisegate.errors import InvalidInput
 from noisegate.rejection.decision import DecisionOptions
+from service.accepting import preferred
 from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, unsupported
 from service.classify.images import not_empty
@@ -92,8 +93,7 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
 
 
 def _wants_document(request: Request) -> bool:
-    accepted = request.headers.get("accept", "").lower()
-    return JSON in accepted and NDJSON not in accepted
+    return preferred(request, [NDJSON, JSON]) == JSON
 
 
 async def _files(request: Request, most: int) -> deque[_File]:

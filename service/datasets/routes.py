@@ -121,10 +121,12 @@ def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> Da
 
 
 @router.delete("/{reference}", status_code=204, responses=problems(404, 409, 422))
-def delete_dataset(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep) -> None:
-    """Delete a dataset that no experiment uses, and its files."""
-    with sessions.begin() as session:
+def delete_dataset(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep, dry_run: bool = False) -> None:
+    """Delete a dataset that no experiment uses, and its files. With `dry_run`, only see whether it can be deleted."""
+    with sessions.begin(dry_run=dry_run) as session:
         digests = datasets.delete(session, reference)
+    if dry_run:
+        return
     log.info("dataset_deleted", dataset=reference)
     files.discard(sessions, artefacts, digests)
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 
 from noisegate.store.events import EventType
+from service.accepting import preferred
 from service.bodies import JSON
 from service.deps import ResourcesDep
 from service.errors import problems
@@ -85,5 +86,4 @@ def get_events(
 
 
 def _wants_json(request: Request) -> bool:
-    accepted = request.headers.get("accept", "").lower()
-    return JSON in accepted and EventSourceResponse.media_type not in accepted
+    return preferred(request, [EventSourceResponse.media_type, JSON]) == JSON

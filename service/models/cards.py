@@ -16,6 +16,8 @@ from noisegate.judgement import Finding
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.spec import ExperimentSpec
 from noisegate.store import judgements, models
+from service.accepting import preferred
+from service.bodies import JSON
 from service.deps import SessionsDep
 from service.errors import problems
 from service.models.drawings import reliability_uri, risk_coverage_uri
@@ -59,7 +61,7 @@ def get_model_card(reference: str, sessions: SessionsDep, request: Request, resp
     """
     card = _read(reference, sessions)
     vary = {"Vary": "Accept"}
-    if HTML in request.headers.get("accept", "").lower():
+    if preferred(request, [JSON, HTML]) == HTML:
         return Response(page(card), headers=vary, media_type=HTML)
     response.headers.update(vary)
     return card

@@ -45,11 +45,16 @@ def get_model(reference: str, sessions: SessionsDep) -> ModelRead:
 
 
 @router.delete("/models/{reference}", responses=problems(404, 409, 422))
-def delete_model(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep) -> DeletedRead:
-    """Delete a model that no alias points at; the results of the execution that trained it stay."""
-    with sessions.begin() as session:
+def delete_model(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep, dry_run: bool = False) -> DeletedRead:
+    """Delete a model that no alias points at; the results of the execution that trained it stay.
+
+    With `dry_run`, only say what would go.
+    """
+    with sessions.begin(dry_run=dry_run) as session:
         deleted = deletion.delete_model(session, reference)
-    return DeletedRead.of(deleted, files=len(files.discard(sessions, artefacts, sorted(set(deleted.digests)))))
+    named = sorted(set(deleted.digests))
+    gone = named if dry_run else files.discard(sessions, artefacts, named)
+    return DeletedRead.of(deleted, files=len(gone))
 
 
 @router.get(
@@ -100,7 +105,10 @@ def put_alias(name: AliasName, target: AliasTarget, sessions: SessionsDep) -> Al
 
 
 @router.delete("/aliases/{name}", status_code=204, responses=problems(404, 422))
-def delete_alias(name: AliasName, sessions: SessionsDep) -> None:
-    """Take a name away from its model. Without `default`, /classify has to be told which model to use."""
-    with sessions.begin() as session:
+def delete_alias(name: AliasName, sessions: SessionsDep, dry_run: bool = False) -> None:
+    """Take a name away from its model. Without `default`, /classify has to be told which model to use.
+
+    With `dry_run`, only see whether it can be taken away.
+    """
+    with sessions.begin(dry_run=dry_run) as session:
         models.delete_alias(session, name)

@@ -2,6 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
+from service.accepting import preferred
+from service.bodies import JSON
 from service.deps import SessionsDep
 from service.errors import problems
 from service.results.reading import read_results
@@ -26,7 +28,7 @@ def get_results(experiment_id: str, sessions: SessionsDep, request: Request, res
     with sessions.reading() as session:
         results = read_results(session, experiment_id)
     vary = {"Vary": "Accept"}
-    if CSV in request.headers.get("accept", "").lower():
+    if preferred(request, [JSON, CSV]) == CSV:
         return Response(to_csv(results), headers=vary, media_type=CSV)
     response.headers.update(vary)
     return results

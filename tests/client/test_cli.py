@@ -241,17 +241,14 @@ def test_deleting_tells_what_went(server: Peer, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "2 cells, 6 executions, 1 models would go with exp_1.\n"
     server.replies("DELETE", "/models/mod_1", json_reply({**gone, "cells": 0, "executions": 0}))
     assert cli.run(["delete", "mod_1"]) == 0
-    assert capsys.readouterr().out == "mod_1 is deleted.\n"
+    assert capsys.readouterr().out == "mod_1 went, and nothing else.\n"
     server.replies("DELETE", "/datasets/ds_1", Reply(204, b""))
     assert cli.run(["delete", "ds_1"]) == 0
-    assert capsys.readouterr().out == "ds_1 is deleted.\n"
-
-
-@pytest.mark.parametrize("id", ["mod_1", "ds_1"])
-def test_a_dry_run_deletes_nothing(server: Peer, capsys: pytest.CaptureFixture[str], id: str) -> None:
-    assert cli.run(["delete", id, "--dry-run"]) == 1
-    assert f"nothing but {id} would go" in capsys.readouterr().err
-    assert server.requests == []
+    assert capsys.readouterr().out == "ds_1 went, and nothing else.\n"
+    for id in ("mod_1", "ds_1"):
+        assert cli.run(["delete", id, "--dry-run"]) == 0
+        assert server.requests[-1].query == {"dry_run": "true"}
+        assert capsys.readouterr().out == f"{id} would go, and nothing else.\n"
 
 
 def test_workers_are_listed_with_what_they_do(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from tests.conftest import wait_until
 from tests.service.conftest import run_client
-from tests.service.factories import png_bytes, post_experiment, served_model
+from tests.service.factories import png_bytes, post_experiment, ready_dataset, served_model
 
 PNG = {"Content-Type": "image/png"}
 
@@ -64,6 +64,38 @@ def test_a_model_goes_alone(client: TestClient, model: str, sessions: Sessions, 
     assert client.get(f"/models/{other}").status_code == client.delete(f"/models/{other}").status_code == 404
     assert client.get(f"/results/{experiment}").json()["rows"][0]["best_model"] is None
     assert client.get(f"/models/{model}/files/model.onnx").status_code == 200
+
+
+def test_a_dry_run_of_every_deletion_changes_nothing(
+    client: TestClient,
+    model: str,
+    sessions: Sessions,
+    artefacts: Artefacts,
+    stored_files: Callable[[], list[Path]],
+) -> None:
+    other = served_model(sessions, artefacts)
+    with sessions.begin() as session:
+        spare = ready_dataset(session, artefacts, "spare", number=2).id
+    targets = {
+        "/experiments/{experiment_id}": experiment_of(client, other),
+        "/models/{reference}": other,
+        "/aliases/{name}": "default",
+        "/datasets/{reference}": spare,
+    }
+    document = client.get("/openapi.json").json()["paths"]
+    assert set(targets) == {path for path, operations in document.items() if "delete" in operations}, "of all routes"
+
+    def everything() -> list[object]:
+        listed = ("/experiments", "/models", "/aliases", "/datasets")
+        return [*(client.get(path).json() for path in listed), sorted(stored_files())]
+
+    before = everything()
+    for path, id in targets.items():
+        url = f"{path.partition('{')[0]}{id}"
+        assert client.delete(f"{url}?dry_run=true").status_code in (200, 204), path
+        assert everything() == before, path
+    assert client.delete(f"/models/{model}?dry_run=true").status_code == 409, "what would be refused is refused"
+    assert client.delete("/datasets/pets?dry_run=true").status_code == 409
 
 
 def test_a_model_with_a_name_stays(client: TestClient, model: str) -> None:
