@@ -34,6 +34,7 @@ from service.experiments import routes as experiments
 from service.experiments.streams import Streams
 from service.fast_path import FastPath
 from service.guard import Door, Guard
+from service.heads import as_get, without_body
 from service.hybrids import routes as hybrids
 from service.limits import BodyLimit, limit_of_body
 from service.measuring import Measured
@@ -80,7 +81,8 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI's; what the fast path takes goes past it."""
         if scope["type"] == "http":
-            send = named(scope, send)
+            send = named(scope, without_body(scope, send))
+            scope = as_get(scope)
         if self.fast_path is not None and self.fast_path.takes(scope):
             scope["app"] = self  # Starlette's forms look whether there is one
             await self.fast_path(scope, receive, send)

@@ -196,7 +196,8 @@ def _allow(request: Request, problem: Problem, routers: Sequence[APIRouter]) -> 
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
-    return {"Allow": ", ".join(sorted(methods))} if methods else {}
+    heads = {"HEAD"} if "GET" in methods else set()
+    return {"Allow": ", ".join(sorted(methods | heads))} if methods else {}
 
 
 def _headers(error: Exception) -> Mapping[str, str]:
