@@ -1,4 +1,6 @@
-"""How long a request body may be. FastAPI's own `max_body_size` answers in plain text; this answers with a problem."""
+"""How long a request body may be, and that it comes as it is. FastAPI's own `max_body_size` answers in plain text; this answers
+with a problem.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -7,6 +9,7 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from noisegate.errors import UnsupportedMedia
 from noisegate.store.settings import Settings
 from service import bodies
 from service.bodies import declared_bytes, essence
@@ -16,6 +19,8 @@ from service.errors import problem_of, problem_response
 ENVELOPE_BYTES = 64 * 1024
 # Base64 makes four bytes of three, and may be wrapped in lines.
 BASE64_GROWTH = 1.4
+# A Content-Encoding that says nothing.
+_AS_IT_IS = ("", "identity")
 
 
 def limit_of_body(settings: Settings) -> Callable[[Scope], int]:
@@ -51,7 +56,8 @@ def _of_upload(settings: Settings, content_type: str) -> int:
 
 
 class BodyLimit:
-    """ASGI middleware: refuses a body that is over its limit, by Content-Length at once, else when it gets there.
+    """ASGI middleware: refuses a body that is over its limit, by Content-Length at once, else when it gets there. And one that is
+    compressed, which would be taken for something else.
 
     Args:
         seconds: a body of which nothing comes for so long is refused, too.
@@ -68,6 +74,10 @@ class BodyLimit:
             return
         limit = self.limit(scope)
         headers = Headers(scope=scope)
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding not in _AS_IT_IS and not _speaks_protocol(scope):
+            await problem_response(problem_of(_coded(coding)), {"Accept-Encoding": "identity"})(scope, receive, send)
+            return
         declared = declared_bytes(headers)
         if declared > limit:
             await problem_response(problem_of(_over(limit)))(scope, receive, send)
@@ -108,6 +118,16 @@ def _timed(receive: Receive, seconds: float) -> Receive:
         return message
 
     return timed
+
+
+def _speaks_protocol(scope: Scope) -> bool:
+    """Whether it is for the Open Inference Protocol, whose refusals have a member more and are written there."""
+    return bool(scope["path"].removeprefix(scope.get("root_path", "")).startswith("/v2/"))
+
+
+def _coded(coding: str) -> UnsupportedMedia:
+    detail = f"the body is said to be {coding}, and bodies are read as they come"
+    return UnsupportedMedia(detail, remedy="Send it uncompressed, without Content-Encoding.")
 
 
 def _over(limit: int) -> HTTPException:

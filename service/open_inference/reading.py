@@ -48,7 +48,7 @@ async def body_of(request: Request) -> bytes:
     if "inference-header-content-length" in request.headers:
         remedy = "Send tensors as JSON; with tritonclient: set_data_from_numpy(…, binary_data=False)."
         raise UnsupportedMedia("binary tensors are not read here", remedy=remedy)
-    if coding := request.headers.get("content-encoding"):
+    if (coding := request.headers.get("content-encoding", "identity")) != "identity":
         raise UnsupportedMedia(
             f"a body encoded with {coding!r} is not read here", remedy="Send it without compression."
         )

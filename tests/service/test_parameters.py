@@ -1,5 +1,6 @@
 """No route takes a parameter that it does not have: every route of the OpenAPI document, so that a new one cannot forget it."""
 
+import gzip
 from typing import Any
 
 import httpx2
@@ -78,3 +79,15 @@ def test_a_form_has_no_other_fields(shared_client: TestClient, path: str, file: 
     assert set(errors) == {field, f"{field}s", "colour"}
     assert errors[f"{field}s"][1].startswith(f"Did you mean {field}? ")
     assert errors["colour"][0] == "is no field of this path"
+
+
+@pytest.mark.parametrize("path", ["/classify", "/classify/batch", "/experiments", "/datasets", "/hybrids"])
+def test_a_compressed_body_is_refused_and_not_taken_for_something_else(shared_client: TestClient, path: str) -> None:
+    def send(coding: str) -> httpx2.Response:
+        return shared_client.post(path, content=gzip.compress(png_bytes()), headers=PNG | {"Content-Encoding": coding})
+
+    refused = send("gzip")
+    assert (refused.status_code, refused.json()["code"]) == (415, "unsupported-media-type")
+    assert "Content-Encoding" in refused.json()["remedy"]
+    assert refused.headers["accept-encoding"] == "identity"
+    assert "Content-Encoding" not in str(send("identity").json().get("remedy"))
