@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import sqlalchemy as sa
 import structlog
 from alembic import command
 from alembic.config import Config
@@ -26,17 +27,17 @@ def config() -> Config:
     return found
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(url: str | sa.URL, revision: str = "head") -> None:
     """Migrate the database at `url`; safe to run from several machines at once, and when nothing is to be done."""
     _migrate(command.upgrade, url, revision)
 
 
-def downgrade(url: str, revision: str) -> None:
+def downgrade(url: str | sa.URL, revision: str) -> None:
     """Take the database at `url` back to an older revision; what only newer ones can keep is lost."""
     _migrate(command.downgrade, url, revision)
 
 
-def _migrate(step: Callable[[Config, str], None], url: str, revision: str) -> None:
+def _migrate(step: Callable[[Config, str], None], url: str | sa.URL, revision: str) -> None:
     engine = create_engine(url)
     with engine.connect() as connection:
         alembic = config()
@@ -45,7 +46,7 @@ def _migrate(step: Callable[[Config, str], None], url: str, revision: str) -> No
     engine.dispose()
 
 
-def current(url: str) -> str | None:
+def current(url: str | sa.URL) -> str | None:
     """The revision that the database at `url` has; None for an empty one."""
     engine = create_engine(url)
     with engine.connect() as connection:

@@ -35,7 +35,7 @@ def main() -> None:
     signals.worker_ready.connect(_start_reaper)
     processes = count_processes(settings)
     worker = name_worker()
-    log.info("worker_starts", worker=worker, processes=processes, database=settings.sqlalchemy_url.split("://")[0])
+    log.info("worker_starts", worker=worker, processes=processes, database=settings.sqlalchemy_url.drivername)
     with _metrics(settings):
         app.worker_main(
             [

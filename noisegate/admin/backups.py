@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated
 
-import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
 from noisegate import __version__
@@ -135,7 +134,7 @@ def database_file(settings: Settings) -> Path | None:
     Raises:
         Conflict: there should be one, and is not.
     """
-    url = sa.make_url(settings.sqlalchemy_url)
+    url = settings.sqlalchemy_url
     if url.get_backend_name() != "sqlite" or not url.database:
         return None
     if not (database := Path(url.database)).exists():

@@ -32,7 +32,7 @@ def _swept(path: str, value: JsonValue) -> str:
                 return _subgroup(SubgroupSpec.model_validate(value))
     except ValidationError:
         pass
-    return f"{path}={value if isinstance(value, str) else json.dumps(value)}"
+    return f"{path}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
 
 def _noises(value: JsonValue) -> str:

@@ -138,7 +138,7 @@ def open_sessions(settings: Settings) -> Sessions:
     return Sessions(create_engine(settings.sqlalchemy_url))
 
 
-def create_engine(url: str) -> sa.Engine:
+def create_engine(url: str | sa.URL) -> sa.Engine:
     """An engine for SQLite or PostgreSQL, set up for several processes at once."""
     if sa.make_url(url).get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL)

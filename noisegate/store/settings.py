@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import sqlalchemy as sa
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -195,9 +196,11 @@ class Settings(BaseSettings):
         return self.authentication == "required" or (self.authentication == "auto" and not is_loopback(self.host))
 
     @property
-    def sqlalchemy_url(self) -> str:
-        url = self.database_url or f"sqlite:///{self.data_dir.absolute() / 'noisegate.db'}"
-        return _with_password(url, self.database_password_file)
+    def sqlalchemy_url(self) -> sa.URL:
+        if not self.database_url and self.database_password_file is None:
+            # Not as text: what a directory is called may mean something else in a URL.
+            return sa.URL.create("sqlite", database=str(self.data_dir.absolute() / "noisegate.db"))
+        return sa.make_url(_with_password(self.database_url, self.database_password_file))
 
     @property
     def celery_broker_url(self) -> str:

@@ -16,6 +16,8 @@ from service.schemas import Answer
 def _printable(name: str) -> str:
     if not name.isprintable() or not name.strip():
         raise ValueError("must consist of printable characters")
+    if "/" in name or name in (".", ".."):
+        raise ValueError("must not contain a slash nor be . or .., as no path could name the dataset")
     if name.startswith("ds_"):
         # get-by-id-or-name would find either.
         raise ValueError("must not begin with ds_, as ids do")

@@ -181,7 +181,7 @@ def _summarise_known(values: Sequence[float | None]) -> Summary | None:
 
 
 def _plain(value: JsonValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:

@@ -108,6 +108,8 @@ def test_a_source_by_name(wakeups: Wakeups, client: TestClient) -> None:
         ({"source": "cifar10", "name": ""}, "name"),
         ({"source": "cifar10", "name": "two\nlines"}, "name"),
         ({"source": "cifar10", "name": "ds_1"}, "name"),
+        ({"source": "cifar10", "name": "a/b"}, "name"),
+        ({"source": "cifar10", "name": ".."}, "name"),
         ({"source": "cifar10", "name": "x" * 201}, "name"),
         ({"source": "cifar10", "image_size": 7}, "image_size"),
         ({"source": "cifar10", "image_size": 225}, "image_size"),

@@ -57,6 +57,10 @@ def test_scalars_keep_their_paths() -> None:
     assert label({"holdout": None, "training.equal_updates": True}) == "holdout=null, training.equal_updates=true"
 
 
+def test_names_stand_as_they_are_written() -> None:
+    assert label({"classes": ["Äpfel", "りんご"]}) == 'classes=["Äpfel", "りんご"]'
+
+
 def test_several_paths_and_none() -> None:
     assert label({"noise": {"family": "gray"}, "subgroup": SUBGROUP}) == "gray 1×, lc ∪ ls .25"
     assert label({}) == "all"

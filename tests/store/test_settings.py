@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from migrations.run import current, upgrade
 from noisegate.store.settings import Settings
 
 PASSWORD = "p@ss/w:rd%é"  # what a URL must quote
@@ -24,7 +25,7 @@ def test_a_password_comes_from_its_file(tmp_path: Path) -> None:
         broker_url="redis://broker:6379/0",
         broker_password_file=file,
     )
-    url = sa.make_url(settings.sqlalchemy_url)
+    url = settings.sqlalchemy_url
     assert (url.username, url.password, url.host, url.port) == ("noisegate", PASSWORD, "database", 5432)
     assert (url.database, url.query) == ("noisegate", {"sslmode": "require"})
     assert sa.make_url(settings.celery_broker_url).password == PASSWORD
@@ -33,8 +34,19 @@ def test_a_password_comes_from_its_file(tmp_path: Path) -> None:
 
 def test_without_a_file_urls_stay_as_they_are() -> None:
     settings = Settings(database_url="postgresql://u:p@h/d", broker_url="redis+socket:///run/broker.sock")
-    assert settings.sqlalchemy_url == "postgresql://u:p@h/d"
+    assert settings.sqlalchemy_url == sa.make_url("postgresql://u:p@h/d")
     assert settings.celery_broker_url == "redis+socket:///run/broker.sock"
+
+
+@pytest.mark.parametrize("name", ["what?x=1", "100%", "a#b", "a b", "ü", "file:x?mode=memory"])
+def test_the_database_lies_in_the_data_directory_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    url = Settings(data_dir=folder).sqlalchemy_url
+    upgrade(url)
+    assert [file.name for file in folder.iterdir()] == ["noisegate.db"]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert current(url) is not None
 
 
 @pytest.mark.parametrize(
