@@ -57,7 +57,7 @@ def predict_each(
     of the layer. Each answers as it would alone, bit for bit. On a GPU answers stay there until all are given.
     """
     assert len(images) > 0
-    there = [copy.deepcopy(module).to(device).eval() for module in modules]
+    there = [_ready(module, device) for module in modules]
     preprocessing_there = preprocessing.to(device)
     parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in modules]
     batch_size = max(1, 3 * batch_pixels // math.prod(images.shape[1:]))
@@ -70,6 +70,13 @@ def predict_each(
                 logits, features = module(shown)
                 answers.append((logits, batch if batch.ndim == 2 else features))
     return [(_joined(logits), _joined(features)) for logits, features in (zip(*one, strict=True) for one in parts)]
+
+
+def _ready(module: nn.Module, device: str) -> nn.Module:
+    """The module on the device, in evaluation mode; a copy unless it is there and so already."""
+    if device == "cpu" and not module.training and all(one.device.type == "cpu" for one in module.parameters()):
+        return module
+    return copy.deepcopy(module).to(device).eval()
 
 
 def _joined(parts: Sequence[Tensor]) -> Float32[np.ndarray, "n _"]:

@@ -70,8 +70,8 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
 
 
 def _also_called(session: Session, known: Dataset, name: str) -> None:
-    """Give a ready dataset another name, if it is free: the same archive was sent again under it."""
-    if known.state is DatasetState.READY and session.scalars(_called(session, name)).first() is None:
+    """Give a dataset another name, if it is free: the same archive was sent again under it, maybe while it is ingested."""
+    if session.scalars(_called(session, name)).first() is None:
         other = Dataset(name=name, source=known.source, image_size=known.image_size, state=DatasetState.READY)
         other.same_as, other.finished_at = known.id, utc_now()
         session.add(other)
@@ -107,15 +107,19 @@ def _of_source(session: Session, source: str, image_size: int, upload_digest: st
 def get(session: Session, reference: str) -> Dataset:
     """The dataset with this id or name; for an upload that repeated another dataset, that other one.
 
+    Of those that failed a name means the newest, and only as long as no other dataset has taken it.
+
     Raises:
-        NotFound: no dataset has this id, and no usable one this name.
+        NotFound: there is none.
     """
     return _followed(session, _referred(session, reference))
 
 
 def _referred(session: Session, reference: str) -> Dataset:
-    query = sa.select(Dataset).where(sa.or_(Dataset.id == reference, sa.and_(_alive(), Dataset.name == reference)))
-    dataset = session.scalars(query.order_by(own_first(session, Dataset), Dataset.id)).first()
+    query = sa.select(Dataset).where(sa.or_(Dataset.id == reference, Dataset.name == reference))
+    alive = query.where(sa.or_(_alive(), Dataset.id == reference)).order_by(own_first(session, Dataset), Dataset.id)
+    failed = query.order_by(own_first(session, Dataset), Dataset.id.desc())
+    dataset = session.scalars(alive).first() or session.scalars(failed).first()
     if dataset is None:
         raise NotFound(f"there is no dataset {reference!r}", field="dataset", remedy="GET /datasets lists them.")
     return dataset
@@ -123,9 +127,10 @@ def _referred(session: Session, reference: str) -> Dataset:
 
 def names(session: Session) -> Sequence[str]:
     """The names of the datasets that experiments may use now."""
-    return session.scalars(
-        sa.select(Dataset.name).where(Dataset.state == DatasetState.READY).order_by(Dataset.name)
-    ).all()
+    ready = sa.select(Dataset.id).where(Dataset.state == DatasetState.READY)
+    usable = sa.or_(Dataset.same_as.is_(None), Dataset.same_as.in_(ready))
+    query = sa.select(Dataset.name).where(Dataset.state == DatasetState.READY, usable)
+    return session.scalars(query.order_by(Dataset.name)).all()
 
 
 def page(session: Session, *, cursor: str | None, limit: int) -> Page[Dataset]:
@@ -168,6 +173,7 @@ def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
     known = _followed(session, twin) if twin else None
     if known is not None:
         packed = _given_originals(known, packed)
+        session.execute(sa.update(Dataset).where(Dataset.same_as == lease.id).values(same_as=known.id))
     leases.write(
         session,
         Dataset,
@@ -200,6 +206,13 @@ def record_failed(session: Session, lease: Lease, error: Failure) -> None:
     """
     changes = {"state": DatasetState.FAILED, "lease_until": None, "finished_at": utc_now(), "error": error}
     leases.write(session, Dataset, lease, **changes)
+    _fail_other_names(session, [lease.id], error)
+
+
+def _fail_other_names(session: Session, dataset_ids: Collection[str], error: Failure) -> None:
+    """They are free again; asked for by one of them, the failed dataset is found."""
+    names = sa.update(Dataset).where(Dataset.same_as.in_(dataset_ids))
+    session.execute(names.values(state=DatasetState.FAILED, error=error))
 
 
 def release(session: Session, lease: Lease) -> None:
@@ -238,6 +251,7 @@ def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Fail
             session.execute(sa.update(Dataset).where(Dataset.id == dataset.id).values(woken_at=seconds_now()))
     session.flush()
     failed = [dataset for dataset in lost if dataset.state is DatasetState.FAILED]
+    _fail_other_names(session, [dataset.id for dataset in failed], error)
     return ReapedDatasets(
         waiting=[dataset.id for dataset in lost if dataset not in failed],
         uploads_of_failed=[dataset.upload_digest for dataset in failed if dataset.upload_digest],

@@ -27,8 +27,9 @@ def usable_dataset(session: Session, reference: str) -> Dataset:
     if dataset.state == DatasetState.INGESTING:
         raise NotReady(f"dataset {dataset.name!r} is still being ingested", field="dataset", retry_after_seconds=2)
     if dataset.state == DatasetState.FAILED:
-        message = f"the ingestion of dataset {reference!r} failed"
-        raise InvalidSpec([FieldError("dataset", message, f"GET /datasets/{dataset.id} says why.")])
+        assert dataset.error, "a failed dataset says why"
+        message = f"the ingestion of dataset {reference!r} failed: {dataset.error.detail}"
+        raise InvalidSpec([FieldError("dataset", message, f"GET /datasets/{dataset.id} says more. Upload it anew.")])
     return dataset
 
 

@@ -58,6 +58,7 @@ def test_a_name_belongs_to_one_dataset_until_it_fails(sessions: Sessions) -> Non
     assert caught.value.field == "name"
     with sessions.begin() as session:
         datasets.record_failed(session, lease, factories.failure("invalid-archive"))
+        assert datasets.get(session, "pets").id == failing.id, "nothing else has the name yet"
         heir = datasets.register(
             session, name="pets", source="upload", image_size=32, upload_digest=factories.digest(1)
         ).dataset
@@ -65,6 +66,45 @@ def test_a_name_belongs_to_one_dataset_until_it_fails(sessions: Sessions) -> Non
         assert heir.id != failing.id
         assert datasets.get(session, "pets").id == heir.id
         assert datasets.get(session, failing.id).state is DatasetState.FAILED
+
+
+def _twice(session: Session) -> Lease:
+    """An archive that is sent under another name while it is ingested."""
+    first, lease = _upload(session, "left", 1)
+    again = datasets.register(session, name="right", source="upload", image_size=32, upload_digest=factories.digest(1))
+    assert (again.created, again.dataset.id) == (False, first.id)
+    assert {datasets.get(session, name).id for name in ("left", "right")} == {first.id}
+    assert not {"left", "right"} & set(datasets.names(session))
+    assert datasets.claim(session, None, owner="w", lease_seconds=30) is None, "a name is nothing to ingest"
+    return lease
+
+
+def test_another_name_given_meanwhile_stays(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        ready = datasets.record_ready(session, _twice(session), factories.packed(1))
+        assert datasets.get(session, "right").id == ready.id
+        assert datasets.names(session) == ["left", "right"]
+
+
+def test_another_name_given_meanwhile_follows_to_what_has_the_same_content(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        known = factories.ready_dataset(session, "pets", number=1)
+    with sessions.begin() as session:
+        datasets.record_ready(session, _twice(session), factories.packed(1))
+    with sessions.reading() as session:
+        assert {datasets.get(session, name).id for name in ("left", "right", "pets")} == {known.id}
+
+
+def test_another_name_given_meanwhile_is_free_again_after_a_failure(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        lease = _twice(session)
+        datasets.record_failed(session, lease, factories.failure("invalid-archive"))
+    with sessions.begin() as session:
+        failed = datasets.get(session, "right")
+        assert (failed.id, failed.state) == (lease.id, DatasetState.FAILED)
+        heir, _ = _upload(session, "right", 2)
+        assert datasets.get(session, "right").id == heir.id
+        assert datasets.get(session, "left").id == lease.id
 
 
 def test_deletion_answers_the_files_nobody_needs(sessions: Sessions) -> None:
