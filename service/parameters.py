@@ -40,7 +40,7 @@ class RefuseUnknownQuery:
 def check_query(query: QueryParams, known: Collection[str]) -> None:
     """Of a route that reads its query itself; raises as `RefuseUnknownQuery`."""
     given = Counter(name for name, _ in query.multi_items())
-    unknown = (_unknown(name, known, "parameter") for name in given if name not in known)
+    unknown = (_unknown(name, known, known, "parameter") for name in given if name not in known)
     twice = (_wrong(name, "is given more than once", "Give it once.") for name in given if given[name] > 1)
     _raise_any([*unknown, *twice])
 
@@ -54,10 +54,13 @@ def check_form(form: FormData, fields: Collection[str], query: Collection[str]) 
     _raise_any(_wrong_fields(form, fields, query))
 
 
-def check_only_files(form: FormData, query: Collection[str]) -> None:
-    """Of a form whose files may be called anything, and which has nothing else; raises as `check_form`."""
-    named = [name for name, value in form.multi_items() if isinstance(value, UploadFile)]
-    _raise_any(_wrong_fields(form, named, query))
+def check_only_files(form: FormData, field: str, query: Collection[str]) -> None:
+    """Of a form that has files alone, in `field` by its documentation and in whatever field; raises as `check_form`."""
+    texts = dict.fromkeys(name for name, value in form.multi_items() if not isinstance(value, UploadFile))
+    if field in texts:
+        _raise_any([_wrong(field, "is text, and no file", "Send files in it, each with a file name.")])
+    files = [name for name in form if name not in texts]
+    _raise_any(_wrong_fields(form, [field, *files], query))
 
 
 def query_names(route: APIRoute) -> frozenset[str]:
@@ -75,11 +78,11 @@ def _wrong_fields(form: FormData, fields: Collection[str], query: Collection[str
         if name in query:
             yield _wrong(name, "is a field of the form, and belongs in the query", f"Give ?{name}=… in the URL.")
         else:
-            yield _unknown(name, [*fields, *query], "field")
+            yield _unknown(name, fields, [*fields, *query], "field")
 
 
-def _unknown(name: str, known: Collection[str], what: str) -> dict[str, Any]:
-    near = get_close_matches(name, known, n=1)
+def _unknown(name: str, known: Collection[str], similar: Collection[str], what: str) -> dict[str, Any]:
+    near = get_close_matches(name, similar, n=1)
     meant = f"Did you mean {near[0]}? " if near else ""
     there_are = f"There are: {', '.join(sorted(known))}." if known else "There are none here."
     return _wrong(name, f"is no {what} of this path", meant + there_are)

@@ -58,6 +58,7 @@ class ViewAnswer(TypedDict):
 class DatasetAnswer(TypedDict):
     id: str
     name: str
+    also_called: NotRequired[list[str]]  # older services tell one name
     source: str
     state: Literal["ingesting", "ready", "failed"]
     image_size: int

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import derived, files, leases
+from noisegate.store import dataset_names, derived, files, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
@@ -56,30 +56,17 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
     if upload_digest is not None:
         files.lock(session)
     if (known := _same_source(session, source, image_size, upload_digest)) is not None:
-        _also_called(session, known, name)
+        dataset_names.add(session, known, name)
         return Registered(known, created=False)
     if (held := _without_originals(session, source, image_size, upload_digest)) is not None and held.name == name:
         name = f"{name[:180]} with originals"
-    if (holder := session.scalars(_called(session, name)).first()) is not None:
+    if (holder := dataset_names.holder(session, name)) is not None:
         remedy = "Choose another name, or delete that dataset."
         raise Conflict(f"the name {name!r} belongs to dataset {holder.id}", field="name", remedy=remedy)
     dataset = Dataset(name=name, source=source, image_size=image_size, upload_digest=upload_digest)
     session.add(dataset)
     session.flush()
     return Registered(dataset, created=True)
-
-
-def _also_called(session: Session, known: Dataset, name: str) -> None:
-    """Give a dataset another name, if it is free: the same archive was sent again under it, maybe while it is ingested."""
-    if session.scalars(_called(session, name)).first() is None:
-        other = Dataset(name=name, source=known.source, image_size=known.image_size, state=DatasetState.READY)
-        other.same_as, other.finished_at = known.id, utc_now()
-        session.add(other)
-        session.flush()
-
-
-def _called(session: Session, name: str) -> sa.Select[Dataset]:
-    return sa.select(Dataset).where(_alive(), Dataset.name == name, own_or_nobodys(session, Dataset))
 
 
 def _same_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
@@ -123,14 +110,6 @@ def _referred(session: Session, reference: str) -> Dataset:
     if dataset is None:
         raise NotFound(f"there is no dataset {reference!r}", field="dataset", remedy="GET /datasets lists them.")
     return dataset
-
-
-def names(session: Session) -> Sequence[str]:
-    """The names of the datasets that experiments may use now."""
-    ready = sa.select(Dataset.id).where(Dataset.state == DatasetState.READY)
-    usable = sa.or_(Dataset.same_as.is_(None), Dataset.same_as.in_(ready))
-    query = sa.select(Dataset.name).where(Dataset.state == DatasetState.READY, usable)
-    return session.scalars(query.order_by(Dataset.name)).all()
 
 
 def page(session: Session, *, cursor: str | None, limit: int) -> Page[Dataset]:
@@ -206,13 +185,7 @@ def record_failed(session: Session, lease: Lease, error: Failure) -> None:
     """
     changes = {"state": DatasetState.FAILED, "lease_until": None, "finished_at": utc_now(), "error": error}
     leases.write(session, Dataset, lease, **changes)
-    _fail_other_names(session, [lease.id], error)
-
-
-def _fail_other_names(session: Session, dataset_ids: Collection[str], error: Failure) -> None:
-    """They are free again; asked for by one of them, the failed dataset is found."""
-    names = sa.update(Dataset).where(Dataset.same_as.in_(dataset_ids))
-    session.execute(names.values(state=DatasetState.FAILED, error=error))
+    dataset_names.fail(session, [lease.id], error)
 
 
 def release(session: Session, lease: Lease) -> None:
@@ -251,7 +224,7 @@ def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Fail
             session.execute(sa.update(Dataset).where(Dataset.id == dataset.id).values(woken_at=seconds_now()))
     session.flush()
     failed = [dataset for dataset in lost if dataset.state is DatasetState.FAILED]
-    _fail_other_names(session, [dataset.id for dataset in failed], error)
+    dataset_names.fail(session, [dataset.id for dataset in failed], error)
     return ReapedDatasets(
         waiting=[dataset.id for dataset in lost if dataset not in failed],
         uploads_of_failed=[dataset.upload_digest for dataset in failed if dataset.upload_digest],

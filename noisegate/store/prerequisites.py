@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from noisegate.errors import FieldError, InvalidSpec, NotFound, NotReady
 from noisegate.spec import BaseFacts, BaseReference, DatasetFacts, ExperimentSpec
-from noisegate.store import datasets, executions, models
+from noisegate.store import dataset_names, datasets, executions, models
 from noisegate.store.states import DatasetState, State
 from noisegate.store.tables import Dataset, Execution
 
@@ -21,7 +21,7 @@ def usable_dataset(session: Session, reference: str) -> Dataset:
     try:
         dataset = datasets.get(session, reference)
     except NotFound as error:
-        known = ", ".join(datasets.names(session)) or "none yet"
+        known = ", ".join(dataset_names.usable(session)) or "none yet"
         message = f"there is no dataset {reference!r}"
         raise InvalidSpec([FieldError("dataset", message, f"Ready now: {known}. POST /datasets adds one.")]) from error
     if dataset.state == DatasetState.INGESTING:

@@ -100,7 +100,7 @@ async def _files(request: Request, most: int) -> deque[_File]:
     if (content_type := content_type_of(request)) != MULTIPART:
         raise unsupported(content_type, [MULTIPART])
     async with request.form(max_files=most, max_fields=MOST_FIELDS) as form:
-        check_only_files(form, ClassifyQuery.model_fields)
+        check_only_files(form, "images", ClassifyQuery.model_fields)
         sent = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         files = deque([_File(file.filename, await file.read()) for file in sent])
     if not files:

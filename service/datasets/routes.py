@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from noisegate.errors import InvalidInput, NotFound, NotReady
-from noisegate.store import datasets, derived, files
+from noisegate.store import datasets, files
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.packed import open_packed
@@ -23,7 +23,7 @@ from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
 from service.datasets.registration import DEFAULT_IMAGE_SIZE, Wanted, register
-from service.datasets.schemas import DatasetRead, Name, SourceDocument
+from service.datasets.schemas import DatasetRead, Name, SourceDocument, read
 from service.datasets.uploads import Received, Upload
 from service.deps import ArtefactsDep, PagingDep, Resources, ResourcesDep, SessionsDep
 from service.errors import problems
@@ -108,16 +108,15 @@ def list_datasets(sessions: SessionsDep, paging: PagingDep) -> Collection[Datase
     """Datasets, newest first."""
     with sessions.reading() as session:
         page: Page[Dataset] = datasets.page(session, cursor=paging.cursor, limit=paging.limit)
-        made = derived.of_datasets(session, [row.id for row in page.items])
-        return Collection(items=[DatasetRead.of(row, made[row.id]) for row in page.items], next_cursor=page.next_cursor)
+        return Collection(items=read(session, page.items), next_cursor=page.next_cursor)
 
 
 @router.get("/{reference}", responses={200: {"headers": POLLED}, **problems(404, 422)})
 def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> DatasetRead:
     """One dataset, by id or name; `Retry-After` says when to look again while it is ingested."""
     with sessions.reading() as session:
-        dataset = datasets.get(session, reference)
-        return _polled(DatasetRead.of(dataset, derived.of_datasets(session, [dataset.id])[dataset.id]), response)
+        (answer,) = read(session, [datasets.get(session, reference)])
+    return _polled(answer, response)
 
 
 @router.delete("/{reference}", status_code=204, responses=problems(404, 409, 422))
@@ -191,14 +190,12 @@ def _entered(
     def enter(session: Session) -> StoredAnswer:
         found = register(session, wanted, bring_in)
         dataset = found.dataset
-        made = derived.of_datasets(session, [dataset.id])
         waits = dataset.state is DatasetState.INGESTING
         if waits:
             announce(dataset.id)
+        (answer,) = read(session, [dataset])
         headers = {"Location": f"/datasets/{dataset.id}"} | ({"Retry-After": POLL_SECONDS} if waits else {})
-        return StoredAnswer(
-            202 if found.created else 200, headers, DatasetRead.of(dataset, made[dataset.id]).model_dump_json()
-        )
+        return StoredAnswer(202 if found.created else 200, headers, answer.model_dump_json())
 
     return once.answer(enter)
 

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from noisegate.spec.derived import View
+from noisegate.store import dataset_names, derived
 from noisegate.store.states import DatasetState, DerivedState
 from noisegate.store.tables import Dataset, Derived
 from service.errors import Problem
@@ -58,6 +60,7 @@ class DatasetRead(Answer):
 
     id: str
     name: str
+    also_called: list[str] = Field(description="Other names under which the same was sent; each is as good as `name`.")
     source: str
     state: DatasetState
     image_size: int
@@ -78,13 +81,22 @@ class DatasetRead(Answer):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, row: Dataset, made: Sequence[Derived] = ()) -> Self:
+    def of(cls, row: Dataset, made: Sequence[Derived], also_called: Sequence[str]) -> Self:
         """The dataset's answer.
 
         Args:
             made: what was made of it, of any kind.
+            also_called: its other names.
         """
-        return cls.of_row(row, views=[_view(one, one.parameters) for one in made if isinstance(one.parameters, View)])
+        views = [_view(one, one.parameters) for one in made if isinstance(one.parameters, View)]
+        return cls.of_row(row, views=views, also_called=also_called)
+
+
+def read(session: Session, rows: Sequence[Dataset]) -> list[DatasetRead]:
+    """Answers for these rows, by a fixed number of statements."""
+    ids = [row.id for row in rows]
+    made, names = derived.of_datasets(session, ids), dataset_names.others(session, ids)
+    return [DatasetRead.of(row, made[row.id], names[row.id]) for row in rows]
 
 
 def _view(row: Derived, view: View) -> ViewRead:

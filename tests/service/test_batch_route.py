@@ -133,7 +133,7 @@ def test_another_model_by_its_id(client: TestClient, seeing: str, sessions: Sess
     ("path", "request_", "status", "code", "words"),
     [
         ("", {"files": [("images", ("a", b"x"))] * 1001}, 400, "malformed", "Too many files"),
-        ("", {"files": {"images": (None, "a field")}}, 400, "malformed", "Too many fields"),
+        ("", {"files": {"images": (None, "a field")}}, 422, "invalid-input", "images: is text, and no file"),
         (
             "",
             {"content": b"--x--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},

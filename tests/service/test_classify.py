@@ -84,7 +84,7 @@ def test_a_moved_alias_is_followed(client: TestClient, model: str, sessions: Ses
         ({"json": {"image": 5}}, 422, "invalid-input", "valid string"),
         ({"json": {}}, 422, "invalid-input", "image"),
         ({"json": {"image": "AAAA", "colour": 1}}, 422, "invalid-input", "colour"),
-        ({"files": {"picture": ("a.png", png_bytes())}}, 422, "invalid-input", "has no file"),
+        ({"files": {"picture": ("a.png", png_bytes())}}, 422, "invalid-input", "picture: is no field"),
         ({"files": {"image": ("a", b"x"), "other": ("b", b"x")}}, 400, "malformed", "Too many files"),
         ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "malformed", "not valid JSON"),
         ({"content": b"GIF89a", "headers": {"Content-Type": "image/gif"}}, 415, "unsupported-media-type", "image/webp"),

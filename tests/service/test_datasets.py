@@ -95,6 +95,8 @@ def test_a_source_by_name(wakeups: Wakeups, client: TestClient) -> None:
     assert answer.headers["retry-after"] == "1"
     again = client.post("/datasets", json={"source": "cifar10", "name": "another name"})
     assert (again.status_code, again.json()["id"]) == (200, answer.json()["id"])
+    assert (answer.json()["also_called"], again.json()["also_called"]) == ([], ["another name"])
+    assert client.get("/datasets/another name").json() == client.get("/datasets/cifar10").json() == again.json()
     smaller = client.post("/datasets?image_size=16&name=small", json={"source": "cifar10"})
     assert (smaller.status_code, smaller.json()["name"], smaller.json()["image_size"]) == (202, "small", 16)
 

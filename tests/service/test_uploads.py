@@ -76,7 +76,7 @@ def test_chunks_without_a_content_length(client: TestClient, artefacts: Artefact
     [
         ({"content": b"", "headers": ZIP}, 422, "archive"),
         ({"files": {"archive": ("a.zip", b"")}}, 422, "archive"),
-        ({"files": {"file": ("a.zip", b"x")}}, 422, "archive"),
+        ({"files": {"file": ("a.zip", b"x")}}, 422, "file"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, None),
         ({"content": b"x", "headers": {"Content-Type": "text/html"}}, 415, None),
         ({"content": b"x"}, 415, None),

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import datasets, files
+from noisegate.store import dataset_names, datasets, files
 from noisegate.store.leases import Lease
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import DatasetState
@@ -74,7 +74,7 @@ def _twice(session: Session) -> Lease:
     again = datasets.register(session, name="right", source="upload", image_size=32, upload_digest=factories.digest(1))
     assert (again.created, again.dataset.id) == (False, first.id)
     assert {datasets.get(session, name).id for name in ("left", "right")} == {first.id}
-    assert not {"left", "right"} & set(datasets.names(session))
+    assert not {"left", "right"} & set(dataset_names.usable(session))
     assert datasets.claim(session, None, owner="w", lease_seconds=30) is None, "a name is nothing to ingest"
     return lease
 
@@ -83,7 +83,7 @@ def test_another_name_given_meanwhile_stays(sessions: Sessions) -> None:
     with sessions.begin() as session:
         ready = datasets.record_ready(session, _twice(session), factories.packed(1))
         assert datasets.get(session, "right").id == ready.id
-        assert datasets.names(session) == ["left", "right"]
+        assert dataset_names.usable(session) == ["left", "right"]
 
 
 def test_another_name_given_meanwhile_follows_to_what_has_the_same_content(sessions: Sessions) -> None:
@@ -167,4 +167,4 @@ def test_only_ready_datasets_are_offered(sessions: Sessions) -> None:
     with sessions.begin() as session:
         factories.ready_dataset(session, "pets")
         _upload(session, "new", 9)
-        assert datasets.names(session) == ["pets"]
+        assert dataset_names.usable(session) == ["pets"]
