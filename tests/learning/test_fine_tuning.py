@@ -134,8 +134,8 @@ def test_it_stops_after_patience_and_keeps_the_best_epoch() -> None:
     assert 1 < best == len(measured) - 1 == len(outcome.trained.losses) - 1 < 11
     assert measured[best - 1] == min(measured)
     # scikit-learn's loss of what the kept weights answer is the one that was lowest, not the last one.
-    assert outcome.holdout_answers is not None
-    shares = torch.from_numpy(outcome.holdout_answers.logits).double().softmax(dim=1).numpy()
+    assert outcome.held is not None
+    shares = torch.from_numpy(outcome.held.answers.logits).double().softmax(dim=1).numpy()
     assert log_loss(prepared.holdout_labels, shares, labels=[0, 1, 2]) == pytest.approx(min(measured), rel=1e-5)
     assert list(keeper.by_epoch) == list(range(1, len(measured))), "none is written of a run that has ended"
     best_weights = parts(keeper.by_epoch[best])[1]
