@@ -92,6 +92,7 @@ def _row(number: int, point: dict[str, JsonValue], spec: ExperimentSpec, n: int,
         best_model=None,
         measures=_measures(spec, number, n),
         subgroup=None,
+        regularisation=None,
         published=published,
         provenance=Provenance(precisions=[], devices=[], versions=[], images_per_second=None),
     )

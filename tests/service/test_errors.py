@@ -64,11 +64,11 @@ def test_the_frameworks_errors_have_the_same_shape(
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/experiments", "GET, POST"),
-        ("/experiments/exp_1", "DELETE, GET"),
+        ("/experiments", "GET, HEAD, POST"),
+        ("/experiments/exp_1", "DELETE, GET, HEAD"),
         ("/experiments/exp_1/cancel", "POST"),
         ("/aliases/default", "DELETE, PUT"),
-        ("/datasets/pets/images/train/0.png", "GET"),
+        ("/datasets/pets/images/train/0.png", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_is_told_all_that_are_right(shared_client: TestClient, path: str, methods: str) -> None:
