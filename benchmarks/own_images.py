@@ -2,7 +2,7 @@
 
     python benchmarks/own_images.py --images FOLDER [--size 224] [--train 80] [--test 60] [--seeds 3] [--plain-epochs 25]
 
-FOLDER holds a folder of photographs for each class; of each, so many are drawn to train on and to test on, the same ones for all.
+FOLDER holds a folder of photographs for each class. --train and --test of them are drawn at random, the same ones for all three.
 A tenth of those to train on is held out, from all three: fine-tuning stops by it. The textbook's loop trains all layers by SGD
 (rate 0.001, divided by ten every 7 epochs, momentum 0.9) with batches of 4, random crops and flips, for 25 epochs; with fewer
 --plain-epochs its time is projected from those, and its accuracy is that of the epochs that were trained.

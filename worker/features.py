@@ -9,7 +9,6 @@ from pkgutil import resolve_name
 import numpy as np
 
 from noisegate.data.packing import IMAGES_FILE
-from noisegate.errors import StorageFull
 from noisegate.learning.cells import CellFeatures
 from noisegate.learning.encoding import Encoder, make_encoder
 from noisegate.networks.backbones import backbone_of
@@ -136,16 +135,7 @@ def _check_room(making: Making, wanted: list[_Wanted], bytes_an_image: int) -> N
         chosen.stop - chosen.start for one in wanted for chosen in one.slices if one.piece(chosen) not in making.pieces
     )
     needed = bytes_an_image * (sum(len(one.images) for one in wanted) + missing)
-    free, kept = making.resources.artefacts.free_bytes(), making.resources.settings.min_free_bytes
-    if free - needed < kept:
-        detail = (
-            f"features of {len(wanted[0].images):,} images take {needed:,} bytes of the disk while they are made; {free:,} are "
-            f"free, and this server leaves {kept:,}"
-        )
-        remedy = (
-            "Free some space, delete datasets or run `noisegate gc`, then post it again; or use a smaller image_size."
-        )
-        raise StorageFull(detail, field="image_size", remedy=remedy)
+    making.check_room(needed, f"computing features of {len(wanted[0].images):,} images")
 
 
 def _joined(making: Making, wanted: _Wanted) -> Path:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from noisegate.errors import StorageFull
 from noisegate.store import derived, files
 from noisegate.store.derived import StoredFile
 from noisegate.store.leases import Lease, LeaseLost
@@ -35,6 +36,24 @@ class Making:
     def check(self) -> None:
         """To be called between steps; whatever it raises must pass through."""
         self.heartbeat.check()
+
+    def check_room(self, needed: int, what: str) -> None:
+        """Before anything is written.
+
+        Args:
+            needed: bytes of the disk that are taken while the artefact is made.
+            what: what takes them, in words.
+
+        Raises:
+            StorageFull: they are not free, besides what the server leaves.
+        """
+        free, left = self.resources.artefacts.free_bytes(), self.resources.settings.min_free_bytes
+        if free - needed < left:
+            raise StorageFull(
+                f"{what} takes {needed:,} bytes of the disk on the way; {free:,} are free, and this server leaves {left:,}",
+                field="image_size",
+                remedy="Free some space, delete datasets or run `noisegate gc`, then post it again; or use a smaller image_size.",
+            )
 
     def keep(self, name: str, file: Path) -> None:
         """Keep a finished piece: `file`, which lies in the folder, moves among the artefacts.

@@ -6,7 +6,6 @@ from pathlib import Path
 from noisegate.data.originals import Originals
 from noisegate.data.packing import IMAGES_FILE
 from noisegate.data.views import image_bytes, join_pieces, pieces_of, view_bytes, write_piece
-from noisegate.errors import StorageFull
 from noisegate.inference.decoding import ImageLimits
 from noisegate.spec.derived import View
 from worker.making import Making
@@ -64,14 +63,6 @@ def _name(places: range) -> str:
 
 def _check_room(making: Making, view: View, pieces: list[range]) -> None:
     missing = sum(len(places) for places in pieces if _name(places) not in making.pieces)
-    wanted = view_bytes(view, pieces[-1].stop) + missing * image_bytes(view)
-    free, kept = making.resources.artefacts.free_bytes(), making.resources.settings.min_free_bytes
-    if free - wanted < kept:
-        detail = (
-            f"a view of {pieces[-1].stop:,} images at {view.image_size} pixels takes {wanted:,} bytes of the disk while it is "
-            f"made; {free:,} are free, and this server leaves {kept:,}"
-        )
-        remedy = (
-            "Free some space, delete datasets or run `noisegate gc`, then post it again; or use a smaller image_size."
-        )
-        raise StorageFull(detail, field="image_size", remedy=remedy)
+    count = pieces[-1].stop
+    needed = view_bytes(view, count) + missing * image_bytes(view)
+    making.check_room(needed, f"a view of {count:,} images at {view.image_size} pixels")

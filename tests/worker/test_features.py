@@ -181,6 +181,19 @@ def test_weights_that_are_not_there_end_the_executions_with_the_remedy(resources
     assert "NOISEGATE_WEIGHTS_DIR" in ended[0].error.remedy
 
 
+def test_no_room_for_features_fails_the_executions_with_the_reason(resources: Resources) -> None:
+    post(resources, executions=1)
+    full = resources.settings.model_copy(update={"min_free_bytes": 2**60})
+    row = only(resources)
+    make_one(Resources(full, resources.sessions, resources.artefacts, resources.wakeups, "test"), row.id)
+    (ended,) = all_of(resources, Execution)
+    assert (ended.state, ended.error.code) == (State.FAILED, "storage-full")
+    # Twice over: in pieces, and as one file.
+    assert f"computing features of 160 images takes {2 * 160 * 4 * 1280:,} bytes of the disk" in ended.error.detail
+    make_one(resources, row.id)
+    assert only(resources).state is DerivedState.FAILED, "nothing asks for it any more"
+
+
 def _computed_at_once(resources: Resources) -> np.ndarray:
     encoder = features._published(Features(backbone="tf_efficientnet_lite0.in1k"), SIZE, None)
     with resources.sessions.reading() as session:
