@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 from sqlalchemy.orm import Session
 
 from noisegate.spec.derived import View
@@ -17,13 +18,17 @@ from service.schemas import Answer
 
 def _printable(name: str) -> str:
     if not name.isprintable() or not name.strip():
-        raise ValueError("must consist of printable characters")
+        raise _refused("must consist of printable characters", "Leave line breaks and control characters out.")
     if "/" in name or name in (".", ".."):
-        raise ValueError("must not contain a slash nor be . or .., as no path could name the dataset")
+        raise _refused("is no name that a path could have", "Choose one without a slash that is not . or ..")
     if name.startswith("ds_"):
         # get-by-id-or-name would find either.
-        raise ValueError("must not begin with ds_, as ids do")
+        raise _refused("looks like an id", "Choose one that does not begin with ds_.")
     return name
+
+
+def _refused(message: str, remedy: str) -> PydanticCustomError:
+    return PydanticCustomError("wrong_field", "{message}", {"message": message, "remedy": remedy})
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
