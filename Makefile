@@ -12,7 +12,7 @@ demo: .venv/installed-local
 	$(BIN)/noisegate demo
 
 TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
-# Some twelve minutes on two cores (target: eight): benchmarks/results/test_costs.txt says where the processor time goes, and
+# Ten to twelve minutes on two cores (target: eight): benchmarks/results/test_costs.txt says where the processor time goes, and
 # PYTEST='-p tests.cost' measures it. make test PYTEST='-k together -x' passes options on.
 test: .venv/installed-test
 	$(TESTS) -m "not nightly" $(PYTEST)
