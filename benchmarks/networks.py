@@ -38,8 +38,8 @@ _CLASSES = tuple(f"class {number}" for number in range(10))
 # Name: network, training. The first is the paper's recipe at scale `quick`.
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "paper-12": ("paper", {"epochs": 12}),
-    "compact-16": ("compact", {"recipe": "one_cycle"}),
-    "compact-24": ("compact", {"recipe": "one_cycle", "epochs": 24, "cutout": 8}),
+    "compact-12": ("compact", {"recipe": "one_cycle", "epochs": 12}),
+    "compact-20": ("compact", {"recipe": "one_cycle", "epochs": 20, "cutout": 8}),
 }
 
 

@@ -8,10 +8,10 @@ from pkgutil import resolve_name
 import structlog
 from sqlalchemy.orm import Session
 
-from noisegate.data.archives import read_archive
-from noisegate.data.members import ArchiveLimits, Member, Skipped
+from noisegate.data.members import ArchiveLimits, Attachment, LeftOut, Member
 from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.sources import LICENCES, digits_members
+from noisegate.data.uploads import read_upload
 from noisegate.errors import NoisegateError, StorageFull, StorageUnavailable
 from noisegate.inference.decoding import ImageLimits
 from noisegate.store import datasets, files
@@ -96,16 +96,17 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
     _discard_upload_of(resources, dataset)
 
 
-def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Skipped]:
+def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Attachment | LeftOut]:
     match dataset.source:
         case "digits":
             return digits_members()
         case "cifar10":
-            members: Iterable[Member | Skipped] = resolve_name(_CIFAR10_MEMBERS)(folder)
+            members: Iterable[Member | Attachment | LeftOut] = resolve_name(_CIFAR10_MEMBERS)(folder)
             return members
         case _:
             assert dataset.upload_digest, "an upload has an archive"
-            return read_archive(resources.artefacts.fetch(dataset.upload_digest), archive_limits(resources.settings))
+            archive = resources.artefacts.fetch(dataset.upload_digest)
+            return read_upload(archive, archive_limits(resources.settings), folder)
 
 
 def archive_limits(settings: Settings) -> ArchiveLimits:

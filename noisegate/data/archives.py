@@ -6,11 +6,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from noisegate.data.members import ArchiveLimits, Member, Meter, Skipped, damaged
+from noisegate.data.members import ArchiveLimits, Found, Meter, damaged
 from noisegate.data.tar_files import is_tar, read_tar
 from noisegate.data.xz_stream import XzStream
 from noisegate.data.zip_files import read_zip
 from noisegate.errors import InvalidArchive
+from noisegate.spec.reading import NameEncoding
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and empty
 _GZIP = b"\x1f\x8b"
@@ -18,11 +19,16 @@ _XZ = b"\xfd7zXZ\x00"
 _ENOUGH_TO_TELL_BYTES = 512
 
 
-def read_archive(path: Path, limits: ArchiveLimits) -> Iterator[Member | Skipped]:
+def read_archive(
+    path: Path,
+    limits: ArchiveLimits,
+    folder: Path,  # noqa: ARG001
+    names: NameEncoding | None = None,  # noqa: ARG001
+) -> Iterator[Found]:
     """The files of a zip, tar, tar.gz or tar.xz in their order, one in memory at a time.
 
     The kind is told by the first bytes, not by the name. Folders, hidden files and `__MACOSX` are passed over; files
-    without an image's suffix come as `Skipped`. Images come with their bytes, not yet looked at.
+    without an image's suffix come as `LeftOut`. Images come with their bytes, not yet looked at.
 
     Raises:
         InvalidArchive: of none of the four kinds, damaged or cut short, or with a member that no data set needs:

@@ -3,7 +3,8 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +19,55 @@ RATIO_COUNTS_FROM_BYTES = 64 * 2**20
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
+# What a data set may call its parts; `validation` is given to one of the other two (noisegate.data.layouts).
+NamedSplit = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a format says of an image by itself; `split` is None where it says nothing of that."""
+
+    class_name: str
+    split: NamedSplit | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One image: its path (`train/cat/1.png`), which says what it is, and its file or its pixels (height, width, 3)."""
+    """One image: its path (`train/cat/1.png`), and its file or its pixels (height, width, 3).
+
+    The path says what it is, unless its format does: then `label` is given, and the path only names it.
+    """
 
     name: str
     content: bytes | npt.NDArray[np.uint8]
+    label: Label | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that is no image by its suffix, and was not looked into."""
+class Attachment:
+    """A text file that may say what the images beside it are: CSV, JSON, lines of text."""
 
     name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A file that holds many images, such as Parquet or an array of NumPy's: unpacked to `path` in a scratch folder."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that was not read as an image, and why: words that follow on its name, such as `is not an image`."""
+
+    name: str
+    why: str
+
+
+Found = Member | Attachment | Collected | LeftOut
 
 
 @dataclass(frozen=True)

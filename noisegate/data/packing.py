@@ -22,12 +22,14 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.data.layouts import SPLITS, Layout, Split, resolve_layout
-from noisegate.data.members import Member, Skipped
+from noisegate.data.bad_images import BadImages
+from noisegate.data.layouts import SPLITS, Contents, Layout, Split, resolve_layout
+from noisegate.data.members import Attachment, Label, LeftOut, Member
 from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, index_bytes
 from noisegate.disk import storage_errors
 from noisegate.errors import InvalidImage, TooLarge
 from noisegate.inference.decoding import ImageLimits, decode_with_size, resize_pixels
+from noisegate.spec.reading import AS_IT_IS, Reading
 
 IMAGES_FILE = "images.npy"
 LABELS_FILE = "labels.npy"
@@ -65,11 +67,12 @@ class PackedDataset:
 
 
 def pack(
-    members: Iterable[Member | Skipped],
+    members: Iterable[Member | Attachment | LeftOut],
     image_size: int,
     folder: Path,
     progress: Callable[[int], None],
     image_limits: ImageLimits,
+    reading: Reading = AS_IT_IS,
 ) -> PackedDataset:
     """Decode `members` and write them to `images.npy` and `labels.npy` in `folder`, which exists, beside their originals.
 
@@ -78,7 +81,7 @@ def pack(
     over while packing. After a failure none of the files is there.
 
     Raises:
-        InvalidImage, TooLarge: a member does not decode or is over `image_limits`; the detail begins with its name.
+        InvalidImage, TooLarge: members do not decode or are over `image_limits`, and are not to be left out; all are named.
         InvalidArchive: the paths make no data set, or what `members` raises.
         StorageFull: no room left in `folder`.
     """
@@ -87,9 +90,9 @@ def pack(
         tempfile.TemporaryFile(dir=folder) as scratch,
         tempfile.TemporaryFile(dir=folder) as encoded,
     ):
-        arrivals = Arrivals(encoded)
-        paths, longer_sides, skipped = _decode_all(members, image_size, scratch, arrivals, progress, image_limits)
-        layout = resolve_layout(paths)
+        arrived = _Arrived(Arrivals(encoded), scratch, image_size, image_limits, BadImages(reading.bad_images))
+        arrived.take(members, progress)
+        layout = resolve_layout(arrived.contents(), reading.validation)
         labels = _labels(layout)
         files = [folder / name for name in (IMAGES_FILE, LABELS_FILE, ORIGINALS_FILE, INDEX_FILE)]
         with _whole_or_not_at_all(*files) as (images_file, labels_file, originals_file, index_file):
@@ -99,15 +102,16 @@ def pack(
             for chunk in _in_order(scratch, layout, 3 * image_size**2):
                 images_file.write(chunk)
                 digest.update(chunk)
-                progress(len(paths))
+                progress(arrived.count)
             order = [image.index for image in layout.images]
             told_at = 0
-            for original in arrivals.in_order(order):
+            for original in arrived.files.in_order(order):
                 originals_file.write(original)
                 if originals_file.tell() - told_at >= _CHUNK_BYTES:
-                    progress(len(paths))
+                    progress(arrived.count)
                     told_at = originals_file.tell()
-            index_file.write(index_bytes([arrivals.size(index) for index in order], [paths[index] for index in order]))
+            sizes, names = [arrived.files.size(index) for index in order], [arrived.paths[index] for index in order]
+            index_file.write(index_bytes(sizes, names))
     counts = _counts(layout)
     return PackedDataset(
         classes=layout.classes,
@@ -116,13 +120,13 @@ def pack(
         test_count=sum(counts["test"].values()),
         counts=counts,
         content_hash=digest.hexdigest(),
-        skipped=skipped,
+        skipped=len(layout.left_out),
         images_path=files[0],
         labels_path=files[1],
         originals_path=files[2],
         index_path=files[3],
         originals_bytes=files[2].stat().st_size,
-        longer_side=int(np.median(longer_sides)),
+        longer_side=int(np.median([arrived.longer_sides[index] for index in order])),
     )
 
 
@@ -132,50 +136,68 @@ def write_header(file: IO[bytes], count: int, image_size: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _decode_all(
-    members: Iterable[Member | Skipped],
-    image_size: int,
-    scratch: IO[bytes],
-    arrivals: Arrivals,
-    progress: Callable[[int], None],
-    limits: ImageLimits,
-) -> tuple[list[str], Sequence[int], int]:
-    """Pixels to `scratch` and files to `arrivals` as they come.
+class _Arrived:
+    """What has come out of an upload so far: pixels in `scratch`, files in `files`, and all else that a layout asks for."""
 
-    Returns the paths in that order, the longer side of each original in pixels, and how many files were skipped.
-    """
-    paths: list[str] = []
-    longer_sides = array("i")
-    skipped = 0
-    told_at = time.monotonic()
-    for member in members:
-        if isinstance(member, Skipped):
-            skipped += 1
-        else:
-            pixels, longer_side = _pixels(member, image_size, limits)
-            scratch.write(pixels.tobytes())
-            longer_sides.append(longer_side)
-            arrivals.add(member)
-            paths.append(member.name)
-        # By the clock: 256 small images are decoded in a moment, 256 photographs in a minute.
-        if time.monotonic() - told_at >= _PROGRESS_SECONDS:
-            progress(len(paths))
-            told_at = time.monotonic()
-    scratch.flush()
-    progress(len(paths))
-    return paths, longer_sides, skipped
+    def __init__(
+        self, files: Arrivals, scratch: IO[bytes], image_size: int, limits: ImageLimits, bad_images: BadImages
+    ) -> None:
+        self.files = files
+        self.paths: list[str] = []
+        self.longer_sides = array("i")
+        self._labels: list[Label | None] = []
+        self._attachments: dict[str, bytes] = {}
+        self._left_out: list[LeftOut] = []
+        self._scratch = scratch
+        self._image_size = image_size
+        self._limits = limits
+        self._bad_images = bad_images
+
+    @property
+    def count(self) -> int:
+        """Images decoded."""
+        return len(self.paths)
+
+    def take(self, members: Iterable[Member | Attachment | LeftOut], progress: Callable[[int], None]) -> None:
+        """All of them, telling `progress` of the images decoded; raises for those that are bad, once all have been looked at."""
+        told_at = time.monotonic()
+        for member in members:
+            if isinstance(member, Member):
+                self._decode(member)
+            elif isinstance(member, Attachment):
+                self._attachments[member.name] = member.content
+            else:
+                self._left_out.append(member)
+            # By the clock: 256 small images are decoded in a moment, 256 photographs in a minute.
+            if time.monotonic() - told_at >= _PROGRESS_SECONDS:
+                progress(self.count)
+                told_at = time.monotonic()
+        self._scratch.flush()
+        progress(self.count)
+        self._left_out += self._bad_images.left_out(self.count)
+
+    def contents(self) -> Contents:
+        return Contents(self.paths, self._labels, self._attachments, self._left_out)
+
+    def _decode(self, member: Member) -> None:
+        try:
+            pixels, longer_side = _pixels(member, self._image_size, self._limits)
+        except (InvalidImage, TooLarge) as error:
+            self._bad_images.add(member.name, error)
+            return
+        self._scratch.write(pixels.tobytes())
+        self.longer_sides.append(longer_side)
+        self.files.add(member)
+        self.paths.append(member.name)
+        self._labels.append(member.label)
 
 
 def _pixels(member: Member, image_size: int, limits: ImageLimits) -> tuple[npt.NDArray[np.uint8], int]:
     """The image at its new size, and the longer side that it had."""
     if not isinstance(member.content, bytes):
         return resize_pixels(member.content, image_size), max(member.content.shape[:2])
-    try:
-        pixels, sides = decode_with_size(member.content, image_size, limits)
-        return pixels, max(sides)
-    except (InvalidImage, TooLarge) as error:
-        remedy = f"{error.remedy} Or leave it out of the archive."
-        raise type(error)(f"{member.name!r}: {error.detail}", field="archive", remedy=remedy) from error
+    pixels, sides = decode_with_size(member.content, image_size, limits)
+    return pixels, max(sides)
 
 
 def _labels(layout: Layout) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from noisegate.data.members import Member, Meter, Skipped, clean_name, damaged, is_ignored, is_image, refuse
+from noisegate.data.members import LeftOut, Member, Meter, clean_name, damaged, is_ignored, is_image, refuse
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 256 * 2**10
@@ -40,7 +40,7 @@ def is_tar(head: bytes) -> bool:
     return head[257:262] == b"ustar"
 
 
-def read_tar(stream: Readable, meter: Meter) -> Iterator[Member | Skipped]:
+def read_tar(stream: Readable, meter: Meter) -> Iterator[Member | LeftOut]:
     """The files of a tar archive; `read_archive` says which are passed over and what is refused.
 
     Raises:
@@ -66,7 +66,7 @@ def read_tar(stream: Readable, meter: Meter) -> Iterator[Member | Skipped]:
             continue
         blocks.skip(header.padded_size)
         if not is_ignored(name):
-            yield Skipped(name)
+            yield LeftOut(name, "is not an image")
     # To the end of the compressed stream, so that its checksum is checked too.
     blocks.drain()
 

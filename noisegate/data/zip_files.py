@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from noisegate.data.members import (
+    LeftOut,
     Member,
     Meter,
-    Skipped,
     clean_name,
     damaged,
     is_ignored,
@@ -37,7 +37,7 @@ _FAILURES = (
 )
 
 
-def read_zip(file: BinaryIO, meter: Meter) -> Iterator[Member | Skipped]:
+def read_zip(file: BinaryIO, meter: Meter) -> Iterator[Member | LeftOut]:
     """The files of a zip archive; `read_archive` says which are passed over and what is refused.
 
     Raises:
@@ -75,7 +75,7 @@ def _check_directory_size(file: BinaryIO, meter: Meter) -> None:
     file.seek(0)
 
 
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, meter: Meter) -> Iterator[Member | Skipped]:
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, meter: Meter) -> Iterator[Member | LeftOut]:
     # The original name: `filename` ends at the first zero byte, which could hide a suffix.
     name = clean_name(entry.orig_filename)
     _check_kind(name, entry)
@@ -85,7 +85,7 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, meter: Meter) 
     if is_ignored(name):
         return
     if not is_image(name):
-        yield Skipped(name)
+        yield LeftOut(name, "is not an image")
         return
     if entry.flag_bits & _ENCRYPTED:
         raise refuse(name, "is encrypted", "Pack it again without a password.")

@@ -15,7 +15,7 @@ from noisegate.client.errors import UnusableFile
 from noisegate.client.files import FolderTar
 from noisegate.client.folders import ImageFile, find_images, walk
 from noisegate.data.archives import read_archive
-from noisegate.data.layouts import resolve_layout
+from noisegate.data.layouts import Contents, resolve_layout
 from noisegate.data.members import ArchiveLimits, Member
 from tests.client.images import fill, two_classes
 
@@ -177,9 +177,9 @@ def test_the_tar_holds_the_images_and_the_service_reads_it(tmp_path: Path) -> No
             assert file.read() == content
     archive = tmp_path / "made"
     archive.write_bytes(made)
-    read = [member for member in read_archive(archive, ArchiveLimits()) if isinstance(member, Member)]
+    read = [member for member in read_archive(archive, ArchiveLimits(), archive.parent) if isinstance(member, Member)]
     assert {member.name: member.content for member in read} == names
-    assert resolve_layout([member.name for member in read]).classes == ("a" * 90, "käse")
+    assert resolve_layout(Contents([member.name for member in read], [None] * len(read))).classes == ("a" * 90, "käse")
 
 
 def test_the_same_images_are_the_same_bytes(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def header(name: str, size: int, kind: bytes = b"0") -> bytes:
 
 def read(path: Path, limits: ArchiveLimits = LIMITS) -> dict[str, bytes]:
     """The images of an archive by name."""
-    members = [member for member in read_archive(path, limits) if isinstance(member, Member)]
+    members = [member for member in read_archive(path, limits, path.parent) if isinstance(member, Member)]
     return {member.name: bytes(member.content) for member in members}
 
 

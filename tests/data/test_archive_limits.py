@@ -139,7 +139,8 @@ def test_a_bomb_takes_little_memory(tmp_path: Path) -> None:
         "from noisegate.data.archives import read_archive\n"
         "from noisegate.data.members import ArchiveLimits\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try:\n    list(read_archive(pathlib.Path(sys.argv[1]), ArchiveLimits(max_ratio=1e9, max_total_bytes=2**28)))\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "try:\n    list(read_archive(path, ArchiveLimits(max_ratio=1e9, max_total_bytes=2**28), path.parent))\n"
         "except TooLarge:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noisegate.data.archives import read_archive
-from noisegate.data.members import Member, Skipped
+from noisegate.data.members import LeftOut, Member
 from noisegate.errors import InvalidArchive, TooLarge
 from tests.conftest import examples
 
@@ -85,10 +85,10 @@ def test_what_is_no_image_is_skipped_or_passed_over(tmp_path: Path, kind: str) -
         "__MACOSX/train/cat/1.png": b"m",
         "train/folder/": b"",
     }
-    members = list(read_archive(write_archive(tmp_path / "a", files, kind), LIMITS))
+    members = list(read_archive(write_archive(tmp_path / "a", files, kind), LIMITS, tmp_path))
     assert [member.name for member in members if isinstance(member, Member)] == list(files)[:4]
-    assert [member for member in members if isinstance(member, Skipped)] == [
-        Skipped(name) for name in ("train/cat/notes.txt", "train/cat/anim.gif", "train/inner.zip")
+    assert [member for member in members if isinstance(member, LeftOut)] == [
+        LeftOut(name, "is not an image") for name in ("train/cat/notes.txt", "train/cat/anim.gif", "train/inner.zip")
     ]
 
 

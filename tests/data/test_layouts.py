@@ -1,14 +1,18 @@
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisegate.data.layouts import Layout, resolve_layout
+from noisegate.data.layouts import Contents, Layout, resolve_layout
 from noisegate.errors import InvalidArchive
+
+
+def resolved(paths: Sequence[str]) -> Layout:
+    return resolve_layout(Contents(paths, [None] * len(paths)))
 
 
 def paths(train: int, test: int, classes: tuple[str, ...] = ("cat", "dog")) -> list[str]:
@@ -26,7 +30,7 @@ def as_given(layout: Layout, given: list[str]) -> list[tuple[str, str, str]]:
 
 def test_folders_say_split_and_class() -> None:
     given = paths(4, 2)
-    layout = resolve_layout(given)
+    layout = resolved(given)
     assert layout.classes == ("cat", "dog")
     assert sorted(image.index for image in layout.images) == list(range(len(given)))
     for split, class_name, path in as_given(layout, given):
@@ -36,12 +40,12 @@ def test_folders_say_split_and_class() -> None:
 
 def test_classes_are_sorted_and_one_may_lack_test_images() -> None:
     given = [*paths(2, 1, ("b", "C", "a")), "train/10/1.png"]
-    assert resolve_layout(given).classes == ("10", "C", "a", "b")
+    assert resolved(given).classes == ("10", "C", "a", "b")
 
 
 @pytest.mark.parametrize("given", [paths(4, 2), paths(5, 0), unsplit(5)])
 def test_a_common_top_folder_changes_nothing(given: list[str]) -> None:
-    assert resolve_layout([f"mydata/{path}" for path in given]) == resolve_layout(given)
+    assert resolved([f"mydata/{path}" for path in given]) == resolved(given)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_a_common_top_folder_changes_nothing(given: list[str]) -> None:
 @pytest.mark.parametrize("folder", ["", "train/", "mine/train/"])
 def test_80_to_20_in_every_class(size: int, in_test: int, folder: str) -> None:
     given = [folder + path for path in [*unsplit(size), *unsplit(50, ("owl",))]]
-    found = Counter((image.split, image.class_name) for image in resolve_layout(given).images)
+    found = Counter((image.split, image.class_name) for image in resolved(given).images)
     assert found["test", "cat"] == found["test", "dog"] == in_test
     assert found["train", "cat"] == found["train", "dog"] == size - in_test
     assert (found["train", "owl"], found["test", "owl"]) == (40, 10)
@@ -58,17 +62,17 @@ def test_80_to_20_in_every_class(size: int, in_test: int, folder: str) -> None:
 
 def test_train_alone_is_split_as_class_folders_are() -> None:
     given = unsplit(20)
-    assert resolve_layout([f"train/{path}" for path in given]) == resolve_layout(given)
+    assert resolved([f"train/{path}" for path in given]) == resolved(given)
 
 
 @given(st.permutations(unsplit(7) + unsplit(9, ("owl",))))
 def test_order_of_arrival_changes_nothing(shuffled: list[str]) -> None:
     given = unsplit(7) + unsplit(9, ("owl",))
-    assert as_given(resolve_layout(shuffled), shuffled) == as_given(resolve_layout(given), given)
+    assert as_given(resolved(shuffled), shuffled) == as_given(resolved(given), given)
 
 
 def test_the_split_is_not_by_name() -> None:
-    tested = {image.name for image in resolve_layout(unsplit(100)).images if image.split == "test"}
+    tested = {image.name for image in resolved(unsplit(100)).images if image.split == "test"}
     numbers = sorted(int(name.removesuffix(".png")) for name in tested)
     assert numbers[0] < 25
     assert numbers[-1] > 75
@@ -86,13 +90,13 @@ def test_a_split_is_the_same_everywhere_and_for_ever() -> None:
         for name in sorted(names, key=lambda name: rank("split", class_name, name))[:2]
     ]
     expected.sort(key=lambda image: rank("shuffle", "test", *image))
-    tested = [(image.class_name, image.name) for image in resolve_layout(unsplit(10)).images if image.split == "test"]
+    tested = [(image.class_name, image.name) for image in resolved(unsplit(10)).images if image.split == "test"]
     assert tested == expected == [("dog", "9.png"), ("cat", "9.png"), ("cat", "1.png"), ("dog", "6.png")]
 
 
 @pytest.mark.parametrize("make", [lambda: paths(500, 100), lambda: unsplit(600)])
 def test_classes_are_mixed_within_each_split(make: Callable[[], list[str]]) -> None:
-    layout = resolve_layout(make())
+    layout = resolved(make())
     for split in ("train", "test"):
         names = [image.class_name for image in layout.images if image.split == split]
         changes = sum(one != other for one, other in itertools.pairwise(names))
@@ -104,7 +108,7 @@ def test_classes_are_mixed_within_each_split(make: Callable[[], list[str]]) -> N
 
 def test_file_order_within_a_class_is_mixed_too() -> None:
     given = paths(1000, 1)
-    numbers = [image.index for image in resolve_layout(given).images if image.split == "train"]
+    numbers = [image.index for image in resolved(given).images if image.split == "train"]
     rising = sum(one < other for one, other in itertools.pairwise(numbers))
     assert abs(rising - len(numbers) / 2) < 2.5 * len(numbers) ** 0.5
 
@@ -136,6 +140,6 @@ def test_file_order_within_a_class_is_mixed_too() -> None:
 )
 def test_folders_that_make_no_dataset(given: list[str], words: str) -> None:
     with pytest.raises(InvalidArchive, match=words) as caught:
-        resolve_layout(given)
+        resolved(given)
     assert caught.value.field == "archive"
     assert caught.value.remedy

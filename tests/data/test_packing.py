@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisegate.data.archives import read_archive
-from noisegate.data.members import ArchiveLimits, Member, Skipped
+from noisegate.data.members import ArchiveLimits, Attachment, LeftOut, Member
 from noisegate.data.packing import PackedDataset, pack
+from noisegate.data.uploads import read_upload
 from noisegate.errors import InvalidArchive, InvalidImage, StorageFull, TooLarge
 from noisegate.inference.decoding import ImageLimits
 
@@ -21,7 +21,10 @@ from .archive_factory import KINDS, dataset, picture, pixels, write_archive
 
 
 def packed(
-    members: Iterable[Member | Skipped], folder: Path, image_size: int = 8, limits: ImageLimits | None = None
+    members: Iterable[Member | Attachment | LeftOut],
+    folder: Path,
+    image_size: int = 8,
+    limits: ImageLimits | None = None,
 ) -> PackedDataset:
     folder.mkdir(exist_ok=True)
     return pack(members, image_size, folder, lambda _: None, limits or ImageLimits())
@@ -29,7 +32,7 @@ def packed(
 
 def from_files(files: dict[str, bytes], folder: Path, kind: str = "zip") -> PackedDataset:
     path = write_archive(folder.with_suffix(".archive"), files, kind)
-    return packed(read_archive(path, ArchiveLimits()), folder)
+    return packed(read_upload(path, ArchiveLimits(), path.parent), folder)
 
 
 def in_memory(count: int, size: int = 8, classes: int = 2) -> Iterator[Member]:
@@ -161,13 +164,13 @@ def test_a_truncated_archive_leaves_nothing(tmp_path: Path, cut: float) -> None:
     path = write_archive(tmp_path / "a", dataset(), "tar.gz")
     path.write_bytes(path.read_bytes()[: int(cut * path.stat().st_size)])
     with pytest.raises(InvalidArchive):
-        packed(read_archive(path, ArchiveLimits()), tmp_path / "out")
+        packed(read_upload(path, ArchiveLimits(), path.parent), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_no_images_at_all(tmp_path: Path) -> None:
     with pytest.raises(InvalidArchive, match="holds no images"):
-        packed([Skipped("readme.txt")], tmp_path)
+        packed([LeftOut("readme.txt", "is not an image")], tmp_path)
 
 
 def test_progress_counts_images_and_may_end_it(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A compact network for images of 32 to 96 pixels, in the manner of those that learn CIFAR-10 in a few epochs.
 
-The whitening convolution halves the sides at once, so that no trained layer works at the full size: that is where a CPU loses
-its time. Two blocks of three 3×3 convolutions follow, then the largest value of each channel and a scaled head.
+The plan is that of Keller Jordan's airbench94 (arXiv:2404.00498): whitened 2×2 patches, three blocks of two 3×3 convolutions that
+each halve the sides, the largest value of each channel, and a scaled head.
 """
 
 from typing import ClassVar
@@ -15,9 +15,9 @@ from noisegate.networks.building import Start, TrainableNetwork
 from noisegate.networks.layers import initialise_norm
 from noisegate.networks.preprocessing import Statistics
 
-_PATCH, _STRIDE = 4, 2
-_COMPONENTS = 32
-_WIDTHS = (128, 256)
+_PATCH = 2
+_COMPONENTS = 3 * _PATCH**2
+_WIDTHS = (64, 256, 256)
 # Added to a component's variance before its square root divides by it: faint components are mostly rounding of the pixels.
 _LEAST_VARIANCE = 5e-4
 # The largest of many values is large; the logits of a fresh network would be, too.
@@ -27,7 +27,7 @@ _SLOPE = 5**0.5
 
 
 class Compact(TrainableNetwork):
-    """1.9 million parameters. The whitening is a buffer: it follows from the training images and is not trained.
+    """2.0 million parameters. The whitening is a buffer: it follows from the training images and is not trained.
 
     Features are the largest value of each channel over the image, so every image size from 16 up works.
     """
@@ -45,7 +45,7 @@ class Compact(TrainableNetwork):
     def forward(
         self, images: Float[Tensor, "batch 3 size size"]
     ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch 256"]]:
-        whitened = functional.silu(functional.conv2d(images, self.whitening, stride=_STRIDE))
+        whitened = functional.silu(functional.conv2d(images, self.whitening))
         features = self.blocks(whitened).amax(dim=(2, 3)) * _HEAD_SCALE
         return self.head(features), features
 
@@ -64,19 +64,17 @@ class Compact(TrainableNetwork):
 
 
 class Block(nn.Module):
-    """Halves the sides; what the third convolution finds is added to its input."""
+    """Halves the sides."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         # Pooling before norm and activation: they then see a quarter of the values.
         self.first = nn.Sequential(_convolution(inputs, outputs), nn.MaxPool2d(2), _norm(outputs), nn.SiLU())
         self.second = nn.Sequential(_convolution(outputs, outputs), _norm(outputs), nn.SiLU())
-        self.third = nn.Sequential(_convolution(outputs, outputs), _norm(outputs), nn.SiLU())
 
     def forward(self, images: Float[Tensor, "batch inputs side side"]) -> Float[Tensor, "batch outputs half half"]:
-        halved = self.second(self.first(images))
-        added: Tensor = halved + self.third(halved)
-        return added
+        found: Tensor = self.second(self.first(images))
+        return found
 
 
 def build(image_size: int, outputs: int) -> Compact:  # noqa: ARG001
@@ -85,9 +83,9 @@ def build(image_size: int, outputs: int) -> Compact:  # noqa: ARG001
 
 
 def whitening_filters(covariance: Float64[Tensor, "values values"]) -> Float32[Tensor, "filters 3 patch patch"]:
-    """The strongest principal components of the patches, each divided by its standard deviation, in both signs."""
+    """The principal components of the patches, each divided by its standard deviation, in both signs."""
     variances, components = torch.linalg.eigh(covariance)
-    scaled = (components / (variances + _LEAST_VARIANCE).sqrt()).flip(1)[:, :_COMPONENTS]
+    scaled = (components / (variances + _LEAST_VARIANCE).sqrt()).flip(1)
     # Eigenvectors come in either sign: theirs is fixed, so that the same images give the same filters everywhere.
     signs = scaled.gather(0, scaled.abs().argmax(dim=0, keepdim=True)).sign()
     filters = (scaled * signs).T.reshape(_COMPONENTS, 3, _PATCH, _PATCH).float()
@@ -96,9 +94,7 @@ def whitening_filters(covariance: Float64[Tensor, "values values"]) -> Float32[T
 
 def patch_covariance(shown: Float32[Tensor, "n size size 3"]) -> Float64[Tensor, "values values"]:
     """Of the patches that the first convolution sees, of images as the network is shown them."""
-    patches = (
-        functional.unfold(shown.permute(0, 3, 1, 2), _PATCH, stride=_STRIDE).transpose(1, 2).flatten(0, 1).double()
-    )
+    patches = functional.unfold(shown.permute(0, 3, 1, 2), _PATCH).transpose(1, 2).flatten(0, 1).double()
     return patches.T @ patches / len(patches)
 
 

@@ -1,0 +1,46 @@
+"""Images of an upload that cannot be read: named together, or left out on request."""
+
+from collections.abc import Sequence
+
+from noisegate.data.members import LeftOut
+from noisegate.errors import InvalidImage, TooLarge
+from noisegate.spec.reading import BadImages as Asked
+
+# The others are counted.
+_MOST_NAMED = 100
+
+
+class BadImages:
+    """What was found, in the order of the upload."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._found: list[tuple[str, InvalidImage | TooLarge]] = []
+
+    def add(self, name: str, error: InvalidImage | TooLarge) -> None:
+        """One more, and what is wrong with it."""
+        self._found.append((name, error))
+
+    def left_out(self, read: int) -> Sequence[LeftOut]:
+        """Those found, if they are to be left out; `read` counts the images that are good.
+
+        Raises:
+            InvalidImage, TooLarge: there are some and they are not to be left out; TooLarge if all are over a limit.
+        """
+        if self._asked == "skip":
+            return [LeftOut(name, f"cannot be read: {error.detail}") for name, error in self._found]
+        if self._found:
+            raise self._refusal(read)
+        return []
+
+    def _refusal(self, read: int) -> InvalidImage | TooLarge:
+        (name, first), *more = self._found
+        remedy = "Or leave it out of the archive. Or send it again with bad_images=skip, which leaves it out."
+        if not more:
+            return type(first)(f"{name!r}: {first.detail}", field="archive", remedy=f"{first.remedy} {remedy}")
+        named = "; ".join(f"{name!r}: {error.detail}" for name, error in self._found[:_MOST_NAMED])
+        beyond = f"; and {len(self._found) - _MOST_NAMED:,} more" if len(self._found) > _MOST_NAMED else ""
+        kind = TooLarge if all(isinstance(error, TooLarge) for _, error in self._found) else InvalidImage
+        detail = f"{len(self._found):,} of {read + len(self._found):,} images cannot be read: {named}{beyond}"
+        remedy = "Send intact copies, leave them out of the archive, or send it again with bad_images=skip, which leaves them out."
+        return kind(detail, field="archive", remedy=remedy)

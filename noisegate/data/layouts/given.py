@@ -1,0 +1,21 @@
+"""Images whose format says what they are, as rows of a table or of an array do: no path is asked."""
+
+from noisegate.data.layouts.contents import Assigned, Contents, Recognised
+from noisegate.data.members import refuse
+
+
+def given_labels(contents: Contents) -> Recognised | None:
+    """What the formats say; None if the images came as files.
+
+    Raises:
+        InvalidArchive: some say it and others do not.
+    """
+    if not any(contents.labels):
+        return None
+    images = []
+    for index, (name, label) in enumerate(zip(contents.images, contents.labels, strict=True)):
+        if label is None:
+            what = "is an image file beside files that hold images with their labels"
+            raise refuse(name, what, "Send the one or the other.")
+        images.append(Assigned(index, label.class_name, label.split, name))
+    return Recognised("labels given by the files that hold the images", images)
