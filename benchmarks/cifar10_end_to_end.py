@@ -20,7 +20,8 @@ from PIL import Image
 from record import keep
 from rich.console import Console
 
-from noisegate.api.answers import DatasetAnswer, ResultsAnswer
+from noisegate.api.answers import ResultsAnswer
+from noisegate.api.dataset_answers import DatasetAnswer
 from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, results_table

@@ -8,16 +8,15 @@ from pkgutil import resolve_name
 import structlog
 from sqlalchemy.orm import Session
 
-from noisegate.data.members import ArchiveLimits, Attachment, LeftOut, Member
+from noisegate.data.limits import archive_limits, image_limits
+from noisegate.data.members import Attachment, LeftOut, Member
 from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.sources import LICENCES, digits_members
 from noisegate.data.uploads import read_upload
 from noisegate.errors import NoisegateError, StorageFull, StorageUnavailable
-from noisegate.inference.decoding import ImageLimits
 from noisegate.store import datasets, files
 from noisegate.store.datasets import Packed
 from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
-from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset
 from worker.lease import DATABASE_AWAY, Draining, Forfeited, Heartbeat, draining
 from worker.problems import failure_of
@@ -88,8 +87,8 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
         Heartbeat(resources.sessions, [lease], beat, seconds=settings.heartbeat_seconds) as heartbeat,
     ):
         heartbeat.check()
-        limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        packed = pack(_members(resources, dataset, folder), dataset.image_size, folder, note, limits)
+        members = _members(resources, dataset, folder)
+        packed = pack(members, dataset.image_size, folder, note, image_limits(settings), dataset.reading)
         heartbeat.check()
         digests = [artefacts.seal(file) for file in packed.paths]
         heartbeat.persist(partial(_record, resources, dataset, lease, packed, digests))
@@ -106,17 +105,7 @@ def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[M
         case _:
             assert dataset.upload_digest, "an upload has an archive"
             archive = resources.artefacts.fetch(dataset.upload_digest)
-            return read_upload(archive, archive_limits(resources.settings), folder)
-
-
-def archive_limits(settings: Settings) -> ArchiveLimits:
-    """The limits that the settings set for one archive."""
-    return ArchiveLimits(
-        max_files=settings.max_archive_files,
-        max_member_bytes=settings.max_image_bytes,
-        max_total_bytes=settings.max_archive_bytes,
-        max_ratio=settings.max_archive_ratio,
-    )
+            return read_upload(archive, archive_limits(resources.settings), folder, dataset.reading.names)
 
 
 def _record(
@@ -138,6 +127,7 @@ def _record(
         originals_index_digest=index_digest,
         originals_bytes=packed.originals_bytes,
         longer_side=packed.longer_side,
+        report=packed.report,
     )
     try:
         with resources.sessions.begin() as session:

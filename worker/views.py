@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from noisegate.data.limits import image_limits
 from noisegate.data.originals import Originals
 from noisegate.data.packing import IMAGES_FILE
 from noisegate.data.views import image_bytes, join_pieces, pieces_of, view_bytes, write_piece
@@ -25,7 +26,7 @@ def make_view(making: Making) -> dict[str, Path]:
     pieces = list(pieces_of(view, len(originals)))
     _check_room(making, view, pieces)
     settings = making.resources.settings
-    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    limits = image_limits(settings)
     for places in pieces:
         if _name(places) not in making.pieces:
             _make_piece(making, originals, view, places, limits)

@@ -43,40 +43,6 @@ class PublicationAnswer(TypedDict):
     remedy: str | None
 
 
-class ViewAnswer(TypedDict):
-    id: str
-    image_size: int
-    resize: str
-    state: Literal["waiting", "running", "ready", "failed"]
-    images_done: int
-    size_bytes: int | None
-    error: ProblemAnswer | None
-    created_at: str
-    used_at: str
-
-
-class DatasetAnswer(TypedDict):
-    id: str
-    name: str
-    also_called: NotRequired[list[str]]  # older services tell one name
-    source: str
-    state: Literal["ingesting", "ready", "failed"]
-    image_size: int
-    images_done: int
-    classes: list[str] | None
-    counts: dict[str, dict[str, int]] | None
-    train_count: int | None
-    test_count: int | None
-    skipped: int | None
-    content_hash: str | None
-    licence: str | None
-    originals_bytes: int | None
-    views: list[ViewAnswer]
-    error: ProblemAnswer | None
-    created_at: str
-    finished_at: str | None
-
-
 class DatasetName(TypedDict):
     id: str
     name: str

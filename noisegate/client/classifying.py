@@ -18,10 +18,11 @@ from noisegate.client.console import printable
 from noisegate.client.errors import ClientError, ProblemError, UnusableFile
 from noisegate.client.files import why_not
 from noisegate.client.folders import KINDS, left_out_words, walk
-from noisegate.client.http import DEFAULT_URL, Client
+from noisegate.client.http import Client
 from noisegate.client.options import Url
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, decision_block
+from noisegate.client.transport import DEFAULT_URL
 from noisegate.client.verdicts import Verdict, csv_lines, json_lines, verdict_block, verdict_table
 
 # What one request holds: enough for the service to fill its batches, and little enough that the first answers come soon.

@@ -15,9 +15,10 @@ from noisegate.client.cards import card_block
 from noisegate.client.classifying import classify
 from noisegate.client.console import make_printable
 from noisegate.client.errors import ClientError, Interrupted, ProblemError
-from noisegate.client.http import DEFAULT_URL, Client
+from noisegate.client.http import Client
 from noisegate.client.options import Url
 from noisegate.client.progress import ProgressDisplay
+from noisegate.client.reports import report_block, warnings_about
 from noisegate.client.show import (
     console_for,
     datasets_table,
@@ -31,6 +32,7 @@ from noisegate.client.show import (
 from noisegate.client.specs import document_for
 from noisegate.client.summary import found_block
 from noisegate.client.training import pack, train
+from noisegate.client.transport import DEFAULT_URL
 
 _TORCHVISION_NAMES = {"alexnet": "torchvision AlexNet"}
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -196,25 +198,60 @@ def datasets(*, url: Url = DEFAULT_URL) -> None:
 
 
 @app.command
-def upload(archive: Path, *, name: str | None = None, image_size: int = 32, url: Url = DEFAULT_URL) -> None:
+def upload(
+    archive: Path,
+    *,
+    name: str | None = None,
+    image_size: int = 32,
+    names: str | None = None,
+    bad_images: Literal["refuse", "skip"] | None = None,
+    validation: Literal["auto", "train", "test", "leave_out"] | None = None,
+    dry_run: bool = False,
+    url: Url = DEFAULT_URL,
+) -> None:
     """Upload images, and wait until they are a dataset.
 
     Args:
-        archive: A folder of train/CLASS/…, test/CLASS/…, or CLASS/…; or a zip, tar, tar.gz or tar.xz of one.
+        archive: A folder of train/CLASS/…, test/CLASS/…, or CLASS/…; or an archive of one, or a file that holds many images.
         image_size: Pixels a side that every image is scaled to.
+        names: The encoding of names in a zip that does not say it, such as shift_jis.
+        bad_images: skip leaves out what cannot be read, and counts it; refuse (the default) names it all.
+        validation: What images of a validation part become; auto (the default): test images if there are no others, else training
+            images.
+        dry_run: Only say what would be read.
     """
     console = console_for()
     packed, found = pack(archive)
     if found:
         console.print(found_block(archive, found, packed.total))
+    asked = {"names": names, "bad_images": bad_images, "validation": validation}
+    reading = {option: value for option, value in asked.items() if value is not None}
     with Client(url) as client:
+        if dry_run:
+            with ProgressDisplay(console, "upload") as progress:
+                report = client.inspect_upload(packed, image_size, progress.show_bytes, **reading)
+            console.print(report_block(report))
+            return
         with ProgressDisplay(console, "upload") as progress:
-            dataset = client.upload(packed, name, image_size, progress.show_bytes)
+            dataset = client.upload(packed, name, image_size, progress.show_bytes, **reading)
         with ProgressDisplay(console, "reading") as progress:
             dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
-    if dataset["error"]:
-        raise ProblemError.from_document(dataset["error"])
-    console.print(datasets_table([dataset]))
+        if dataset["error"]:
+            raise ProblemError.from_document(dataset["error"])
+        console.print(datasets_table([dataset]))
+        for line in warnings_about(client, dataset["id"]):
+            console.print(line, soft_wrap=True)
+
+
+@app.command
+def report(dataset: str, *, url: Url = DEFAULT_URL) -> None:
+    """Show how a dataset's upload was read: layout, classes with samples, what was left out and why.
+
+    Args:
+        dataset: Id or name.
+    """
+    with Client(url) as client:
+        console_for().print(report_block(client.dataset_report(dataset)))
 
 
 @app.command

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from noisegate.client.errors import ClientError
-from noisegate.client.http import DEFAULT_URL
+from noisegate.client.transport import DEFAULT_URL
 
 Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
 

@@ -9,7 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from noisegate.api.answers import AwaitedAnswer, DatasetAnswer, ExperimentAnswer
+from noisegate.api.answers import AwaitedAnswer, ExperimentAnswer
+from noisegate.api.dataset_answers import DatasetAnswer
 
 # A file hears of the progress at every tenth, and at least this often.
 LINE_SHARE = 0.1

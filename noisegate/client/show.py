@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from noisegate.api.answers import (
-    DatasetAnswer,
     Estimate,
     ExperimentAnswer,
     ModelAnswer,
@@ -21,6 +20,7 @@ from noisegate.api.answers import (
     ResultsAnswer,
     WorkerAnswer,
 )
+from noisegate.api.dataset_answers import DatasetAnswer
 from noisegate.api.decisions import DecisionAnswer
 
 # Below this the difference stands under the table, as a sentence.

@@ -9,15 +9,17 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from noisegate.api.answers import DatasetAnswer, ExperimentAnswer
+from noisegate.api.answers import ExperimentAnswer
+from noisegate.api.dataset_answers import DatasetAnswer
 from noisegate.client.errors import ClientError, ProblemError
 from noisegate.client.files import ArchiveFile, FolderTar, Uploadable
 from noisegate.client.folders import FoundImages, find_images
-from noisegate.client.http import DEFAULT_URL, Client
+from noisegate.client.http import Client
 from noisegate.client.options import Url, nested, parse_settings, url_option
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, results_table
 from noisegate.client.summary import found_block, model_lines
+from noisegate.client.transport import DEFAULT_URL
 
 _DEFAULT_SCALE = "quick"
 # A settings check names a dataset that nobody has: what is wrong with the rest is told all the same.

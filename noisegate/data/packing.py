@@ -11,7 +11,6 @@ import json
 import os
 import tempfile
 import time
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,13 +21,15 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from noisegate.api.dataset_report import DatasetReport
 from noisegate.data.bad_images import BadImages
 from noisegate.data.layouts import SPLITS, Contents, Layout, Split, resolve_layout
 from noisegate.data.members import Attachment, Label, LeftOut, Member
 from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, index_bytes
+from noisegate.data.reporting import ImageCounts, report_of
 from noisegate.disk import storage_errors
 from noisegate.errors import InvalidImage, TooLarge
-from noisegate.inference.decoding import ImageLimits, decode_with_size, resize_pixels
+from noisegate.inference.decoding import ImageLimits, open_image, resize_pixels
 from noisegate.spec.reading import AS_IT_IS, Reading
 
 IMAGES_FILE = "images.npy"
@@ -41,7 +42,7 @@ _LABEL_TYPE = np.dtype("<i8")
 
 @dataclass(frozen=True)
 class PackedDataset:
-    """A packed data set. `counts` has the images of every class in every split; `skipped` the files that were no images.
+    """A packed data set. `counts` has the images of every class in every split; `skipped` counts the files that were left out.
 
     `longer_side` is the median over the originals, in pixels.
     """
@@ -59,6 +60,7 @@ class PackedDataset:
     index_path: Path
     originals_bytes: int
     longer_side: int
+    report: DatasetReport
 
     @property
     def paths(self) -> tuple[Path, Path, Path, Path]:
@@ -126,7 +128,8 @@ def pack(
         originals_path=files[2],
         index_path=files[3],
         originals_bytes=files[2].stat().st_size,
-        longer_side=int(np.median([arrived.longer_sides[index] for index in order])),
+        longer_side=arrived.sides.longer_side(order),
+        report=report_of(layout, arrived.paths, arrived.sides.found(order)),
     )
 
 
@@ -144,7 +147,7 @@ class _Arrived:
     ) -> None:
         self.files = files
         self.paths: list[str] = []
-        self.longer_sides = array("i")
+        self.sides = ImageCounts()
         self._labels: list[Label | None] = []
         self._attachments: dict[str, bytes] = {}
         self._left_out: list[LeftOut] = []
@@ -181,23 +184,24 @@ class _Arrived:
 
     def _decode(self, member: Member) -> None:
         try:
-            pixels, longer_side = _pixels(member, self._image_size, self._limits)
+            pixels = self._pixels(member)
         except (InvalidImage, TooLarge) as error:
             self._bad_images.add(member.name, error)
             return
         self._scratch.write(pixels.tobytes())
-        self.longer_sides.append(longer_side)
         self.files.add(member)
         self.paths.append(member.name)
         self._labels.append(member.label)
 
-
-def _pixels(member: Member, image_size: int, limits: ImageLimits) -> tuple[npt.NDArray[np.uint8], int]:
-    """The image at its new size, and the longer side that it had."""
-    if not isinstance(member.content, bytes):
-        return resize_pixels(member.content, image_size), max(member.content.shape[:2])
-    pixels, sides = decode_with_size(member.content, image_size, limits)
-    return pixels, max(sides)
+    def _pixels(self, member: Member) -> npt.NDArray[np.uint8]:
+        if not isinstance(member.content, bytes):
+            height, width = member.content.shape[:2]
+            self.sides.add(None, width, height)
+            return resize_pixels(member.content, self._image_size)
+        image = open_image(member.content, self._limits)
+        pixels = image.pixels(self._image_size)
+        self.sides.add(image.container.kind, image.width, image.height)
+        return pixels
 
 
 def _labels(layout: Layout) -> npt.NDArray[np.int64]:

@@ -9,26 +9,44 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
+from noisegate.errors import Conflict
 from noisegate.store.sessions import own_or_nobodys
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset, utc_now
 
 
-def holder(session: Session, name: str) -> Dataset | None:
-    """The row that has this name, if it is not free."""
+def check_free(session: Session, name: str) -> None:
+    """Raises Conflict if a dataset has this name, or is about to."""
+    if (held := _holder(session, name)) is not None:
+        raise _taken(held)
+
+
+def add(session: Session, known: Dataset, name: str) -> None:
+    """Give a dataset another name: the same archive was sent again under it, maybe while it is ingested.
+
+    Raises:
+        Conflict: another dataset has this name.
+    """
+    held = _holder(session, name)
+    if held is None:
+        other = Dataset(name=name, source=known.source, image_size=known.image_size, state=DatasetState.READY)
+        other.same_as, other.finished_at = known.id, utc_now()
+        session.add(other)
+        session.flush()
+    elif known.id not in (held.id, held.same_as):
+        raise _taken(held)
+
+
+def _holder(session: Session, name: str) -> Dataset | None:
     alive = Dataset.state != DatasetState.FAILED
     return session.scalars(
         sa.select(Dataset).where(alive, Dataset.name == name, own_or_nobodys(session, Dataset))
     ).first()
 
 
-def add(session: Session, known: Dataset, name: str) -> None:
-    """Give a dataset another name, if it is free: the same archive was sent again under it, maybe while it is ingested."""
-    if holder(session, name) is None:
-        other = Dataset(name=name, source=known.source, image_size=known.image_size, state=DatasetState.READY)
-        other.same_as, other.finished_at = known.id, utc_now()
-        session.add(other)
-        session.flush()
+def _taken(held: Dataset) -> Conflict:
+    remedy = "Choose another name, or delete that dataset."
+    return Conflict(f"the name {held.name!r} belongs to dataset {held.same_as or held.id}", field="name", remedy=remedy)
 
 
 def fail(session: Session, dataset_ids: Collection[str], error: Failure) -> None:

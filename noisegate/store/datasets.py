@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.problems import Failure
 from noisegate.errors import Conflict, NotFound
+from noisegate.spec.reading import AS_IT_IS, Reading
 from noisegate.store import dataset_names, derived, files, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease
@@ -34,6 +36,7 @@ class Packed:
     originals_index_digest: str | None = None
     originals_bytes: int | None = None
     longer_side: int | None = None
+    report: DatasetReport | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,16 @@ class Registered:
     created: bool
 
 
-def register(session: Session, *, name: str, source: str, image_size: int, upload_digest: str | None) -> Registered:
-    """A dataset to be ingested; the one that is there already if the same archive was sent before at the same size.
+def register(
+    session: Session,
+    *,
+    name: str,
+    source: str,
+    image_size: int,
+    upload_digest: str | None,
+    reading: Reading = AS_IT_IS,
+) -> Registered:
+    """A dataset to be ingested; the one that is there already if the same archive was sent before, to be read the same way.
 
     One that is there from before originals were kept is ingested again, under another name if it has this one: it gets the
     originals then (`record_ready`).
@@ -55,32 +66,32 @@ def register(session: Session, *, name: str, source: str, image_size: int, uploa
     """
     if upload_digest is not None:
         files.lock(session)
-    if (known := _same_source(session, source, image_size, upload_digest)) is not None:
+    alike = _alike(session, source, image_size, upload_digest, reading)
+    if (known := _going_or_whole(alike)) is not None:
         dataset_names.add(session, known, name)
         return Registered(known, created=False)
-    if (held := _without_originals(session, source, image_size, upload_digest)) is not None and held.name == name:
+    if (held := _without_originals(alike)) is not None and held.name == name:
         name = f"{name[:180]} with originals"
-    if (holder := dataset_names.holder(session, name)) is not None:
-        remedy = "Choose another name, or delete that dataset."
-        raise Conflict(f"the name {name!r} belongs to dataset {holder.id}", field="name", remedy=remedy)
-    dataset = Dataset(name=name, source=source, image_size=image_size, upload_digest=upload_digest)
+    dataset_names.check_free(session, name)
+    dataset = Dataset(name=name, source=source, image_size=image_size, upload_digest=upload_digest, reading=reading)
     session.add(dataset)
     session.flush()
     return Registered(dataset, created=True)
 
 
-def _same_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
-    """The dataset from the same source that is being ingested or has its originals."""
-    alike = _of_source(session, source, image_size, upload_digest)
+def _going_or_whole(alike: Sequence[Dataset]) -> Dataset | None:
+    """The dataset that is being ingested or has its originals."""
     return next((one for one in alike if one.state is DatasetState.INGESTING or one.originals_digest), None)
 
 
-def _without_originals(session: Session, source: str, image_size: int, upload_digest: str | None) -> Dataset | None:
-    alike = _of_source(session, source, image_size, upload_digest)
+def _without_originals(alike: Sequence[Dataset]) -> Dataset | None:
     return next((one for one in alike if one.state is DatasetState.READY and not one.originals_digest), None)
 
 
-def _of_source(session: Session, source: str, image_size: int, upload_digest: str | None) -> list[Dataset]:
+def _alike(
+    session: Session, source: str, image_size: int, upload_digest: str | None, reading: Reading
+) -> list[Dataset]:
+    """Datasets from the same source, read the same way; where one turned out to repeat another, that other one."""
     query = sa.select(Dataset).where(
         _alive(),
         own_or_nobodys(session, Dataset),
@@ -88,7 +99,8 @@ def _of_source(session: Session, source: str, image_size: int, upload_digest: st
         Dataset.image_size == image_size,
         Dataset.upload_digest == upload_digest if upload_digest else Dataset.upload_digest.is_(None),
     )
-    return [_followed(session, found) for found in session.scalars(query.order_by(Dataset.id)).all()]
+    found = session.scalars(query.order_by(Dataset.id)).all()
+    return [_followed(session, one) for one in found if one.reading == reading]
 
 
 def get(session: Session, reference: str) -> Dataset:

@@ -7,12 +7,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from noisegate.api.card import Card
+from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.problems import Failure
 from noisegate.details import Details
 from noisegate.manifest import Metrics, ModelManifest
 from noisegate.presets.choices import Choice
 from noisegate.spec import ExperimentSpec
 from noisegate.spec.derived import AnyDerived, DerivedSpec
+from noisegate.spec.reading import AS_IT_IS, Reading
 from noisegate.store.clock import seconds_now
 from noisegate.store.ids import new_id
 from noisegate.store.json_columns import Json, Typed
@@ -113,6 +115,12 @@ class Dataset(Leased, Owned, Base):
         doc="Median over its originals, in pixels; null in datasets older than that."
     )
     licence: Mapped[str | None] = mapped_column(sa.Text)
+    reading: Mapped[Reading] = mapped_column(
+        Typed(Reading), default=AS_IT_IS, server_default="{}", doc="What the one who sent it said of it."
+    )
+    report: Mapped[DatasetReport | None] = mapped_column(
+        Typed(DatasetReport), deferred=True, doc="Null until it is ready, and in datasets older than reports."
+    )
     error: Mapped[Failure | None] = mapped_column(Typed(Failure))
     same_as: Mapped[str | None] = mapped_column(sa.ForeignKey("datasets.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

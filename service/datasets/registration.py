@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict
+from noisegate.spec.reading import AS_IT_IS, Reading
 from noisegate.store import datasets
 from noisegate.store.datasets import Registered
 from noisegate.store.sessions import Sessions
@@ -28,6 +29,7 @@ class Wanted:
     source: str
     image_size: int
     upload_digest: str | None = None
+    reading: Reading = AS_IT_IS
 
 
 def register(session: Session, wanted: Wanted, bring_in: Callable[[], None] = lambda: None) -> Registered:

@@ -13,15 +13,19 @@ from PIL import Image
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from noisegate.errors import InvalidInput, NotFound, NotReady
-from noisegate.store import datasets, files
+from noisegate.api.dataset_report import DatasetReport
+from noisegate.errors import Conflict, InvalidInput, NotFound, NotReady
+from noisegate.spec.reading import BadImages, NameEncoding, Reading, Validation
+from noisegate.store import dataset_names, datasets, files
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.idempotency import StoredAnswer
+from noisegate.store.json_columns import readable
 from noisegate.store.packed import open_packed
 from noisegate.store.pages import Page
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
+from service.datasets.dry_run import inspected
 from service.datasets.registration import DEFAULT_IMAGE_SIZE, Wanted, register
 from service.datasets.schemas import DatasetRead, Name, SourceDocument, read
 from service.datasets.uploads import Received, Upload
@@ -55,6 +59,11 @@ _REQUEST_BODY: dict[str, Any] = {
     },
 }
 
+_OF_READING = Reading.model_fields
+_Names = Annotated[NameEncoding | None, Query(description=_OF_READING["names"].description)]
+_BadImages = Annotated[BadImages, Query(description=_OF_READING["bad_images"].description)]
+_Validation = Annotated[Validation, Query(description=_OF_READING["validation"].description)]
+
 _CREATED = LOCATED | POLLED | REPLAYED
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -65,7 +74,11 @@ router = APIRouter(prefix="/datasets", tags=["datasets"])
     status_code=202,
     response_model=DatasetRead,
     responses={
-        200: {"model": DatasetRead, "description": "This archive was sent before", "headers": _CREATED},
+        200: {
+            "model": DatasetRead | DatasetReport,
+            "description": "This archive was sent before; or, of a dry run, the report",
+            "headers": _CREATED,
+        },
         202: {"description": "It waits for a worker", "headers": _CREATED},
         **problems(400, 409, 413, 415, 422, 507),
     },
@@ -77,12 +90,18 @@ async def create_dataset(
     background: BackgroundTasks,
     name: Annotated[Name | None, Query(description="Default: made from the archive's digest, or the source.")] = None,
     image_size: Annotated[int, Query(description="Side of the square that images become.")] = DEFAULT_IMAGE_SIZE,
+    names: _Names = None,
+    bad_images: _BadImages = "refuse",
+    validation: _Validation = "auto",
+    dry_run: Annotated[bool, Query(description="Of an upload: answer with the report, and keep nothing.")] = False,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response:
-    """Upload an archive (zip, tar, tar.gz, tar.xz) of `train/<class>/*` and `test/<class>/*`, or `<class>/*`.
+    """Upload labelled images: an archive of class folders, or of any other layout that docs/data.md lists.
 
-    Or name a `source` in a JSON body. Ingestion goes on in a worker; GET the `Location` until it is `ready`.
+    Or name a `source` in a JSON body. Ingestion goes on in a worker; GET the `Location` until it is `ready`. With `dry_run` an
+    upload is read at once, and answered with what was found in it.
     """
+    reading = Reading(names=names, bad_images=bad_images, validation=validation)
 
     def announce(dataset_id: str) -> None:
         background.add_task(_announce, resources, dataset_id)
@@ -90,6 +109,7 @@ async def create_dataset(
     content_type = content_type_of(request)
     largest = resources.settings.caps.image_size
     if content_type == JSON:
+        _check_upload_only(request)
         body = await request.body()
         document = parse_json(body, SourceDocument)
         size = _checked_size(image_size if document.image_size is None else document.image_size, largest)
@@ -98,7 +118,11 @@ async def create_dataset(
         return await run_in_threadpool(_entered, once, announce, wanted)
     size = _checked_size(image_size, largest)
     async with _receiving(request, resources, content_type) as archive:
-        wanted = Wanted(name or f"upload-{archive.digest[:12]}-{size}", "upload", size, archive.digest)
+        if dry_run:
+            if name is not None:
+                await run_in_threadpool(_check_name_is_free, resources, name)
+            return _report_answer(await inspected(resources, archive, size, reading))
+        wanted = Wanted(name or _usual_name(archive.digest, size, reading), "upload", size, archive.digest, reading)
         once = _once(request, resources, idempotency_key, archive.digest)
         return await run_in_threadpool(_uploaded, once, announce, wanted, archive, resources.artefacts)
 
@@ -117,6 +141,18 @@ def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> Da
     with sessions.reading() as session:
         (answer,) = read(session, [datasets.get(session, reference)])
     return _polled(answer, response)
+
+
+@router.get("/{reference}/report", responses=problems(404, 409, 422))
+def get_report(reference: str, sessions: SessionsDep) -> DatasetReport:
+    """How the dataset's upload was read: layout, classes with samples, what was left out and why."""
+    with sessions.reading() as session:
+        dataset = datasets.get(session, reference)
+        _check_ready(dataset)
+        if dataset.report is None:
+            remedy = "POST /datasets?dry_run=true with the same upload reports on it."
+            raise NotFound(f"dataset {dataset.name!r} is older than reports", field="dataset", remedy=remedy)
+        return readable(dataset.report)
 
 
 @router.delete("/{reference}", status_code=204, responses=problems(404, 409, 422))
@@ -152,8 +188,7 @@ def get_image(
     """One image as it was packed, with its class in `X-Label`."""
     with sessions.reading() as session:
         dataset = datasets.get(session, reference)
-    if dataset.state is DatasetState.INGESTING:
-        raise NotReady(f"dataset {dataset.name!r} is still being ingested", retry_after_seconds=int(POLL_SECONDS))
+    _check_ready(dataset)
     count = dataset.train_count if split == "train" else dataset.test_count
     if index >= (count or 0):
         raise NotFound(f"the {split} split of dataset {dataset.name!r} has {count or 0} images", field="index")
@@ -163,6 +198,35 @@ def get_image(
     Image.fromarray(packed.images[place]).save(png, "PNG")
     label = quote(packed.classes[packed.labels[place]], safe=_HEADER_SAFE)
     return Response(png.getvalue(), headers={"X-Label": label}, media_type="image/png")
+
+
+def _check_ready(dataset: Dataset) -> None:
+    if dataset.state is DatasetState.INGESTING:
+        raise NotReady(f"dataset {dataset.name!r} is still being ingested", retry_after_seconds=int(POLL_SECONDS))
+    if dataset.state is DatasetState.FAILED and dataset.error:
+        remedy = dataset.error.remedy
+        raise Conflict(f"dataset {dataset.name!r} failed: {dataset.error.detail}", field="dataset", remedy=remedy)
+
+
+def _check_upload_only(request: Request) -> None:
+    """Refuse what says how an upload is to be read where there is none."""
+    for name in (*Reading.model_fields, "dry_run"):
+        if name in request.query_params:
+            raise InvalidInput("is for uploads, and a source was named", field=name, remedy="Leave it out.")
+
+
+def _check_name_is_free(resources: Resources, name: str) -> None:
+    with resources.sessions.reading() as session:
+        dataset_names.check_free(session, name)
+
+
+def _usual_name(digest: str, image_size: int, reading: Reading) -> str:
+    said = reading.model_dump(exclude_defaults=True).values()
+    return "-".join(["upload", digest[:12], str(image_size), *map(str, said)])
+
+
+def _report_answer(report: DatasetReport) -> Response:
+    return Response(report.model_dump_json(), media_type=JSON)
 
 
 def _announce(resources: Resources, dataset_id: str) -> None:

@@ -1,14 +1,7 @@
 """Answers of the service as its contract describes them."""
 
-from noisegate.api.answers import (
-    DatasetAnswer,
-    DatasetName,
-    DifferenceAnswer,
-    Estimate,
-    ExperimentAnswer,
-    ResultRow,
-    ResultsAnswer,
-)
+from noisegate.api.answers import DatasetName, DifferenceAnswer, Estimate, ExperimentAnswer, ResultRow, ResultsAnswer
+from noisegate.api.dataset_answers import DatasetAnswer, ReportAnswer
 from noisegate.api.decisions import CardAnswer, DecisionAnswer, Family, ModelCardAnswer
 
 DIGITS: DatasetName = {"id": "ds_1", "name": "digits", "content_hash": "abc"}
@@ -34,6 +27,27 @@ def dataset(**changed: object) -> DatasetAnswer:
         "error": None,
         "created_at": "2026-11-22T10:00:00Z",
         "finished_at": "2026-11-22T10:00:01Z",
+    }
+    return {**sample, **changed}  # type: ignore[typeddict-item]
+
+
+def report(**changed: object) -> ReportAnswer:
+    sample: ReportAnswer = {
+        "layout": "class folders",
+        "notes": [],
+        "train_count": 8,
+        "test_count": 2,
+        "classes": [
+            {"name": "cat", "train": 4, "test": 1, "samples": ["cat/0.png"]},
+            {"name": "dog", "train": 4, "test": 1, "samples": ["dog/0.png", "dog/1.png"]},
+        ],
+        "images": {
+            "formats": {"PNG": 10},
+            "width": {"least": 8, "median": 12, "most": 640},
+            "height": {"least": 9, "median": 9, "most": 9},
+        },
+        "left_out_count": 5,
+        "left_out": [{"why": "is a PDF document", "count": 5, "names": ["a.pdf", "b.pdf"]}],
     }
     return {**sample, **changed}  # type: ignore[typeddict-item]
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from noisegate.client import cli
+from noisegate.client.http import Client
+from noisegate.client.reports import warnings_about
 from noisegate.spec import PretrainedExperiment, parse_spec
 from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
-from tests.client.samples import dataset, decision, experiment, model_card, results
+from tests.client.samples import dataset, decision, experiment, model_card, report, results
 from tests.conftest import PATIENCE
 
 
@@ -175,9 +177,31 @@ def test_upload_waits_for_the_dataset(server: Peer, tmp_path: Path, capsys: pyte
     server.replies(
         "GET", "/datasets/ds_1", json_reply(dataset(state="ingesting"), Retry_After="0"), json_reply(dataset())
     )
+    server.replies("GET", "/datasets/ds_1/report", json_reply(report(notes=["`val` became test"])))
     assert cli.run(["upload", str(tmp_path / "cats.zip"), "--name", "cats", "--image-size", "16"]) == 0
     assert server.requests[0].query == {"name": "cats", "image_size": "16"}
-    assert "1,437" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "1,437" in shown
+    assert "`val` became test" in shown
+
+
+def test_a_dry_run_of_an_upload_shows_the_report(
+    server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cats.zip").write_bytes(b"zip")
+    server.replies("POST", "/datasets", json_reply(report()))
+    assert cli.run(["upload", str(tmp_path / "cats.zip"), "--bad-images", "skip", "--dry-run"]) == 0
+    assert server.requests[0].query == {"image_size": "32", "bad_images": "skip", "dry_run": "true"}
+    shown = capsys.readouterr().out
+    assert "class folders: 2 classes, 8 images to train on, 2 to test" in shown
+    assert "dog/0.png, dog/1.png" in shown
+    assert "a.pdf, b.pdf and 3 more: is a PDF document" in shown
+
+
+def test_a_service_older_than_reports(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.replies("GET", "/datasets/ds_1/report", json_reply({"status": 404, "code": "not-found"}, 404))
+    assert cli.run(["report", "ds_1"]) == 1
+    assert list(warnings_about(Client(server.url), "ds_1")) == []
 
 
 def test_an_upload_that_fails_tells_why(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,7 @@ def test_parameters_that_there_are_are_taken(shared_client: TestClient) -> None:
         ("/classify", "image", "max_false_reject"),
         ("/classify/batch", "images", "max_false_reject"),
         ("/hybrids", "low", "max_false_reject"),
-        ("/datasets", "archive", "name"),
+        ("/datasets", "archive", "image_size"),
     ],
 )
 def test_a_form_has_no_other_fields(shared_client: TestClient, path: str, file: str, field: str) -> None:

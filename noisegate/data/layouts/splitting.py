@@ -4,11 +4,11 @@ The draw depends on the paths alone: an image keeps its side in every archive fo
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Literal
 
 from noisegate.data.layouts.contents import Assigned, Placed
-from noisegate.data.members import refuse
+from noisegate.data.members import NamedSplit, refuse
 from noisegate.errors import InvalidArchive
 from noisegate.seeds import derive_seed
 from noisegate.spec.reading import Validation
@@ -39,7 +39,7 @@ def place(images: Sequence[Assigned], validation: Validation) -> tuple[list[Plac
     return placed, notes
 
 
-def _role(parts: set[str | None], validation: Validation) -> tuple[str, list[str]]:
+def _role(parts: Set[NamedSplit | None], validation: Validation) -> tuple[str, list[str]]:
     if "validation" not in parts:
         return "train", []
     role = validation if validation != "auto" else "train" if "test" in parts else "test"

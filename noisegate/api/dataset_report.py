@@ -1,0 +1,51 @@
+"""What reading an upload found: kept with the dataset, or all that a dry run leaves."""
+
+from pydantic import Field
+
+from noisegate.documents import Document
+
+
+class ClassFound(Document):
+    """One class."""
+
+    name: str
+    train: int = Field(ge=0, description="Images.")
+    test: int = Field(ge=0, description="Images.")
+    samples: list[str] = Field(description="The paths of the first of its images, by name.")
+
+
+class LeftOutGroup(Document):
+    """Files that were left out for the same reason."""
+
+    why: str = Field(description="Words that follow on a file's name.")
+    count: int = Field(ge=1)
+    names: list[str] = Field(description="The first of them.")
+
+
+class Spread(Document):
+    """Of a number over all images."""
+
+    least: int
+    median: int
+    most: int
+
+
+class ImagesFound(Document):
+    """The image files as they came."""
+
+    formats: dict[str, int] = Field(description="Format to number of images; `pixels` where they came without files.")
+    width: Spread = Field(description="In pixels, upright.")
+    height: Spread = Field(description="In pixels, upright.")
+
+
+class DatasetReport(Document):
+    """How an upload was read."""
+
+    layout: str = Field(description="Which layout was recognised, in words.")
+    notes: list[str] = Field(description="What was taken for what, where another reading was possible.")
+    train_count: int
+    test_count: int
+    classes: list[ClassFound] = Field(description="In the order of the labels.")
+    images: ImagesFound
+    left_out_count: int
+    left_out: list[LeftOutGroup]

@@ -1,0 +1,70 @@
+"""What was found in an upload, as a person reads it."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from noisegate.api.dataset_answers import LeftOutAnswer, ReportAnswer, SpreadAnswer
+from noisegate.client.console import printable
+from noisegate.client.errors import ProblemError
+from noisegate.client.http import Client
+
+_SHOWN_CLASSES = 30
+
+
+def report_block(report: ReportAnswer) -> RenderableType:
+    """All of it; of many classes the first."""
+    train, test, classes = report["train_count"], report["test_count"], report["classes"]
+    head = f"{report['layout']}: {len(classes):,} classes, {train:,} images to train on, {test:,} to test"
+    more = len(classes) - _SHOWN_CLASSES
+    images = report["images"]
+    formats = ", ".join(f"{count:,} {name}" for name, count in images["formats"].items())
+    lines = [f"  … and {more:,} more classes"] if more > 0 else []
+    lines.append(f"  {formats}; width {_spread(images['width'])}, height {_spread(images['height'])} pixels")
+    return Group(Text(printable(head)), _classes(report), *map(Text, [*lines, *warnings_of(report)]))
+
+
+def warnings_about(client: Client, dataset: str) -> Iterator[str]:
+    """What its report says to look at; nothing where a dataset, or the service, is older than reports."""
+    try:
+        report = client.dataset_report(dataset)
+    except ProblemError as problem:
+        if problem.status == HTTPStatus.NOT_FOUND:
+            return
+        raise
+    yield from warnings_of(report)
+
+
+def warnings_of(report: ReportAnswer) -> Iterator[str]:
+    """What a person should look at: how the layout was read where that left a choice, and what was left out."""
+    for note in report["notes"]:
+        yield printable(f"  Note: {note}.")
+    for group in report["left_out"]:
+        yield printable(f"  Left out: {_group(group)}")
+
+
+def _group(group: LeftOutAnswer) -> str:
+    shown = ", ".join(group["names"][:3])
+    rest = group["count"] - min(3, len(group["names"]))
+    return f"{shown}{f' and {rest:,} more' if rest else ''}: {group['why']}"
+
+
+def _classes(report: ReportAnswer) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("  class", overflow="fold")
+    table.add_column("train", justify="right", no_wrap=True)
+    table.add_column("test", justify="right", no_wrap=True)
+    table.add_column("such as", overflow="fold")
+    for one in report["classes"][:_SHOWN_CLASSES]:
+        samples = printable(", ".join(one["samples"]))
+        table.add_row(f"  {printable(one['name'])}", f"{one['train']:,}", f"{one['test']:,}", samples)
+    return table
+
+
+def _spread(spread: SpreadAnswer) -> str:
+    if spread["least"] == spread["most"]:
+        return f"{spread['least']:,}"
+    return f"{spread['least']:,} to {spread['most']:,}"

@@ -1,0 +1,38 @@
+"""`POST /datasets?dry_run=true`: the upload is read as a worker would read it, and nothing of it is kept."""
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+
+from noisegate.api.dataset_report import DatasetReport
+from noisegate.data.limits import archive_limits, image_limits
+from noisegate.data.packing import pack
+from noisegate.data.uploads import read_upload
+from noisegate.errors import StorageFull
+from noisegate.spec.reading import Reading
+from service.datasets.uploads import Received
+from service.deps import Resources
+
+# Reading images takes a core, which answers of /classify need too. Those that wait hold a file, and nothing in memory.
+_one_at_a_time = CapacityLimiter(1)
+
+
+async def inspected(resources: Resources, archive: Received, image_size: int, reading: Reading) -> DatasetReport:
+    """What a worker would find in the archive, after as long as it would take.
+
+    Raises:
+        InvalidArchive, InvalidImage, TooLarge, StorageFull: as its ingestion would fail.
+    """
+    return await run_sync(_inspect, resources, archive, image_size, reading, limiter=_one_at_a_time)
+
+
+def _inspect(resources: Resources, archive: Received, image_size: int, reading: Reading) -> DatasetReport:
+    settings, artefacts = resources.settings, resources.artefacts
+
+    def check_room(_images: int) -> None:
+        if artefacts.free_bytes() < settings.min_free_bytes:
+            detail = f"less than {settings.min_free_bytes:,} bytes are left on the disk that holds artefacts"
+            raise StorageFull(detail, remedy="Free some space or delete datasets, then send it again.")
+
+    with artefacts.scratch() as folder:
+        members = read_upload(archive.file, archive_limits(settings), folder, reading.names)
+        return pack(members, image_size, folder, check_room, image_limits(settings), reading).report
