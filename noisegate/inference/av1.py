@@ -12,6 +12,8 @@ from noisegate.inference.parts import checked, damaged, refuse, truncated
 _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6
 # AV1 has at most four spatial layers, each a frame of its own.
 _MOST_FRAMES = 4
+# A photograph has two or three.
+_MOST_UNITS = 200
 _HEAD_BYTES = 64
 _SWITCH_FRAME, _KEY_FRAME = 3, 0
 _CHOSEN_BY_FRAME = 2
@@ -64,7 +66,7 @@ def _units(coded: bytes) -> Iterator[tuple[int, bytes]]:
     """Kind and content of each unit (OBU)."""
     at = units = 0
     while at < len(coded):
-        units = checked(units + 1)
+        units = checked(units + 1, _MOST_UNITS)
         head = coded[at]
         at += 2 if head & 4 else 1
         size = len(coded) - at

@@ -70,6 +70,7 @@ _PILLOW_FAILURES = (
     ArithmeticError,
     AssertionError,
     EOFError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
@@ -248,6 +249,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return image
     if image.mode.startswith("I;16"):
         return Image.fromarray(_eight_bits(image)).convert("RGB")
+    if image.mode == "La":  # gray that is multiplied by its opacity already
+        return _to_rgb(image.convert("LA"))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

@@ -15,6 +15,8 @@ JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 CODESTREAM_SIGNATURE = b"\xff\x4f\xff\x51"
 _START_OF_TILE, _START_OF_DATA, _END = 0xFF90, 0xFF93, 0xFFD9
 _TILE_MARKERS = {0xFF58, 0xFF5C, 0xFF5D, 0xFF64}
+# Of the head of one tile.
+_MOST_SEGMENTS = 8
 _HEADER_KEPT = {b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef"}
 # CMYK, sRGB, gray, YCC; Lab and others would be taken for sRGB.
 _COLOUR_SPACES = {12, 16, 17, 18}
@@ -98,7 +100,7 @@ def _check_tiles(data: bytes, at: int, tiles: int) -> None:
 def _check_tile_head(data: bytes, at: int, end: int) -> None:
     segments = 0
     while (marker := _marker(data, at)) != _START_OF_DATA:
-        segments = checked(segments + 1, 100)
+        segments = checked(segments + 1, _MOST_SEGMENTS)
         if marker not in _TILE_MARKERS:
             raise refuse("is a JPEG 2000 of which tiles are coded in different ways", "Save it anew, or as PNG.")
         at += 2 + _marker(data, at + 2)

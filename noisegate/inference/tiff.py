@@ -6,6 +6,7 @@ not compressed, LZW, Deflate, PackBits or JPEG. Fax compressions, old JPEG, LZMA
 """
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from noisegate.inference.parts import Container, checked, damaged, refuse, truncated
@@ -49,15 +50,15 @@ class _File:
             raise truncated()
         return struct.unpack_from(f"{self.order}{form}", self.data, at)
 
-    def directory(self, at: int) -> tuple[Tags, int]:
-        """The kept tags of the directory at an offset, and the offset of the next one, 0 if there is none."""
+    def directory(self, at: int, wanted: Collection[int]) -> tuple[Tags, int]:
+        """The wanted tags of the directory at an offset, and the offset of the next one, 0 if there is none."""
         (count,) = self.numbers("Q" if self.big else "H", at)
         checked(count, _MOST_TAGS)
         first = at + (8 if self.big else 2)
         tags: Tags = {}
         for entry in range(first, first + count * self.entry, self.entry):
             tag, kind = self.numbers("HH", entry)
-            if tag in KEPT and tag not in tags:
+            if tag in wanted and tag not in tags:
                 tags[tag] = self._values(kind, entry + 4)
         (following,) = self.numbers("Q" if self.big else "I", first + count * self.entry)
         return tags, following
@@ -80,12 +81,12 @@ def unwrap_tiff(data: bytes) -> Container:
     """A TIFF of one page; raises InvalidImage for several, for what is not read, and if it is damaged or cut short."""
     file = _File(data, "<" if data[:2] == b"II" else ">", _BIG in data[2:4])
     (start,) = file.numbers("Q" if file.big else "I", 8 if file.big else 4)
-    tags, following = file.directory(start)
+    tags, following = file.directory(start, KEPT)
     _check_pages(file, tags, following)
     check_layout(tags, data)
     if COLOUR_MAP in tags:
         tags[COLOUR_MAP] = full_colour_map(tags[COLOUR_MAP])
-    (orientation,) = tags.pop(ORIENTATION, (1,))[:1] or (1,)
+    (orientation,) = tags.pop(ORIENTATION, (1,))
     tags.pop(SUBFILE, None)
     return Container("TIFF", _rewritten(file, tags), orientation if 1 <= orientation <= 8 else 1)
 
@@ -98,7 +99,7 @@ def _check_pages(file: _File, tags: Tags, following: int) -> None:
     directories = 1
     while following:
         directories = checked(directories + 1, _MOST_DIRECTORIES)
-        further, following = file.directory(following)
+        further, following = file.directory(following, [SUBFILE])
         if not _subfile(further) & (_REDUCED | _MASK):
             raise refuse("has more than one page; which of them is meant is not clear", _ONE_PAGE)
 

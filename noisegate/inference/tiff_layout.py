@@ -16,6 +16,9 @@ KEPT = {
     *(_STRIP_BYTES, _PLANES, _PREDICTOR, COLOUR_MAP, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _FORMAT),
     *(_JPEG_TABLES, _SUBSAMPLING),
 }
+# Pillow warns where they have several.
+_OF_ONE_NUMBER = {_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, ORIENTATION, _SAMPLES, _ROWS, _PLANES, _PREDICTOR}
+_OF_ONE_NUMBER |= {SUBFILE, _TILE_WIDTH, _TILE_HEIGHT}
 _NOT_COMPRESSED, _JPEG = 1, 7
 _READ = {_NOT_COMPRESSED, 5, _JPEG, 8, 32946, 32773}
 _NAMES = dict.fromkeys((2, 3, 4), "fax") | dict.fromkeys((34676, 34677), "LogLuv")
@@ -57,33 +60,40 @@ def check_layout(tags: Tags, data: bytes) -> None:
     """
     for tag, default in ((_COMPRESSION, 1), (_PLANES, 1), (_SAMPLES, 1), (_BITS, 1), (_PREDICTOR, 1), (_FILL_ORDER, 1)):
         tags.setdefault(tag, (default,))
-    if not all(tags.values()):
-        raise damaged("a tag is empty")
+    tags.setdefault(_FORMAT, (1,))
+    for tag in _OF_ONE_NUMBER & tags.keys():
+        tags[tag] = tags[tag][:1]
+    if not all(numbers and max(numbers) < 2**32 for numbers in tags.values()):
+        raise damaged("a tag is empty, or its number too large")
     if not tags.keys() >= {_WIDTH, _HEIGHT, _PHOTOMETRIC} or 0 in tags[_WIDTH] + tags[_HEIGHT]:
         raise damaged("it does not say how large it is, or what its numbers mean")
+    _check_numbers(tags)
     _check_compression(tags, data)
     _check_samples(tags)
     _check_pieces(tags, len(data))
+
+
+def _check_numbers(tags: Tags) -> None:
+    for number in tags[_FORMAT]:
+        if number != 1:
+            kind = _FORMATS.get(number, "undefined numbers")
+            raise refuse(f"is a TIFF of {kind}, of which it is not clear what is white", _PLAIN)
 
 
 def _check_compression(tags: Tags, data: bytes) -> None:
     compression = tags[_COMPRESSION][0]
     if compression not in _READ:
         raise refuse(f"is a TIFF with {_NAMES.get(compression, f'unknown ({compression})')} compression", _PLAIN)
-    if tags[_PREDICTOR][0] not in (1, 2) or tags[_FILL_ORDER][0] != 1:
+    if tags[_PREDICTOR][0] not in (1, 2) or tags[_PLANES][0] not in (1, 2) or tags[_FILL_ORDER][0] != 1:
         raise refuse("is a TIFF with its numbers or bits in an unusual order", _PLAIN)
-    if compression == _JPEG and data.count(b"\xff\xda") > _MOST_SCANS + len(tags.get(_STRIPS, tags.get(_TILES, ()))):
+    if compression != _JPEG:
+        tags.pop(_JPEG_TABLES, None)
+    elif data.count(b"\xff\xda") > _MOST_SCANS + len(tags.get(_STRIPS, tags.get(_TILES, ()))):
         raise refuse(f"has more than {_MOST_SCANS} scans", "Save it anew, with another compression.")
 
 
 def _check_samples(tags: Tags) -> None:
     """Raises InvalidImage unless it is one of the combinations that Pillow turns into the right 8-bit RGB."""
-    for number in tags.setdefault(_FORMAT, (1,)):
-        if number != 1:
-            raise refuse(
-                f"is a TIFF of {_FORMATS.get(number, 'undefined numbers')}, of which it is not clear what is white",
-                _PLAIN,
-            )
     photometric, samples, extra = tags[_PHOTOMETRIC][0], tags[_SAMPLES][0], len(tags.get(_EXTRA, ()))
     channels, depths = _DEPTHS.get(photometric, (0, set()))
     bits = set(tags[_BITS])
@@ -92,6 +102,10 @@ def _check_samples(tags: Tags) -> None:
         raise refuse("is a TIFF of YCbCr colours without JPEG compression", _PLAIN)
     if tags[_COMPRESSION][0] == _JPEG and photometric not in (1, 2, 6):
         raise refuse("is a TIFF of JPEG compression that is neither gray nor RGB", _PLAIN)
+    in_planes = tags[_PLANES][0] == 2 and samples > 1
+    if in_planes and (alpha or (tags[_COMPRESSION][0] == _NOT_COMPRESSED and bits == {16})):
+        # Of the latter Pillow reads the wrong half.
+        raise refuse("is a TIFF with a plane of its own for each colour, and 16 bits or transparency", _PLAIN)
     gray_alpha_ok = channels == 3 or (photometric == 1 and bits == {_GRAY_AND_ALPHA_BITS})
     if len(bits) != 1 or not bits <= depths or not (alpha == 0 == extra or (alpha == 1 >= extra and gray_alpha_ok)):
         described = f"{'/'.join(map(str, sorted(bits)))} bits, {samples} numbers a pixel, colours of kind {photometric}"
