@@ -130,7 +130,7 @@ class Meter:
         most = max(RATIO_COUNTS_FROM_BYTES, self.limits.max_ratio * self._archive_bytes)
         if self._unpacked_bytes > most:
             detail = f"the archive unpacks to more than {self.limits.max_ratio:g} times its size, as no photographs do"
-            raise over_limit(detail, "Pack the images themselves, as PNG, JPEG or WEBP.")
+            raise over_limit(detail, "Pack the images as PNG, JPEG or WEBP, which are compressed.")
 
     def check_member(self, name: str, size: int) -> None:
         """A file of `size` bytes, or at least that many."""

@@ -90,7 +90,7 @@ def stranger(data: bytes) -> InvalidImage:
     for recognise in (_of_boxes, _of_chunks, _by_content):
         if found := recognise(head):
             return refuse(*found)
-    return refuse(f"is no {IMAGE_KINDS} image", _CONVERT)
+    return refuse("is no image of a kind that is read", _CONVERT)
 
 
 def _of_boxes(head: bytes) -> tuple[str, str] | None:

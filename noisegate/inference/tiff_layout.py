@@ -17,7 +17,18 @@ KEPT = {
     *(_JPEG_TABLES, _SUBSAMPLING),
 }
 # Pillow warns where they have several.
-_OF_ONE_NUMBER = {_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, ORIENTATION, _SAMPLES, _ROWS, _PLANES, _PREDICTOR}
+_OF_ONE_NUMBER = {
+    _WIDTH,
+    _HEIGHT,
+    _COMPRESSION,
+    _PHOTOMETRIC,
+    _FILL_ORDER,
+    ORIENTATION,
+    _SAMPLES,
+    _ROWS,
+    _PLANES,
+    _PREDICTOR,
+}
 _OF_ONE_NUMBER |= {SUBFILE, _TILE_WIDTH, _TILE_HEIGHT}
 _NOT_COMPRESSED, _JPEG = 1, 7
 _READ = {_NOT_COMPRESSED, 5, _JPEG, 8, 32946, 32773}
@@ -132,7 +143,9 @@ def _check_pieces(tags: Tags, bytes_: int) -> None:
     count = checked(-(-width // piece[0]) * -(-height // piece[1]) * planes)
     at_tag, bytes_tag = (_TILES, _TILE_BYTES) if tiled else (_STRIPS, _STRIP_BYTES)
     if tags[_COMPRESSION][0] == _NOT_COMPRESSED:
-        tags[bytes_tag] = _plain_sizes(tags, piece, count, planes)
+        told, tags[bytes_tag] = tags.get(bytes_tag, ()), _plain_sizes(tags, piece, count, planes)
+        if any(size < needed for size, needed in zip(told, tags[bytes_tag], strict=False)):
+            raise damaged("a strip or tile of it is too short")
     places = list(zip(tags.get(at_tag, ())[:count], tags.get(bytes_tag, ())[:count], strict=False))
     if len(places) < count:
         raise truncated()

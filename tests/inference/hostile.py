@@ -145,13 +145,27 @@ def tiff(tags: dict[int, tuple[int, tuple[int, ...]]], behind: bytes = b"", foll
 def _tiffs() -> dict[str, bytes]:
     whole = _zeros(8 * _SIDE * _SIDE)
     cmyk = {
-        **{256: (3, (_SIDE,)), 257: (3, (_SIDE,)), 258: (3, (16,) * 4), 259: (3, (8,)), 262: (3, (5,)), 277: (3, (4,))},
-        **{273: (4, (8,)), 278: (4, (_SIDE,)), 279: (4, (len(whole),))},
+        256: (3, (_SIDE,)),
+        257: (3, (_SIDE,)),
+        258: (3, (16,) * 4),
+        259: (3, (8,)),
+        262: (3, (5,)),
+        277: (3, (4,)),
+        273: (4, (8,)),
+        278: (4, (_SIDE,)),
+        279: (4, (len(whole),)),
     }
     strips = tuple(8 + 8 * row for row in range(19_000))
     rows = {
-        **{256: (3, (8,)), 257: (3, (19_000,)), 258: (3, (8,)), 259: (3, (1,)), 262: (3, (1,)), 277: (3, (1,))},
-        **{273: (4, strips), 278: (4, (1,)), 279: (4, (8,) * 19_000)},
+        256: (3, (8,)),
+        257: (3, (19_000,)),
+        258: (3, (8,)),
+        259: (3, (1,)),
+        262: (3, (1,)),
+        277: (3, (1,)),
+        273: (4, strips),
+        278: (4, (1,)),
+        279: (4, (8,) * 19_000),
     }
     # Each directory is followed by the next, twelve bytes on, and claims a thousand tags.
     chain = b"".join(struct.pack("<HHII", 1000, 254, 9, 8) for _ in range(MOST_BYTES // 12 - 2000))
