@@ -1,9 +1,11 @@
 import base64
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from noisegate.manifest import Calibration
@@ -41,6 +43,23 @@ def test_every_way_in_gives_the_same_decision(client: TestClient, model: str) ->
     assert first["probabilities"]["dog"] == pytest.approx(0.993307, abs=1e-6)
     assert (first["rejected"], first["threshold"], first["max_false_reject"]) == (False, 0.9, 0.05)
     assert (first["model"]["id"], first["model"]["alias"]) == (model, "default")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        *(("GIF", "image/gif"), ("BMP", "image/bmp"), ("BMP", "image/x-ms-bmp"), ("TIFF", "image/tiff")),
+        *(("AVIF", "image/avif"), ("JPEG2000", "image/jp2")),
+    ],
+)
+@pytest.mark.usefixtures("model")
+def test_every_kind_of_image_has_a_content_type(client: TestClient, kind: str, content_type: str) -> None:
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((9, 9)).save(file, kind)
+    raw = client.post("/classify", content=file.getvalue(), headers={"Content-Type": content_type})
+    form = client.post("/classify", files={"image": ("a", file.getvalue(), content_type)})
+    assert (raw.status_code, untimed(raw.json())) == (200, untimed(form.json()))
+    assert content_type in client.get("/openapi.json").json()["paths"]["/classify"]["post"]["requestBody"]["content"]
 
 
 @pytest.mark.parametrize("query", ["", "?top_k=1", "?max_false_reject=0"])
