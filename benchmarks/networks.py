@@ -39,7 +39,7 @@ _CLASSES = tuple(f"class {number}" for number in range(10))
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "paper-12": ("paper", {"epochs": 12}),
     "compact-12": ("compact", {"recipe": "one_cycle", "epochs": 12}),
-    "compact-20": ("compact", {"recipe": "one_cycle", "epochs": 20, "cutout": 8}),
+    "compact-30": ("compact", {"recipe": "one_cycle", "epochs": 30, "cutout": 8, "label_smoothing": 0.1}),
 }
 
 

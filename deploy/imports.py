@@ -8,7 +8,8 @@ MODULES = """
     aiohttp alembic.command celery.app.amqp cyclopts fastapi.openapi.utils kombu.transport.redis limits
     matplotlib.backends.backend_agg matplotlib.backends.backend_svg matplotlib.figure numpy.random onnxruntime
     opentelemetry.exporter.otlp.proto.http.trace_exporter opentelemetry.sdk.trace.export
-    PIL.JpegImagePlugin PIL.PngImagePlugin PIL.WebPImagePlugin prometheus_client.multiprocess psycopg pydantic_settings
+    PIL.AvifImagePlugin PIL.BmpImagePlugin PIL.GifImagePlugin PIL.Jpeg2KImagePlugin PIL.JpegImagePlugin PIL.PngImagePlugin
+    PIL.TiffImagePlugin PIL.WebPImagePlugin prometheus_client.multiprocess psycopg pydantic_settings
     redis rich.live rich.table s3fs safetensors.numpy scipy.ndimage scipy.special
     simplejpeg sqlalchemy.dialects.postgresql.psycopg sqlalchemy.orm starlette.middleware.cors structlog threadpoolctl
     uvicorn.lifespan.on uvicorn.loops.auto uvicorn.protocols.http.auto

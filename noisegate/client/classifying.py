@@ -17,13 +17,14 @@ from noisegate.api.decisions import BatchLineAnswer
 from noisegate.client.console import printable
 from noisegate.client.errors import ClientError, ProblemError, UnusableFile
 from noisegate.client.files import why_not
-from noisegate.client.folders import KINDS, left_out_words, walk
+from noisegate.client.folders import left_out_words, walk
 from noisegate.client.http import Client
 from noisegate.client.options import Url
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, decision_block
 from noisegate.client.transport import DEFAULT_URL
 from noisegate.client.verdicts import Verdict, csv_lines, json_lines, verdict_block, verdict_table
+from noisegate.image_kinds import IMAGE_KINDS
 
 # What one request holds: enough for the service to fill its batches, and little enough that the first answers come soon.
 BATCH_FILES = 64
@@ -50,7 +51,8 @@ def classify(
     Exits with 1 if a file could not be read or was refused, and with 0 otherwise, whatever was decided.
 
     Args:
-        images: PNG, JPEG or WebP files; folders, of which every such file is taken; or patterns such as 'new/*.jpg'.
+        images: PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files; folders, of which every such file is taken; or
+            patterns such as 'new/*.jpg'.
         model: Id or alias.
         max_false_reject: Largest share of known images to be rejected wrongly.
         top_k: Maximum number of classes to name, the most probable first; shows each image in detail.
@@ -178,9 +180,11 @@ def _below(path: Path) -> Iterator[tuple[Path, UnusableFile | None]]:
         return
     walked = walk(path)
     if walked.left_out:
-        print(f"{path}: {left_out_words(walked.left_out)} left out; only {KINDS} files are taken.", file=sys.stderr)
+        print(
+            f"{path}: {left_out_words(walked.left_out)} left out; only {IMAGE_KINDS} files are taken.", file=sys.stderr
+        )
     if not walked.files and not walked.problems:
-        yield path, UnusableFile(f"holds no {KINDS} files")
+        yield path, UnusableFile(f"holds no {IMAGE_KINDS} files")
     yield from ((file.path, None) for file in walked.files)
     yield from walked.problems
 

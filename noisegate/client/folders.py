@@ -15,9 +15,8 @@ from pathlib import Path
 
 from noisegate.client.errors import UnusableFile
 from noisegate.client.files import why_not
+from noisegate.image_kinds import IMAGE_KINDS, IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
-KINDS = "PNG, JPEG or WebP"
 HIDDEN = "hidden"
 
 _SPLITS = ("train", "test")
@@ -69,7 +68,7 @@ def find_images(folder: Path) -> FoundImages:
     for _, problem in walked.problems:
         raise problem
     if not walked.files:
-        raise UnusableFile(f"{folder} holds no {KINDS} files{_besides(walked.left_out)}. {_ARRANGE}")
+        raise UnusableFile(f"{folder} holds no {IMAGE_KINDS} files{_besides(walked.left_out)}. {_ARRANGE}")
     _check_names(walked)
     _check_no_empty_folder(folder, walked)
     counts = _counts(folder, [file.member for file in walked.files])
@@ -158,7 +157,7 @@ def _check_no_empty_folder(folder: Path, walked: Walked) -> None:
         more = f", nor do {len(empty) - 1:,} other folders" if empty[1:] else ""
         besides = _besides(walked.left_out)
         remedy = "Add images, or take the folder out."
-        raise UnusableFile(f"{folder / empty[0]} holds no {KINDS} files{more}{besides}. {remedy}")
+        raise UnusableFile(f"{folder / empty[0]} holds no {IMAGE_KINDS} files{more}{besides}. {remedy}")
 
 
 def _parents(member: str) -> Iterator[str]:

@@ -220,7 +220,7 @@ class Client(Transport):
         max_false_reject: float | None = None,
         top_k: int | None = None,
     ) -> DecisionAnswer:
-        """Classify one image: a file (PNG, JPEG, WebP) or its bytes.
+        """Classify one image: a file (PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF, JPEG 2000) or its bytes.
 
         Raises:
             UnusableFile: the file cannot be read.

@@ -10,8 +10,9 @@ from rich.text import Text
 from noisegate.api.answers import Estimate, ModelAnswer, ResultRow, ResultsAnswer
 from noisegate.client.console import printable
 from noisegate.client.errors import ProblemError
-from noisegate.client.folders import KINDS, FoundImages, left_out_words
+from noisegate.client.folders import FoundImages, left_out_words
 from noisegate.client.http import Client
+from noisegate.image_kinds import IMAGE_KINDS
 
 # Of a dataset with hundreds of classes, these many are named.
 _SHOWN_CLASSES = 20
@@ -29,7 +30,7 @@ def found_block(source: Path, found: FoundImages | None, total: int) -> Renderab
     if "test" not in found.counts:
         notes.append("  No test folder: the service keeps a fifth of each class to test on.")
     if found.left_out:
-        notes.append(f"  Left out: {left_out_words(found.left_out)} (only {KINDS} files are read).")
+        notes.append(f"  Left out: {left_out_words(found.left_out)} (only {IMAGE_KINDS} files are read).")
     return Group(Text(head), _classes(found, classes[:_SHOWN_CLASSES]), *map(Text, notes))
 
 

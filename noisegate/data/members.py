@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisegate.errors import InvalidArchive, TooLarge
-
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+from noisegate.image_kinds import IMAGE_SUFFIXES
 
 # Small honest archives may be packed tightly; the ratio counts once this much came out.
 RATIO_COUNTS_FROM_BYTES = 64 * 2**20
@@ -130,7 +129,7 @@ class Meter:
         most = max(RATIO_COUNTS_FROM_BYTES, self.limits.max_ratio * self._archive_bytes)
         if self._unpacked_bytes > most:
             detail = f"the archive unpacks to more than {self.limits.max_ratio:g} times its size, as no photographs do"
-            raise over_limit(detail, "Pack the images themselves, as PNG, JPEG or WEBP.")
+            raise over_limit(detail, "Pack the images as PNG, JPEG or WEBP, which are compressed.")
 
     def check_member(self, name: str, size: int) -> None:
         """A file of `size` bytes, or at least that many."""

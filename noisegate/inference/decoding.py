@@ -1,10 +1,10 @@
 """Image files to pixels: the one way in, for training and for serving, so that both see the same values.
 
-PNG, JPEG and WEBP only. What every file becomes, in this order:
+PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF and JPEG 2000, of one picture each. What every file becomes, in this order:
 
-- turned upright by its EXIF orientation;
+- turned upright by its EXIF orientation, a TIFF by its own tag, an AVIF by its own boxes; GIF, BMP and JPEG 2000 have none;
 - 16-bit gray divided by 257 and rounded (65,535 becomes 255); 16-bit colour loses its low byte, as Pillow reads it;
-- palette, gray, CMYK and YCCK converted to RGB, without colour profiles;
+- palette, gray, CMYK, YCbCr and YCCK converted to RGB, without colour profiles;
 - transparency composited over white;
 - made a square by antialiased bilinear filtering, if it has another size: stretched; or cropped, its shorter side becoming the
   square's and its middle cut out; or padded, its longer side becoming the square's, in the middle of gray of level 128.
@@ -14,19 +14,32 @@ Nothing global is changed by a call, so any number of threads may decode at once
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+    features,
+)
 from PIL.ImageFile import ImageFile
 
 from noisegate.errors import TooLarge
 from noisegate.inference import fast_jpeg
-from noisegate.inference.containers import Container, Kind, animated, bare_jpeg, refuse, unwrap
+from noisegate.inference.containers import bare_jpeg, unwrap
+from noisegate.inference.fitting import resized
+from noisegate.inference.parts import Container, Kind, animated, refuse
 from noisegate.spec.derived import Resize
 
 # The classes themselves rather than Image.open, which warns about large images before their size can be checked,
@@ -35,7 +48,17 @@ _READERS: dict[Kind, type[ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
+# Kinds for which Pillow may have been built without the library; most distributors build it with all.
+_LIBRARIES: dict[Kind, str] = {"WEBP": "webp", "TIFF": "libtiff", "AVIF": "avif", "JPEG 2000": "jpg_2000"}
+_MISSING = {kind for kind, library in _LIBRARIES.items() if not features.check(library)}
+# The others' readers have seen to it that there is one frame; counting them again would take time.
+_FRAMES_COUNTED = {"PNG", "JPEG", "WEBP", "AVIF"}
 
 # What Pillow and the libraries below it raise on hostile bytes, as found by reading and by feeding it damaged files.
 _PILLOW_FAILURES = (
@@ -47,6 +70,7 @@ _PILLOW_FAILURES = (
     ArithmeticError,
     AssertionError,
     EOFError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
@@ -63,7 +87,13 @@ _UPRIGHT = {
 # As much as a JPEG can have. Shrinking a PNG of 1 × 50 million would take 1.6 GB: resizing keeps as many weights as a side has
 # pixels.
 _MOST_SIDE = 65_535
-_PADDING = (128, 128, 128)
+# JPEG 2000 holds the whole process up while it is decoded, as Pillow reads it through Python: 0.4 s of it for 12 million pixels.
+_JPEG_2000_SHARE = 4
+# An AVIF's colours and its transparency are decoded as two pictures.
+_AVIF_SHARE = 2
+# From here on Pillow warns of GIFs and TIFFs.
+_PILLOW_WARNS = 89_000_000
+_ORIENTATION_TAG = 0x0112
 # Orientations in which width and height are those of the file.
 _STILL_LYING = (1, 2, 3, 4)
 
@@ -98,18 +128,18 @@ class OpenedImage:
             if quick is not None:
                 if quick.shape[:2] == (image_size, image_size) and self.container.orientation == 1:
                     return quick
-                return _resized(_upright(Image.fromarray(quick), self.container.orientation), image_size, resize)
+                return resized(_upright(Image.fromarray(quick), self.container.orientation), image_size, resize)
         with _failures_told(self.limits):
             image = self.lazy or _header(unwrap(self.container.data), self.limits)
             image.load()
-            return _resized(_upright(_to_rgb(image), self.container.orientation), image_size, resize)
+            return resized(_upright(_to_rgb(image), _orientation(self.container, image)), image_size, resize)
 
 
 def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
     """Read an image file's header. The time it takes follows from the size of the file, not from that of the image.
 
     Raises:
-        InvalidImage: not a PNG, JPEG or WEBP; animated, damaged or cut short, as far as the header tells.
+        InvalidImage: of no kind that is read; animated, damaged or cut short, as far as the header tells.
         TooLarge: more bytes or more pixels than `limits` allow.
     """
     if len(data) > limits.max_bytes:
@@ -122,11 +152,11 @@ def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
     quick_size = fast_jpeg.size_of(container.data) if container.kind == "JPEG" else None
     if quick_size is not None:
         _check_pixels(quick_size, limits)
-        return _opened(container, None, quick_size, limits)
+        return _opened(container, None, quick_size, container.orientation, limits)
     container = unwrap(data)
     with _failures_told(limits):
         image = _header(container, limits)
-        return _opened(container, image, image.size, limits)
+        return _opened(container, image, image.size, _orientation(container, image), limits)
 
 
 def decode_image(
@@ -135,7 +165,7 @@ def decode_image(
     """The pixels of an image file, as uint8 RGB of shape (image_size, image_size, 3).
 
     Raises:
-        InvalidImage: not a PNG, JPEG or WEBP; animated, damaged or cut short.
+        InvalidImage: of no kind that is read; animated, damaged or cut short.
         TooLarge: more bytes or more pixels than `limits` allow.
     """
     return open_image(data, limits).pixels(image_size, resize)
@@ -151,20 +181,45 @@ def decode_with_size(
 
 def resize_pixels(pixels: npt.NDArray[np.uint8], image_size: int) -> npt.NDArray[np.uint8]:
     """Pixels (height, width, 3) stretched to the size (image_size, image_size, 3), exactly as `decode_image` stretches."""
-    return _resized(Image.fromarray(pixels), image_size, "stretch")
+    return resized(Image.fromarray(pixels), image_size, "stretch")
 
 
-def _opened(container: Container, lazy: Image.Image | None, size: tuple[int, int], limits: ImageLimits) -> OpenedImage:
-    width, height = size if container.orientation in _STILL_LYING else size[::-1]
+def _opened(
+    container: Container, lazy: Image.Image | None, size: tuple[int, int], orientation: int, limits: ImageLimits
+) -> OpenedImage:
+    width, height = size if orientation in _STILL_LYING else size[::-1]
     return OpenedImage(container, lazy, width, height, limits)
 
 
+def _orientation(container: Container, image: Image.Image) -> int:
+    """An AVIF's is known to Pillow, which writes EXIF of its own for it (and never turns the pixels)."""
+    if container.kind == "AVIF":
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    return container.orientation
+
+
 def _header(container: Container, limits: ImageLimits) -> Image.Image:
-    image = _READERS[container.kind](BytesIO(container.data))
-    _check_pixels(image.size, limits)
-    if getattr(image, "n_frames", 1) > 1:
+    kind, allowed = container.kind, _allowed(container.kind, limits)
+    if kind in _MISSING:
+        raise refuse(
+            f"is of the kind {kind}, which this installation's Pillow was built without", "Convert it to PNG or JPEG."
+        )
+    if container.decoded_pixels > allowed.max_pixels * (_AVIF_SHARE if kind == "AVIF" else 1):
+        raise _too_many_pixels(f"would be decoded to {container.decoded_pixels:,} pixels", allowed)
+    image = _READERS[kind](BytesIO(container.data))
+    _check_pixels(image.size, allowed)
+    if kind in _FRAMES_COUNTED and getattr(image, "n_frames", 1) > 1:
         raise animated()
     return image
+
+
+def _allowed(kind: Kind, limits: ImageLimits) -> ImageLimits:
+    """The limits, lower for kinds that cost more a pixel."""
+    if kind == "JPEG 2000":
+        return replace(limits, max_pixels=limits.max_pixels // _JPEG_2000_SHARE)
+    if kind in ("GIF", "TIFF"):
+        return replace(limits, max_pixels=min(limits.max_pixels, _PILLOW_WARNS))
+    return limits
 
 
 def _check_pixels(size: tuple[int, int], limits: ImageLimits) -> None:
@@ -192,8 +247,10 @@ def _too_many_pixels(what: str, limits: ImageLimits) -> TooLarge:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode == "I;16":
+    if image.mode.startswith("I;16"):
         return Image.fromarray(_eight_bits(image)).convert("RGB")
+    if image.mode == "La":  # gray that is multiplied by its opacity already
+        return _to_rgb(image.convert("LA"))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
@@ -212,39 +269,3 @@ def _eight_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
-
-def _resized(image: Image.Image, image_size: int, resize: Resize) -> npt.NDArray[np.uint8]:
-    size = (image_size, image_size)
-    fitted = image if image.size == size else _FITTING[resize](image, image_size)
-    return np.array(fitted, dtype=np.uint8)
-
-
-def _stretched(image: Image.Image, image_size: int) -> Image.Image:
-    return image.resize((image_size, image_size), Image.Resampling.BILINEAR)
-
-
-def _cropped(image: Image.Image, image_size: int) -> Image.Image:
-    """The middle, in one step: its corners may lie between pixels of the original, so nothing is off the centre."""
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
-
-
-def _padded(image: Image.Image, image_size: int) -> Image.Image:
-    width, height = image.size
-    share = image_size / max(width, height)
-    inner = max(1, round(width * share)), max(1, round(height * share))
-    square = Image.new("RGB", (image_size, image_size), _PADDING)
-    place = (image_size - inner[0]) // 2, (image_size - inner[1]) // 2
-    square.paste(image.resize(inner, Image.Resampling.BILINEAR), place)
-    return square
-
-
-_FITTING: dict[Resize, Callable[[Image.Image, int], Image.Image]] = {
-    "stretch": _stretched,
-    "crop": _cropped,
-    "pad": _padded,
-}

@@ -6,12 +6,13 @@ import binascii
 from starlette.datastructures import FormData, UploadFile
 
 from noisegate.errors import InvalidImage, InvalidInput
+from noisegate.image_kinds import IMAGE_KINDS
 
 
 def not_empty(image: bytes, field: str) -> bytes:
     """`image`, if there is anything in it; raises InvalidImage otherwise."""
     if not image:
-        raise InvalidImage(f"{field} is empty", field=field, remedy="Send the bytes of a PNG, JPEG or WEBP file.")
+        raise InvalidImage(f"{field} is empty", field=field, remedy=f"Send the bytes of a {IMAGE_KINDS} file.")
     return image
 
 

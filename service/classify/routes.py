@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from noisegate.image_kinds import IMAGE_MEDIA_TYPES
 from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
 from service.classify.images import from_base64, from_form, not_empty
@@ -14,7 +15,7 @@ from service.errors import problems
 from service.parameters import MOST_FIELDS, check_form
 
 # The kind of image is read from its bytes; these only say that the body is an image and nothing else.
-RAW = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
+RAW = (*IMAGE_MEDIA_TYPES, "application/octet-stream")
 
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _FORM: dict[str, Any] = {"type": "object", "required": ["image"], "properties": {"image": _BINARY}}

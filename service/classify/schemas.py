@@ -7,6 +7,7 @@ from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from noisegate.image_kinds import IMAGE_KINDS
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.rejection.decision import Decision, DecisionOptions
 from noisegate.store.models import DEFAULT_ALIAS
@@ -85,7 +86,7 @@ class ImageDocument(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: str = Field(description="A PNG, JPEG or WEBP file in base64, without line breaks or a data: prefix.")
+    image: str = Field(description=f"A {IMAGE_KINDS} file in base64, without line breaks or a data: prefix.")
 
 
 class ModelReference(BaseModel):

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, Field
 
+from noisegate.image_kinds import IMAGE_KINDS
 from noisegate.rejection.decision import Decision
 from noisegate.spec import HybridCutoffs
 from service.classify.schemas import ModelReference
@@ -10,8 +11,8 @@ from service.classify.schemas import ModelReference
 class HybridDocument(HybridCutoffs):
     """Two images in a JSON body."""
 
-    low: str = Field(description="The image that gives the low frequencies: a PNG, JPEG or WEBP file in base64.")
-    high: str = Field(description="The image that gives the high frequencies: a PNG, JPEG or WEBP file in base64.")
+    low: str = Field(description=f"The image that gives the low frequencies, a file in base64: {IMAGE_KINDS}.")
+    high: str = Field(description=f"The image that gives the high frequencies, a file in base64: {IMAGE_KINDS}.")
 
 
 class Mixed(BaseModel):

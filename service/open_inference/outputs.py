@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from noisegate.errors import InvalidInput
+from noisegate.image_kinds import IMAGE_KINDS
 from noisegate.inference.classifier import Classifier
 from noisegate.manifest import ModelManifest
 from service.classify.batching import Answered
@@ -16,7 +17,7 @@ from service.errors import ModelUnusable
 from service.open_inference.reading import FILES, IMAGES, PIXELS
 from service.open_inference.schemas import Datatype, OutputTensor, RequestedOutput, TensorMetadata
 
-_ALSO_FILES = f"{FILES} of shape [n]: PNG, JPEG or WEBP files of any size in base64, resized here"
+_ALSO_FILES = f"{FILES} of shape [n]: {IMAGE_KINDS} files of any size in base64, resized here"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from starlette.requests import Request
 
 from noisegate.errors import InvalidImage, InvalidInput, UnsupportedMedia
+from noisegate.image_kinds import IMAGE_KINDS
 from service.bodies import JSON, content_type_of, parse_json, unsupported
 from service.classify.images import from_base64
 from service.open_inference.schemas import InferRequest, InputTensor
@@ -135,7 +136,7 @@ def _files(sent: InputTensor) -> Sequence[bytes]:
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             detail = f"element {place:,} is {reprlib.repr(text)}, not a text"
-            raise InvalidImage(detail, field=field_of(place), remedy="Send a PNG, JPEG or WEBP file in base64.")
+            raise InvalidImage(detail, field=field_of(place), remedy=f"Send a file in base64: {IMAGE_KINDS}.")
     return [from_base64(text, field_of(place)) for place, text in enumerate(texts)]
 
 

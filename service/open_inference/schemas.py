@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from noisegate.image_kinds import IMAGE_KINDS
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 
 Name = Annotated[str, Path(min_length=1, max_length=200, description="Id or alias of a model.", examples=["default"])]
@@ -89,8 +90,8 @@ class InputTensor(Strict):
     )
     datatype: str = Field(json_schema_extra={"enum": ["UINT8", "BYTES"]})
     data: list[Any] = Field(
-        description="UINT8: whole numbers 0 … 255, RGB, in row-major order, flat or nested. BYTES: each image a PNG, JPEG or "
-        "WEBP file of any size, in base64 without line breaks."
+        description="UINT8: whole numbers 0 … 255, RGB, in row-major order, flat or nested. BYTES: each image a "
+        f"{IMAGE_KINDS} file of any size, in base64 without line breaks."
     )
 
 

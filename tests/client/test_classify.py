@@ -85,11 +85,14 @@ def test_a_table_of_a_folder(serve: Serve, folder: Path, capsys: pytest.CaptureF
     assert [row[1:] for row in rows(captured.out)] == [
         ["dog", "99.3%", "accepted"],
         ["dog", "99.3%", "accepted"],
-        ["–", "–", "error: the image is not a PNG, JPEG or WEBP image"],
+        ["–", "–", "error: the image is text"],
         ["–", "–", "error: cannot be read: No such file or directory"],
     ]
     assert captured.out.endswith("\n2 accepted, 0 rejected, 2 without an answer\n")
-    assert captured.err == f"{folder}: 1 .txt left out; only PNG, JPEG or WebP files are taken.\n"
+    assert (
+        captured.err
+        == f"{folder}: 1 .txt left out; only PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files are taken.\n"
+    )
 
 
 def test_all_answered_is_success_whatever_was_decided(
@@ -135,7 +138,7 @@ def test_csv_leaves_the_label_empty_where_it_rejects(
     )
     assert (first["nearest_class"], first["model"]) == ("dog", model)
     assert float(first["noise_probability"]) == pytest.approx(0.9819, abs=1e-4)
-    assert (last["accepted"], last["error"]) == ("", "the image is not a PNG, JPEG or WEBP image")
+    assert (last["accepted"], last["error"]) == ("", "the image is text")
 
 
 def test_json_is_a_line_a_file(serve: Serve, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +158,7 @@ def test_details_of_each(serve: Serve, folder: Path, capsys: pytest.CaptureFixtu
     assert cli.run(["classify", str(folder), "--top-k", "1"]) == 1
     out = capsys.readouterr().out
     assert out.count("accepted as dog") == 2
-    assert out.endswith("c.jpg\n  error: the image is not a PNG, JPEG or WEBP image\n")
+    assert out.endswith("c.jpg\n  error: the image is text\n")
     assert " cat " not in out
 
 
@@ -180,7 +183,10 @@ def test_nothing_to_classify(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert cli.run(["classify"]) == 1
     assert capsys.readouterr().err == "Name files, folders or patterns to classify.\n"
     assert cli.run(["classify", str(fill(tmp_path / "empty", {".hidden": b""}))]) == 1
-    assert rows(capsys.readouterr().out)[0][-1] == "error: holds no PNG, JPEG or WebP files"
+    assert (
+        rows(capsys.readouterr().out)[0][-1]
+        == "error: holds no PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files"
+    )
 
 
 def test_a_model_that_is_not_there_ends_it(serve: Serve, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,7 +304,7 @@ def test_names_are_printed_without_what_steers_a_terminal() -> None:
 def test_labels_never_break_where_there_is_room(columns: int, label: str) -> None:
     long = Path("photographs of the last summer/2024-07-13/IMG_20240713_123456_retouched.jpeg")
     rejected = decision(known_label=label, probabilities={label: 0.4}, rejected=True, reason="low_confidence")
-    shown = [Verdict(long, rejected), Verdict(Path("a.png"), error="the image is not a PNG, JPEG or WEBP image")]
+    shown = [Verdict(long, rejected), Verdict(Path("a.png"), error="the image is text")]
     console = console_for(io.StringIO())
     console.width = columns
     with console.capture() as capture:

@@ -119,9 +119,15 @@ def accents_twice(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (nothing, "holds no PNG, JPEG or WebP files. Arrange the images as CLASS/IMAGE"),
-        (empty_class, "fox holds no PNG, JPEG or WebP files. Add images, or take the folder out."),
-        (only_other_kinds, "fox holds no PNG, JPEG or WebP files (2 .heic left out)"),
+        (
+            nothing,
+            "holds no PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files. Arrange the images as CLASS/IMAGE",
+        ),
+        (
+            empty_class,
+            "fox holds no PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files. Add images, or take the folder out.",
+        ),
+        (only_other_kinds, "fox holds no PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files (2 .heic left out)"),
         (flat, "1.png lies in no class folder"),
         (too_deep, "cat/2024/1.png lies in no class folder, or below one"),
         (beside_the_classes, "cover.png lies in no class folder"),

@@ -72,7 +72,9 @@ def test_from_a_folder_to_the_line_to_classify_with(
     out = capsys.readouterr().out
     assert re.search(r"photos: 2 classes, 6 images, 0.0 MB\n  cat +3 *\n  dog +3 *\n", out)
     assert "No worker" not in out
-    assert "Left out: 1 .txt, 1 hidden (only PNG, JPEG or WebP files are read).\n" in out
+    assert (
+        "Left out: 1 .txt, 1 hidden (only PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files are read).\n" in out
+    )
     assert out.index("Left out") < out.index("upload") < out.index("Dataset pets (ds_1)") < out.index("training")
     assert "accuracy  97.22% ± 0.71 of the test images, 3 executions\n" in out
     assert "rejected  5.00% ± 0.71 of the test images, all of which it should know\n" in out

@@ -143,7 +143,7 @@ def test_pixels_given_as_arrays_are_resized_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
-        (b"just some words", InvalidImage, "'train/cat/bad.png': the image is not a PNG"),
+        (b"just some words", InvalidImage, "'train/cat/bad.png': the image is text"),
         (picture(0)[:-20], InvalidImage, "'train/cat/bad.png': the image is cut short"),
         (picture(0, 40), TooLarge, "'train/cat/bad.png': the image has 40 × 40 pixels"),
     ],

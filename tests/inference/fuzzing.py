@@ -25,7 +25,12 @@ Mutation = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 
 
 def corpus() -> list[bytes]:
-    """PNG, JPEG and WEBP of every kind that encoders here write, small and intact."""
+    """Image files of every kind that encoders here write, small and intact; five hold more than one picture."""
+    return first_kinds() + later_kinds()
+
+
+def first_kinds() -> list[bytes]:
+    """PNG, JPEG and WEBP; two are animated."""
     generator = np.random.default_rng(0)
     noise = generator.integers(0, 256, (24, 20, 4), dtype=np.uint8)
     smooth = Image.fromarray(noise[:6, :5, :3]).resize((40, 48), Image.Resampling.BICUBIC)
@@ -42,6 +47,48 @@ def corpus() -> list[bytes]:
     files.append(_saved(smooth, "WEBP", save_all=True, append_images=[smooth.rotate(90)], duration=50))
     files.append(_saved(smooth, "PNG", save_all=True, append_images=[smooth.rotate(90)], duration=50))
     return files
+
+
+def later_kinds() -> list[bytes]:
+    """GIF, BMP, TIFF, AVIF and JPEG 2000; three of more than one picture."""
+    generator = np.random.default_rng(1)
+    noise = generator.integers(0, 256, (24, 20, 4), dtype=np.uint8)
+    smooth, rgba = Image.fromarray(noise[:6, :5, :3]).resize((40, 48), Image.Resampling.BICUBIC), Image.fromarray(noise)
+    deep, turned = Image.fromarray(noise[:, :, 0].astype(np.uint16) * 257), smooth.rotate(90)
+    files = [_saved(smooth.convert(mode), "GIF") for mode in ("P", "L")]
+    files += [
+        _saved(rgba.convert("P"), "GIF", transparency=3, comment=b"made up"),
+        _saved(smooth.convert("P"), "GIF", interlace=0),
+    ]
+    files += [_saved(smooth.convert(mode), "BMP") for mode in ("RGB", "L", "P", "1")]
+    for mode in ("RGB", "L", "1", "P", "CMYK", "RGBA"):
+        for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
+            files.append(_saved(smooth.convert(mode), "TIFF", compression=compression))
+    files += [_saved(smooth.convert(mode), "TIFF", compression="jpeg") for mode in ("RGB", "L", "YCbCr")]
+    files += [_saved(deep, "TIFF"), _saved(smooth, "TIFF", exif=exif_of(6), description="made up")]
+    files += [
+        _saved(smooth, "AVIF", speed=9),
+        _saved(rgba, "AVIF", speed=9),
+        _saved(smooth.convert("L"), "AVIF", speed=9),
+    ]
+    files += [_saved(smooth, "AVIF", speed=9, subsampling="4:4:4", exif=exif_of(7))]
+    files += [_saved(smooth.convert(mode), "JPEG2000") for mode in ("RGB", "L")]
+    files += [
+        _saved(rgba, "JPEG2000", irreversible=True),
+        _saved(deep, "JPEG2000"),
+        _saved(smooth, "JPEG2000", no_jp2=True),
+    ]
+    files += [
+        _saved(smooth, "JPEG2000", tile_size=(16, 16), no_jp2=True),
+        _saved(smooth, "JPEG2000", progression="RPCL", plt=True),
+    ]
+    return files + [_saved(smooth, kind, save_all=True, append_images=[turned]) for kind in ("GIF", "TIFF", "AVIF")]
+
+
+def exif_of(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
 
 
 def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -145,10 +192,34 @@ def _lying_sizes(draw: random.Random, file: bytes, _others: Sequence[bytes]) -> 
     elif file.startswith(b"RIFF"):
         at = draw.choice((4, 16, 20, 24))
         struct.pack_into("<I", damaged, at, draw.choice((side, len(file), len(file) - 9, len(file) + 1)))
-    else:
+    elif file.startswith(b"\xff\xd8"):
         frame = max(file.find(b"\xff\xc0"), file.find(b"\xff\xc2"))
         struct.pack_into(">H", damaged, frame + draw.choice((2, 5, 7)), side % 65_536)
+    else:
+        within = [(form, at) for form, at in _size_places(file) if at + 4 <= len(file)]
+        form, at = draw.choice(within or [("B", 0)])
+        struct.pack_into(form, damaged, at, side % 2 ** (8 * struct.calcsize(form)))
     return bytes(damaged)
+
+
+def _size_places(file: bytes) -> list[tuple[str, int]]:
+    """Where GIF, BMP, TIFF, AVIF and JPEG 2000 keep sizes, counts and places: how each is packed, and its offset."""
+    if file.startswith(b"GIF"):
+        return [("<H", at) for at in (6, 8, *(file.find(b",", 13) + step for step in (5, 7)))]
+    if file.startswith(b"BM"):
+        return [("<I", at) for at in (10, 14, 18, 22, 30, 46)]
+    if file.startswith(b"II"):
+        start = int.from_bytes(file[4:8], "little")
+        count = int.from_bytes(file[start : start + 2], "little")
+        return [("<I", start + 2 + 12 * tag + step) for tag in range(min(count, 30)) for step in (4, 8)]
+    if file.startswith((b"\xff\x4f", b"\0\0\0\x0cjP")):
+        head, coding = file.find(b"\xff\x51"), file.find(b"\xff\x52")
+        numbers = [(">I", head + step) for step in range(6, 38, 4)] + [(">H", head + 38), (">H", coding + 6)]
+        bytes_ = [(">B", head + step) for step in (40, 41, 42)] + [(">B", coding + step) for step in range(4, 14)]
+        return numbers + bytes_ + [(">I", max(file.find(b"ihdr"), 0) + step) for step in (4, 8)]
+    boxes = [(">I", file.find(b"ispe") + step) for step in (8, 12)]
+    boxes += [(">H", file.find(b"iloc") + step) for step in (8, 10, 12, 14, 16, 18, 20, 22)]
+    return boxes + [(">I", file.find(b"mdat") + step) for step in (4, 6, 8, 10)]
 
 
 def _believed_damage(draw: random.Random, file: bytes, others: Sequence[bytes]) -> bytes:
@@ -184,9 +255,9 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
-def cases(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """So many damaged files, each with the name of what was done to it; the same ones for the same seed."""
-    draw, files, names = random.Random(seed), corpus(), sorted(MUTATIONS)
+def cases(count: int, seed: int, files: Sequence[bytes] = ()) -> Iterator[tuple[str, bytes]]:
+    """So many damaged ones of `files` (all kinds), each with the name of what was done to it; the same for the same seed."""
+    draw, files, names = random.Random(seed), files or corpus(), sorted(MUTATIONS)
     for number in range(count):
         name = names[number % len(names)]
         file = MUTATIONS[name](draw, draw.choice(files), files)

@@ -6,6 +6,7 @@ import zlib
 
 from PIL import Image
 
+from tests.inference.boxed import avif, coded
 from tests.inference.fuzzing import PNG_SIGNATURE, chunk, header, riff, segment
 
 MOST_BYTES = 10 * 2**20
@@ -14,7 +15,7 @@ _SIDE = 7000
 
 def hostile() -> dict[str, bytes]:
     """By name; none has more than 10 MiB, none claims more pixels than are decoded by default, unless its name says so."""
-    return {**_pngs(), **_jpegs(), **_webps()}
+    return {**_pngs(), **_jpegs(), **_webps(), **_gifs(), **_tiffs(), **_coded_twice(), **_jpegs_2000()}
 
 
 def _tiny(kind: str) -> bytes:
@@ -106,4 +107,101 @@ def _webps() -> dict[str, bytes]:
         "WEBP that claims 16,383 × 16,383 pixels": riff(
             b"VP8X" + struct.pack("<I", 10) + bytes(4) + (16_382).to_bytes(3, "little") * 2 + inner
         ),
+    }
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _gifs() -> dict[str, bytes]:
+    start, comments = _tiny("GIF")[:-1], (MOST_BYTES - 10_000) // 3
+    return {
+        "GIF of empty comments": start + b"!\xfe\0" * comments + b";",
+        "GIF of padding": start + bytes(MOST_BYTES - 10_000) + b";",
+        "GIF of blocks of a byte": start + b"!\xfe" + b"\1\0" * (MOST_BYTES // 2 - 5000) + b"\0;",
+        "GIF of 49 million pixels": saved(Image.new("L", (_SIDE, _SIDE)), "GIF"),
+        "BMP of 49 million pixels": saved(Image.new("1", (_SIDE, _SIDE)), "BMP"),
+    }
+
+
+def tiff(tags: dict[int, tuple[int, tuple[int, ...]]], behind: bytes = b"", following: int = 0) -> bytes:
+    """A little-endian TIFF: by tag, its type (3 or 4) and numbers. `behind` begins at byte 8, the directory after it."""
+    entries, values, start = b"", b"", 8 + len(behind)
+    for tag, (kind, numbers) in sorted(tags.items()):
+        packed = struct.pack(f"<{len(numbers)}{'H' if kind == 3 else 'I'}", *numbers)
+        if len(packed) > 4:
+            place = struct.pack("<I", start + 2 + 12 * len(tags) + 4 + len(values))
+            values += packed
+        else:
+            place = packed.ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, kind, len(numbers)) + place
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", following) + values
+    return b"II*\0" + struct.pack("<I", start) + behind + directory
+
+
+def _tiffs() -> dict[str, bytes]:
+    whole = _zeros(8 * _SIDE * _SIDE)
+    cmyk = {
+        256: (3, (_SIDE,)),
+        257: (3, (_SIDE,)),
+        258: (3, (16,) * 4),
+        259: (3, (8,)),
+        262: (3, (5,)),
+        277: (3, (4,)),
+        273: (4, (8,)),
+        278: (4, (_SIDE,)),
+        279: (4, (len(whole),)),
+    }
+    strips = tuple(8 + 8 * row for row in range(19_000))
+    rows = {
+        256: (3, (8,)),
+        257: (3, (19_000,)),
+        258: (3, (8,)),
+        259: (3, (1,)),
+        262: (3, (1,)),
+        277: (3, (1,)),
+        273: (4, strips),
+        278: (4, (1,)),
+        279: (4, (8,) * 19_000),
+    }
+    # Each directory is followed by the next, twelve bytes on, and claims a thousand tags.
+    chain = b"".join(struct.pack("<HHII", 1000, 254, 9, 8) for _ in range(MOST_BYTES // 12 - 2000))
+    return {
+        "TIFF of 49 million pixels of 16-bit CMYK in one strip": tiff(cmyk, whole),
+        "TIFF of 19,000 strips": tiff(rows, bytes(8 * 19_000)),
+        "TIFF of a directory of what might be directories": b"II*\0\x08\0\0\0" + chain,
+        "TIFF that is its own next page": tiff({**rows, 254: (4, (1,))}, bytes(8 * 19_000), 8 + 8 * 19_000),
+    }
+
+
+def _coded_twice() -> dict[str, bytes]:
+    picture, configuration = coded(64, 64)
+    size = (64, 64)
+    # Behind a delimiter of two bytes the picture begins with the head of its own sequence.
+    hidden = sequence(16_384, 16_384) + picture[2 + 2 + picture[3] :]
+    return {
+        "AVIF of 480 cells": avif([picture] * 480, configuration, size, columns=20),
+        "AVIF of 500 items of one place": avif([picture] * 490, configuration, size, columns=10, overlapping=True),
+        "AVIF of frames": avif([picture * 10_000], configuration, size),
+        "AVIF that hides 16,384 × 16,384 pixels": avif([hidden], configuration, (8, 8)),
+    }
+
+
+def sequence(width: int, height: int) -> bytes:
+    """The head of an AV1 sequence of one still picture (reduced header)."""
+    bits = f"000{1}{1}00000{15:04b}{15:04b}{width - 1:016b}{height - 1:016b}" + "0" * 30
+    content = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    return bytes([0x0A, len(content)]) + content
+
+
+def _jpegs_2000() -> dict[str, bytes]:
+    slope = Image.linear_gradient("L").resize((3500, 3500))
+    small = saved(Image.new("L", (1024, 1024)), "JPEG2000", no_jp2=True, tile_size=(16, 16))
+    return {
+        "JPEG 2000 of 12 million pixels": saved(slope, "JPEG2000"),
+        "JPEG 2000 of 4,096 tiles": small,
+        "JPEG 2000 of comments": small[:45] + b"\xff\x64\x00\x04\0\1" * ((MOST_BYTES - len(small)) // 6) + small[45:],
     }

@@ -77,7 +77,7 @@ def test_a_bad_image_fails_its_own_line_only(settings: Settings, sessions: Sessi
     well = encoded(pictures(1, 3)[0])
     noisy = encoded(np.random.default_rng(0).integers(0, 256, (99, 99, 3), dtype=np.uint8))
     bad = [
-        (b"only text", 422, "invalid-image", "is not a PNG"),
+        (b"only text", 422, "invalid-image", "is text"),
         (b"", 422, "invalid-image", "is empty"),
         (noisy, 413, "too-large", "bytes"),
         (png_bytes(101), 413, "too-large", "101 × 101"),

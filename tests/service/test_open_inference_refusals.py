@@ -61,7 +61,7 @@ PICTURE = text_of(png_bytes())
         (as_files(PICTURE, data=[[PICTURE]]), "inputs.0.data.0", "not a text"),
         (as_files(PICTURE, "", PICTURE), "inputs.0.data.1", "is empty"),
         (as_files(PICTURE, "äöü="), "inputs.0.data.1", "is not base64"),
-        (as_files(PICTURE, "AAAA", "BBBB"), "inputs.0.data.1", "is not a PNG, JPEG or WEBP image"),
+        (as_files(PICTURE, "AAAA", "BBBB"), "inputs.0.data.1", "no image of a kind that is read"),
         (as_files(PICTURE) | {"outputs": [{"name": "label"}, {"name": "sizes"}]}, "outputs.1.name", "reject_score, "),
         (as_files(PICTURE) | {"outputs": [{"name": "noise_probability"}]}, "outputs.0.name", "has no output 'noise_p"),
         (
