@@ -5,7 +5,7 @@ from pathlib import Path
 
 from noisegate.data.archives import read_archive
 from noisegate.data.formats import read_collected
-from noisegate.data.members import ArchiveLimits, Attachment, Collected, LeftOut, Member
+from noisegate.data.members import ArchiveLimits, Attachment, Collected, LeftOut, Member, Told
 from noisegate.spec.reading import NameEncoding
 
 
@@ -24,6 +24,8 @@ def read_upload(
     attachments: dict[str, bytes] = {}
     collected: list[Collected] = []
     for found in read_archive(path, limits, folder, names):
+        if isinstance(found, Told):
+            continue
         if isinstance(found, Collected):
             collected.append(found)
             continue
