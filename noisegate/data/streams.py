@@ -82,7 +82,7 @@ class GzipStream:
 
     def read(self, count: int) -> bytes:
         try:
-            return self._file.read1(count)
+            return self._file.read(count)
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise _damage(error) from error
 

@@ -4,10 +4,13 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +134,33 @@ def refused(
     assert caught.value.field == "archive"
     assert caught.value.remedy
     return caught.value
+
+
+@dataclass(frozen=True)
+class RawEntry:
+    """An entry of a zip as `raw_zip` writes it: its name in bytes, whether it is marked as UTF-8, its extra field."""
+
+    name: bytes
+    content: bytes = b"1"
+    marked: bool = False
+    extra: bytes = b""
+
+
+def raw_zip(path: Path, entries: Sequence[RawEntry]) -> Path:
+    """A zip with names in any encoding, which no library writes."""
+    local, directory = b"", b""
+    for entry in entries:
+        flags, sizes = 0x800 * entry.marked, (len(entry.content), len(entry.content))
+        common = (20, flags, 0, 0, 0x21, zlib.crc32(entry.content), *sizes, len(entry.name), len(entry.extra))
+        directory += struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, *common, 0, 0, 0, 0, len(local))
+        directory += entry.name + entry.extra
+        local += struct.pack("<4s5H3I2H", b"PK\x03\x04", *common) + entry.name + entry.extra + entry.content
+    counts = (0, 0, len(entries), len(entries), len(directory), len(local), 0)
+    path.write_bytes(local + directory + struct.pack("<4s4H2IH", b"PK\x05\x06", *counts))
+    return path
+
+
+def unicode_path(raw: bytes, name: str) -> bytes:
+    """Info-ZIP's extra field for a name in UTF-8 beside `raw`."""
+    field = struct.pack("<BI", 1, zlib.crc32(raw)) + name.encode()
+    return struct.pack("<HH", 0x7075, len(field)) + field

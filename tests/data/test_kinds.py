@@ -169,12 +169,20 @@ def test_a_damaged_npz_is_named(tmp_path: Path) -> None:
     refused(write_archive(tmp_path / "a", {"x.npz": npz()[:-10]}, "tar"), "'x.npz' cannot be unpacked")
 
 
-TEXTS = {f"labels.{suffix}": b"text" for suffix in ("csv", "TSV", "json", "jsonl", "ndjson", "txt", "cls", "yaml", "yml")}
+TEXTS = {
+    f"labels.{suffix}": b"text" for suffix in ("csv", "TSV", "json", "jsonl", "ndjson", "txt", "cls", "yaml", "yml")
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_texts_come_with_their_content(tmp_path: Path, kind: str) -> None:
-    texts = {**TEXTS, "empty.csv": b"", "cars.csv": b"BMW,1\n" * 9, "par.csv": b"PAR1.jpg,cat\n", "big.json": b"1" * 10**6}
+    texts = {
+        **TEXTS,
+        "empty.csv": b"",
+        "cars.csv": b"BMW,1\n" * 9,
+        "par.csv": b"PAR1.jpg,cat\n",
+        "big.json": b"1" * 10**6,
+    }
     found = found_in(write_archive(tmp_path / "a", texts, kind))
     assert found == [Attachment(name, content) for name, content in texts.items()]
 
