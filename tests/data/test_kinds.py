@@ -22,7 +22,7 @@ IDX = b"\0\0\x08\x03" + np.array([2, 4, 4], ">u4").tobytes() + bytes(range(32))
 def image(format_name: str, **options: object) -> bytes:
     """Pillow's file of random pixels."""
     file = io.BytesIO()
-    Image.fromarray(pixels(0, 16)).save(file, format_name, **options)  # type: ignore[arg-type]
+    Image.fromarray(pixels(0, 16)).save(file, format_name, **options)
     return file.getvalue()
 
 

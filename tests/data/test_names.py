@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import tarfile
 import unicodedata
-import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -50,16 +50,14 @@ SCRIPTS = [
 ]
 
 
+ALL = "".join(chr(code) for code in (*range(0x20, 0xD800), *range(0xE000, 0x10000)))
+
+
 @functools.cache
 def letters(codec: str) -> list[str]:
     """All characters of the Basic Multilingual Plane that an encoding has and that names may have."""
-    chars = (chr(code) for code in range(0x20, 0x10000) if not 0xD800 <= code < 0xE000)
-    allowed = (char for char in chars if unicodedata.category(char) != "Cc" and char not in "/\\\u2028\u2029")
-    return [
-        char
-        for char in allowed
-        if not is_bidirectional(char) and char.encode(codec, "ignore").decode(codec, "ignore") == char
-    ]
+    refused = {char for char in ALL if unicodedata.category(char) == "Cc" or is_bidirectional(char)}
+    return sorted(set(ALL.encode(codec, "ignore").decode(codec, "ignore")) - refused - set("/\\\u2028\u2029"))
 
 
 def words(codec: str) -> st.SearchStrategy[str]:
@@ -80,6 +78,15 @@ def spelled(names: list[str]) -> set[str]:
     return {unicodedata.normalize("NFC", name) for name in names}
 
 
+@contextmanager
+def in_doubt_refused() -> Iterator[None]:
+    """What was packed comes out, or a refusal because it could be read as something else."""
+    try:
+        yield
+    except InvalidArchive as error:
+        assert "more than one reading" in error.detail  # noqa: PT017
+
+
 property_settings = settings(
     max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -96,7 +103,7 @@ def test_a_named_encoding_gives_what_was_packed(
         entries = [RawEntry(name.encode(codec)) for name in packed]
     except UnicodeEncodeError:
         assume(False)
-    with suppress(InvalidArchive):
+    with in_doubt_refused():
         assert set(read(raw_zip(tmp_path / "a", entries), names=names)) == spelled(packed)
 
 
@@ -111,7 +118,7 @@ def test_utf8_needs_no_mark(tmp_path: Path, parts: list[str], marked: bool) -> N
 @given(parts=st.lists(words("utf-8"), min_size=1, max_size=4), names=st.sampled_from(ENCODINGS))
 def test_a_wrong_encoding_never_changes_names_in_utf8(tmp_path: Path, parts: list[str], names: NameEncoding) -> None:
     path = raw_zip(tmp_path / "a", [RawEntry(name.encode()) for name in paths(parts)])
-    with suppress(InvalidArchive):
+    with in_doubt_refused():
         assert set(read(path, names=names)) == spelled(paths(parts))
 
 
@@ -145,7 +152,7 @@ def test_tars_in_every_encoding(tmp_path: Path, parts: list[str], tar_format: in
             except UnicodeEncodeError:
                 assume(False)
     (tmp_path / "a").write_bytes(data.getvalue())
-    with suppress(InvalidArchive):
+    with in_doubt_refused():
         assert set(read(tmp_path / "a", names=encoding)) == spelled(packed)
     if encoding == "utf-8" or tar_format == tarfile.PAX_FORMAT:
         assert set(read(tmp_path / "a")) == spelled(packed)
@@ -228,12 +235,9 @@ def test_characters_that_no_name_should_have(tmp_path: Path, kind: str, char: st
     refused(path, rf"has a control character \(U\+{ord(char):04X}\) in its name")
 
 
-@pytest.mark.parametrize("name", ["", ".", "/"])
-def test_files_without_a_name(tmp_path: Path, name: str) -> None:
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        path = raw_zip(tmp_path / "a", [RawEntry(name.encode())])
-    with suppress(InvalidArchive):
-        assert read(path) == {}
+@pytest.mark.parametrize("name", [b"", b".", b"./."])
+def test_files_without_a_name(tmp_path: Path, name: bytes) -> None:
+    refused(raw_zip(tmp_path / "a", [RawEntry(name)]), "is a file without a name")
 
 
 PROGRAMS = {
@@ -269,6 +273,7 @@ def test_names_as_other_programs_write_them(tmp_path: Path, program: str, locale
     subprocess.run(made, cwd=tmp_path / "in", env=environment, capture_output=True)
     (archive,) = [path for path in tmp_path.iterdir() if path.is_file()]
     expected = {unicodedata.normalize("NFC", name): content for name, content in names.items()}
-    with suppress(InvalidArchive):
-        found = read(archive)
-        assert {name: found[name] for name in found if name in expected} == found
+    if program == "zip, as for Windows":
+        refused(archive, "is not in UTF-8")  # it cuts names to eight bytes, within characters
+    else:
+        assert read(archive) == expected
