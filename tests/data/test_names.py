@@ -21,7 +21,7 @@ from noisegate.errors import InvalidArchive
 from noisegate.spec.reading import NameEncoding
 from tests.conftest import examples
 
-from .archive_factory import RawEntry, found_in, raw_zip, read, refused, unicode_path, write_archive
+from .archive_factory import RawEntry, found_in, raw_zip, read, refused, unicode_path, write_archive, write_tar_entry
 
 ENCODINGS: tuple[NameEncoding, ...] = get_args(NameEncoding)
 # What the programs of the time wrote, and what it is called in `names`.
@@ -182,6 +182,14 @@ def test_a_name_that_happens_to_be_utf8(tmp_path: Path) -> None:
     refused(alone, "more than one reading: .* or 'рак/1.png'", names="cp866")
     both = raw_zip(tmp_path / "both", bytes_of("рак", "кот", encoding="cp866"))
     assert set(read(both, names="cp866")) == {"рак/1.png", "кот/1.png"}
+
+
+def test_a_pax_path_that_says_it_is_bytes(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("рак".encode("cp866").decode() + "/1.png")
+    path = write_tar_entry(tmp_path / "a", info)
+    assert set(read(path, names="cp866")) == {info.name}
+    info.pax_headers = {"hdrcharset": "BINARY"}
+    refused(write_tar_entry(tmp_path / "a", info), "more than one reading: .* or 'рак/1.png'", names="cp866")
 
 
 def test_names_that_windows_reads_differently_from_the_standard(tmp_path: Path) -> None:
