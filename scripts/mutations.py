@@ -75,8 +75,8 @@ MUTATIONS = (
     ),
     Mutation(
         "archives whose paths leave it",
-        "noisegate/data/members.py",
-        'if name.startswith("/") or _DRIVE.match(name) or ".." in parts:',
+        "noisegate/data/names.py",
+        'if composed.startswith("/") or ".." in parts or _DRIVE.match(path):',
         "if False:",
         ("tests/data/test_archives.py",),
     ),

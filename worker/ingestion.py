@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from noisegate.data.limits import archive_limits, image_limits
-from noisegate.data.members import Attachment, LeftOut, Member
+from noisegate.data.members import Attachment, LeftOut, Member, Told
 from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.sources import LICENCES, digits_members
 from noisegate.data.uploads import read_upload
@@ -95,12 +95,12 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
     _discard_upload_of(resources, dataset)
 
 
-def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Attachment | LeftOut]:
+def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Attachment | LeftOut | Told]:
     match dataset.source:
         case "digits":
             return digits_members()
         case "cifar10":
-            members: Iterable[Member | Attachment | LeftOut] = resolve_name(_CIFAR10_MEMBERS)(folder)
+            members: Iterable[Member | Attachment | LeftOut | Told] = resolve_name(_CIFAR10_MEMBERS)(folder)
             return members
         case _:
             assert dataset.upload_digest, "an upload has an archive"

@@ -1,59 +1,99 @@
-"""Archives of images, read from front to back and never unpacked to disk."""
+"""Archives of images, read from front to back; only files that hold many images are unpacked to disk."""
 
-import gzip
-import lzma
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from noisegate.data.members import ArchiveLimits, Found, Meter, damaged
-from noisegate.data.tar_files import is_tar, read_tar
-from noisegate.data.xz_stream import XzStream
+from noisegate.data import kinds
+from noisegate.data.members import ArchiveLimits, Collected, Found, Meter
+from noisegate.data.names import NameDecoder
+from noisegate.data.streams import Again, Readable, unpacked
+from noisegate.data.tar_files import read_tar
+from noisegate.data.unpacking import Unpacker
+from noisegate.data.zip_directory import is_npz
 from noisegate.data.zip_files import read_zip
 from noisegate.errors import InvalidArchive
 from noisegate.spec.reading import NameEncoding
 
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and empty
-_GZIP = b"\x1f\x8b"
-_XZ = b"\xfd7zXZ\x00"
-_ENOUGH_TO_TELL_BYTES = 512
+# bzip2 compares the checksum of a block when all of it is unpacked.
+_MOST_BLOCK_BYTES = 900_000
+_REMEDY = (
+    "Pack the folders as zip, tar, tar.gz, tar.bz2, tar.xz or tar.zst, or send Parquet, .npy, .npz or idx; "
+    "renaming another kind is not enough."
+)
 
 
-def read_archive(
-    path: Path,
-    limits: ArchiveLimits,
-    folder: Path,  # noqa: ARG001
-    names: NameEncoding | None = None,  # noqa: ARG001
-) -> Iterator[Found]:
-    """The files of a zip, tar, tar.gz or tar.xz in their order, one in memory at a time.
+def read_archive(path: Path, limits: ArchiveLimits, folder: Path, names: NameEncoding | None = None) -> Iterator[Found]:
+    """The files of a zip or a tar (packed by gzip, bzip2, xz, Zstandard or not at all) in their order, one in memory at a time.
 
-    The kind is told by the first bytes, not by the name. Folders, hidden files and `__MACOSX` are passed over; files
-    without an image's suffix come as `LeftOut`. Images come with their bytes, not yet looked at.
+    What a file is, the archive itself included, is told by its first bytes, not by its name. Images come as `Member`, with
+    their bytes, not yet looked at; files with an image's suffix too, whatever they are. Texts that may label images come as
+    `Attachment`, files that hold many images as `Collected`, all others as `LeftOut`; at the end `Told`, if names do not say
+    their encoding. Folders, hidden files and what systems put in by themselves are passed over. An upload that is itself a
+    file of many images comes as one `Collected`.
+
+    Args:
+        folder: where files that hold many images are unpacked to, under numbers. They stay there.
+        names: the encoding of names that are not in UTF-8 and do not say theirs.
 
     Raises:
-        InvalidArchive: of none of the four kinds, damaged or cut short, or with a member that no data set needs:
-            a link, a device, an encrypted or sparse file, a path that points outside, a name that is there twice.
+        InvalidArchive: of none of these kinds, damaged or cut short, or with a member that no data set needs: a link, a
+            device, an encrypted or sparse file, a path that points outside, a name that is there twice or that cannot be
+            read for certain.
         TooLarge: over one of the limits, as counted while reading.
     """
-    meter = Meter(limits, path.stat().st_size)
+    unpacker = Unpacker(Meter(limits, path.stat().st_size), folder)
+    decoder = NameDecoder(names)
     with path.open("rb") as file:
-        head = file.read(_ENOUGH_TO_TELL_BYTES)
+        head = file.read(kinds.HEAD_BYTES)
         file.seek(0)
-        try:
-            if head.startswith(_ZIP):
-                yield from read_zip(file, meter)
-            elif head.startswith(_GZIP):
-                with gzip.GzipFile(fileobj=file) as unpacked:
-                    yield from read_tar(unpacked, meter)
-            elif head.startswith(_XZ):
-                yield from read_tar(XzStream(file), meter)
-            elif is_tar(head):
-                yield from read_tar(file, meter)
-            else:
-                raise InvalidArchive(
-                    "the file is not a zip, tar, tar.gz or tar.xz archive",
-                    field="archive",
-                    remedy="Pack the folders as one of these; renaming another kind is not enough.",
-                )
-        except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-            raise damaged(str(error)) from error
+        if _is_one_file(path, file, head, limits):
+            yield Collected(path.name, path)
+        elif kinds.is_zip(head):
+            yield from read_zip(file, unpacker, decoder)
+        elif kinds.is_tar(head):
+            yield from read_tar(file, unpacker, decoder)
+        elif (found := unpacked(file, head)) is not None:
+            yield from _read_packed(path.name, *found, unpacker, decoder)
+        else:
+            raise _refuse_upload(_what_it_is(head))
+
+
+def _is_one_file(path: Path, file: BinaryIO, head: bytes, limits: ArchiveLimits) -> bool:
+    """Whether the upload itself is a file that holds many images."""
+    if kinds.is_zip(head):
+        return kinds.may_be_npz(head) and is_npz(file, limits.max_files)
+    return kinds.holds_images(path.name, head)
+
+
+def _read_packed(name: str, packer: str, stream: Readable, unpacker: Unpacker, decoder: NameDecoder) -> Iterator[Found]:
+    head = b""
+    while len(head) < kinds.HEAD_BYTES and (piece := stream.read(kinds.HEAD_BYTES - len(head))):
+        head += piece
+    if kinds.is_tar(head):
+        yield from read_tar(Again(head, stream), unpacker, decoder)
+    elif kinds.is_idx(head):
+        yield unpacker.collect(name, unpacker.metered(Again(head, stream)))
+    else:
+        _check_first_block(stream)
+        raise _refuse_upload(f"is packed by {packer} and holds no tar: what it holds {_what_it_is(head)}")
+
+
+def _check_first_block(stream: Readable) -> None:
+    """Raises InvalidArchive if the beginning was damaged, which is no reason to call it something else."""
+    left = _MOST_BLOCK_BYTES
+    while left > 0 and (piece := stream.read(left)):
+        left -= len(piece)
+
+
+def _what_it_is(head: bytes) -> str:
+    if not head:
+        return "is empty"
+    if kinds.is_image(head):
+        return "is a single image"
+    described = kinds.describe("", head)
+    return f"is {described}, which is not read here" if described else "is in no format that is read here"
+
+
+def _refuse_upload(what: str) -> InvalidArchive:
+    return InvalidArchive(f"the file {what}", field="archive", remedy=_REMEDY)

@@ -1,22 +1,16 @@
-"""What comes out of an archive or a source, the limits on it, and the names it may carry."""
+"""What comes out of an archive or a source, and the limits on it."""
 
-import re
-import unicodedata
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from noisegate.errors import InvalidArchive, TooLarge
-from noisegate.image_kinds import IMAGE_SUFFIXES
 
 # Small honest archives may be packed tightly; the ratio counts once this much came out.
 RATIO_COUNTS_FROM_BYTES = 64 * 2**20
-
-_DRIVE = re.compile(r"^[A-Za-z]:")
-
 
 # What a data set may call its parts; `validation` is given to one of the other two (noisegate.data.layouts).
 NamedSplit = Literal["train", "validation", "test"]
@@ -66,7 +60,14 @@ class LeftOut:
     why: str
 
 
-Found = Member | Attachment | Collected | LeftOut
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A sentence for the report: how something was read that could be read in another way."""
+
+    sentence: str
+
+
+Found = Member | Attachment | Collected | LeftOut | Told
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class ArchiveLimits:
     max_member_bytes: int = 10 * 2**20
     max_total_bytes: int = 8 * 2**30
     max_ratio: float = 200.0
+    max_text_bytes: int = 64 * 2**20
+    max_texts_bytes: int = 128 * 2**20
 
 
 def refuse(name: str, what: str, remedy: str) -> InvalidArchive:
@@ -136,30 +139,3 @@ class Meter:
         if size > self.limits.max_member_bytes:
             detail = f"{name!r} has more than {self.limits.max_member_bytes:,} bytes"
             raise over_limit(detail, "Scale that image down.")
-
-
-def clean_name(name: str) -> str:
-    """A member's path in one spelling (`./a//b` is `a/b`; accents composed), so that twins are seen as such.
-
-    Nothing is ever written to such a path; an archive that tries to escape is refused all the same.
-
-    Raises:
-        InvalidArchive: the path is absolute, climbs (`..`), or has a backslash, a drive or unprintable characters.
-    """
-    if not name.isprintable():
-        raise refuse(name, "has unprintable characters in its name", "Rename it, and write names in UTF-8.")
-    if "\\" in name:
-        raise refuse(name, "has a backslash in its path", "Pack it again with forward slashes.")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or _DRIVE.match(name) or ".." in parts:
-        raise refuse(name, "points outside the archive", "Pack it again with relative paths and without '..'.")
-    return unicodedata.normalize("NFC", "/".join(parts))
-
-
-def is_ignored(name: str) -> bool:
-    """Whether a path belongs to the packer's own traces: hidden files and folders, and macOS's `__MACOSX`."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

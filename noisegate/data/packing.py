@@ -24,7 +24,7 @@ import numpy.typing as npt
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.data.bad_images import BadImages
 from noisegate.data.layouts import SPLITS, Contents, Layout, Split, resolve_layout
-from noisegate.data.members import Attachment, Label, LeftOut, Member
+from noisegate.data.members import Attachment, Label, LeftOut, Member, Told
 from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, index_bytes
 from noisegate.data.reporting import ImageCounts, report_of
 from noisegate.disk import storage_errors
@@ -69,7 +69,7 @@ class PackedDataset:
 
 
 def pack(
-    members: Iterable[Member | Attachment | LeftOut],
+    members: Iterable[Member | Attachment | LeftOut | Told],
     image_size: int,
     folder: Path,
     progress: Callable[[int], None],
@@ -129,7 +129,7 @@ def pack(
         index_path=files[3],
         originals_bytes=files[2].stat().st_size,
         longer_side=arrived.sides.longer_side(order),
-        report=report_of(layout, arrived.paths, arrived.sides.found(order)),
+        report=report_of(layout, arrived.paths, arrived.sides.found(order), arrived.told),
     )
 
 
@@ -151,6 +151,7 @@ class _Arrived:
         self._labels: list[Label | None] = []
         self._attachments: dict[str, bytes] = {}
         self._left_out: list[LeftOut] = []
+        self.told: list[str] = []
         self._scratch = scratch
         self._image_size = image_size
         self._limits = limits
@@ -161,7 +162,7 @@ class _Arrived:
         """Images decoded."""
         return len(self.paths)
 
-    def take(self, members: Iterable[Member | Attachment | LeftOut], progress: Callable[[int], None]) -> None:
+    def take(self, members: Iterable[Member | Attachment | LeftOut | Told], progress: Callable[[int], None]) -> None:
         """All of them, telling `progress` of the images decoded; raises for those that are bad, once all have been looked at."""
         told_at = time.monotonic()
         for member in members:
@@ -169,6 +170,8 @@ class _Arrived:
                 self._decode(member)
             elif isinstance(member, Attachment):
                 self._attachments[member.name] = member.content
+            elif isinstance(member, Told):
+                self.told.append(member.sentence)
             else:
                 self._left_out.append(member)
             # By the clock: 256 small images are decoded in a moment, 256 photographs in a minute.

@@ -42,12 +42,17 @@ class ImageCounts:
         )
 
 
-def report_of(layout: Layout, paths: Sequence[str], images: ImagesFound) -> DatasetReport:
-    """The report of a data set whose images have these paths, by their place in the upload."""
+def report_of(layout: Layout, paths: Sequence[str], images: ImagesFound, told: Sequence[str]) -> DatasetReport:
+    """The report of a data set.
+
+    Args:
+        paths: of its images, by their place in the upload.
+        told: what was said while the upload was read.
+    """
     classes = _classes(layout, paths)
     return DatasetReport(
         layout=layout.layout,
-        notes=list(layout.notes),
+        notes=[*told, *layout.notes],
         train_count=sum(one.train for one in classes),
         test_count=sum(one.test for one in classes),
         classes=classes,

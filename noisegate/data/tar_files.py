@@ -1,4 +1,4 @@
-"""Tar archives from a stream of unpacked bytes: ustar, with the long names and sizes of GNU and pax.
+"""Tar archives from a stream of unpacked bytes: those of 1979 and ustar, with the long names and sizes of GNU and pax.
 
 The standard library's `tarfile` is no match for a hostile archive: it takes a damaged header for the end (so half an
 archive looks whole), reads extended headers of any size into memory and, up to Python 3.11.9, searches them with
@@ -7,10 +7,13 @@ regular expressions in quadratic time (CVE-2024-6232). What a data set needs of 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
-from noisegate.data.members import LeftOut, Member, Meter, clean_name, damaged, is_ignored, is_image, refuse
+from noisegate.data.kinds import tar_checksum
+from noisegate.data.members import Found, Meter, damaged, refuse
+from noisegate.data.names import NameDecoder, kept_path
+from noisegate.data.streams import Readable
+from noisegate.data.unpacking import Unpacker
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 256 * 2**10
@@ -31,55 +34,52 @@ _REFUSED = {
 }
 
 
-class Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
-def is_tar(head: bytes) -> bool:
-    """Whether a file, or a header within it, that begins with `head` is tar's."""
-    return head[257:262] == b"ustar"
-
-
-def read_tar(stream: Readable, meter: Meter) -> Iterator[Member | LeftOut]:
+def read_tar(stream: Readable, unpacker: Unpacker, decoder: NameDecoder) -> Iterator[Found]:
     """The files of a tar archive; `read_archive` says which are passed over and what is refused.
+
+    A backslash in a name is refused: on the systems that tars come from it is a character like others, not a separator.
 
     Raises:
         InvalidArchive: damaged, cut short, or with a member that no data set needs.
         TooLarge: over one of the meter's limits.
     """
+    meter = unpacker.meter
     blocks = _Blocks(stream, meter)
-    for header in _headers(blocks):
+    for member in _members(blocks, decoder):
         meter.count_entry()
-        name = clean_name(header.name)
-        if header.kind == _FOLDER or (header.kind in _REGULAR and header.name.endswith("/")):
-            blocks.skip(header.padded_size)
-            continue
-        if header.kind not in _REGULAR:
-            what = _REFUSED.get(header.kind, f"is of a kind that no image is ({header.kind!r})")
-            raise refuse(name, what, "Pack the files themselves.")
-        meter.enter(name)
-        if is_image(name) and not is_ignored(name):
-            meter.check_member(name, header.size)
-            content = blocks.take(header.size)
-            blocks.skip(header.padded_size - header.size)
-            yield Member(name, content)
-            continue
-        blocks.skip(header.padded_size)
-        if not is_ignored(name):
-            yield LeftOut(name, "is not an image")
+        content = _Content(blocks, member.size)
+        if not member.is_folder and (name := _kept(member)) is not None:
+            meter.enter(name)
+            yield unpacker.take(name, member.size, content)
+        content.skip_rest()
     # To the end of the compressed stream, so that its checksum is checked too.
     blocks.drain()
+    yield from decoder.told()
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class _Member:
     name: str
     size: int
     kind: bytes
 
     @property
-    def padded_size(self) -> int:
-        return -(-self.size // _BLOCK_BYTES) * _BLOCK_BYTES
+    def is_folder(self) -> bool:
+        return self.kind == _FOLDER or (self.kind in _REGULAR and self.name.endswith("/"))
+
+
+def _kept(member: _Member) -> str | None:
+    if member.kind not in _REGULAR:
+        what = _REFUSED.get(member.kind, f"is of a kind that no image is ({member.kind!r})")
+        raise refuse(member.name, what, "Pack the files themselves.")
+    return kept_path(member.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    name: bytes
+    size: int
+    kind: bytes
 
 
 class _Blocks:
@@ -110,44 +110,69 @@ class _Blocks:
             yield piece
 
 
-def _headers(blocks: _Blocks) -> Iterator[_Header]:
-    """Every member's header, with what the extended headers before it say put in. The caller reads the contents."""
-    name: str | None = None
+class _Content:
+    """The content of one member, and the padding behind it."""
+
+    def __init__(self, blocks: _Blocks, size: int) -> None:
+        self._blocks = blocks
+        self._left = size
+        self._padding = -size % _BLOCK_BYTES
+
+    def read(self, count: int) -> bytes:
+        count = min(count, self._left)
+        self._left -= count
+        return self._blocks.take(count)
+
+    def skip_rest(self) -> None:
+        self._blocks.skip(self._left + self._padding)
+
+
+def _members(blocks: _Blocks, decoder: NameDecoder) -> Iterator[_Member]:
+    """Every member, with what the extended headers before it say put in. The caller reads the contents."""
+    name: str | bytes | None = None
     size: int | None = None
     while (block := blocks.take(_BLOCK_BYTES)) != _ZERO_BLOCK:
         header = _parse(block)
         if header.kind in _EXTENDED:
             content = _extended_content(header, blocks)
             if header.kind == _GNU_LONG_NAME:
-                name = _text(content)
+                name = _until_zero(content)
             elif header.kind == _PAX:
                 records = _pax_records(content)
-                name = _text(records["path"]) if "path" in records else name
+                name = _pax_name(records, name)
                 size = _decimal(records["size"]) if "size" in records else size
             continue
-        yield replace(header, name=header.name if name is None else name, size=header.size if size is None else size)
+        said = header.name if name is None else name
+        yield _Member(
+            decoder.decode(said) if isinstance(said, bytes) else said,
+            header.size if size is None else size,
+            header.kind,
+        )
         name = size = None
     if blocks.take(_BLOCK_BYTES) != _ZERO_BLOCK:
         raise damaged("its end marker is incomplete")
 
 
 def _parse(block: bytes) -> _Header:
-    if not is_tar(block):
+    is_ustar = block[257:262] == b"ustar"
+    if not is_ustar and not block[148:156].strip(b" \0").isdigit():
         raise damaged("no tar header where one should be")
-    # The checksum is taken with its own eight bytes as spaces.
-    if _octal(block[148:156]) != sum(block[:148]) + 8 * ord(" ") + sum(block[156:]):
+    if _octal(block[148:156]) != tar_checksum(block):
         raise damaged("the checksum of a header does not match")
-    name = _text(block[:100])
-    # GNU, whose magic is "ustar  ", keeps other things where POSIX keeps the prefix.
+    name = _until_zero(block[:100])
+    # GNU, whose magic is "ustar  ", keeps other things where POSIX keeps the prefix; tars of 1979 may have anything there.
     if block[257:263] == b"ustar\0" and block[345]:
-        name = f"{_text(block[345:500])}/{name}"
+        name = _until_zero(block[345:500]) + b"/" + name
     return _Header(name, _number(block[124:136]), block[156:157])
 
 
 def _extended_content(header: _Header, blocks: _Blocks) -> bytes:
     if header.size > _MAX_EXTENDED_HEADER_BYTES:
         raise damaged(f"an extended header claims {header.size:,} bytes")
-    return blocks.take(header.padded_size)[: header.size]
+    content = _Content(blocks, header.size)
+    whole = content.read(header.size)
+    content.skip_rest()
+    return whole
 
 
 def _pax_records(content: bytes) -> dict[str, bytes]:
@@ -161,11 +186,24 @@ def _pax_records(content: bytes) -> dict[str, bytes]:
         if end > len(content) or not record.endswith(b"\n"):
             raise damaged("an extended header is malformed")
         key, _, value = record[:-1].partition(b"=")
-        records[_text(key)] = value
+        records[key.decode("ascii", "backslashreplace")] = value
         at = end
     if any(key.startswith("GNU.sparse.") for key in records):
-        raise refuse(_text(records.get("path", b"")), _REFUSED[b"S"], "Pack the files themselves.")
+        name = records.get("path", b"a member").decode("utf-8", "backslashreplace")
+        raise refuse(name, _REFUSED[b"S"], "Pack the files themselves.")
     return records
+
+
+def _pax_name(records: dict[str, bytes], otherwise: str | bytes | None) -> str | bytes | None:
+    """The path, decoded if these records say that it is UTF-8: they do, unless they say that it is bytes."""
+    if "path" not in records:
+        return otherwise
+    if records.get("hdrcharset") == b"BINARY":
+        return records["path"]
+    try:
+        return records["path"].decode()
+    except UnicodeDecodeError:
+        return records["path"]  # of a packer that does not know either
 
 
 def _number(field: bytes) -> int:
@@ -187,6 +225,5 @@ def _decimal(digits: bytes) -> int:
     return int(digits)
 
 
-def _text(field: bytes) -> str:
-    # What is not UTF-8 becomes unprintable, and is refused as such by `clean_name`.
-    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+def _until_zero(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]

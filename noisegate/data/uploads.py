@@ -5,13 +5,13 @@ from pathlib import Path
 
 from noisegate.data.archives import read_archive
 from noisegate.data.formats import read_collected
-from noisegate.data.members import ArchiveLimits, Attachment, Collected, LeftOut, Member
+from noisegate.data.members import ArchiveLimits, Attachment, Collected, LeftOut, Member, Told
 from noisegate.spec.reading import NameEncoding
 
 
 def read_upload(
     path: Path, limits: ArchiveLimits, folder: Path, names: NameEncoding | None = None
-) -> Iterator[Member | Attachment | LeftOut]:
+) -> Iterator[Member | Attachment | LeftOut | Told]:
     """The images of an archive, or of a file that holds many, and the text files beside them; one in memory at a time.
 
     Args:
@@ -24,6 +24,8 @@ def read_upload(
     attachments: dict[str, bytes] = {}
     collected: list[Collected] = []
     for found in read_archive(path, limits, folder, names):
+        if isinstance(found, Told):
+            continue
         if isinstance(found, Collected):
             collected.append(found)
             continue

@@ -1,43 +1,21 @@
 """Zip archives: the central directory says what is there, and nothing it says about sizes is believed."""
 
-import errno
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
-from noisegate.data.members import (
-    LeftOut,
-    Member,
-    Meter,
-    clean_name,
-    damaged,
-    is_ignored,
-    is_image,
-    over_limit,
-    refuse,
-)
+from noisegate.data.members import Found, Meter, refuse
+from noisegate.data.names import NameDecoder, kept_path
+from noisegate.data.unpacking import Unpacker
+from noisegate.data.zip_directory import Names, open_zip
 
-_ENTRY = b"PK\x01\x02"
-_CHUNK_BYTES = 2**20
 _ENCRYPTED = 0x1
 # Others unpack without a bound on memory in the standard library, and no image gains by them.
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
-_FAILURES = (
-    zipfile.BadZipFile,
-    NotImplementedError,
-    ValueError,
-    OverflowError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
 
-
-def read_zip(file: BinaryIO, meter: Meter) -> Iterator[Member | LeftOut]:
+def read_zip(file: BinaryIO, unpacker: Unpacker, decoder: NameDecoder) -> Iterator[Found]:
     """The files of a zip archive; `read_archive` says which are passed over and what is refused.
 
     Raises:
@@ -45,64 +23,50 @@ def read_zip(file: BinaryIO, meter: Meter) -> Iterator[Member | LeftOut]:
             data set needs.
         TooLarge: over one of the meter's limits.
     """
-    _check_directory_size(file, meter)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for entry in archive.infolist():
-                meter.count_entry()
-                yield from _read_entry(archive, entry, meter)
-    except _FAILURES as error:
-        raise damaged(str(error)) from error
-    except OSError as error:
-        # A member that is said to begin before the file does. Errors of the disk itself pass.
-        if error.errno != errno.EINVAL:
-            raise
-        raise damaged("a member lies outside the file") from error
+    meter = unpacker.meter
+    with open_zip(file, meter.limits.max_files) as archive:
+        names = Names(archive, decoder)
+        for entry in archive.infolist():
+            meter.count_entry()
+            spelled = names.of(entry)
+            if spelled.endswith("/") or (name := kept_path(spelled)) is None:
+                continue
+            _check_kind(name, entry)
+            meter.enter(name)
+            with archive.open(entry) as content:
+                yield unpacker.take(name, entry.file_size, _Metered(content, entry, name, meter))
+    yield from decoder.told()
 
 
-def _check_directory_size(file: BinaryIO, meter: Meter) -> None:
-    """Refuse too many entries before `zipfile` builds an object for each.
+class _Metered:
+    """The content of one entry."""
 
-    Counting their signatures in the whole file needs no trust in the directory's own figures; another archive inside
-    adds to the count only if it has as many entries itself.
-    """
-    found, tail = 0, b""
-    while chunk := file.read(_CHUNK_BYTES):
-        found += (tail + chunk).count(_ENTRY)
-        tail = chunk[-len(_ENTRY) + 1 :]
-        if found > meter.limits.max_files:
-            raise over_limit(f"the archive holds more than {meter.limits.max_files:,} files", "Split the data set.")
-    file.seek(0)
+    def __init__(self, content: IO[bytes], entry: zipfile.ZipInfo, name: str, meter: Meter) -> None:
+        self._content = content
+        self._left = entry.file_size
+        self._entry = entry
+        self._name = name
+        self._meter = meter
 
-
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, meter: Meter) -> Iterator[Member | LeftOut]:
-    # The original name: `filename` ends at the first zero byte, which could hide a suffix.
-    name = clean_name(entry.orig_filename)
-    _check_kind(name, entry)
-    if entry.is_dir():
-        return
-    meter.enter(name)
-    if is_ignored(name):
-        return
-    if not is_image(name):
-        yield LeftOut(name, "is not an image")
-        return
-    if entry.flag_bits & _ENCRYPTED:
-        raise refuse(name, "is encrypted", "Pack it again without a password.")
-    if entry.compress_type not in _METHODS:
-        raise refuse(name, f"is packed by an unusual method ({entry.compress_type})", "Pack it again with Deflate.")
-    with archive.open(entry) as unpacked:
-        content = unpacked.read(meter.limits.max_member_bytes + 1)
-    meter.unpack(len(content))
-    meter.check_member(name, len(content))
-    if len(content) != entry.file_size:
-        raise refuse(name, f"has {len(content):,} bytes where its header claims {entry.file_size:,}", "Pack it again.")
-    yield Member(name, content)
+    def read(self, count: int) -> bytes:
+        # Never more than the header claims; then the checksum was compared.
+        piece = self._content.read(count)
+        self._meter.unpack(len(piece))
+        self._left -= len(piece)
+        if len(piece) < count and self._left:
+            claimed = self._entry.file_size
+            what = f"has {claimed - self._left:,} bytes where its header claims {claimed:,}"
+            raise refuse(self._name, what, "Pack it again.")
+        return piece
 
 
 def _check_kind(name: str, entry: zipfile.ZipInfo) -> None:
     # Unix packers put the file's mode into the upper half; others leave it zero.
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+    if kind not in (0, stat.S_IFREG):
         what = "is a symbolic link" if kind == stat.S_IFLNK else "is no regular file"
         raise refuse(name, what, "Pack the files themselves.")
+    if entry.flag_bits & _ENCRYPTED:
+        raise refuse(name, "is encrypted", "Pack it again without a password.")
+    if entry.compress_type not in _METHODS:
+        raise refuse(name, f"is packed by an unusual method ({entry.compress_type})", "Pack it again with Deflate.")

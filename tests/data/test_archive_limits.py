@@ -1,6 +1,5 @@
 """Archives that would fill memory or take for ever."""
 
-import lzma
 import struct
 import subprocess
 import sys
@@ -106,7 +105,7 @@ def zero_stream(path: Path, kind: str, head: bytes, gibibytes: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["tar.gz", "tar.xz"])
+@pytest.mark.parametrize("kind", PACK)
 @pytest.mark.parametrize(
     ("name", "type_flag", "words"),
     [
@@ -145,12 +144,6 @@ def test_a_bomb_takes_little_memory(tmp_path: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 50 * 1024
-
-
-def test_xz_with_an_enormous_dictionary_is_refused(tmp_path: Path) -> None:
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 512 * 2**20}]
-    (tmp_path / "a").write_bytes(lzma.compress(bytes(1024), filters=filters))
-    refused(tmp_path / "a", "Memory usage limit")
 
 
 def test_pax_header_that_would_stall_a_regular_expression(tmp_path: Path) -> None:

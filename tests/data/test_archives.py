@@ -1,4 +1,3 @@
-import lzma
 import struct
 import subprocess
 import tarfile
@@ -11,19 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noisegate.data.archives import read_archive
-from noisegate.data.members import LeftOut, Member
 from noisegate.errors import InvalidArchive, TooLarge
 from tests.conftest import examples
 
 from .archive_factory import (
     GIB,
     KINDS,
-    LIMITS,
     PACK,
     dataset,
     header,
-    picture,
     read,
     refused,
     write_archive,
@@ -63,35 +58,6 @@ def test_reads_what_the_tar_command_writes(tmp_path: Path, options: list[str]) -
     assert read(tmp_path / "a.tar") == files
 
 
-def test_several_xz_streams_with_padding(tmp_path: Path) -> None:
-    tar = write_archive(tmp_path / "a.tar", dataset(), "tar").read_bytes()
-    (tmp_path / "a.xz").write_bytes(lzma.compress(tar[:900]) + bytes(8) + lzma.compress(tar[900:]) + bytes(4))
-    assert read(tmp_path / "a.xz") == dataset()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_image_is_skipped_or_passed_over(tmp_path: Path, kind: str) -> None:
-    files = {
-        "train/cat/1.PNG": b"1",
-        "train/cat/2.JpEg": b"2",
-        "train/cat/3.jpg": b"3",
-        "train/cat/4.webp": b"4",
-        "train/cat/notes.txt": b"t",
-        "train/cat/anim.gif": b"g",
-        "train/inner.zip": b"z",
-        "train/cat/.DS_Store": b"d",
-        "train/cat/._1.png": b"d",
-        ".hidden/1.png": b"h",
-        "__MACOSX/train/cat/1.png": b"m",
-        "train/folder/": b"",
-    }
-    members = list(read_archive(write_archive(tmp_path / "a", files, kind), LIMITS, tmp_path))
-    assert [member.name for member in members if isinstance(member, Member)] == list(files)[:4]
-    assert [member for member in members if isinstance(member, LeftOut)] == [
-        LeftOut(name, "is not an image") for name in ("train/cat/notes.txt", "train/cat/anim.gif", "train/inner.zip")
-    ]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_paths_come_in_one_spelling(tmp_path: Path, kind: str) -> None:
     found = read(write_archive(tmp_path / "a", {"./a//b/./1.png": b"1", "cafe\u0301/1.png": b"2"}, kind))
@@ -108,26 +74,26 @@ def test_paths_come_in_one_spelling(tmp_path: Path, kind: str) -> None:
         "/etc/1.png",
         "C:/1.png",
         "c:1.png",
-        "a\\1.png",
+        "./c:/1.png",
+        "\u212a:/1.png",
         "..\\1.png",
+        "a\\..\\..\\1.png",
+        "a/..\\../1.png",
+        "\\\\server\\share\\1.png",
+        "c:\\1.png",
         "a\n/1.png",
     ],
 )
 def test_paths_that_lead_elsewhere(tmp_path: Path, kind: str, name: str) -> None:
-    words = "points outside|backslash|unprintable"
+    words = "points outside|has a backslash in its path|control character"
     refused(write_archive(tmp_path / "a", {name: b"1"}, kind), words)
     refused(write_archive(tmp_path / "a", {"a/1.png": b"1", name + ".txt": b"1"}, kind), words)
-
-
-def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
-    path = write_archive(tmp_path / "a", {"a/\udcff.png": b"1"}, "tar", tarfile.GNU_FORMAT)
-    refused(path, "unprintable")
 
 
 def test_a_zero_byte_in_a_zip_name(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a", {"a/1.png": b"1"})
     path.write_bytes(path.read_bytes().replace(b"a/1.png", b"a/\x00.png"))
-    refused(path, "unprintable")
+    refused(path, "control character .U.0000.")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -142,7 +108,7 @@ def test_a_name_that_is_there_twice(tmp_path: Path, kind: str, second: str) -> N
 
 
 def write_twice(path: Path, kind: str) -> Path:
-    write_archive(path, {"a/1.png": b"1", "a/2.png": b"2"}, "zip" if kind == "zip" else "tar", tarfile.USTAR_FORMAT)
+    write_archive(path, {"a/1.png": b"1", "a/2.png": b"2"}, "tar" if kind in PACK else kind, tarfile.USTAR_FORMAT)
     data = path.read_bytes()
     if kind != "zip":
         block = bytearray(data[1024:1536])
@@ -206,24 +172,11 @@ def test_unusual_zip_methods(tmp_path: Path, method: int) -> None:
     refused(tmp_path / "a", "unusual method")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"words", b"\x89PNG\r\n\x1a\n" + bytes(600), b"Rar!\x1a\x07\x00", b"7z\xbc\xaf\x27\x1c", bytes(1024)],
-)
-def test_other_files(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "a.zip").write_bytes(content)
-    refused(tmp_path / "a.zip", "not a zip, tar, tar.gz or tar.xz")
-
-
-@pytest.mark.parametrize("kind", PACK)
-def test_compressed_files_that_hold_no_tar(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "a").write_bytes(PACK[kind](picture(0) * 5))
-    refused(tmp_path / "a", "no tar header")
-
-
 def end_of_content(data: bytes, kind: str) -> int:
     """Where a cut stops mattering: after the last byte, but for a tar after its two closing blocks."""
-    return len(data.rstrip(b"\0")) // 512 * 512 + 512 + 1024 if kind == "tar" else len(data)
+    return (
+        len(data.rstrip(b"\0")) // 512 * 512 + 512 + 1024 if kind.startswith("tar") and kind not in PACK else len(data)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -250,7 +203,7 @@ def test_damage_never_gives_anything_but_our_errors(tmp_path: Path, kind: str, d
 
 
 def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
-    for kind in ("zip", "tar.gz", "tar.xz"):
+    for kind in ("zip", *PACK):
         path = write_archive(tmp_path / "a", dataset(), kind)
         data = bytearray(path.read_bytes())
         data[len(data) // 3] ^= 1

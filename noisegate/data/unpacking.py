@@ -1,0 +1,133 @@
+"""What becomes of each file in an archive: an image, a text, a file that holds many images, or left out."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from noisegate.data import kinds
+from noisegate.data.members import Attachment, Collected, Found, LeftOut, Member, Meter, over_limit, refuse
+from noisegate.data.streams import Again, GzipStream, Readable
+from noisegate.data.zip_directory import is_npz
+from noisegate.errors import InvalidArchive
+
+_CHUNK_BYTES = 256 * 2**10
+_GZIP_HEAD_BYTES = 32
+
+
+class Content(Protocol):
+    """One file of an archive: `read(count)` answers exactly so many bytes, fewer at its end only. Metered."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+
+class Unpacker:
+    """Reads the files of one archive, each once and from its beginning, within the limits of `meter`.
+
+    Files that hold many images are unpacked to `folder`, under numbers.
+    """
+
+    def __init__(self, meter: Meter, folder: Path) -> None:
+        self.meter = meter
+        self._folder = folder
+        self._collected = 0
+        self._text_bytes = 0
+
+    def take(self, name: str, size: int, content: Content) -> Found:
+        """One file. `size` is its length or, in a container that may lie, the most that `content` will answer.
+
+        Raises:
+            InvalidArchive: it is damaged.
+            TooLarge: over one of the limits.
+        """
+        if kinds.has_image_suffix(name):
+            return self._image(name, size, b"", content)
+        head = content.read(kinds.HEAD_BYTES)
+        if kinds.is_image(head) and not kinds.is_camera_raw(name):
+            return self._image(name, size, head, content)
+        if kinds.holds_images(name, head):
+            return self.collect(name, Again(head, content))
+        if head.startswith(kinds.GZIP) and kinds.is_idx(_gzip_head(head)):
+            return self._gunzip(name, Again(head, content))
+        if kinds.may_be_npz(head):
+            return self._npz(name, Again(head, content))
+        if kinds.is_text(name):
+            return self._text(name, head, content)
+        return LeftOut(name, _why(name, head))
+
+    def collect(self, name: str, stream: Readable) -> Collected:
+        """All that is left of a stream that holds many images, in a file."""
+        self._collected += 1
+        path = self._folder / f"unpacked-{self._collected}"
+        with path.open("wb") as file:
+            while piece := stream.read(_CHUNK_BYTES):
+                file.write(piece)
+        return Collected(name, path)
+
+    def metered(self, stream: Readable) -> Readable:
+        """The same stream, all that it answers counted."""
+        return _Metered(stream, self.meter)
+
+    def _image(self, name: str, size: int, head: bytes, content: Content) -> Member:
+        self.meter.check_member(name, size)
+        whole = content.read(self.meter.limits.max_member_bytes + 1 - len(head))
+        return Member(name, head + whole if head else whole)
+
+    def _text(self, name: str, head: bytes, content: Content) -> Attachment:
+        limits = self.meter.limits
+        text = head + content.read(limits.max_text_bytes + 1 - len(head))
+        if len(text) > limits.max_text_bytes:
+            raise over_limit(f"{name!r} is a text of more than {limits.max_text_bytes:,} bytes", "Leave it out.")
+        self._text_bytes += len(text)
+        if self._text_bytes > limits.max_texts_bytes:
+            detail = f"the texts in the archive, up to {name!r}, have more than {limits.max_texts_bytes:,} bytes"
+            raise over_limit(detail, "Leave out those that do not label the images.")
+        return Attachment(name, text)
+
+    def _gunzip(self, name: str, packed: Readable) -> Collected:
+        with _named(name):
+            return self.collect(name, self.metered(GzipStream(packed)))
+
+    def _npz(self, name: str, stream: Readable) -> Found:
+        found = self.collect(name, stream)
+        with _named(name), found.path.open("rb") as file:
+            if is_npz(file, self.meter.limits.max_files):
+                return found
+        found.path.unlink()
+        return LeftOut(name, "is a zip archive, which is not read here")
+
+
+class _Metered:
+    def __init__(self, stream: Readable, meter: Meter) -> None:
+        self._stream = stream
+        self._meter = meter
+
+    def read(self, count: int) -> bytes:
+        piece = self._stream.read(count)
+        self._meter.unpack(len(piece))
+        return piece
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Names the file within the archive that is damaged, not the archive."""
+    try:
+        yield
+    except InvalidArchive as error:
+        raise refuse(name, f"cannot be unpacked: {error.detail}", "Send an intact copy.") from error
+
+
+def _gzip_head(head: bytes) -> bytes:
+    """How a gzip stream that begins with `head` begins when unpacked; empty if that cannot be told."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _GZIP_HEAD_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _why(name: str, head: bytes) -> str:
+    described = kinds.describe(name, head)
+    if described is not None:
+        return f"is {described}, which is not read here"
+    return "is not an image" if head else "is empty"
