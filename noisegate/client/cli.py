@@ -107,7 +107,8 @@ def run_experiment(
         dataset: Its id or name, in place of the spec's.
         executions: Of each cell, in place of the spec's.
         seed: In place of the spec's.
-        time_limit: Seconds after which it is cancelled if it has not ended.
+        time_limit: Seconds after which it is cancelled if it has not ended, counted from the start of its first execution:
+            waiting in the queue does not count.
         watch: Stay until it has ended, and show its results.
         dry_run: Only say what it would come to.
     """
