@@ -1,6 +1,6 @@
 """What an execution yields besides Table 1's metrics: the JSON of `executions.details`. Written by workers, read by results."""
 
-from pydantic import Field, JsonValue
+from pydantic import AliasChoices, Field, JsonValue
 
 from noisegate.documents import Document
 from noisegate.judgement import Judgement
@@ -10,11 +10,18 @@ from noisegate.regularisation import Regularisation
 class SubgroupUsed(Document):
     """The training images that a cell with a subgroup used; null where a control chose at random."""
 
-    size: int = Field(ge=1, description="Training images, duplicates counted as often as they occur.")
-    duplicates: int = Field(ge=0, description="How many of them repeat another.")
+    size: int = Field(ge=1, description="Training images, an image counted as often as it was drawn.")
+    # Stored as it was called before, so that older versions can read what this one wrote; answers have the name that says it.
+    duplicates: int = Field(
+        ge=0,
+        validation_alias=AliasChoices("duplicates", "repeated_draws"),
+        serialization_alias="repeated_draws",
+        description="How many of these draws took an image of the dataset that had been drawn already. It says nothing about "
+        "images that look alike: those are images of their own.",
+    )
     correct: int | None = Field(description="Taken as the correctly classified part (lc or hc).")
     wrong: int | None = Field(description="Taken as the misclassified part (ls or hs).")
-    classes: dict[str, int] = Field(description="Images of each class, duplicates counted.")
+    classes: dict[str, int] = Field(description="Images of each class, counted likewise.")
 
 
 class ScoredCounts(Document):

@@ -201,7 +201,8 @@ class Experiment(Owned, Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     time_limit: Mapped[float | None] = mapped_column(
-        sa.Double, doc="Seconds from its first execution's start; null without a limit, and in rows from before this column."
+        sa.Double,
+        doc="Seconds from its first execution's start; null without a limit, and in rows from before this column.",
     )
     deadline: Mapped[float | None] = mapped_column(
         sa.Double,

@@ -149,9 +149,7 @@ class ExperimentRead(Answer):
     time_limit: float | None = Field(
         description="Seconds from the start of its first execution after which it is cancelled if it has not ended."
     )
-    deadline: datetime | None = Field(
-        description="When that is; null without a time limit, and until it starts."
-    )
+    deadline: datetime | None = Field(description="When that is; null without a time limit, and until it starts.")
     error: Problem | None = Field(
         description="Why it was cancelled, if not by a person; else why the first execution failed that did."
     )

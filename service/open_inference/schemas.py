@@ -47,7 +47,7 @@ class TensorMetadata(BaseModel):
     parameters: dict[str, str] = Field(
         {},
         description="`classes` or `outputs`: the names of the columns, a JSON array in a text, as parameters are no arrays. "
-        "`also`: another datatype that is read.",
+        "`also`: another datatype that is read. `higher_means`: what a higher score says of an image, known or unknown.",
     )
 
 

@@ -108,6 +108,7 @@ def test_the_metadata_of_a_model(client: TestClient, model: str, colourful: str)
     noisy = {one["name"]: one for one in client.get(f"/v2/models/{colourful}").json()["outputs"]}
     assert noisy["noise_probability"]["shape"] == [-1]
     assert json.loads(noisy["probabilities"]["parameters"]["classes"]) == ["cat", "dog"]
+    assert noisy["reject_score"]["parameters"] == {"higher_means": "unknown"}
     assert json.loads(noisy["logits"]["parameters"]["outputs"]) == ["cat", "dog", "noise"]
 
 

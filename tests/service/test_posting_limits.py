@@ -12,8 +12,8 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Experiment
-from tests.service.conftest import run_client
 from tests.factories import claim_one
+from tests.service.conftest import run_client
 from tests.service.factories import ready_dataset
 
 SPEC: dict[str, Any] = {
