@@ -249,6 +249,23 @@ def test_tritonclient(settings: Settings, colourful: str, refused: Callable[[Cal
         assert chosen.as_numpy("label").tolist() == found.as_numpy("label").tolist()
         assert chosen.as_numpy("probabilities") is None
 
+        everything = {
+            "sequence_id": 5,
+            "sequence_start": True,
+            "priority": 1,
+            "timeout": 9,
+            "parameters": {"content_type": "np"},
+        }
+        assert client.infer(colourful, [triton_input(MANY[:1])], **everything).as_numpy("label").shape == (1,)
+        misspelt = {"max_false_rejects": 0.2}
+        assert "422: parameters.max_false_rejects: is no parameter here; there are: binary_data_output" in refused(
+            lambda: client.infer(colourful, [triton_input(MANY[:1])], parameters=misspelt)
+        )
+        classes = [triton.InferRequestedOutput("label", class_count=2)]
+        assert "422: outputs.0.parameters.classification: is no parameter here" in refused(
+            lambda: client.infer(colourful, [triton_input(MANY[:1])], outputs=classes)
+        )
+
         files = np.array([text_of(png_of(image)) for image in MANY], dtype=np.object_)
         of_files = client.infer(colourful, [triton_input(files, "BYTES")])
         assert of_files.as_numpy("probabilities").tolist() == probabilities.tolist()
