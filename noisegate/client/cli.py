@@ -31,6 +31,7 @@ from noisegate.client.show import (
 from noisegate.client.specs import document_for
 from noisegate.client.summary import found_block
 from noisegate.client.training import pack, train
+from noisegate.client.waiting import dataset_shown, experiment_shown
 
 _TORCHVISION_NAMES = {"alexnet": "torchvision AlexNet"}
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -212,7 +213,7 @@ def upload(archive: Path, *, name: str | None = None, image_size: int = 32, url:
         with ProgressDisplay(console, "upload") as progress:
             dataset = client.upload(packed, name, image_size, progress.show_bytes)
         with ProgressDisplay(console, "reading") as progress:
-            dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
+            dataset = client.wait_for_dataset(dataset["id"], dataset_shown(client, progress))
     if dataset["error"]:
         raise ProblemError.from_document(dataset["error"])
     console.print(datasets_table([dataset]))
@@ -274,7 +275,7 @@ def alias(name: str, model: str, *, url: Url = DEFAULT_URL) -> None:
 
 def _watch(client: Client, console: Console, id: str) -> int:
     with ProgressDisplay(console, "training") as progress:
-        experiment: ExperimentAnswer = client.wait(id, progress.show_experiment)
+        experiment: ExperimentAnswer = client.wait(id, experiment_shown(client, progress))
     console.print(results_table(client.results(id), console.width))
     if experiment["error"]:
         raise ProblemError.from_document(experiment["error"])
