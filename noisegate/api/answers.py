@@ -260,7 +260,7 @@ class SubgroupUsedAnswer(TypedDict):
     """The training images of a cell with a subgroup, as often as drawn; null fields where a control chose at random."""
 
     size: int
-    # Older services call it `duplicates`.
+    duplicates: int  # the old name of the next
     repeated_draws: NotRequired[int]
     correct: int | None
     wrong: int | None
