@@ -159,6 +159,7 @@ def _role(command: list[str]) -> str:
         "spawn_main": "training process",
         "semaphore_tracker": "semaphore tracker",
         "resource_tracker": "resource tracker",
+        "worker.data_main": "data process",
         "worker.main": "worker",
         "valkey": "broker",
         "redis": "broker",

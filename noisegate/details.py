@@ -1,20 +1,50 @@
 """What an execution yields besides Table 1's metrics: the JSON of `executions.details`. Written by workers, read by results."""
 
-from pydantic import Field, JsonValue
+from typing import Any, cast
+
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    JsonValue,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic_core import CoreSchema
 
 from noisegate.documents import Document
 from noisegate.judgement import Judgement
 from noisegate.regularisation import Regularisation
 
+_REPEATED_DRAWS = {
+    "type": "integer",
+    "minimum": 0,
+    "description": "How many of the draws took an image of the dataset that had been drawn already. It says nothing about "
+    "images that look alike: those are images of their own.",
+}
+
 
 class SubgroupUsed(Document):
     """The training images that a cell with a subgroup used; null where a control chose at random."""
 
-    size: int = Field(ge=1, description="Training images, duplicates counted as often as they occur.")
-    duplicates: int = Field(ge=0, description="How many of them repeat another.")
+    size: int = Field(ge=1, description="Training images, an image counted as often as it was drawn.")
+    duplicates: int = Field(ge=0, description="The old name of `repeated_draws`.")
     correct: int | None = Field(description="Taken as the correctly classified part (lc or hc).")
     wrong: int | None = Field(description="Taken as the misclassified part (ls or hs).")
-    classes: dict[str, int] = Field(description="Images of each class, duplicates counted.")
+    classes: dict[str, int] = Field(description="Images of each class, counted likewise.")
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Answers, which are written by alias, say it by its new name too; stored JSON does not, for older versions to read."""
+        written: dict[str, Any] = write(self)
+        return written | {"repeated_draws": self.duplicates} if info.by_alias else written
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        # A serializer says nothing of what it writes: the schema is that of the fields, and what is written besides.
+        shown = handler(cast(CoreSchema, {key: value for key, value in schema.items() if key != "serialization"}))
+        handler.resolve_ref_schema(shown)["properties"]["repeated_draws"] = _REPEATED_DRAWS
+        return shown
 
 
 class ScoredCounts(Document):

@@ -3,6 +3,8 @@
 Messages are hints, so they are acknowledged early and nothing depends on their redelivery.
 """
 
+from collections.abc import Iterable
+
 from celery import signals
 
 from noisegate import tracing
@@ -47,3 +49,9 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_send_task_events=False,
 )
+
+
+def consuming(queues: Iterable[str], *pool: str) -> list[str]:
+    """Celery's command line for a worker of these queues, the first before the others, with options of its pool."""
+    silent = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING")
+    return ["worker", *pool, f"--queues={','.join(queues)}", *silent]

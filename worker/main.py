@@ -1,9 +1,10 @@
-"""`python -m worker.main`: one worker, with a training process a core, or a GPU."""
+"""`python -m worker.main`: one worker, with a training process a core, or a GPU, and processes for data."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,9 +14,10 @@ from celery.worker.consumer import Consumer
 
 from noisegate import tracing
 from noisegate.store.settings import Settings, load_settings
-from noisegate.store.wakeups import QUEUES
+from noisegate.store.wakeups import QUEUES, TRAIN
 from worker import metrics
-from worker.app import app
+from worker.app import app, consuming
+from worker.data_processes import DataProcesses
 from worker.processes import Processes
 from worker.reaper import Reaper
 from worker.resources import name_worker, open_resources
@@ -32,23 +34,25 @@ def main() -> None:
         sys.exit(os.EX_CONFIG)
     # One thread a process: processes share the work better than threads do, and results do not depend on their number.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    signals.worker_ready.connect(_start_reaper)
     processes = count_processes(settings)
-    worker = name_worker()
-    log.info("worker_starts", worker=worker, processes=processes, database=settings.sqlalchemy_url.drivername)
-    with _metrics(settings):
-        app.worker_main(
-            [
-                "worker",
-                "--pool=prefork",
-                f"--concurrency={processes}",
-                f"--queues={','.join(QUEUES.values())}",
-                "--without-gossip",
-                "--without-mingle",
-                "--without-heartbeat",
-                "--loglevel=WARNING",
-            ]
-        )
+    worker, driver = name_worker(), settings.sqlalchemy_url.drivername
+    log.info(
+        "worker_starts", worker=worker, processes=processes, data_processes=settings.data_processes, database=driver
+    )
+    queues = [QUEUES[TRAIN]] if settings.data_processes else QUEUES.values()
+    with _metrics(settings), _data_processes(settings) as data:
+        signals.worker_ready.connect(partial(_start_reaper, data=data), weak=False)
+        app.worker_main(consuming(queues, "--pool=prefork", f"--concurrency={processes}"))
+
+
+@contextmanager
+def _data_processes(settings: Settings) -> Iterator[DataProcesses]:
+    data = DataProcesses(settings.data_processes)
+    data.start()
+    try:
+        yield data
+    finally:
+        data.close()
 
 
 @contextmanager
@@ -67,7 +71,7 @@ def count_processes(settings: Settings) -> int:
 
     The devices are counted by their files: this process supervises, and loading CUDA to ask would take hundreds of MiB.
     """
-    return _count_gpus(settings) or settings.worker_processes or fitting_processes()
+    return _count_gpus(settings) or settings.worker_processes or fitting_processes(settings.data_processes)
 
 
 def _count_gpus(settings: Settings) -> int:
@@ -80,11 +84,17 @@ def _count_gpus(settings: Settings) -> int:
     return min(found, sum(one.strip() not in ("", "-1") for one in shown.split(",")))
 
 
-def _start_reaper(sender: Consumer, **_: object) -> None:
+def _start_reaper(sender: Consumer, *, data: DataProcesses, **_: object) -> None:
     resources = open_resources()
     gpus = _count_gpus(resources.settings)
-    reaper = Reaper(resources, Processes(sender.pool), device=f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else "cpu")
-    signals.worker_shutting_down.connect(lambda **_: reaper.stop(), weak=False)
+    device = f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else "cpu"
+    reaper = Reaper(resources, Processes(sender.pool, data), device=device)
+
+    def end(**_: object) -> None:
+        reaper.stop()
+        data.drain()
+
+    signals.worker_shutting_down.connect(end, weak=False)
     reaper.start()
 
 

@@ -76,6 +76,7 @@ class Reaper(threading.Thread):
         if time.monotonic() - self._beaten >= settings.heartbeat_seconds:
             self._beat()
         note_dead(resources, self._processes)
+        self._processes.revive()
         if time.monotonic() - self._cleaned > min(_HOUSEKEEPING_SECONDS, settings.orphan_seconds):
             self._cleaned = time.monotonic()
             clean(resources)
@@ -88,7 +89,7 @@ class Reaper(threading.Thread):
                 self._resources.worker,
                 host=socket.gethostname()[:100],
                 device=self._device,
-                processes=len(self._processes.alive()),
+                processes=len(self._processes.training()),
                 version=__version__,
             )
         self._beaten = time.monotonic()

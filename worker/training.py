@@ -86,7 +86,7 @@ def _train(resources: Resources, claimed: Claimed) -> None:
             with heartbeat:
                 _run(resources, claimed, heartbeat)
         except Stop as stop:
-            _stop(resources, heartbeat.held, stop)
+            _stop(resources, claimed, heartbeat.held, stop)
         except DATABASE_AWAY:
             raise
         except Exception as error:
@@ -113,16 +113,15 @@ def _wake_others(resources: Resources, claimed: Claimed) -> None:
         cells.forget()
 
 
-def _stop(resources: Resources, held: Sequence[Lease], stop: Stop) -> None:
+def _stop(resources: Resources, claimed: Claimed, held: Sequence[Lease], stop: Stop) -> None:
     """The work was asked to end: the rows are given back or cancelled; a lost one is somebody else's."""
     log.info("stopped", executions=[lease.id for lease in held], reason=type(stop).__name__)
-    changes = {Draining: executions.release, Cancelled: executions.record_cancelled}
     for lease in held:
-        if (change := changes.get(type(stop))) is not None:
-            write(resources, lease, change, outcome=_OUTCOMES[type(stop)])
-
-
-_OUTCOMES: dict[type[Stop], str] = {Draining: "given_back", Cancelled: "cancelled"}
+        if isinstance(stop, Draining):
+            write(resources, lease, executions.release, outcome="given_back")
+        elif isinstance(stop, Cancelled):
+            cancelled = partial(executions.record_cancelled, progress=claimed.progress.get(lease.id))
+            write(resources, lease, cancelled, outcome="cancelled")
 
 
 def _renew(resources: Resources, claimed: Claimed, session: Session, held: Sequence[Lease]) -> Renewed:

@@ -223,10 +223,11 @@ class DifferenceAnswer(TypedDict):
 
 
 class SubgroupUsedAnswer(TypedDict):
-    """The training images of a cell with a subgroup, duplicates counted; null fields where a control chose at random."""
+    """The training images of a cell with a subgroup, as often as drawn; null fields where a control chose at random."""
 
     size: int
-    duplicates: int
+    duplicates: int  # the old name of the next
+    repeated_draws: NotRequired[int]
     correct: int | None
     wrong: int | None
     classes: dict[str, int]
@@ -353,6 +354,13 @@ class PromiseAnswer(TypedDict):
     smallest_max_false_reject: float
 
 
+class ScoreAnswer(TypedDict):
+    """What a score is, and what a higher value says of an image."""
+
+    description: str
+    higher_means: Literal["known", "unknown"]
+
+
 class ModelAnswer(TypedDict):
     """What it would know of its training is null where it was not trained here."""
 
@@ -370,6 +378,7 @@ class ModelAnswer(TypedDict):
     promise: PromiseAnswer | None
     holdout_accuracy: float | None
     metrics: dict[str, float | None] | None
+    scores: NotRequired[dict[str, ScoreAnswer]]  # older services do not tell
     dataset_hash: str | None
     seed: int
     precision: str | None

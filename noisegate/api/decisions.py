@@ -18,6 +18,9 @@ class Score(TypedDict):
     """One score of one image, and what it alone would decide."""
 
     value: float
+    higher_means: Annotated[
+        Literal["known", "unknown"], Field(description="Whether a higher value speaks for a known or an unknown image.")
+    ]
     threshold: Annotated[
         float | None,
         Field(

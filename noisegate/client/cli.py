@@ -33,6 +33,7 @@ from noisegate.client.specs import document_for
 from noisegate.client.summary import found_block
 from noisegate.client.training import pack, train
 from noisegate.client.transport import DEFAULT_URL
+from noisegate.client.waiting import dataset_shown, experiment_shown
 
 _TORCHVISION_NAMES = {"alexnet": "torchvision AlexNet"}
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -109,7 +110,8 @@ def run_experiment(
         dataset: Its id or name, in place of the spec's.
         executions: Of each cell, in place of the spec's.
         seed: In place of the spec's.
-        time_limit: Seconds after which it is cancelled if it has not ended.
+        time_limit: Seconds after which it is cancelled if it has not ended, counted from the start of its first execution:
+            waiting in the queue does not count.
         watch: Stay until it has ended, and show its results.
         dry_run: Only say what it would come to.
     """
@@ -235,7 +237,7 @@ def upload(
         with ProgressDisplay(console, "upload") as progress:
             dataset = client.upload(packed, name, image_size, progress.show_bytes, **reading)
         with ProgressDisplay(console, "reading") as progress:
-            dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
+            dataset = client.wait_for_dataset(dataset["id"], dataset_shown(client, progress))
         if dataset["error"]:
             raise ProblemError.from_document(dataset["error"])
         console.print(datasets_table([dataset]))
@@ -310,7 +312,7 @@ def alias(name: str, model: str, *, url: Url = DEFAULT_URL) -> None:
 
 def _watch(client: Client, console: Console, id: str) -> int:
     with ProgressDisplay(console, "training") as progress:
-        experiment: ExperimentAnswer = client.wait(id, progress.show_experiment)
+        experiment: ExperimentAnswer = client.wait(id, experiment_shown(client, progress))
     console.print(results_table(client.results(id), console.width))
     if experiment["error"]:
         raise ProblemError.from_document(experiment["error"])

@@ -127,7 +127,7 @@ class Client(Transport):
         If the answer is lost on its way it is asked for again, under the same key: nothing is created twice.
 
         Args:
-            time_limit: seconds after which it is cancelled if it has not ended.
+            time_limit: seconds from the start of its first execution, after which it is cancelled if it has not ended.
         """
         params = {} if time_limit is None else {"time_limit": time_limit}
         headers = {"Idempotency-Key": secrets.token_hex(16)}

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from noisegate.api.answers import AwaitedAnswer, ExperimentAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
+from noisegate.client.http import ENDED
 
 # A file hears of the progress at every tenth, and at least this often.
 LINE_SHARE = 0.1
@@ -49,16 +50,17 @@ class ProgressDisplay:
         if self._live:
             self._live.stop()
 
-    def show(self, share: float, words: str) -> None:
-        """Now `share` is done; `words` say more."""
+    def show(self, share: float, words: str, *, ended: bool = False) -> None:
+        """Now `share` is done; `words` say more. What has ended is told, whatever share of it was done."""
         if self._live and self._task is not None:
             self._live.update(self._task, completed=share, words=words)
-        elif self._line_is_due(share, words):
+        elif self._line_is_due(share, words, ended):
             self._console.print(f"{self._title} {share:4.0%}  {words}", soft_wrap=True)
 
     def show_experiment(self, experiment: ExperimentAnswer) -> None:
         """Executions and epochs done, and the time that is left."""
-        self.show(experiment["progress"], experiment_words(experiment, datetime.now(UTC)))
+        words = experiment_words(experiment, datetime.now(UTC))
+        self.show(experiment["progress"], words, ended=experiment["state"] in ENDED)
 
     def show_dataset(self, dataset: DatasetAnswer) -> None:
         """Images read so far; how many there will be is not known before the end."""
@@ -68,12 +70,12 @@ class ProgressDisplay:
         """Of an upload."""
         self.show(sent / total if total else 1.0, f"{sent / 1e6:,.1f} of {total / 1e6:,.1f} MB")
 
-    def _line_is_due(self, share: float, words: str) -> bool:
+    def _line_is_due(self, share: float, words: str, ended: bool) -> bool:
         now = self._clock()
         if self._last_line is not None:
             last_share, last_time, last_words = self._last_line
             # All epochs may be done before all executions have ended: the last words are the ones to read.
-            finished = share >= 1 and words != last_words
+            finished = (ended or share >= 1) and words != last_words
             if not finished and share - last_share < LINE_SHARE and now - last_time < LINE_SECONDS:
                 return False
         self._last_line = (share, now, words)
@@ -91,8 +93,7 @@ def experiment_words(experiment: ExperimentAnswer, now: datetime) -> str:
         f"{ended} of {experiment['executions']} executions",
         f"{experiment['epochs_done']:,} of {experiment['epochs']:,} epochs",
     ]
-    if counts["failed"]:
-        words.append(f"{counts['failed']} failed")
+    words += [f"{counts[how]} {how}" for how in ("failed", "cancelled") if counts[how]]
     if experiment["estimated_finish"] and experiment["state"] == "running":
         left = datetime.fromisoformat(experiment["estimated_finish"]) - now
         words.append(f"{_duration(left.total_seconds())} left")

@@ -20,6 +20,7 @@ from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, results_table
 from noisegate.client.summary import found_block, model_lines
 from noisegate.client.transport import DEFAULT_URL
+from noisegate.client.waiting import dataset_shown, experiment_shown
 
 _DEFAULT_SCALE = "quick"
 # A settings check names a dataset that nobody has: what is wrong with the rest is told all the same.
@@ -106,11 +107,9 @@ def _by_class(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 def _upload(client: Client, console: Console, archive: Uploadable, name: str | None) -> DatasetAnswer:
     with _said("Stopped; nothing of the upload is kept."), ProgressDisplay(console, "upload") as progress:
         dataset = client.upload(archive, name, on_bytes=progress.show_bytes)
-    if dataset["state"] == "ingesting" and not any(worker["alive"] for worker in client.workers()):
-        console.print("No worker is running: the images are read as soon as one starts.", soft_wrap=True)
     goes_on = f"Stopped waiting; the service goes on reading dataset {dataset['id']}: see `noisegate datasets`."
     with _said(goes_on), ProgressDisplay(console, "reading") as progress:
-        dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
+        dataset = client.wait_for_dataset(dataset["id"], dataset_shown(client, progress))
     if dataset["error"]:
         raise ProblemError.from_document(dataset["error"])
     train, test, classes = dataset["train_count"], dataset["test_count"], dataset["classes"] or []
@@ -130,7 +129,7 @@ def _train(client: Client, console: Console, document: Mapping[str, Any], url: s
         console.print(choice["reason"], soft_wrap=True)
     goes_on = f"Stopped watching; training goes on: `noisegate watch {id}{url_option(url)}`."
     with _said(goes_on), ProgressDisplay(console, "training") as progress:
-        experiment = client.wait(id, progress.show_experiment)
+        experiment = client.wait(id, experiment_shown(client, progress))
     results = client.results(id)
     console.print(results_table(results, console.width))
     for line in model_lines(client, results, url_option(url)):

@@ -45,7 +45,8 @@ class Subgroup:
     wrong: int | None
 
     @property
-    def duplicates(self) -> int:
+    def repeated_draws(self) -> int:
+        """How many of `indices` have occurred before; two images that look alike are two."""
         return len(self.indices) - len(np.unique(self.indices))
 
 
@@ -73,7 +74,7 @@ def choose_subgroup(spec: SubgroupSpec, scored: ScoredImages, seed: int) -> Subg
 
 
 def subgroup_size(spec: SubgroupSpec, *, correct: int, wrong: int) -> int:
-    """How many images the subgroup has, duplicates counted, given how many the base classifies correctly and not."""
+    """How many draws the subgroup has, given how many images the base classifies correctly and not."""
     return _share(spec.fraction, correct) + _share(spec.fraction, wrong)
 
 

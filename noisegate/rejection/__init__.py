@@ -22,8 +22,6 @@ SCORES: dict[str, Scorer] = {
 
 def describe_scores() -> str:
     """Each score's name, description and direction, for the documents of the API."""
-    directions = {True: "known", False: "unknown"}
     return "; ".join(
-        f"`{name}`: {score.description} (higher = more {directions[score.higher_is_known]})"
-        for name, score in SCORES.items()
+        f"`{name}`: {score.description} (higher = more {score.higher_means})" for name, score in SCORES.items()
     )

@@ -263,9 +263,9 @@ class Decider:
 
 def _score(name: str, value: float, threshold: float | None) -> Score:
     if threshold is None:
-        return Score(value=value, threshold=None, rejects=None)
+        return Score(value=value, higher_means=SCORES[name].higher_means, threshold=None, rejects=None)
     rejects = value < threshold if SCORES[name].higher_is_known else value > threshold
-    return Score(value=value, threshold=threshold, rejects=rejects)
+    return Score(value=value, higher_means=SCORES[name].higher_means, threshold=threshold, rejects=rejects)
 
 
 def _most_probable(known: Sequence[float], top_k: int | None) -> list[int] | None:

@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[np.float64]
+Direction = Literal["known", "unknown"]
 Fitted = Mapping[str, npt.NDArray[Any]]
 
 
@@ -99,6 +100,11 @@ class Scorer(ABC):
         Raises:
             ValueError: `fitted` is of a model with other classes or features.
         """
+
+    @property
+    def higher_means(self) -> Direction:
+        """What a higher value says of an image."""
+        return "known" if self.higher_is_known else "unknown"
 
     def unknownness(self, values: Rows) -> Rows:
         """`values` of this score turned so that higher means more unknown; its own inverse."""

@@ -21,7 +21,7 @@ class SubgroupSpec(Strict):
         "definition",
         description="definition: the lowest and highest, as the paper defines them. as_published: what the authors' script "
         "did, where lc is all misclassified images followed by correct ones of rising confidence, cut at the size of the "
-        "correct part; ls the first correct ones in file order; and duplicates stay.",
+        "correct part; ls the first correct ones in file order; and images that are drawn twice stay.",
     )
     control: Literal["random", "stratified"] | None = Field(
         None,

@@ -1,4 +1,8 @@
-"""From a spec with a sweep to its cells: one spec each."""
+"""From a spec with a sweep to its cells: one spec each.
+
+What nobody wrote has in each cell the default that suits the cell: a swept `noise.family` brings the other family's own
+parameters, and a swept `network` the recipe and image size that go with it.
+"""
 
 import copy
 import itertools
@@ -6,11 +10,16 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from noisegate.documents import Strict
 from noisegate.errors import FieldError, InvalidSpec
+from noisegate.noise import FAMILIES
 from noisegate.spec import ExperimentSpec, parse_spec
+from noisegate.spec.recipes import RECIPES
+
+# Fields that say which member of an open union the others belong to.
+_TAGS: dict[str, Mapping[str, type[BaseModel]]] = {"family": FAMILIES, "recipe": RECIPES}
 
 
 class CellPoint(Strict):
@@ -27,10 +36,13 @@ def cells_of(spec: ExperimentSpec) -> list[CellPoint]:
         InvalidSpec: a path that does not exist, an empty list, or a value that its field refuses.
     """
     _check_paths(spec)
-    plain = spec.model_dump(mode="json") | {"sweep": {}}
     points = [dict(zip(spec.sweep, values, strict=True)) for values in itertools.product(*spec.sweep.values())]
+    plain, members = _plain(spec), _tagged(spec)
     fields = set(type(spec).model_fields)
-    cells = [CellPoint(point=point, spec=_resolve(plain, fields, point, index)) for index, point in enumerate(points)]
+    cells = [
+        CellPoint(point=point, spec=_resolve(plain, members, fields, point, index))
+        for index, point in enumerate(points)
+    ]
     if len({cell.spec.model_dump_json() for cell in cells}) < len(cells):
         raise InvalidSpec(
             [FieldError("sweep", "gives the same cell twice", "Give each value once: 1 and 1.0 are one.")]
@@ -66,13 +78,46 @@ def _check_paths(spec: ExperimentSpec) -> None:
         raise InvalidSpec(errors)
 
 
+def _plain(spec: ExperimentSpec) -> dict[str, Any]:
+    """What was written of the spec, and the whole of what the sweep reaches into."""
+    whole = spec.model_dump(mode="json")
+    reached = {path.split(".")[0] for path in spec.sweep}
+    return {name: value for name, value in whole.items() if name in spec.model_fields_set | reached} | {
+        "kind": spec.kind,
+        "sweep": {},
+    }
+
+
+def _tagged(spec: ExperimentSpec) -> dict[str, dict[str, JsonValue]]:
+    """What was written of each member of a union whose tag is swept, by the path of the tag."""
+    found: dict[str, dict[str, JsonValue]] = {}
+    for path in spec.sweep:
+        *parents, last = path.split(".")
+        member: Any = spec
+        for key in parents:
+            member = _entry(member, key) if isinstance(member, list) else getattr(member, key, None)
+        if type(member) in _TAGS.get(last, {}).values():
+            found[path] = member.model_dump(mode="json", include=member.model_fields_set)
+    return found
+
+
 def _resolve(
-    plain: dict[str, Any], fields: Collection[str], point: Mapping[str, JsonValue], index: int
+    plain: dict[str, Any],
+    members: Mapping[str, Mapping[str, JsonValue]],
+    fields: Collection[str],
+    point: Mapping[str, JsonValue],
+    index: int,
 ) -> ExperimentSpec:
     document = copy.deepcopy(plain)
+    for path, written in members.items():
+        stem, _, tag = path.rpartition(".")
+        _put(document, stem, {**written, tag: point[path]})
     for path, value in point.items():
+        stem, _, last = path.rpartition(".")
         if path in fields:
             document[path] = value  # a field of the spec itself, which is not written where it is the default
+        elif any(other.rpartition(".")[0] == stem for other in members):
+            value_at(document, stem)[last] = value  # type: ignore[index, call-overload]  # checked with the member it is for
         else:
             _put(document, path, value)
     try:
@@ -80,8 +125,21 @@ def _resolve(
     except InvalidSpec as error:
         described = ", ".join(f"{path}={value}" for path, value in point.items())
         raise InvalidSpec(
-            [FieldError(f"sweep.{e.field}", f"{e.message} (cell {index}: {described})", e.remedy) for e in error.errors]
+            [
+                FieldError(f"sweep.{e.field}", f"{e.message} (cell {index}: {described})", _remedy(e, members))
+                for e in error.errors
+            ]
         ) from error
+
+
+def _remedy(error: FieldError, members: Mapping[str, Mapping[str, JsonValue]]) -> str | None:
+    """Of a field that was written for one member of a union whose tag is swept, what to do instead."""
+    for path, written in members.items():
+        stem, _, tag = path.rpartition(".")
+        if error.field.startswith(f"{stem}.") and error.field.removeprefix(f"{stem}.").split(".")[0] in written:
+            whole = f'"sweep": {{"{stem}": [{{"{tag}": …, …}}, {{"{tag}": …}}]}}'
+            return f"Leave it out; or sweep {stem} itself, where each has fields of its own: {whole}."
+    return error.remedy
 
 
 def _put(document: dict[str, Any], path: str, value: JsonValue) -> None:
@@ -104,5 +162,9 @@ def _put(document: dict[str, Any], path: str, value: JsonValue) -> None:
 
 def _child(place: Any, key: str) -> Any:
     if isinstance(place, list):
-        return place[int(key)] if key.isdecimal() and int(key) < len(place) else None
+        return _entry(place, key)
     return place.get(key) if isinstance(place, dict) else None
+
+
+def _entry(place: list[Any], key: str) -> Any:
+    return place[int(key)] if key.isdecimal() and int(key) < len(place) else None

@@ -125,9 +125,13 @@ def record_failure(session: Session, lease: Lease, error: Failure) -> Experiment
     return _end(session, lease, state=State.FAILED, error=error)
 
 
-def record_cancelled(session: Session, lease: Lease) -> Experiment:
-    """The execution stopped because its experiment was cancelled."""
-    return _end(session, lease, state=State.CANCELLED)
+def record_cancelled(session: Session, lease: Lease, progress: Mapping[str, Any] | None = None) -> Experiment:
+    """The execution stopped because its experiment was cancelled.
+
+    Args:
+        progress: as in `renew_all`, since the last heartbeat.
+    """
+    return _end(session, lease, state=State.CANCELLED, **(progress or {}))
 
 
 def note_failure(session: Session, lease: Lease, error: Failure) -> None:

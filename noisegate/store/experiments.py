@@ -65,45 +65,61 @@ _BASE_FAILED = Failure(
 _DEADLINE_PASSED = Failure(
     code="deadline-passed",
     title="The time limit is over",
-    detail="the experiment was cancelled because it had not ended within the time limit it was posted with",
+    detail="the experiment was cancelled because it had not ended within the time limit that began with its first execution",
     remedy="Post it again with a longer time_limit, or with less to do; executions that ended keep their results.",
 )
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an experiment is."""
+    """How far an experiment is, in epochs.
+
+    Attributes:
+        epochs_done: trained; of executions that failed or were cancelled, as far as they came.
+        epochs_skipped: by executions that succeeded and stopped early.
+        epochs_left: to be trained still.
+    """
 
     counts: dict[State, int]
     epochs: int
     epochs_done: int
+    epochs_skipped: int
+    epochs_left: int
 
     @property
     def share_done(self) -> float:
-        """0 … 1, in epochs, those of executions that ended otherwise counted as done."""
-        return self.epochs_done / self.epochs if self.epochs else 0.0
+        """0 … 1: what was trained, and what those that succeeded did not need as they stopped early."""
+        return (self.epochs_done + self.epochs_skipped) / self.epochs if self.epochs else 0.0
+
+    @property
+    def share_over(self) -> float:
+        """0 … 1: all that is not left to be trained."""
+        return 1 - self.epochs_left / self.epochs if self.epochs else 0.0
 
 
 def progress(session: Session, experiment_ids: Sequence[str]) -> dict[str, Progress]:
     """The progress of each of these experiments."""
-    done = sa.case((Execution.state.in_([State.QUEUED, State.RUNNING]), Execution.epochs_done), else_=Execution.epochs)
+    sums = (sa.func.count(), sa.func.sum(Execution.epochs), sa.func.sum(Execution.epochs_done))
     query = (
-        sa.select(
-            Execution.experiment_id, Execution.state, sa.func.count(), sa.func.sum(Execution.epochs), sa.func.sum(done)
-        )
+        sa.select(Execution.experiment_id, Execution.state, *sums)
         .where(Execution.experiment_id.in_(experiment_ids))
         .group_by(Execution.experiment_id, Execution.state)
     )
-    rows = session.execute(query).all()
-    return {id: _progress([tuple(row[1:]) for row in rows if row[0] == id]) for id in experiment_ids}
+    rows: dict[str, list[tuple[State, int, int, int]]] = {id: [] for id in experiment_ids}
+    for id, *counted in session.execute(query):
+        rows[id].append(tuple(counted))
+    return {id: _progress(counted) for id, counted in rows.items()}
 
 
 def _progress(rows: list[tuple[State, int, int, int]]) -> Progress:
     counts = Counter({state: count for state, count, _, _ in rows})
+    open_still = (State.QUEUED, State.RUNNING)
     return Progress(
         counts={state: counts[state] for state in State if state is not State.CANCELLING},
-        epochs=sum(row[2] for row in rows),
-        epochs_done=sum(row[3] for row in rows),
+        epochs=sum(epochs for _, _, epochs, _ in rows),
+        epochs_done=sum(done for _, _, _, done in rows),
+        epochs_skipped=sum(epochs - done for state, _, epochs, done in rows if state is State.SUCCEEDED),
+        epochs_left=sum(epochs - done for state, _, epochs, done in rows if state in open_still),
     )
 
 
@@ -272,6 +288,8 @@ def _move(session: Session, experiment: Experiment, target: State, **told: objec
     experiment.state = target
     if target is State.RUNNING:
         experiment.started_at = utc_now()
+        if experiment.time_limit is not None:
+            experiment.deadline = seconds_now() + experiment.time_limit
         events.append(session, experiment, EventType.STARTED)
     if target.terminal:
         experiment.finished_at = utc_now()

@@ -15,7 +15,6 @@ from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.derived import Needed
 from noisegate.spec.sweeps import CellPoint, cells_of
 from noisegate.store import derived, events
-from noisegate.store.clock import seconds_now
 from noisegate.store.events import EventType
 from noisegate.store.prerequisites import base_execution, base_facts, check_base_view, dataset_facts, usable_dataset
 from noisegate.store.states import DerivedState
@@ -116,7 +115,7 @@ def create(
 
     Args:
         choice: what the preset chose for the dataset.
-        time_limit: seconds from now, by the database's clock, after which it is cancelled if it has not ended.
+        time_limit: seconds from the start of its first execution, after which it is cancelled if it has not ended.
         traceparent: the span that it is posted in.
     """
     spec = planned.spec
@@ -128,7 +127,7 @@ def create(
         preset=preset,
         scale=scale,
         choice=choice,
-        deadline=None if time_limit is None else seconds_now() + time_limit,
+        time_limit=time_limit,
         traceparent=traceparent,
     )
     for number, point in enumerate(planned.cells):

@@ -146,6 +146,13 @@ class Settings(BaseSettings):
     worker_processes: int = Field(
         0, ge=0, description="Training processes; 0: one a core, as far as the memory of a container goes around."
     )
+    data_processes: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Besides them: of a worker, for uploads, views and features; of several the first takes uploads alone. 0: "
+        "training processes do that too, and uploads wait behind training.",
+    )
     worker_metrics_host: str = Field("127.0.0.1", description="What a worker's metrics are bound to.")
     worker_metrics_port: int = Field(
         0, ge=0, le=65_535, description="Where a worker answers Prometheus; 0: nowhere. One worker a port."

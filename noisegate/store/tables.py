@@ -208,8 +208,13 @@ class Experiment(Owned, Base):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    time_limit: Mapped[float | None] = mapped_column(
+        sa.Double,
+        doc="Seconds from its first execution's start; null without a limit, and in rows from before this column.",
+    )
     deadline: Mapped[float | None] = mapped_column(
-        sa.Double, doc="When it is cancelled if it has not ended; seconds by the database's clock, like a lease."
+        sa.Double,
+        doc="When it is cancelled if it has not ended; seconds by the database's clock, like a lease. Null until it starts.",
     )
     error: Mapped[Failure | None] = mapped_column(Typed(Failure), doc="Why it was cancelled, if not by a person.")
     last_event: Mapped[int] = mapped_column(default=0, server_default="0", doc="The number of its newest event.")

@@ -33,7 +33,7 @@ def celery_app(settings: Settings) -> Celery:
             "socket_keepalive": True,
             # A request that finds the broker away gives up soon; the reaper will wake its rows.
             "connect_retries_timeout": 1,
-            # Queues are looked at in the order a worker names them: a short ingestion goes before long training.
+            # Queues are looked at in the order a worker names them: a short ingestion goes before what takes long.
             "queue_order_strategy": "priority",
         },
     )

@@ -39,7 +39,8 @@ TimeLimit = Annotated[
         ge=1,
         le=MAX_TIME_LIMIT_SECONDS,
         allow_inf_nan=False,
-        description="Seconds from now after which it is cancelled if it has not ended.",
+        description="Seconds after which it is cancelled if it has not ended. They begin with its first execution: waiting for a "
+        "worker, and for views and features to be made, does not count.",
     ),
 ]
 

@@ -132,8 +132,13 @@ class ExperimentRead(Answer):
     counts: Counts
     executions: int = Field(description="Of all cells together.")
     epochs: int = Field(description="Of all executions together.")
-    epochs_done: int = Field(description="Executions that failed, were cancelled or stopped early count as done.")
-    progress: float = Field(ge=0, le=1, description="Share of all epochs that are done.")
+    epochs_done: int = Field(description="Trained; of executions that failed or were cancelled, as far as they came.")
+    progress: float = Field(
+        ge=0,
+        le=1,
+        description="Share of all epochs that are done, or were not needed as their execution stopped early. Below 1 at the end if "
+        "executions failed or were cancelled.",
+    )
     waits_for: list[AwaitedRead] = Field(
         description="What is to be made of the dataset before executions can start, in this order. Any worker makes it."
     )
@@ -141,7 +146,10 @@ class ExperimentRead(Answer):
     started_at: datetime | None
     finished_at: datetime | None
     estimated_finish: datetime | None = Field(description="At the pace so far; null until an epoch is done.")
-    deadline: datetime | None = Field(description="When it is cancelled if it has not ended: by its `time_limit`.")
+    time_limit: float | None = Field(
+        description="Seconds from the start of its first execution after which it is cancelled if it has not ended."
+    )
+    deadline: datetime | None = Field(description="When that is; null without a time limit, and until it starts.")
     error: Problem | None = Field(
         description="Why it was cancelled, if not by a person; else why the first execution failed that did."
     )
@@ -167,23 +175,23 @@ class ExperimentRead(Answer):
             epochs_done=progress.epochs_done,
             progress=progress.share_done,
             waits_for=[AwaitedRead.of(row) for row in awaited],
-            estimated_finish=estimated_finish(experiment, progress.share_done),
+            estimated_finish=estimated_finish(experiment, progress.share_over),
             deadline=None if experiment.deadline is None else datetime.fromtimestamp(experiment.deadline, UTC),
             error=error,
             published=published,
         )
 
 
-def estimated_finish(experiment: Experiment, share_done: float) -> datetime | None:
+def estimated_finish(experiment: Experiment, share_over: float) -> datetime | None:
     """When a running experiment ends if it goes on at the pace that it had when it was last heard of.
 
     Not at the pace by now: an answer that moves with the clock could never be a 304.
     """
     started, heard = experiment.started_at, experiment.updated_at
-    if experiment.state is not State.RUNNING or started is None or heard is None or not 0 < share_done < 1:
+    if experiment.state is not State.RUNNING or started is None or heard is None or not 0 < share_over < 1:
         return None
     try:
-        return heard + (heard - started) * ((1 - share_done) / share_done)
+        return heard + (heard - started) * ((1 - share_over) / share_over)
     except OverflowError:
         return None  # after the year 9999
 
@@ -257,7 +265,8 @@ class ExecutionRead(Answer):
     attempt: int = Field(description="How often a worker has started it.")
     epochs: int = Field(description="To train at most.")
     epochs_done: int = Field(
-        description="Fewer than `epochs` of an execution that succeeded: its recipe stopped early."
+        description="Fewer than `epochs` of an execution that succeeded: its recipe stopped early. Of one that was cancelled or "
+        "failed: as far as it came."
     )
     checkpoint_epochs: int = Field(description="Epochs that another worker need not repeat.")
     images_per_second: float | None

@@ -10,6 +10,8 @@ from noisegate.documents import Source
 from noisegate.judgement import Judgement
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, CalibrationSource, Metrics
 from noisegate.regularisation import Regularisation
+from noisegate.rejection import SCORES
+from noisegate.rejection.scores import Direction
 from noisegate.store.tables import Alias, Model
 from service.schemas import Answer
 
@@ -60,6 +62,24 @@ class PromiseRead(BaseModel):
         )
 
 
+class ScoreRead(BaseModel):
+    """A score of images, and which way it points."""
+
+    description: str
+    higher_means: Direction = Field(description="Whether a higher value speaks for a known or an unknown image.")
+
+
+_REJECT_SCORE = ScoreRead(description="1 − the largest known-class probability; it decides", higher_means="unknown")
+
+
+def _scores() -> dict[str, ScoreRead]:
+    others = {
+        name: ScoreRead(description=score.description, higher_means=score.higher_means)
+        for name, score in SCORES.items()
+    }
+    return {"reject_score": _REJECT_SCORE} | others
+
+
 class ModelRead(Answer):
     """A model that can be served. What it would know of its training is null where it was not trained here."""
 
@@ -80,6 +100,10 @@ class ModelRead(Answer):
     promise: PromiseRead | None = Field(description="Null without a threshold.")
     holdout_accuracy: float | None = Field(description="Of the images that `promise` is made of: see its `source`.")
     metrics: Metrics | None
+    scores: dict[str, ScoreRead] = Field(
+        description="Those that there are, in a decision's answer and on the card. A model from before one was added is served "
+        "without it."
+    )
     dataset_hash: str | None
     seed: int
     precision: str | None
@@ -112,6 +136,7 @@ class ModelRead(Answer):
             calibrated=calibration is not None,
             default_threshold=calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if calibration else None,
             promise=PromiseRead.of(calibration) if calibration else None,
+            scores=_scores(),
             files=FilesRead(
                 weights=FileRead(sha256=model.weights_digest),
                 manifest=FileRead(sha256=model.manifest_digest),

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Output:
     shape: tuple[int, ...]
     elements: Callable[[Answered], Sequence[Any]]
     columns: Mapping[str, Sequence[str]]
+    about: Mapping[str, str] = field(default_factory=dict)
     by_default: bool = True
 
 
@@ -38,9 +39,11 @@ def input_metadata(manifest: ModelManifest) -> TensorMetadata:
 
 
 def output_metadata(name: str, output: Output) -> TensorMetadata:
-    """An output; the names of its columns stand in a parameter, as JSON."""
+    """An output; the names of its columns stand in a parameter, as JSON, and what else there is to say in others."""
     named = {kind: json.dumps(list(names), ensure_ascii=False) for kind, names in output.columns.items()}
-    return TensorMetadata(name=name, datatype=output.datatype, shape=[-1, *output.shape], parameters=named)
+    return TensorMetadata(
+        name=name, datatype=output.datatype, shape=[-1, *output.shape], parameters=named | dict(output.about)
+    )
 
 
 def outputs_of(manifest: ModelManifest) -> dict[str, Output]:
@@ -51,7 +54,9 @@ def outputs_of(manifest: ModelManifest) -> dict[str, Output]:
             "FP64", (len(classes),), lambda row: list(row.decision.probabilities.values()), {"classes": classes}
         ),
         "noise_probability": Output("FP64", (), lambda row: [row.decision.noise_probability], {}),
-        "reject_score": Output("FP64", (), lambda row: [row.decision.reject_score], {}),
+        "reject_score": Output(
+            "FP64", (), lambda row: [row.decision.reject_score], {}, about={"higher_means": "unknown"}
+        ),
         "rejected": Output("BOOL", (), lambda row: [row.decision.rejected], {}),
         "label": Output("BYTES", (), lambda row: [row.decision.label], {}),
         "logits": Output(

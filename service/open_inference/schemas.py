@@ -1,10 +1,12 @@
-"""What the protocol reads and answers; its field names. Members that are not named here are let pass, as it asks."""
+"""What the protocol reads and answers; its field names. Other members are let pass, as it asks; other parameters are refused."""
 
-from typing import Annotated, Any, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from noisegate.documents import wrong_field
 from noisegate.image_kinds import IMAGE_KINDS
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 
@@ -48,7 +50,7 @@ class TensorMetadata(BaseModel):
     parameters: dict[str, str] = Field(
         {},
         description="`classes` or `outputs`: the names of the columns, a JSON array in a text, as parameters are no arrays. "
-        "`also`: another datatype that is read.",
+        "`also`: another datatype that is read. `higher_means`: what a higher score says of an image, known or unknown.",
     )
 
 
@@ -68,8 +70,35 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
-class InferParameters(Strict):
-    """What applies to the whole request. Others that clients send, such as `binary_data_output`, change nothing."""
+class Parameters(Strict):
+    """Parameters of one place. One that is not there is refused by name: misspelt, it would not be honoured.
+
+    Attributes:
+        unheeded: those that clients send by themselves, and that change nothing here.
+    """
+
+    unheeded: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, given: Any) -> Any:
+        known = {*cls.model_fields, *cls.unheeded}
+        for name in given if isinstance(given, dict) else ():
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                # Clients of the protocol show the message alone.
+                message = f"is no parameter here; there are: {', '.join(sorted(known))}"
+                raise wrong_field(name, given[name], message, f"Did you mean {near[0]}?" if near else "Leave it out.")
+        return given
+
+
+class InferParameters(Parameters):
+    """What applies to the whole request."""
+
+    # tritonclient's, and MLServer's clients' last one.
+    unheeded = frozenset(
+        {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "content_type"}
+    )
 
     max_false_reject: float | None = Field(
         None,
@@ -81,6 +110,12 @@ class InferParameters(Strict):
     )
 
 
+class InputParameters(Parameters):
+    """What is said of one input."""
+
+    unheeded = frozenset({"binary_data_size", "content_type"})
+
+
 class InputTensor(Strict):
     """Images, as pixels or as files."""
 
@@ -89,16 +124,15 @@ class InputTensor(Strict):
         min_length=1, max_length=4, description="[n, size, size, 3] of UINT8, size being the model's; [n] of BYTES."
     )
     datatype: str = Field(json_schema_extra={"enum": ["UINT8", "BYTES"]})
+    parameters: InputParameters | None = None
     data: list[Any] = Field(
         description="UINT8: whole numbers 0 … 255, RGB, in row-major order, flat or nested. BYTES: each image a "
         f"{IMAGE_KINDS} file of any size, in base64 without line breaks."
     )
 
 
-class OutputParameters(Strict):
-    """What is asked of one output. Others are refused: an answer without them would be another than the one asked for."""
-
-    model_config = ConfigDict(extra="forbid")
+class OutputParameters(Parameters):
+    """What is asked of one output."""
 
     binary_data: bool = Field(False, description="Answers are JSON whatever is asked; clients read both.")
 

@@ -203,7 +203,8 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
         yield f"{name}_standard_error", summary.standard_error
     if row.subgroup:
         yield "subgroup_size", row.subgroup.size
-        yield "subgroup_duplicates", row.subgroup.duplicates
+        yield "subgroup_duplicates", row.subgroup.duplicates  # the old name of the next
+        yield "subgroup_repeated_draws", row.subgroup.duplicates
     if row.regularisation:
         yield "weight_decay", row.regularisation.weight_decay
     if row.published:

@@ -152,7 +152,7 @@ def decision(**changed: object) -> DecisionAnswer:
         "rejected": False,
         "reason": None,
         "temperature_scaled": None,
-        "scores": {"msp": {"value": 0.99, "threshold": 0.6, "rejects": False}},
+        "scores": {"msp": {"value": 0.99, "higher_means": "known", "threshold": 0.6, "rejects": False}},
         "conformal": None,
         "calibrated": True,
         "note": None,

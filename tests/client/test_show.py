@@ -231,6 +231,15 @@ def test_progress_in_a_file_is_a_line_now_and_then() -> None:
     assert not CONTROL.search(file.getvalue())
 
 
+def test_what_ended_short_of_its_epochs_is_told_in_a_file_too() -> None:
+    file = io.StringIO()
+    counts = {"queued": 0, "running": 0, "succeeded": 2, "failed": 0, "cancelled": 4}
+    with ProgressDisplay(console_for(file), "training", clock=lambda: 0.0) as progress:
+        progress.show_experiment(experiment())
+        progress.show_experiment(experiment(state="cancelled", counts=counts, estimated_finish=None))
+    assert file.getvalue().splitlines()[-1] == "training  40%  6 of 6 executions, 36 of 90 epochs, 4 cancelled"
+
+
 def test_progress_in_a_terminal_is_one_line_that_changes() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=100, markup=False)

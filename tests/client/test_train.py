@@ -75,6 +75,7 @@ def test_from_a_folder_to_the_line_to_classify_with(
     assert (
         "Left out: 1 .txt, 1 hidden (only PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files are read).\n" in out
     )
+    assert "waiting for a worker" not in out
     assert out.index("Left out") < out.index("upload") < out.index("Dataset pets (ds_1)") < out.index("training")
     assert "accuracy  97.22% ± 0.71 of the test images, 3 executions\n" in out
     assert "rejected  5.00% ± 0.71 of the test images, all of which it should know\n" in out
@@ -168,11 +169,12 @@ def test_a_dataset_that_fails_tells_its_error(server: Peer, photos: Path, capsys
 def test_without_a_worker_it_says_what_it_waits_for(
     server: Peer, photos: Path, capsys: pytest.CaptureFixture[str], workers: list[object]
 ) -> None:
+    unread = dataset(name="pets", state="ingesting", images_done=0)
+    server.instead("GET", "/datasets/ds_1", json_reply(unread, Retry_After="0"), json_reply(dataset(name="pets")))
     server.instead("GET", "/workers", json_reply({"items": workers}))
     assert cli.run(["train", str(photos)]) == 0
     out = capsys.readouterr().out
-    said = "No worker is running: the images are read as soon as one starts.\n"
-    assert out.index("upload") < out.index(said) < out.index("reading")
+    assert out.index("upload") < out.index("reading   0%  waiting for a worker: none is running\n")
 
 
 def test_ctrl_c_while_it_trains_ends_the_watching_only(server: Peer, photos: Path) -> None:

@@ -37,6 +37,8 @@ _COMMON: dict[str, Any] = {
     "checkpoint_seconds": 2,
     "orphan_seconds": 5,
     "worker_processes": 1,
+    # Faults are to hit those that train; tests/worker/test_data_processes.py hits the others.
+    "data_processes": 0,
 }
 _DISK_BYTES = 64 * 2**20
 

@@ -66,7 +66,7 @@ def test_a_subgroup_is_chosen_among_what_the_holdout_leaves() -> None:
     assert {image.tobytes() for image in cell.inputs[: cell.known_images]} <= kept
     # 1× noise stays the mean class size of the whole dataset.
     assert len(cell.inputs) - cell.known_images == round(200 / 3)
-    assert cell.subgroup.duplicates > 0, "ls as published repeats what hc holds"
+    assert cell.subgroup.repeated_draws > 0, "ls as published repeats what hc holds"
 
 
 def test_without_a_holdout_the_indices_are_those_of_the_selection() -> None:

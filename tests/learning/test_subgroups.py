@@ -65,8 +65,8 @@ def test_as_published_goes_on_with_the_low_ones_when_the_others_are_used_up() ->
 def test_duplicates_are_kept_and_counted() -> None:
     wanted = SubgroupSpec(correct="hc", wrong="ls", fraction=0.5, selection="as_published")
     subgroup = choose_subgroup(wanted, TEN, seed=1)
-    assert (len(subgroup.indices), subgroup.duplicates, subgroup.correct, subgroup.wrong) == (5, 1, 3, 2)
-    assert choose_subgroup(SubgroupSpec(correct="hc", wrong="ls", fraction=0.5), TEN, seed=1).duplicates == 0
+    assert (len(subgroup.indices), subgroup.repeated_draws, subgroup.correct, subgroup.wrong) == (5, 1, 3, 2)
+    assert choose_subgroup(SubgroupSpec(correct="hc", wrong="ls", fraction=0.5), TEN, seed=1).repeated_draws == 0
 
 
 def test_the_definition_leaves_nothing_to_chance() -> None:
@@ -92,7 +92,7 @@ def test_a_random_control_has_the_size_and_no_duplicates() -> None:
     wanted = SubgroupSpec(correct="lc", wrong="hs", fraction=0.5, selection="as_published", control="random")
     draws = [choose_subgroup(wanted, TEN, seed) for seed in range(50)]
     assert {len(draw.indices) for draw in draws} == {5}
-    assert {draw.duplicates for draw in draws} == {0}
+    assert {draw.repeated_draws for draw in draws} == {0}
     assert {index for draw in draws for index in draw.indices.tolist()} == set(range(10))
     assert (draws[0].correct, draws[0].wrong) == (None, None)
     assert draws[7].indices.tolist() == choose_subgroup(wanted, TEN, 7).indices.tolist()
@@ -104,7 +104,7 @@ def test_a_stratified_control_has_as_many_of_each_class() -> None:
         subgroup = choose_subgroup(wanted, TEN, 1)
         control = choose_subgroup(wanted.model_copy(update={"control": "stratified"}), TEN, 1)
         assert np.bincount(LABELS[control.indices]).tolist() == np.bincount(LABELS[subgroup.indices]).tolist()
-        assert control.duplicates == 0
+        assert control.repeated_draws == 0
 
 
 def test_nothing_to_choose_from_is_told() -> None:

@@ -134,7 +134,12 @@ def test_json_has_null_where_there_is_nothing() -> None:
     assert document["threshold"] is None
     assert document["noise_probability"] == pytest.approx(1 / 3)
     assert set(document["scores"]) == {"msp", "max_logit", "energy", "entropy"}
-    assert document["scores"]["msp"] == {"value": pytest.approx(1 / 2), "threshold": None, "rejects": None}
+    assert document["scores"]["msp"] == {
+        "value": pytest.approx(1 / 2),
+        "higher_means": "known",
+        "threshold": None,
+        "rejects": None,
+    }
     assert (document["temperature_scaled"], document["conformal"]) == (None, None)
 
 

@@ -119,6 +119,7 @@ def test_a_new_score_is_fitted_stored_and_answered(trained: Pair, monkeypatch: p
     held = outcome.held.answers
     distances = [min(((row - mean) ** 2).sum() for mean in means) for row in held.features]
     assert 0.9 <= np.mean(np.array(distances) <= threshold * (1 + 1e-5)) < 1
+    assert {one["higher_means"] for one in found} == {"unknown"}
     assert card_scores(trained, loaded) == [*SCORE_NAMES, NAME]
 
 

@@ -59,6 +59,14 @@ def test_a_sharper_image_is_less_unknown_by_every_score(name: str) -> None:
     assert certain < doubtful
 
 
+def test_the_energy_is_the_literatures_with_its_sign_turned() -> None:
+    logits = np.array([[4.0, -1.0, 0.5], [0.0, 0.0, 0.0]])
+    free_energy = [-np.log(np.exp(row).sum()) for row in logits]
+    np.testing.assert_allclose(logit_scores(logits)["energy"], np.negative(free_energy))
+    assert SCORES["energy"].higher_means == "known"
+    assert "negative energy" in SCORES["energy"].description
+
+
 def test_each_score_is_explained() -> None:
     table = (ROOT / "docs/scores.md").read_text()
     for name, scorer in SCORES.items():

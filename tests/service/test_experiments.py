@@ -211,7 +211,7 @@ def test_progress_executions_and_failure(client: TestClient, sessions: Sessions)
         _, other = claim_one(session)
         executions.record_success(session, other, outcome(0.8))
     ended = client.get(f"/experiments/{id}")
-    assert (ended.json()["state"], ended.json()["progress"]) == ("failed", 1)
+    assert (ended.json()["state"], ended.json()["progress"], ended.json()["epochs_done"]) == ("failed", 0.75, 3)
     assert ended.json()["error"]["detail"] == "the loss is NaN"
     assert ended.json()["error"]["type"] == "urn:noisegate:problem:diverged"
     assert "retry-after" not in ended.headers

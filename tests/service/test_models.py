@@ -27,6 +27,14 @@ def test_a_model_without_a_holdout_has_no_threshold(
     assert (found["calibrated"], found["default_threshold"], found["aliases"]) == (False, None, [])
 
 
+def test_a_model_says_which_way_each_score_points(client: TestClient, model: str) -> None:
+    scores = client.get(f"/models/{model}").json()["scores"]
+    directions = {name: score["higher_means"] for name, score in scores.items()}
+    logits_say = dict.fromkeys(("msp", "max_logit", "energy"), "known")
+    assert directions == {"reject_score": "unknown", **logits_say, "entropy": "unknown", "knn": "unknown"}
+    assert "−E(x) = log Σ exp" in scores["energy"]["description"]
+
+
 def test_models_of_one_experiment_and_of_all(
     client: TestClient, model: str, sessions: Sessions, artefacts: Artefacts
 ) -> None:

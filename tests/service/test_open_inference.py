@@ -108,6 +108,7 @@ def test_the_metadata_of_a_model(client: TestClient, model: str, colourful: str)
     noisy = {one["name"]: one for one in client.get(f"/v2/models/{colourful}").json()["outputs"]}
     assert noisy["noise_probability"]["shape"] == [-1]
     assert json.loads(noisy["probabilities"]["parameters"]["classes"]) == ["cat", "dog"]
+    assert noisy["reject_score"]["parameters"] == {"higher_means": "unknown"}
     assert json.loads(noisy["logits"]["parameters"]["outputs"]) == ["cat", "dog", "noise"]
 
 
@@ -247,6 +248,23 @@ def test_tritonclient(settings: Settings, colourful: str, refused: Callable[[Cal
         assert (chosen.as_numpy("logits").dtype, chosen.as_numpy("logits").shape) == (np.float32, (70, 3))
         assert chosen.as_numpy("label").tolist() == found.as_numpy("label").tolist()
         assert chosen.as_numpy("probabilities") is None
+
+        everything = {
+            "sequence_id": 5,
+            "sequence_start": True,
+            "priority": 1,
+            "timeout": 9,
+            "parameters": {"content_type": "np"},
+        }
+        assert client.infer(colourful, [triton_input(MANY[:1])], **everything).as_numpy("label").shape == (1,)
+        misspelt = {"max_false_rejects": 0.2}
+        assert "422: parameters.max_false_rejects: is no parameter here; there are: binary_data_output" in refused(
+            lambda: client.infer(colourful, [triton_input(MANY[:1])], parameters=misspelt)
+        )
+        classes = [triton.InferRequestedOutput("label", class_count=2)]
+        assert "422: outputs.0.parameters.classification: is no parameter here" in refused(
+            lambda: client.infer(colourful, [triton_input(MANY[:1])], outputs=classes)
+        )
 
         files = np.array([text_of(png_of(image)) for image in MANY], dtype=np.object_)
         of_files = client.infer(colourful, [triton_input(files, "BYTES")])

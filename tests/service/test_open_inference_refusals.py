@@ -67,7 +67,22 @@ PICTURE = text_of(png_bytes())
         (
             as_files(PICTURE) | {"outputs": [{"name": "label", "parameters": {"classification": 2}}]},
             "outputs.0.parameters.classification",
-            "Extra inputs are not permitted",
+            "is no parameter here; there are: binary_data",
+        ),
+        (
+            as_files(PICTURE) | {"parameters": {"max_false_rejects": 0.5}},
+            "parameters.max_false_rejects",
+            "is no parameter here; there are: binary_data_output, content_type, max_false_reject, priority",
+        ),
+        (
+            as_files(PICTURE, parameters={"binary_data_size": 4, "content": 1}),
+            "inputs.0.parameters.content",
+            "there are: binary_data_size, content_type",
+        ),
+        (
+            as_files(PICTURE) | {"outputs": [{"name": "label", "parameters": {"binary_dat": False}}]},
+            "outputs.0.parameters.binary_dat",
+            "there are: binary_data",
         ),
         (as_files(PICTURE) | {"parameters": {"max_false_reject": 1.5}}, "parameters.max_false_reject", "equal to 1"),
         (

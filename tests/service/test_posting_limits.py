@@ -12,6 +12,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Experiment
+from tests.factories import claim_one
 from tests.service.conftest import run_client
 from tests.service.factories import ready_dataset
 
@@ -33,16 +34,24 @@ def pets(sessions: Sessions, artefacts: Artefacts) -> None:
 def test_a_time_limit(client: TestClient, sessions: Sessions) -> None:
     plain = client.post("/experiments", json=SPEC).json()
     limited = client.post("/experiments?time_limit=0001.5e3", json=SPEC).json()
-    assert plain["deadline"] is None
-    waits = datetime.fromisoformat(limited["deadline"]) - datetime.fromisoformat(limited["created_at"])
-    assert 1499 < waits.total_seconds() < 1510
-    assert client.get(f"/experiments/{limited['id']}").json()["deadline"] == limited["deadline"]
+    assert (plain["time_limit"], limited["time_limit"]) == (None, 1500)
+    assert plain["deadline"] is limited["deadline"] is None, "nothing counts while it waits"
+    with sessions.begin() as session:
+        assert not experiments.any_late(session)
+        begun = [claim_one(session)[0].experiment_id for _ in range(7)]
+    assert set(begun) == {plain["id"], limited["id"]}
+    started = client.get(f"/experiments/{limited['id']}").json()
+    runs = datetime.fromisoformat(started["deadline"]) - datetime.fromisoformat(started["started_at"])
+    assert 1499 < runs.total_seconds() < 1510
+    with sessions.begin() as session:
+        claim_one(session)
+    assert client.get(f"/experiments/{limited['id']}").json()["deadline"] == started["deadline"], "it starts once"
     with sessions.begin() as session:
         session.execute(sa.update(Experiment).values(deadline=Experiment.deadline - 2000))
         assert experiments.expire(session) == [limited["id"]]
     late = client.get(f"/experiments/{limited['id']}").json()
-    assert (late["state"], late["error"]["code"]) == ("cancelled", "deadline-passed")
-    assert client.get(f"/experiments/{plain['id']}").json()["state"] == "queued"
+    assert (late["state"], late["error"]["code"]) == ("cancelling", "deadline-passed")
+    assert client.get(f"/experiments/{plain['id']}").json()["state"] == "running"
 
 
 @pytest.mark.parametrize("time_limit", ["0.99", "0", "-1", "nan", "inf", "2592001", "1e400", "soon", ""])

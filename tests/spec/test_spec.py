@@ -110,6 +110,46 @@ def test_sub_objects_can_be_swept() -> None:
     assert [[noise.family for noise in _cell(cell).noises] for cell in cells] == [[], ["uniform"], ["gaussian"]]
 
 
+def test_a_swept_family_brings_its_own_defaults() -> None:
+    noise = {"family": "uniform", "quantity": 2}
+    uniform, gaussian = cells_of(_training({"noise": noise, "sweep": {"noise.family": ["uniform", "gaussian"]}}))
+    (found,) = _cell(gaussian).noises
+    assert found.model_dump() == {"family": "gaussian", "mean": 127, "std": 70, "quantity": 2, "filter": None}
+    assert _cell(uniform).noises[0].family == "uniform"
+    several = {"noise": [NOISE, {"family": "solid"}], "sweep": {"noise.1.family": ["gray", "solid"]}}
+    assert [[one.family for one in _cell(cell).noises] for cell in cells_of(_training(several))] == [
+        ["uniform", "gray"],
+        ["uniform", "solid"],
+    ]
+
+
+def test_a_swept_recipe_brings_its_own_defaults_and_keeps_what_was_written() -> None:
+    sweep = {"training.recipe": ["paper", "one_cycle"], "training.weight_decay": [0.01]}
+    for written, epochs in (({}, [40, 16]), ({"training": {"epochs": 7}}, [7, 7])):
+        cells = [_cell(cell) for cell in cells_of(_training({**written, "sweep": sweep}))]
+        assert [cell.training.recipe for cell in cells] == ["paper", "one_cycle"]
+        assert [cell.training.epochs for cell in cells] == epochs
+        assert {cell.training.model_dump()["weight_decay"] for cell in cells} == {0.01}
+
+
+def test_a_swept_network_brings_the_recipe_and_the_size_that_go_with_it() -> None:
+    networks = ["paper", {"backbone": "tf_efficientnet_lite0"}]
+    ours, theirs = (_cell(cell) for cell in cells_of(_training({"sweep": {"network": networks}})))
+    assert (ours.training.recipe, ours.image_size) == ("paper", 32)
+    assert (theirs.training.recipe, theirs.image_size) == ("linear", 224)
+    swept = _training({"holdout": 0.2, "sweep": {"calibration": ["holdout", "cross_validated"]}})
+    assert [_cell(cell).holdout for cell in cells_of(swept)] == [0.2, 0.2]
+
+
+def test_what_was_written_for_another_family_is_refused_with_the_way_to_say_it() -> None:
+    noise = {"family": "uniform", "low": 3}
+    with pytest.raises(InvalidSpec) as caught:
+        cells_of(_training({"noise": noise, "sweep": {"noise.family": ["uniform", "gaussian"]}}))
+    (error,) = caught.value.errors
+    assert error.field == "sweep.noise.low"
+    assert "sweep noise itself" in (error.remedy or "")
+
+
 def test_an_entry_of_a_list_can_be_swept() -> None:
     document = {"noise": [NOISE, {"family": "solid"}], "sweep": {"noise.1.quantity": [1, 0]}}
     cells = [_cell(cell) for cell in cells_of(_training(document))]

@@ -100,7 +100,22 @@ def test_an_experiment_ends_as_its_executions_do(sessions: Sessions) -> None:
         progress = experiments.progress(session, [experiment.id])[experiment.id]
     assert ended.state is State.FAILED
     assert ended.finished_at is not None
-    assert (progress.counts[State.SUCCEEDED], progress.counts[State.FAILED], progress.share_done) == (3, 1, 1.0)
+    assert (progress.counts[State.SUCCEEDED], progress.counts[State.FAILED]) == (3, 1)
+    assert (progress.epochs_done, progress.epochs, progress.share_done, progress.share_over) == (6, 8, 0.75, 1)
+
+
+def test_what_was_cancelled_tells_how_far_it_came(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        factories.ready_dataset(session)
+        id = factories.queued_experiment(session, factories.spec(training={"epochs": 50})).id
+        _, lease = factories.claim_one(session)
+        factories.renew(session, lease, 30, epochs_done=3)
+        experiments.cancel(session, id)
+        executions.record_cancelled(session, lease, {"epochs_done": 4})
+    with sessions.reading() as session:
+        ended = experiments.progress(session, [id])[id]
+        assert [row.epochs_done for row in executions.of_experiment(session, id)] == [4, 0, 0, 0]
+    assert (ended.epochs_done, ended.epochs, ended.share_done, ended.epochs_left) == (4, 200, 0.02, 0)
 
 
 def test_cancelling_stops_what_waits_and_tells_what_runs(sessions: Sessions) -> None:

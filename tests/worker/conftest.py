@@ -84,11 +84,11 @@ class WorkerProcess:
 
 @pytest.fixture
 def start_worker(settings: Settings, tmp_path: Path, wakeups: Wakeups) -> Iterator[Callable[..., WorkerProcess]]:
-    """Starts workers of one process each; whatever the test leaves running is killed."""
+    """Starts workers that train in one process each; whatever the test leaves running is killed."""
     started: list[WorkerProcess] = []
 
-    def start(program: str = "worker.main") -> WorkerProcess:
-        single = settings.model_copy(update={"worker_processes": 1})
+    def start(program: str = "worker.main", data_processes: int = 0) -> WorkerProcess:
+        single = settings.model_copy(update={"worker_processes": 1, "data_processes": data_processes})
         worker = WorkerProcess(single, tmp_path / "worker.log", program)
         started.append(worker)
         return worker

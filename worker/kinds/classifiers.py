@@ -177,7 +177,7 @@ def _subgroup_used(cell: PreparedCell) -> SubgroupUsed | None:
     counts = np.bincount(cell.labels[: cell.known_images], minlength=len(cell.classes))
     return SubgroupUsed(
         size=len(subgroup.indices),
-        duplicates=subgroup.duplicates,
+        duplicates=subgroup.repeated_draws,
         correct=subgroup.correct,
         wrong=subgroup.wrong,
         classes=dict(zip(cell.classes, counts.tolist(), strict=True)),
