@@ -106,8 +106,8 @@ def progress(session: Session, experiment_ids: Sequence[str]) -> dict[str, Progr
         .group_by(Execution.experiment_id, Execution.state)
     )
     rows: dict[str, list[tuple[State, int, int, int]]] = {id: [] for id in experiment_ids}
-    for id, *counted in session.execute(query):
-        rows[id].append(tuple(counted))
+    for id, state, count, epochs, done in session.execute(query):
+        rows[id].append((state, count, epochs, done))
     return {id: _progress(counted) for id, counted in rows.items()}
 
 
