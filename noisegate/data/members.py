@@ -67,7 +67,14 @@ class LeftOut:
     why: str
 
 
-Found = Member | Attachment | Collected | LeftOut
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A sentence for the report: how something was read that could be read in another way."""
+
+    sentence: str
+
+
+Found = Member | Attachment | Collected | LeftOut | Told
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,22 @@
+"""What a format says of itself."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from noisegate.data.members import ArchiveLimits, Collected, LeftOut, Member, Told
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format.
+
+    Attributes:
+        words: what a file of it is: `a Parquet file`.
+        owns: whether a file is of this format, from its name and its first 16 bytes.
+        read: the images of all its files, which come sorted by name, given the text files beside them and the limits. Raises
+            InvalidArchive and TooLarge.
+    """
+
+    words: str
+    owns: Callable[[str, bytes], bool]
+    read: Callable[[Sequence[Collected], Mapping[str, bytes], ArchiveLimits], Iterator[Member | LeftOut | Told]]
