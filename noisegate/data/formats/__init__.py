@@ -5,6 +5,7 @@ name, and first, for its pixels may begin as another's mark does. One upload is 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from noisegate.data.formats.arrays import ARRAYS
 from noisegate.data.formats.cifar import CIFAR_BINARY
@@ -19,11 +20,14 @@ _HEAD_BYTES = 16
 
 
 def read_collected(
-    files: Sequence[Collected], attachments: Mapping[str, bytes], limits: ArchiveLimits
+    files: Sequence[Collected], attachments: Mapping[str, bytes], limits: ArchiveLimits, folder: Path
 ) -> Iterator[Member | LeftOut | Told]:
     """The images of all files, one in memory at a time; files that no reader knows come as `LeftOut`.
 
     The order of `files` changes nothing.
+
+    Args:
+        folder: where arrays are unpacked to; they stay there.
 
     Raises:
         InvalidArchive: a file is damaged, or it cannot be told for certain what its images and their labels are.
@@ -42,7 +46,7 @@ def read_collected(
         raise refuse(one.name, what, "Send one of the two.")
     for reader in READERS:
         if reader.words in taken:
-            yield from reader.read(taken[reader.words], attachments, limits)
+            yield from reader.read(taken[reader.words], attachments, limits, folder)
 
 
 def _reader_of(file: Collected) -> Reader | None:

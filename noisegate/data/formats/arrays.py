@@ -7,18 +7,17 @@ images, labels; cifar10.1_v6_data, cifar10.1_v6_labels    no parts named: split 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from noisegate.data.formats.array_labels import check_alike, check_labels, class_names
 from noisegate.data.formats.fixed_rows import Rows, check_limits
-from noisegate.data.formats.npy import MAGIC, NpyFile, open_npy
-from noisegate.data.formats.npz import SUFFIX, unpacked
+from noisegate.data.formats.npy import NPY_MAGIC, NpyFile, open_npy
+from noisegate.data.formats.npz import NPZ_MAGIC, unpacked
 from noisegate.data.formats.parts import paired, part_of, row_name
 from noisegate.data.formats.pixel_values import Geometry, geometry_of, to_levels, white_of
 from noisegate.data.formats.readers import Reader
 from noisegate.data.members import ArchiveLimits, Collected, Label, LeftOut, Member, NamedSplit, refuse
 
-_ZIP = b"PK"
 _NO_ROLE = "is an array, and its name says neither images nor labels, as train_images and train_labels or x_train and y_train do"
 # The 19 kinds of CIFAR-10-C and CIFAR-100-C; each file holds the same 10,000 test images five times over.
 _CORRUPTIONS = {
@@ -40,6 +39,7 @@ def read(
     files: Sequence[Collected],
     attachments: Mapping[str, bytes],  # noqa: ARG001
     limits: ArchiveLimits,
+    folder: Path,
 ) -> Iterator[Member | LeftOut]:
     """The images of all arrays that have labels.
 
@@ -47,7 +47,7 @@ def read(
         InvalidArchive: arrays that do not go together, hold no images of 8 bits or pickles, or are damaged.
         TooLarge: over one of the limits.
     """
-    arrays = unpacked(files, limits)
+    arrays = unpacked(files, limits, folder)
     with_role = [array for array in arrays if part_of(array.name).role]
     others = [array for array in arrays if not part_of(array.name).role]
     _refuse_corruptions(others)
@@ -84,8 +84,8 @@ def _refuse_corruptions(arrays: Sequence[Collected]) -> None:
         )
 
 
-def _owns(name: str, head: bytes) -> bool:
-    return head.startswith(MAGIC) or (name.lower().endswith(SUFFIX) and head.startswith(_ZIP))
+def _owns(name: str, head: bytes) -> bool:  # noqa: ARG001
+    return head.startswith((NPY_MAGIC, NPZ_MAGIC))
 
 
 ARRAYS = Reader("an array of NumPy's", _owns, read)

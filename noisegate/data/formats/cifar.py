@@ -7,7 +7,7 @@ train.bin, test.bin; fine_label_names.txt                                       
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,10 @@ _BATCHES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 
 
 def read(
-    files: Sequence[Collected], attachments: Mapping[str, bytes], limits: ArchiveLimits
+    files: Sequence[Collected],
+    attachments: Mapping[str, bytes],
+    limits: ArchiveLimits,
+    folder: Path,  # noqa: ARG001
 ) -> Iterator[Member | LeftOut | Told]:
     """The images of all files, called by the names in the text file beside them, or by their numbers without it.
 
@@ -54,14 +57,14 @@ def read(
         TooLarge: over one of the limits.
     """
     version = _version_of(files[0].name)
-    folder = PurePosixPath(files[0].name).parent
+    beside = PurePosixPath(files[0].name).parent
     for file in files:
-        if _version_of(file.name) is not version or PurePosixPath(file.name).parent != folder:
+        if _version_of(file.name) is not version or PurePosixPath(file.name).parent != beside:
             what = f"and {files[0].name!r} may be two data sets"
             raise refuse(file.name, what, "Send the files of one, in one folder.")
     counts = [_rows(file, version) for file in files]
     check_limits((Rows(file.name, count, _PIXEL_BYTES) for file, count in zip(files, counts, strict=True)), limits)
-    names = _class_names(str(folder / version.names_file), attachments, version)
+    names = _class_names(str(beside / version.names_file), attachments, version)
     yield from _told(files, version)
     reached: dict[NamedSplit, int] = {}
     for file, count in zip(files, counts, strict=True):

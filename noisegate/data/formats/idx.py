@@ -36,6 +36,7 @@ def read(
     files: Sequence[Collected],
     attachments: Mapping[str, bytes],  # noqa: ARG001
     limits: ArchiveLimits,
+    folder: Path,  # noqa: ARG001
 ) -> Iterator[Member | LeftOut | Told]:
     """The images of all files; their labels are the numbers in the other file.
 

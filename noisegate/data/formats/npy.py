@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import numpy.typing as npt
 from noisegate.data.formats.fixed_rows import blocks, cut_short
 from noisegate.data.members import Collected, over_limit, refuse
 
-MAGIC = b"\x93NUMPY"
+NPY_MAGIC = b"\x93NUMPY"
 
 _READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# What NumPy raises at hostile headers. TokenError comes of its second try, as Python 2 wrote headers.
+_FAILURES = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError)
 # An array in Fortran's order has its images spread over the whole file: each block reads all of it.
 _MOST_FORTRAN_BYTES = 2**30
 
@@ -69,7 +72,7 @@ def open_npy(file: Collected) -> NpyFile:
             if read_header is None:
                 raise refuse(file.name, f"is of version {version} of .npy", "Save plain numbers with numpy.save.")
             shape, in_fortran_order, dtype = read_header(opened)
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        except _FAILURES as error:
             raise cut_short(file.name) from error
         offset = opened.tell()
     if dtype.hasobject:

@@ -1,4 +1,4 @@
-"""The arrays of an `.npz`, which is a zip: unpacked beside it, for arrays may be larger than memory."""
+"""The arrays of an `.npz`, which is a zip: unpacked to the disk, for they may be larger than memory."""
 
 import os
 import struct
@@ -11,7 +11,8 @@ from tempfile import mkstemp
 from noisegate.data.formats.fixed_rows import cut_short
 from noisegate.data.members import ArchiveLimits, Collected, Meter, clean_name, over_limit, refuse
 
-SUFFIX = ".npz"
+# A zip's; of zips, only those of arrays are taken for files that hold many images.
+NPZ_MAGIC = b"PK\x03\x04"
 
 _CHUNK_BYTES = 2**20
 # One name for each thing a data set has; more are none.
@@ -30,8 +31,8 @@ _FAILURES = (
 )
 
 
-def unpacked(files: Sequence[Collected], limits: ArchiveLimits) -> list[Collected]:
-    """All arrays: those of an .npz called `<npz>/<array>.npy`, beside the .npy files as they are.
+def unpacked(files: Sequence[Collected], limits: ArchiveLimits, folder: Path) -> list[Collected]:
+    """All arrays: those of an .npz called `<npz>/<array>.npy` and unpacked into `folder`, and the .npy files as they are.
 
     Raises:
         InvalidArchive: an .npz is damaged, encrypted or packed by an unusual method.
@@ -39,11 +40,16 @@ def unpacked(files: Sequence[Collected], limits: ArchiveLimits) -> list[Collecte
     """
     arrays: list[Collected] = []
     for file in files:
-        arrays += _unpack(file, limits) if file.name.lower().endswith(SUFFIX) else [file]
+        arrays += _unpack(file, limits, folder) if _is_npz(file) else [file]
     return arrays
 
 
-def _unpack(file: Collected, limits: ArchiveLimits) -> Iterator[Collected]:
+def _is_npz(file: Collected) -> bool:
+    with file.path.open("rb") as opened:
+        return opened.read(len(NPZ_MAGIC)) == NPZ_MAGIC
+
+
+def _unpack(file: Collected, limits: ArchiveLimits, folder: Path) -> Iterator[Collected]:
     meter = Meter(limits, file.path.stat().st_size)
     try:
         with zipfile.ZipFile(file.path) as archive:
@@ -53,7 +59,7 @@ def _unpack(file: Collected, limits: ArchiveLimits) -> Iterator[Collected]:
                 name = f"{file.name}/{clean_name(entry.orig_filename)}"
                 meter.enter(name)
                 if name.endswith(".npy"):
-                    yield Collected(name, _write(archive, entry, name, meter, file.path.parent))
+                    yield Collected(name, _write(archive, entry, name, meter, folder))
     except _FAILURES as error:
         raise cut_short(file.name) from error
 

@@ -5,6 +5,7 @@ when there is one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from pkgutil import resolve_name
 
 from noisegate.data.formats.readers import Reader
@@ -16,9 +17,9 @@ _READ = "noisegate.data.formats.parquet_rows:read"
 
 
 def _read(
-    files: Sequence[Collected], attachments: Mapping[str, bytes], limits: ArchiveLimits
+    files: Sequence[Collected], attachments: Mapping[str, bytes], limits: ArchiveLimits, folder: Path
 ) -> Iterator[Member | LeftOut | Told]:
-    found: Iterator[Member | LeftOut | Told] = resolve_name(_READ)(files, attachments, limits)
+    found: Iterator[Member | LeftOut | Told] = resolve_name(_READ)(files, attachments, limits, folder)
     return found
 
 

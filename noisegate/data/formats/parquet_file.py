@@ -1,19 +1,19 @@
 """One Parquet file, opened and read with bounded memory, whatever it claims of itself."""
 
-import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from noisegate.data.formats.fixed_rows import cut_short
 from noisegate.data.formats.parquet_columns import Columns
-from noisegate.data.formats.parquet_pages import BadPage, page_sizes
+from noisegate.data.formats.parquet_pages import check_pages, chunks
+from noisegate.data.formats.thrift import BadThrift
 from noisegate.data.members import ArchiveLimits, Collected, over_limit, refuse
+from noisegate.errors import InvalidArchive
 
 # Arrow's objects for a footer take hundreds of bytes for three of it. One of 2,000 row groups and ten columns has 4 MiB.
 _MOST_FOOTER_BYTES = 8 * 2**20
@@ -23,6 +23,7 @@ _BATCH_BYTES = 64 * 2**20
 _BATCH_ROWS = 256
 _BUFFER_BYTES = 2**20
 _ENDING = struct.Struct("<I4s")
+_NOT_IMPLEMENTED = "Not yet implemented"
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
 
@@ -44,7 +45,7 @@ def opened(file: Collected, limits: ArchiveLimits) -> Iterator["pq.ParquetFile"]
         InvalidArchive: damaged, cut short or encrypted.
         TooLarge: a footer or a number of rows over the limits.
     """
-    _check_ending(file)
+    _footer(file)
     with _failures_told(file), pa.OSFile(str(file.path)) as source:
         table = pq.ParquetFile(
             source,
@@ -67,10 +68,14 @@ def rows(file: Collected, columns: Columns, limits: ArchiveLimits) -> Iterator[R
         TooLarge: a page of more than 256 MiB.
     """
     with opened(file, limits) as table:
-        batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, _largest_page(file, table, columns, limits))))
+        batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, _largest_page(file, columns, limits))))
         batches = table.iter_batches(batch_rows, columns=columns.leaves, use_threads=False)
+        count = 0
         for batch in batches:
             yield from _rows_of(batch, columns)
+            count += batch.num_rows
+        if count != table.metadata.num_rows:
+            raise cut_short(file.name)
 
 
 def _rows_of(batch: "pa.RecordBatch", columns: Columns) -> Iterator[Row]:
@@ -86,24 +91,34 @@ def _rows_of(batch: "pa.RecordBatch", columns: Columns) -> Iterator[Row]:
         yield Row(content.as_py(), path, label)
 
 
-def _check_ending(file: Collected) -> None:
+def _footer(file: Collected) -> bytes:
+    """The file's description of itself.
+
+    Raises:
+        InvalidArchive: there is none: the file is cut short, or encrypted.
+        TooLarge: it has more than 8 MiB.
+    """
     size = file.path.stat().st_size
     with file.path.open("rb") as source:
         source.seek(max(0, size - _ENDING.size))
         ending = source.read()
-    if len(ending) < _ENDING.size:
-        raise cut_short(file.name)
-    footer_bytes, magic = _ENDING.unpack(ending)
-    if magic == _ENCRYPTED:
-        raise refuse(file.name, "is encrypted", "Write it without encryption.")
-    if magic != _MAGIC or footer_bytes > size:
-        raise cut_short(file.name)
-    if footer_bytes > _MOST_FOOTER_BYTES:
-        detail = f"{file.name!r} has a footer of more than {_MOST_FOOTER_BYTES:,} bytes"
-        raise over_limit(detail, "Write it with larger row groups, or only with the columns of the images and labels.")
+        if len(ending) < _ENDING.size:
+            raise cut_short(file.name)
+        footer_bytes, magic = _ENDING.unpack(ending)
+        if magic == _ENCRYPTED:
+            raise refuse(file.name, "is encrypted", "Write it without encryption.")
+        if magic != _MAGIC or footer_bytes > size - _ENDING.size:
+            raise cut_short(file.name)
+        if footer_bytes > _MOST_FOOTER_BYTES:
+            detail = f"{file.name!r} has a footer of more than {_MOST_FOOTER_BYTES:,} bytes"
+            raise over_limit(
+                detail, "Write it in larger row groups, or with the columns of the images and labels only."
+            )
+        source.seek(size - _ENDING.size - footer_bytes)
+        return source.read(footer_bytes)
 
 
-def _largest_page(file: Collected, table: "pq.ParquetFile", columns: Columns, limits: ArchiveLimits) -> int:
+def _largest_page(file: Collected, columns: Columns, limits: ArchiveLimits) -> int:
     """The bytes of the largest page that will be unpacked; all of them have been looked at then."""
     largest = count = 0
 
@@ -116,34 +131,29 @@ def _largest_page(file: Collected, table: "pq.ParquetFile", columns: Columns, li
         if count > len(columns.leaves) * (2 * limits.max_files):
             raise over_limit(f"{file.name!r} has more pages than rows may be read", "Write it anew.")
 
+    leaves = set(columns.leaves)
     with file.path.open("rb") as source:
-        size = os.fstat(source.fileno()).st_size
-        for chunk in _chunks(table.metadata, set(columns.leaves)):
-            starts = [chunk.data_page_offset, chunk.dictionary_page_offset]
-            start = min(offset for offset in starts if offset is not None)
-            if not 0 < start <= start + chunk.total_compressed_size <= size:
-                raise cut_short(file.name)
-            page_sizes(source, start, chunk.total_compressed_size, check)
+        for chunk in chunks(_footer(file)):
+            if chunk.path in leaves:
+                check_pages(source, chunk, check)
     return largest
-
-
-def _chunks(metadata: "pq.FileMetaData", leaves: set[str]) -> Iterator[Any]:
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for index in range(row_group.num_columns):
-            column = row_group.column(index)
-            if column.path_in_schema in leaves:
-                yield column
 
 
 @contextmanager
 def _failures_told(file: Collected) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, BadPage, UnicodeDecodeError) as error:
-        raise cut_short(file.name) from error
+    except (pa.ArrowException, BadThrift, UnicodeDecodeError) as error:
+        raise _unread(file, error) from error
     except OSError as error:
         # Arrow's own, which says so of bytes that make no sense, has no number. Errors of the disk pass.
         if error.errno is not None:
             raise
-        raise cut_short(file.name) from error
+        raise _unread(file, error) from error
+
+
+def _unread(file: Collected, error: Exception) -> InvalidArchive:
+    if _NOT_IMPLEMENTED in str(error):
+        what = f"is written in a way that is not read: {error}"
+        return refuse(file.name, what, "Write it anew by pandas or pyarrow, without an encoding of your own.")
+    return cut_short(file.name)

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from noisegate.data.formats.parquet_columns import Columns, columns_of, listed
 from noisegate.data.formats.parquet_file import Row, opened, rows
@@ -30,6 +31,7 @@ def read(
     files: Sequence[Collected],
     attachments: Mapping[str, bytes],  # noqa: ARG001
     limits: ArchiveLimits,
+    folder: Path,  # noqa: ARG001
 ) -> Iterator[Member | LeftOut | Told]:
     """The rows of all files, those of each split counted on from file to file, as `datasets` counts them.
 

@@ -29,7 +29,7 @@ _ROLE_WORDS: dict[str, Literal["images", "labels"]] = {
 }
 _WORD = re.compile(r"t10k|[^\W\d_]+|\d+")
 _IDX_ENDING = re.compile(r"[.-]idx\d-[a-z]+$")
-_SUFFIXES = (".npy", ".npz", ".parquet")
+_SUFFIXES = (".npy", ".npz", ".parquet", ".gz", ".xz", ".bz2", ".zst")
 # What Hugging Face calls a split of which it has converted a part.
 _PARTIAL = "partial-"
 
@@ -153,4 +153,5 @@ def _split_of_folder(folder: str) -> NamedSplit | None:
 
 
 def _stem(name: str) -> str:
-    return PurePosixPath(name).stem if name.endswith(_SUFFIXES) else name
+    """Without the suffix, and the one that an idx file has from its packer."""
+    return PurePosixPath(name).stem if name.lower().endswith(_SUFFIXES) else name
