@@ -67,7 +67,7 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def npz(compressed: bool = True, **arrays: np.ndarray) -> bytes:
+def npz(arrays: Mapping[str, np.ndarray], compressed: bool = True) -> bytes:
     file = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
     return file.getvalue()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noisegate.data.formats import read_collected
-from noisegate.data.members import ArchiveLimits, Collected
+from noisegate.data.members import ArchiveLimits, Collected, LeftOut, Member, Told
 from noisegate.errors import NoisegateError
 
 
@@ -46,12 +46,14 @@ def _peak_kib() -> int:
 
 
 def end_of(path: Path) -> str:
+    count = 0
+    found: Member | LeftOut | Told | None = None
     try:
-        for _ in read_collected([Collected("train.parquet", path)], {}, ArchiveLimits(), path.parent):
-            pass
+        for found in read_collected([Collected("train.parquet", path)], {}, ArchiveLimits(), path.parent):
+            count += 1
     except NoisegateError as error:
         return type(error).__name__
-    return "images"
+    return "left out" if isinstance(found, LeftOut) and found.name == "train.parquet" else f"{count} rows"
 
 
 def main(action: str, folder: str, *arguments: str) -> None:

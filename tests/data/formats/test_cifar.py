@@ -3,7 +3,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -43,6 +43,7 @@ def test_cifar_10(tmp_path: Path) -> None:
     assert not found.told
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.uint8, (2, 32, 32, 3)), arrays.arrays(np.uint8, (2, 1), elements=st.integers(0, 9)))
 def test_pixels_and_labels_come_out_as_they_went_in(images: np.ndarray, labels: np.ndarray) -> None:
     with TemporaryDirectory() as folder:

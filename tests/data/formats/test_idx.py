@@ -4,7 +4,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torchvision.datasets import MNIST
@@ -20,7 +20,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def mnist(count: int = 4) -> dict[str, bytes]:
-    made = {}
+    made: dict[str, bytes] = {}
     for name in NAMES:
         made[name] = idx(
             noise(count, 28, 28, seed=len(made)) if "images" in name else noise(count, seed=len(made)) % 10
@@ -42,6 +42,7 @@ def test_as_torchvision_reads_it(tmp_path: Path) -> None:
             assert found.labels[f"{split}/{row:05d}.png"] == (split, str(label))
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6))), st.data())
 def test_pixels_and_labels_come_out_as_they_went_in(images: np.ndarray, data: st.DataObject) -> None:
     labels = data.draw(arrays.arrays(np.uint8, len(images)))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -22,7 +22,7 @@ NAMES = ["cat", "dog", "Äpfel"]
 
 
 def shard(images: Sequence[bytes], labels: Sequence[int | None], names: Sequence[str] = NAMES, **more: Any) -> Content:
-    columns = {"image": embedded(images), "label": labels}
+    columns: dict[str, Any] = {"image": embedded(images), "label": labels}
     return lambda path: write_split(path, columns, {"label": names}, **more)
 
 
@@ -69,6 +69,7 @@ def test_how_a_split_is_sharded_changes_nothing(tmp_path: Path) -> None:
     assert "train/00000.jpg" in whole.members
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.binary(max_size=40), st.sampled_from(["a", "b", "Ä"])), min_size=1, max_size=9),
     st.integers(1, 4),
@@ -99,7 +100,7 @@ def test_labels_that_are_numbers_without_names(tmp_path: Path) -> None:
 
 def test_images_that_were_never_embedded(tmp_path: Path) -> None:
     # What to_parquet of datasets 5.2.0 writes of a data set that was made from image files.
-    columns = {"image": [{"bytes": None, "path": "/home/me/cat.png"}], "label": [0]}
+    columns: dict[str, Any] = {"image": [{"bytes": None, "path": "/home/me/cat.png"}], "label": [0]}
     files: dict[str, Content] = {"train.parquet": lambda path: write_split(path, columns, {"label": NAMES})}
     refused(tmp_path, files, "'train.parquet' holds no images, only where they lay .* '/home/me/cat.png' in row 0")
     with pytest.raises(Exception, match="holds no images") as caught:
@@ -121,13 +122,13 @@ def test_rows_without_an_image_are_left_out(tmp_path: Path) -> None:
 
 
 def test_columns_may_be_called_anything_if_there_is_one_of_each(tmp_path: Path) -> None:
-    columns = {"photo": embedded([picture(0)]), "species": [1]}
+    columns: dict[str, Any] = {"photo": embedded([picture(0)]), "species": [1]}
     found = read(tmp_path, {"a.parquet": lambda path: write_split(path, columns, {"species": NAMES}, image="photo")})
     assert list(found.labels.values()) == [(None, "dog")]
 
 
 def test_fine_labels_of_cifar_100(tmp_path: Path) -> None:
-    columns = {"img": embedded([picture(0)]), "fine_label": [1], "coarse_label": [0]}
+    columns: dict[str, Any] = {"img": embedded([picture(0)]), "fine_label": [1], "coarse_label": [0]}
     names = {"fine_label": NAMES, "coarse_label": ["animals"]}
     found = read(tmp_path, {"a.parquet": lambda path: write_split(path, columns, names, image="img")})
     assert list(found.labels.values()) == [(None, "dog")]
@@ -160,7 +161,7 @@ def test_columns_are_never_guessed(tmp_path: Path, columns: dict[str, Any], word
 
 
 def test_two_class_labels_are_not_guessed_between(tmp_path: Path) -> None:
-    columns = {"image": embedded(PICTURE), "artist": [0], "style": [1]}
+    columns: dict[str, Any] = {"image": embedded(PICTURE), "artist": [0], "style": [1]}
     names = {"artist": NAMES, "style": NAMES}
     refused(tmp_path, {"a.parquet": lambda path: write_split(path, columns, names)}, "'artist', 'style'")
 
