@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noisegate.data.formats import read_collected
-from noisegate.data.members import ArchiveLimits, Collected, LeftOut, Member, Told
+from noisegate.data.members import ArchiveLimits, Collected, LeftOut
 from noisegate.errors import NoisegateError
 
 
@@ -46,14 +46,15 @@ def _peak_kib() -> int:
 
 
 def end_of(path: Path) -> str:
-    count = 0
-    found: Member | LeftOut | Told | None = None
+    rows = 0
     try:
         for found in read_collected([Collected("train.parquet", path)], {}, ArchiveLimits(), path.parent):
-            count += 1
+            if isinstance(found, LeftOut) and found.name == "train.parquet":
+                return "left out"
+            rows += 1
     except NoisegateError as error:
         return type(error).__name__
-    return "left out" if isinstance(found, LeftOut) and found.name == "train.parquet" else f"{count} rows"
+    return f"{rows} rows"
 
 
 def main(action: str, folder: str, *arguments: str) -> None:
