@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from noisegate.data.formats.fixed_rows import cut_short
-from noisegate.data.members import ArchiveLimits, Collected, Meter, clean_name, over_limit, refuse
+from noisegate.data.members import ArchiveLimits, Collected, Meter, over_limit, refuse
 
 # A zip's; of zips, only those of arrays are taken for files that hold many images.
 NPZ_MAGIC = b"PK\x03\x04"
@@ -56,7 +56,10 @@ def _unpack(file: Collected, limits: ArchiveLimits, folder: Path) -> Iterator[Co
             if len(archive.infolist()) > _MOST_ARRAYS:
                 raise over_limit(f"{file.name!r} holds more than {_MOST_ARRAYS:,} arrays", "Stack the images into one.")
             for entry in archive.infolist():
-                name = f"{file.name}/{clean_name(entry.orig_filename)}"
+                # A name only: nothing is written under it.
+                name = f"{file.name}/{entry.orig_filename}"
+                if not name.isprintable():
+                    raise refuse(name, "has unprintable characters in its name", "Name the arrays by plain words.")
                 meter.enter(name)
                 if name.endswith(".npy"):
                     yield Collected(name, _write(archive, entry, name, meter, folder))
