@@ -32,4 +32,4 @@ def read_upload(
         if isinstance(found, Attachment):
             attachments[found.name] = found.content
         yield found
-    yield from read_collected(collected, attachments, limits)
+    yield from read_collected(collected, attachments, limits, folder)
