@@ -24,8 +24,6 @@ def read_upload(
     attachments: dict[str, bytes] = {}
     collected: list[Collected] = []
     for found in read_archive(path, limits, folder, names):
-        if isinstance(found, Told):
-            continue
         if isinstance(found, Collected):
             collected.append(found)
             continue
