@@ -7,10 +7,11 @@ from typing import Any
 
 from noisegate.data.layouts.parts import part_called
 from noisegate.data.layouts.references import References
+from noisegate.data.layouts.suffixes import is_picture
 from noisegate.data.layouts.tables import Table
 from noisegate.data.layouts.text import as_label
 from noisegate.data.layouts.words import each_of, listed
-from noisegate.data.members import NamedSplit, is_image
+from noisegate.data.members import NamedSplit
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _LABEL_WORDS = each_of("label labels class classes classname classlabel category categories target targets choice")
@@ -96,7 +97,7 @@ def _meant(
 def _without_header(table: Table, references: References) -> Unclear | None:
     """Whether the first line, taken for a header, names an image itself."""
     for name in table.header:
-        if is_image(name) or (references.find(name) and not _words(name) & (_FILE_WORDS | _LABEL_WORDS)):
+        if is_picture(name) or (references.find(name) and not _words(name) & (_FILE_WORDS | _LABEL_WORDS)):
             return Unclear(f"has no header: its first line names an image, {name!r}; put filename,label before it")
     return None
 

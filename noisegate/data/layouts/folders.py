@@ -14,6 +14,7 @@ from dataclasses import replace
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
 from noisegate.data.layouts.parts import part_called
 from noisegate.data.layouts.passed_over import check_class_folders
+from noisegate.data.layouts.suffixes import suffix_of
 from noisegate.data.layouts.tree import Place, Tree, read_tree
 from noisegate.data.layouts.words import count, listed, were
 from noisegate.data.members import LeftOut, refuse
@@ -33,12 +34,23 @@ def class_folders(contents: Contents) -> Recognised:
     """
     found = folder_reading(contents.images)
     if isinstance(found, InvalidArchive):
-        raise found
+        raise _with_texts(found, contents)
     tree = read_tree(contents.images)
     places = [tree.place(path) for path in contents.images]
     with_images = {(place.part, place.folders[0]) for place in places if place and place.folders}
     notes = check_class_folders(contents, tree, with_images)
     return replace(found, notes=[*found.notes, *notes])
+
+
+def _with_texts(fault: InvalidArchive, contents: Contents) -> InvalidArchive:
+    """Names the texts that came along, as one of them may have been meant to say the classes."""
+    texts = [
+        name for name in contents.attachments if suffix_of(name) in ("csv", "tsv", "json", "jsonl", "ndjson", "txt")
+    ]
+    if not texts:
+        return fault
+    detail = f"{fault.detail} (beside the images {'stands' if len(texts) == 1 else 'stand'} {listed(texts)})"
+    return InvalidArchive(detail, field=fault.field, remedy=fault.remedy)
 
 
 def folder_reading(paths: Sequence[str]) -> Recognised | InvalidArchive:

@@ -12,10 +12,10 @@ from typing import Any
 from noisegate.data.layouts.columns import Unclear, label_columns
 from noisegate.data.layouts.references import References, base_name
 from noisegate.data.layouts.statements import Said, Statement
+from noisegate.data.layouts.suffixes import is_picture
 from noisegate.data.layouts.tables import Table
 from noisegate.data.layouts.text import Unreadable, single_label
 from noisegate.data.layouts.words import count, each_of, listed
-from noisegate.data.members import is_image
 
 # What the export adds to a task's own data and to its choices.
 _BOOKKEEPING = each_of(
@@ -123,4 +123,4 @@ def _check_one_image_each(file: str, statements: Sequence[Statement]) -> None:
 
 
 def _is_image(written: str) -> bool:
-    return is_image(base_name(written))
+    return is_picture(base_name(written))

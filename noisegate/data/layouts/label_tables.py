@@ -22,7 +22,7 @@ from noisegate.data.layouts.words import listed
 from noisegate.data.members import NamedSplit, refuse
 
 # As Kaggle calls the answers that are to be given: their labels are made up.
-_EXAMPLES = ("submission", "submit")
+_EXAMPLE = "submission"
 _REMEDY = "Keep one column with the image files and one called label; or arrange the images as <class>/<image>."
 
 
@@ -73,21 +73,20 @@ def label_tables(contents: Contents) -> Recognised | None:
         return replace(by_folder, notes=[*by_folder.notes, *notes], used=[said.file for said in found.named])
     if found.faults:
         raise found.faults[0]
+    if found.unclear and not found.named:
+        raise refuse(*found.unclear[0], _REMEDY)
     said = found.named or found.others
     if said:
         recognised = recognise(contents, references, said, f"labels in {listed([each.file for each in said])}")
         unused = found.others if found.named else []
         return replace(recognised, notes=[*recognised.notes, *found.passed_over(unused)])
-    if found.unclear:
-        raise refuse(*found.unclear[0], _REMEDY)
     return None
 
 
 def _find(contents: Contents, references: References) -> _Found:
     found = _Found()
     for name, content in sorted(contents.attachments.items()):
-        file = PurePosixPath(name)
-        if any(word in file.name.lower() for word in _EXAMPLES):
+        if _EXAMPLE in PurePosixPath(name).name.lower():
             found.notes.append(f"{name!r} was passed over, as an example of answers: its labels are made up")
             continue
         try:

@@ -4,10 +4,11 @@ import re
 
 from noisegate.data.layouts.references import References
 from noisegate.data.layouts.statements import Said, Statement
+from noisegate.data.layouts.suffixes import is_picture
 from noisegate.data.layouts.text import Unreadable, as_label, decoded
-from noisegate.data.members import IMAGE_SUFFIXES, NamedSplit
+from noisegate.data.members import NamedSplit
 
-_AFTER_IMAGE = re.compile(rf"(?:{'|'.join(map(re.escape, sorted(IMAGE_SUFFIXES)))})\s+", re.IGNORECASE)
+_BLANKS = re.compile(r"\s+")
 
 
 def read_list(name: str, content: bytes, references: References, beside: str, part: NamedSplit | None) -> Said | None:
@@ -16,16 +17,23 @@ def read_list(name: str, content: bytes, references: References, beside: str, pa
     Raises:
         Unreadable: another line is not of that form.
     """
-    statements: list[Statement] = []
+    first = content.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")[0].decode("utf-8", "replace")
+    pair = _pair(first)
+    if pair is None or not references.find(pair[0], beside, part):
+        return None
+    statements = []
     for number, line in enumerate(decoded(name, content).splitlines(), 1):
-        if not line.strip():
-            continue
-        ends = [match for match in _AFTER_IMAGE.finditer(line) if line[match.end() :].strip()]
-        written = line[: ends[0].end()].strip() if len(ends) == 1 else ""
-        meant = references.find(written, beside, part)
-        if not statements and not meant:
-            return None
-        if not written:
-            raise Unreadable(name, f"has no image and class in line {number}, as its first line has")
-        statements.append(Statement(f"line {number}", written, meant, as_label(line[ends[0].end() :]), part))
-    return Said(name, statements) if statements else None
+        if line.strip():
+            pair = _pair(line)
+            if pair is None:
+                raise Unreadable(name, f"has no image and class in line {number}, as its first line has")
+            meant = references.find(pair[0], beside, part)
+            statements.append(Statement(f"line {number}", pair[0], meant, as_label(pair[1]), part))
+    return Said(name, statements)
+
+
+def _pair(line: str) -> tuple[str, str] | None:
+    """An image and its class: blanks may stand in both, but only one of them may follow on an image's suffix."""
+    line = line.strip()
+    gaps = [gap for gap in _BLANKS.finditer(line) if is_picture(line[: gap.start()])]
+    return (line[: gaps[0].start()], line[gaps[0].end() :]) if len(gaps) == 1 else None

@@ -10,35 +10,23 @@ from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from noisegate.data.layouts.contents import Contents
+from noisegate.data.layouts.suffixes import READ_KINDS, is_description, is_picture, suffix_of
 from noisegate.data.layouts.tree import Place, Tree
-from noisegate.data.layouts.words import count, each_of, listed, were
+from noisegate.data.layouts.words import count, listed, were
 from noisegate.data.members import LeftOut
 from noisegate.errors import InvalidArchive
-
-READ_KINDS = "PNG, JPEG and WEBP"
-
-# What goes along with data sets and is no picture. Files without a suffix belong to them: LICENSE, README, Makefile.
-_DESCRIPTIONS = each_of(
-    "bat bib cff cfg cls conf css csv doc docx htm html ini ipynb js json jsonl lock log markdown md "
-    "ndjson odt pdf ps1 py r rst rtf sh sql tex text toml tsv txt url xls xlsx xml yaml yml"
-)
-_PICTURES = each_of(
-    "arw avif avifs bmp cr2 cr3 cur dcm dib dng emf eps exr gif hdr heic heics heif heifs hif ico j2c j2k "
-    "jfif jp2 jpe jpeg jpf jpg jpx jxl jxr nef orf pbm pcx pgm png pnm ppm psd qoi raf rw2 sgi svg svgz "
-    "tga tif tiff wbmp wdp webp wmf xbm xcf xpm"
-)
 
 
 def check_any_image(contents: Contents, remedy: str) -> None:
     """Raises InvalidArchive if there is no image, saying which files were passed over, or that there are labels alone."""
     if contents.images:
         return
-    pictures = [file for file in contents.left_out if _is_picture(file)]
-    files = pictures or [file for file in contents.left_out if not _is_description(file.name)]
+    pictures = [file for file in contents.left_out if is_picture(file.name)]
+    files = pictures or [file for file in contents.left_out if not is_description(file.name)]
     if files:
         detail = f"the archive holds no images that can be read: {_passed_over(files)}; these are read: {READ_KINDS}"
         raise InvalidArchive(detail, field="archive", remedy="Convert them to one of these.")
-    tables = [name for name in contents.attachments if _suffix(name) in ("csv", "tsv", "json", "jsonl", "cls")]
+    tables = [name for name in contents.attachments if suffix_of(name) in ("csv", "tsv", "json", "jsonl", "cls")]
     if tables:
         detail = f"the archive holds no images, but {listed(tables)}: labels alone make no data set"
         raise InvalidArchive(detail, field="archive", remedy="Put the image files beside them.")
@@ -56,7 +44,7 @@ def check_class_folders(contents: Contents, tree: Tree, classes: Collection[tupl
         folder = _would_be_class(file, tree, classes)
         if folder is not None:
             lost[folder].append(file)
-    described = {name: files for name, files in lost.items() if all(_is_description(file.name) for file in files)}
+    described = {name: files for name, files in lost.items() if all(is_description(file.name) for file in files)}
     failing = {name: files for name, files in lost.items() if name not in described}
     if failing:
         said = "; ".join(f"{name}: {_passed_over(files)}" for name, files in sorted(failing.items()))
@@ -85,7 +73,7 @@ def _called(place: Place) -> str:
 def _folder_elsewhere(file: LeftOut, tree: Tree) -> str | None:
     folder = str(PurePosixPath(file.name).parent)
     above = ["/".join(tree.prefix[:depth]) or "." for depth in range(len(tree.prefix) + 1)]
-    return folder if _is_picture(file) and folder not in above else None
+    return folder if is_picture(file.name) and folder not in above else None
 
 
 def _passed_over(files: Sequence[LeftOut]) -> str:
@@ -99,17 +87,4 @@ def _passed_over(files: Sequence[LeftOut]) -> str:
 
 
 def _shown_suffix(name: str) -> str:
-    return f".{suffix}" if (suffix := _suffix(name)) else "without a suffix"
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower().removeprefix(".")
-
-
-def _is_picture(file: LeftOut) -> bool:
-    return _suffix(file.name) in _PICTURES
-
-
-def _is_description(name: str) -> bool:
-    suffix = _suffix(name)
-    return not suffix or suffix in _DESCRIPTIONS
+    return f".{suffix}" if (suffix := suffix_of(name)) else "without a suffix"

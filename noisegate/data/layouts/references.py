@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from noisegate.data.layouts.parts import part_of_path
+from noisegate.data.layouts.suffixes import without_suffix
 from noisegate.data.layouts.tree import shared_folders
-from noisegate.data.members import IMAGE_SUFFIXES, NamedSplit
+from noisegate.data.members import NamedSplit
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _ELSEWHERE = re.compile(r"/|[A-Za-z]:/|~/")
@@ -117,9 +118,3 @@ def base_name(written: str) -> str:
         else parts.path
     )
     return PurePosixPath(spelled(path)).name
-
-
-def without_suffix(file: str) -> str:
-    """A file's name without the suffix of an image; other dots stay."""
-    stem, dot, suffix = file.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else file

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
-from noisegate.data.layouts.references import References, base_name, spelled, without_suffix
+from noisegate.data.layouts.references import References, base_name, spelled
+from noisegate.data.layouts.suffixes import without_suffix
 from noisegate.data.layouts.words import count, listed, were
 from noisegate.data.members import LeftOut, NamedSplit, refuse
 from noisegate.errors import InvalidArchive

@@ -49,6 +49,8 @@ def read_table(name: str, content: bytes) -> Table | None:
             return _objects(name, [(at, parsed(name, line)) for at, line in objects])
         case ".json" if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
             entries = parsed(name, decoded(name, content))
+            if not all(isinstance(entry, dict) for entry in entries):
+                return None  # a list of other things, such as the names of classes
             return _objects(name, [(f"entry {at}", entry) for at, entry in enumerate(entries, 1)])
         case _:
             return None

@@ -73,16 +73,21 @@ def read_tree(paths: Sequence[str]) -> Tree:
 def _prefix(folders: Sequence[Folders]) -> Folders:
     """All leading folders that the images share, but for the innermost of them and for parts.
 
-    A folder called as a part is stripped if it holds parts: of `test/train/cat` and `test/val/cat` the outer `test`.
+    A folder called as a part is stripped if parts lie below it: of `test/mine/train/cat` and `test/mine/val/cat` the outer `test`.
     """
     shared = shared_folders(folders)
+    if _are_parts(folders, len(shared)):
+        return shared
     depth = 0
     while depth < len(shared) and all(len(each) > depth + 1 for each in folders):
-        within = {each[depth + 1] for each in folders}
-        if part_called(shared[depth]) and not all(map(part_called, within)):
+        if part_called(shared[depth]) and not _are_parts(folders, depth + 1):
             break
         depth += 1
     return shared[:depth]
+
+
+def _are_parts(folders: Sequence[Folders], depth: int) -> bool:
+    return all(len(each) > depth and part_called(each[depth]) for each in folders)
 
 
 def _parts(rests: Sequence[Folders]) -> dict[str, NamedSplit]:
