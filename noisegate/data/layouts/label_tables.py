@@ -133,7 +133,9 @@ def _said(
     for row in table.rows:
         written = as_label(row.cells[file]) or ""
         own_part = part if at_part is None else part_called(as_label(row.cells[at_part]) or "")
-        meant = references.find(written, folder, own_part)
+        meant = references.find(written, folder, part if at_part is None else None)
+        if len(meant) > 1:
+            meant = references.find(written, folder, own_part)
         statements.append(
             Statement(row.at, written, meant, single_label(table.file, row.cells[label], row.at), own_part)
         )

@@ -61,25 +61,29 @@ def _labels(attachments: Mapping[str, bytes], keys: Collection[str]) -> dict[str
     """What each file of a sample says of its class, by the sample's key; None if none says any and there is no `.cls`."""
     found: dict[str, dict[str, str | None]] = defaultdict(dict)
     faults = []
+    is_webdataset = False
     for name in sorted(attachments):
         sample = _SAMPLE.fullmatch(name)
         if not sample or sample[1] not in keys or sample[2].lower() not in ("cls", "json"):
             continue
         try:
-            found[sample[1]][name] = _label(name, attachments[name])
+            label = found[sample[1]][name] = _label(name, attachments[name])
+            is_webdataset |= label is not None or _is_cls(name)
         except Unreadable as fault:
             faults.append(fault)
-    files = [(name, label) for of_sample in found.values() for name, label in of_sample.items()]
-    if not any(label or name.lower().endswith(".cls") for name, label in files):
-        return None
-    if faults:
+            is_webdataset |= _is_cls(name)
+    if is_webdataset and faults:
         raise faults[0]
-    return found
+    return found if is_webdataset else None
+
+
+def _is_cls(name: str) -> bool:
+    return name.lower().endswith(".cls")
 
 
 def _label(name: str, content: bytes) -> str | None:
     text = decoded(name, content)
-    if name.lower().endswith(".cls"):
+    if _is_cls(name):
         return as_label(text)
     document = parsed(name, text)
     return single_label(name, document.get("label"), "'label'") if isinstance(document, dict) else None
