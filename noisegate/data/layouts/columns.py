@@ -52,12 +52,12 @@ def choose(table: Table, references: References, beside: str, part: NamedSplit |
     of_parts = [name for name in table.header if name != file and _says_parts(name, table)]
     others = [name for name in table.header if name not in (file, *of_parts) and name]
     named = label_columns(others)
-    candidates = named or others
+    candidates = named or [name for name in others if not _words(name) & _FILE_WORDS]
     if not candidates:
         return None
     if len(candidates) > 1:
         why = f"names images, but its classes may stand in {listed(candidates, 'or')}"
-        return Unclear(why, file, () if named else others)
+        return Unclear(why, file, () if named else candidates)
     if len(of_parts) > 1:
         return Unclear(f"may name the parts in {listed(of_parts, 'or')}")
     return Columns(file, candidates[0], of_parts[0] if of_parts else None, bool(named))

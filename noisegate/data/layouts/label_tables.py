@@ -3,7 +3,7 @@
 Which column is which is told by `noisegate.data.layouts.columns`. What a table says and what class folders say must be the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -18,7 +18,7 @@ from noisegate.data.layouts.references import References
 from noisegate.data.layouts.statements import Said, Statement, recognise
 from noisegate.data.layouts.tables import Table, read_table
 from noisegate.data.layouts.text import Unreadable, as_label, single_label
-from noisegate.data.layouts.words import listed
+from noisegate.data.layouts.words import count, listed, were
 from noisegate.data.members import NamedSplit, refuse
 
 # As Kaggle calls the answers that are to be given: their labels are made up.
@@ -68,9 +68,7 @@ def label_tables(contents: Contents) -> Recognised | None:
         return None
     by_folder = class_folders_beside(contents, found.labels())
     if by_folder is not None:
-        notes = [f"{said.file!r} agrees with the class folders, which were taken" for said in found.named]
-        notes += [*found.passed_over(found.others), *(fault.detail for fault in found.faults)]
-        return replace(by_folder, notes=[*by_folder.notes, *notes], used=[said.file for said in found.named])
+        return _with_others(contents, by_folder, found, references)
     if found.faults:
         raise found.faults[0]
     if found.unclear and not found.named:
@@ -81,6 +79,42 @@ def label_tables(contents: Contents) -> Recognised | None:
         unused = found.others if found.named else []
         return replace(recognised, notes=[*recognised.notes, *found.passed_over(unused)])
     return None
+
+
+def _with_others(contents: Contents, by_folder: Recognised, found: _Found, references: References) -> Recognised:
+    """Class folders, and the images outside them that tables label: those of `test/` beside `train/<class>/`, for one."""
+    in_folders = {image.index for image in by_folder.images}
+    outside = [_outside(said, in_folders) for said in found.named]
+    outside = [said for said in outside if any(each.meant and each.label for each in said.statements)]
+    notes = [_on_agreement(said, in_folders) for said in found.named]
+    notes += [*found.passed_over(found.others), *(fault.detail for fault in found.faults)]
+    used = [said.file for said in found.named]
+    if not outside:
+        return replace(by_folder, notes=[*by_folder.notes, *notes], used=used)
+    others = recognise(contents, references, outside, "")
+    labelled = {contents.images[image.index] for image in others.images}
+    left_out = [file for file in by_folder.left_out if file.name not in labelled]
+    number = f"{count(len(labelled), 'image')} outside the class folders got a label from {listed(others.used)}"
+    return Recognised(
+        f"{by_folder.layout}, and labels in {listed(others.used)}",
+        [*by_folder.images, *others.images],
+        left_out,
+        [f"{number}; {count(len(left_out), 'other')} {were(len(left_out))} left out", *notes],
+        used,
+    )
+
+
+def _outside(said: Said, in_folders: Collection[int]) -> Said:
+    return replace(
+        said, statements=[each for each in said.statements if not any(index in in_folders for index in each.meant)]
+    )
+
+
+def _on_agreement(said: Said, in_folders: Collection[int]) -> str:
+    meant = {index for statement in said.statements for index in statement.meant}
+    if meant.isdisjoint(in_folders):
+        return f"{said.file!r} names no image in the class folders"
+    return f"{said.file!r} agrees with the class folders, which were taken"
 
 
 def _find(contents: Contents, references: References) -> _Found:

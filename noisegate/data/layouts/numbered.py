@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from noisegate.data.layouts.text import Unreadable, as_label, decoded
 
+# More are no number of a class, and thousands of them take Python long.
+_MOST_DIGITS = 18
+
 
 def listed_in(name: str, content: bytes) -> Sequence[str]:
     """The classes of a file with one a line; raises Unreadable if two are the same or one is empty."""
@@ -25,7 +28,7 @@ def distinct(name: str, found: Iterable[object]) -> Sequence[str]:
 
 def class_of(name: str, label: str, classes: Sequence[str], at: str) -> str:
     """The class that a number from 0, or a name of the list, means; raises Unreadable if it is neither, or may be either."""
-    number = int(label[:10]) if label.isascii() and label.isdecimal() else None
+    number = int(label) if label.isascii() and label.isdecimal() and len(label) <= _MOST_DIGITS else None
     by_number = classes[number] if number is not None and number < len(classes) else None
     by_name = label if label in classes else None
     if by_number and by_name and by_number != by_name:

@@ -5,6 +5,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from posixpath import normpath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from noisegate.data.layouts.parts import part_of_path
@@ -54,8 +55,8 @@ class References:
         if _ELSEWHERE.match(path) or _ADDRESS.match(path):
             found: Sequence[int] = [index for index in self._by_file_of(path) if self._is_end(index, path)]
         else:
+            near = normpath(f"{beside}/{path}" if beside else path)
             path = re.sub(r"^(\.\.?/)+", "", path)
-            near = f"{beside}/{path}" if beside else path
             found = self._exactly(near) or self._exactly(path) or self._ending(path)
         if part is not None:
             found = [index for index in found if self._parts[index] in (None, part)]
@@ -106,15 +107,12 @@ def base_name(written: str) -> str:
     `/data/upload/1/ab12cd34-cat.jpg`, `s3://bucket/a/cat.jpg`, `https://host/cat%20one.jpg?token=…`, and
     `/data/local-files/?d=folder/cat.jpg`.
     """
-    parts = urlsplit(spelled(written)) if "/" in written else None
-    if parts is None:
-        return spelled(written)
-    local = parse_qs(parts.query).get("d") if parts.path.rstrip("/").endswith("/local-files") else None
-    path = (
-        local[0]
-        if local
-        else unquote(parts.path)
-        if parts.scheme in ("http", "https") or "%" in parts.path
-        else parts.path
-    )
-    return PurePosixPath(spelled(path)).name
+    path = spelled(written)
+    try:
+        address = urlsplit(path)
+    except ValueError:  # brackets, which addresses have for another purpose
+        return PurePosixPath(path).name
+    if address.path.rstrip("/").endswith("/local-files") and "d" in (query := parse_qs(address.query)):
+        return PurePosixPath(spelled(query["d"][0])).name
+    is_address = address.scheme in ("http", "https")
+    return PurePosixPath(unquote(address.path) if is_address else path).name

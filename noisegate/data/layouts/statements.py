@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
-from noisegate.data.layouts.references import References, base_name, spelled
+from noisegate.data.layouts.references import References, spelled
 from noisegate.data.layouts.suffixes import without_suffix
 from noisegate.data.layouts.words import count, listed, were
 from noisegate.data.members import LeftOut, NamedSplit, refuse
@@ -102,13 +103,13 @@ def _part(known: _Known, references: References, index: int) -> NamedSplit | Non
 
 def _check_lost_classes(contents: Contents, said: Sequence[Said], with_images: set[str]) -> None:
     """A class whose files are there, but were all left out, must not be lost in silence."""
-    left_out = {base_name(file.name): file for file in contents.left_out}
+    left_out = {PurePosixPath(file.name).name: file for file in contents.left_out}
     stems = {without_suffix(name): file for name, file in left_out.items()}
     for each in said:
         for statement in each.statements:
             if statement.meant or statement.label is None or statement.label in with_images:
                 continue
-            file = base_name(spelled(statement.written))
+            file = PurePosixPath(spelled(statement.written)).name
             lost = left_out.get(file) or stems.get(file)
             if lost:
                 what = f"is a class of {each.file!r} of which no image can be read: {lost.name!r} {lost.why}"

@@ -8,6 +8,10 @@ import json
 
 import pytest
 
+from noisegate.data.layouts.numbered import class_of
+from noisegate.data.layouts.references import base_name
+from noisegate.errors import InvalidArchive
+
 from .reading import classes, parts, read, refused
 
 FOUR = ["1.png", "2.png", "3.png", "4.png"]
@@ -199,3 +203,32 @@ def test_roboflow() -> None:
 )
 def test_roboflow_refused(rows: list[str], words: str) -> None:
     refused(words, [f"train/{file}" for file in FOUR], {"train/_classes.csv": one_hot(*rows)})
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("/data/upload/1/ab12cd34-a.jpg", "ab12cd34-a.jpg"),
+        ("/data/upload/1/100%25.jpg", "100%25.jpg"),
+        ("https://host/x/a%20b.jpg?token=1#top", "a b.jpg"),
+        ("s3://bucket/x/a?b.jpg", "a?b.jpg"),
+        ("/data/local-files/?d=x/a%20b.jpg", "a b.jpg"),
+        (r"x\y\a.jpg", "a.jpg"),
+        ("//[x/a.jpg", "a.jpg"),
+        ("a.jpg", "a.jpg"),
+        ("", ""),
+    ],
+)
+def test_the_file_at_the_end_of_an_address(written: str, name: str) -> None:
+    assert base_name(written) == name
+
+
+@pytest.mark.parametrize(("label", "name"), [("1", "b"), ("001", "b"), ("0" * 17 + "1", "b"), ("a", "a")])
+def test_numbers_of_classes(label: str, name: str) -> None:
+    assert class_of("x.json", label, ["a", "b"], "1.png") == name
+
+
+@pytest.mark.parametrize("label", ["2", "0" * 18 + "1", "9" * 5000, "-1", "1.0", "²", "c", ""])
+def test_numbers_of_no_class(label: str) -> None:
+    with pytest.raises(InvalidArchive, match="which is none of the 2 classes"):
+        class_of("x.json", label, ["a", "b"], "1.png")

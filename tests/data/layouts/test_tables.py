@@ -254,3 +254,30 @@ def test_rows_without_a_label_are_counted() -> None:
     assert classes(layout, FOUR) == CATS_AND_DOGS
     assert "1 row of 'labels.csv' has no label" in layout.notes
     assert [file.name for file in layout.left_out] == ["5.png"]
+
+
+@pytest.mark.parametrize("labels", ["cat", "0"])
+def test_test_images_by_a_table_beside_training_folders(labels: str) -> None:
+    names = {"cat": ("cat", "dog"), "0": ("0", "1")}[labels]
+    images = [*of_classes(3, names, "Train/"), "Test/7.png", "Test/8.png", "Test/9.png"]
+    table = f"Width,Path,ClassId\n3,Test/7.png,{names[1]}\n3,Test/8.png,{names[0]}\n"
+    layout = read(images, {"Test.csv": table})
+    expected = {path: path.split("/")[1] for path in images[:6]}
+    assert classes(layout, images) == {**expected, "Test/7.png": names[1], "Test/8.png": names[0]}
+    assert parts(layout, images) == {path: path.split("/")[0].lower() for path in images[:-1]}
+    assert [file.name for file in layout.left_out] == ["Test/9.png"]
+    refused("'test/owl' has no counterpart", images, {"Test.csv": table + "3,Test/9.png,owl\n"})
+    refused("'Test/7.png' has two labels", images, {"Test.csv": table + f"3,Test/7.png,{names[0]}\n"})
+
+
+@pytest.mark.parametrize("written", ["../b/1.png", "./../b/1.png"])
+def test_a_path_that_climbs_is_followed(written: str) -> None:
+    images = ["a/b/1.png", "b/1.png", "a/b/2.png", "a/b/3.png", "a/c/d/4.png"]
+    rows = f"file,label\n{written},cat\nb/2.png,cat\nb/3.png,dog\nc/d/4.png,dog\n"
+    layout = read(images, {"a/labels.csv": rows})
+    assert classes(layout, images)["b/1.png"] == "cat"
+    assert [file.name for file in layout.left_out] == ["a/b/1.png"]
+
+
+def test_a_list_of_files_says_no_class() -> None:
+    refused("no table says a class", FOUR, {"index.csv": "id,path\n7,1.png\n8,2.png\n"})
