@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from noisegate.api.reading import NameEncoding
 from noisegate.data import kinds
 from noisegate.data.members import ArchiveLimits, Collected, Found, Meter
 from noisegate.data.names import NameDecoder
@@ -13,7 +14,6 @@ from noisegate.data.unpacking import Unpacker
 from noisegate.data.zip_directory import is_npz
 from noisegate.data.zip_files import read_zip
 from noisegate.errors import InvalidArchive
-from noisegate.spec.reading import NameEncoding
 
 # bzip2 compares the checksum of a block when all of it is unpacked.
 _MOST_BLOCK_BYTES = 900_000

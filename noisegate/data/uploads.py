@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from noisegate.api.reading import NameEncoding
 from noisegate.data.archives import read_archive
 from noisegate.data.formats import read_collected
 from noisegate.data.members import ArchiveLimits, Attachment, Collected, LeftOut, Member, Told
-from noisegate.spec.reading import NameEncoding
 
 
 def read_upload(

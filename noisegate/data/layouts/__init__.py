@@ -6,6 +6,7 @@ refused by it, in words that say what was taken for what.
 
 from collections.abc import Callable
 
+from noisegate.api.reading import Validation
 from noisegate.data.layouts.class_names import check_classes
 from noisegate.data.layouts.contents import SPLITS, Contents, Layout, Placed, Recognised, Split
 from noisegate.data.layouts.fiftyone import fiftyone
@@ -17,7 +18,6 @@ from noisegate.data.layouts.splitting import place
 from noisegate.data.layouts.tiny_imagenet import tiny_imagenet
 from noisegate.data.layouts.webdataset import webdataset
 from noisegate.data.members import LeftOut
-from noisegate.spec.reading import Validation
 
 __all__ = ["SPLITS", "Contents", "Layout", "Placed", "Recognised", "Split", "resolve_layout"]
 

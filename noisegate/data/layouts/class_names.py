@@ -7,10 +7,10 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Collection
 
+from noisegate.class_names import NOISE_CLASS
 from noisegate.data.layouts.words import listed
 from noisegate.data.members import refuse
 from noisegate.errors import InvalidArchive
-from noisegate.spec import NOISE_CLASS
 
 _MAX_CLASS_NAME_LENGTH = 100
 _REMEDY = "Rename the folder, or the class in its table."

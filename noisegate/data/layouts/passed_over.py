@@ -10,11 +10,12 @@ from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from noisegate.data.layouts.contents import Contents
-from noisegate.data.layouts.suffixes import READ_KINDS, is_description, is_picture, suffix_of
+from noisegate.data.layouts.suffixes import is_description, is_picture, suffix_of
 from noisegate.data.layouts.tree import Place, Tree
 from noisegate.data.layouts.words import count, listed, were
 from noisegate.data.members import LeftOut
 from noisegate.errors import InvalidArchive
+from noisegate.image_kinds import IMAGE_KINDS
 
 
 def check_any_image(contents: Contents, remedy: str) -> None:
@@ -24,7 +25,7 @@ def check_any_image(contents: Contents, remedy: str) -> None:
     pictures = [file for file in contents.left_out if is_picture(file.name)]
     files = pictures or [file for file in contents.left_out if not is_description(file.name)]
     if files:
-        detail = f"the archive holds no images that can be read: {_passed_over(files)}; these are read: {READ_KINDS}"
+        detail = f"the archive holds no images that can be read: {_passed_over(files)}; these are read: {IMAGE_KINDS}"
         raise InvalidArchive(detail, field="archive", remedy="Convert them to one of these.")
     tables = [name for name in contents.attachments if suffix_of(name) in ("csv", "tsv", "json", "jsonl", "cls")]
     if tables:
@@ -49,7 +50,7 @@ def check_class_folders(contents: Contents, tree: Tree, classes: Collection[tupl
     if failing:
         said = "; ".join(f"{name}: {_passed_over(files)}" for name, files in sorted(failing.items()))
         ones = "this folder, which is" if len(failing) == 1 else "these folders, which are"
-        detail = f"no image can be read from {ones} in the place of a class: {said}; these are read: {READ_KINDS}"
+        detail = f"no image can be read from {ones} in the place of a class: {said}; these are read: {IMAGE_KINDS}"
         raise InvalidArchive(
             detail, field="archive", remedy="Convert the files, or leave the folder out of the archive."
         )

@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from noisegate.api.reading import Validation
 from noisegate.data.layouts.class_names import plain
 from noisegate.data.layouts.contents import Assigned, Placed
 from noisegate.data.layouts.words import count, were
 from noisegate.data.members import refuse
 from noisegate.errors import InvalidArchive
 from noisegate.seeds import derive_seed
-from noisegate.spec.reading import Validation
 
 # One image in this many goes to the test split.
 _TEST_ONE_IN = 5

@@ -4,9 +4,6 @@ from pathlib import PurePosixPath
 
 from noisegate.data.layouts.words import each_of
 
-# The words for the kinds of images that are read, in every message here.
-READ_KINDS = "PNG, JPEG and WEBP"
-
 # What goes along with data sets and is no picture. Files without a suffix belong to them: LICENSE, README, Makefile.
 _DESCRIPTIONS = each_of(
     "bat bib cff cfg cls conf css csv doc docx htm html ini ipynb js json jsonl lock log markdown md "

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from noisegate.api.reading import Validation
 from noisegate.data.layouts import Contents, Layout, resolve_layout
 from noisegate.data.members import LeftOut
 from noisegate.errors import InvalidArchive
-from noisegate.spec.reading import Validation
 
 Texts = Mapping[str, str | bytes]
 

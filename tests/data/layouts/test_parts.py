@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from noisegate.spec.reading import Validation
+from noisegate.api.reading import Validation
 
 from .reading import classes, of_classes, parts, read, refused
 
