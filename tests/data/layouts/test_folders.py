@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisegate.data.layouts import Contents, Layout, resolve_layout
@@ -65,6 +65,7 @@ def test_train_alone_is_split_as_class_folders_are() -> None:
     assert resolved([f"train/{path}" for path in given]).images == resolved(given).images
 
 
+@settings(deadline=None)
 @given(st.permutations(unsplit(7) + unsplit(9, ("owl",))))
 def test_order_of_arrival_changes_nothing(shuffled: list[str]) -> None:
     given = unsplit(7) + unsplit(9, ("owl",))
