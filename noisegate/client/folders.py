@@ -55,7 +55,7 @@ def _check_names(walked: Walked) -> None:
         except UnicodeEncodeError as error:
             raise UnusableFile(f"{file.member!r} is called by bytes that are not UTF-8. Rename it.") from error
         except InvalidArchive as error:
-            raise UnusableFile(f"{error.detail}. {error.remedy}") from error
+            raise UnusableFile(f"{error.detail}. Rename it.") from error
         if before and before.member == file.member:
             raise UnusableFile(
                 f"{file.path} is called as another file is, but for the spelling of its accents. Rename one."

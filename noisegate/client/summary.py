@@ -42,7 +42,7 @@ def _why(left_out: Mapping[str, str]) -> str:
 
 def _classes(counts: Mapping[str, Mapping[str, int]], classes: list[str]) -> Table:
     table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False)
-    table.add_column("class", overflow="fold")
+    table.add_column("  class", overflow="fold")
     for split in counts:
         table.add_column(split, justify="right", no_wrap=True)
     for name in classes:
