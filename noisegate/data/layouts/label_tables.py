@@ -3,6 +3,7 @@
 Which column is which is told by `noisegate.data.layouts.columns`. What a table says and what class folders say must be the same.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -23,6 +24,7 @@ from noisegate.data.members import NamedSplit, refuse
 
 # As Kaggle calls the answers that are to be given: their labels are made up.
 _EXAMPLE = "submission"
+_NUMBER = re.compile(r"[0-9]+")
 _REMEDY = "Keep one column with the image files and one called label; or arrange the images as <class>/<image>."
 
 
@@ -68,6 +70,7 @@ def label_tables(contents: Contents) -> Recognised | None:
         return None
     by_folder = class_folders_beside(contents, found.labels())
     if by_folder is not None:
+        _check_numbered(by_folder, found)
         return _with_others(contents, by_folder, found, references)
     if found.faults:
         raise found.faults[0]
@@ -79,6 +82,18 @@ def label_tables(contents: Contents) -> Recognised | None:
         unused = found.others if found.named else []
         return replace(recognised, notes=[*recognised.notes, *found.passed_over(unused)])
     return None
+
+
+def _check_numbered(by_folder: Recognised, found: _Found) -> None:
+    """Raises InvalidArchive where folders could be pieces of a whole, as of a large download, and a table names their images."""
+    folders = sorted({image.class_name for image in by_folder.images})
+    if found.named or not found.unclear or len({_NUMBER.sub("#", name) for name in folders}) > 1:
+        return
+    name, why = found.unclear[0]
+    what = f"{why}; and the folders {listed(folders)} are told apart by a number alone, as the pieces of a data set are"
+    raise refuse(
+        name, what, "Call its column of classes label; or leave the table out, if these folders are the classes."
+    )
 
 
 def _with_others(contents: Contents, by_folder: Recognised, found: _Found, references: References) -> Recognised:

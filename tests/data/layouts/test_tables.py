@@ -281,3 +281,25 @@ def test_a_path_that_climbs_is_followed(written: str) -> None:
 
 def test_a_list_of_files_says_no_class() -> None:
     refused("no table says a class", FOUR, {"index.csv": "id,path\n7,1.png\n8,2.png\n"})
+
+
+# As skin lesions come: two folders of images, and a table whose classes stand in a column called `dx`.
+_LESIONS = [*of_classes(3, ("images_part_1",)), *(f"images_part_2/{index}.png" for index in range(3, 6))]
+_DIAGNOSES = "image_id,dx,age\n0,nv,40\n1,mel,50\n2,nv,60\n3,mel,40\n4,nv,50\n5,mel,60\n"
+
+
+def test_numbered_folders_beside_a_table_that_may_say_the_classes() -> None:
+    refused("'metadata.csv' names images.*'dx'.*told apart by a number alone", _LESIONS, {"metadata.csv": _DIAGNOSES})
+    flat = [path.rpartition("/")[2] for path in _LESIONS]
+    layout = read(flat, {"metadata.csv": _DIAGNOSES.replace("dx", "label")})
+    assert {path: name for path, name in classes(layout, flat).items() if path in ("0.png", "1.png")} == {
+        "0.png": "nv",
+        "1.png": "mel",
+    }
+
+
+def test_named_folders_beside_such_a_table_are_classes() -> None:
+    images = of_classes(3)
+    layout = read(images, {"people.csv": "file,photographer,place\ncat/0.png,Ann,Bonn\ndog/1.png,Bob,Rome\n"})
+    assert set(layout.classes) == {"cat", "dog"}
+    assert any("'people.csv' was passed over" in note for note in layout.notes)
