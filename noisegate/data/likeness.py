@@ -1,0 +1,133 @@
+"""When two pictures are one picture: thumbnails, a short vector to find candidates by, and the comparison that decides.
+
+A thumbnail is the luminance at 24×24, each level the mean of an area, so sizes and detail beyond it do not count. Candidates are
+found by the directions of its low spatial frequencies. They are compared after local contrast normalisation (each level minus the
+mean around it, over the deviation around it), so that neither a frame nor a horizon outweighs all else; once over the whole and
+once over the middle, of which the worse counts. Letters in shapes: n images, s pixels a side, p pairs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import dct
+
+SIDE = 24
+Floats = npt.NDArray[np.float32]
+Thumbnails = npt.NDArray[np.uint8]
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+_FREQUENCIES = 6
+# Two deviations of the Gaussian that averages the surroundings, in pixels of the thumbnail.
+_SURROUNDINGS = 2.0
+# Levels below which a deviation is taken for noise and not raised.
+_NOISE_LEVELS = 8.0
+_MIDDLE = slice(4, 20)
+# A crop by a tenth of the sides; a 27th of the side to each side.
+_ZOOMS = (0.9, 0.95, 1.0, 1 / 0.95, 1 / 0.9)
+_SHIFTS = (-0.9, 0.0, 0.9)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Unit vectors of the low frequencies, [n, 17] and [n, 18]: those that a mirror leaves and those whose sign it turns.
+
+    The cosine of two pictures is even · even + odd · odd, that of one with the other's mirror image even · even − odd · odd.
+    """
+
+    even: Floats
+    odd: Floats
+
+
+def thumbnails(images: npt.NDArray[np.uint8]) -> Thumbnails:
+    """Uint8 [n, 24, 24] of images uint8 [n, s, s, 3]."""
+    averaging = _averaging(images.shape[1])
+    luminance = images.astype(np.float32) @ _LUMINANCE
+    return np.rint(averaging @ luminance @ averaging.T).astype(np.uint8)
+
+
+def contrasts(thumbs: Thumbnails) -> Floats:
+    """The deviation of each thumbnail's levels, [n]."""
+    return thumbs.reshape(len(thumbs), -1).std(axis=1, dtype=np.float32)
+
+
+def directions(thumbs: Thumbnails) -> Directions:
+    """Of each thumbnail, whatever its brightness and contrast; zero for one of a single level."""
+    cosines = _cosines()
+    waves = cosines @ thumbs.astype(np.float32) @ cosines.T
+    # Amplitudes of photographs fall with the frequency: evened out halfway, so that the coarsest do not decide alone.
+    row, column = np.mgrid[:_FREQUENCIES, :_FREQUENCIES]
+    waves = (waves * np.sqrt(np.hypot(row, column))).astype(np.float32).reshape(len(thumbs), -1)
+    lengths = np.linalg.norm(waves, axis=1, keepdims=True)
+    waves /= np.maximum(lengths, np.finfo(np.float32).tiny)
+    turned = column.ravel() % 2 == 1
+    return Directions(np.ascontiguousarray(waves[:, ~turned]), np.ascontiguousarray(waves[:, turned]))
+
+
+def likeness(left: Thumbnails, right: Thumbnails) -> Floats:
+    """How alike the pictures are that lie one over the other, [p]: −1 to 1, 1 for the same but for brightness and contrast."""
+    return _compare(_normalise(left.astype(np.float32)), _normalise(right.astype(np.float32)))
+
+
+def likeness_when_moved(left: Thumbnails, right: Thumbnails) -> Floats:
+    """As `likeness`, at the best of 45 small shifts and zooms of `left`."""
+    levels, fixed = left.astype(np.float32), _normalise(right.astype(np.float32))
+    best = np.full(len(left), -1, np.float32)
+    for zoom in _ZOOMS:
+        moves = [_moving(zoom, shift) for shift in _SHIFTS]
+        for vertical in moves:
+            for horizontal in moves:
+                moved = _normalise(vertical @ levels @ horizontal.T)
+                best = np.maximum(best, _compare(moved, fixed))
+    return best
+
+
+def _compare(left: Floats, right: Floats) -> Floats:
+    middle = _correlation(left[:, _MIDDLE, _MIDDLE], right[:, _MIDDLE, _MIDDLE])
+    return np.minimum(_correlation(left, right), middle)
+
+
+def _correlation(left: Floats, right: Floats) -> Floats:
+    products = np.einsum("pij,pij->p", left, right)
+    squares = np.einsum("pij,pij->p", left, left) * np.einsum("pij,pij->p", right, right)
+    correlation: Floats = products / np.sqrt(np.maximum(squares, np.finfo(np.float32).tiny))
+    return correlation
+
+
+def _normalise(levels: Floats) -> Floats:
+    around = _around()
+    centred = levels - around @ levels @ around.T
+    variance = around @ (centred * centred) @ around.T
+    normalised: Floats = centred / np.sqrt(variance + np.float32(_NOISE_LEVELS**2))
+    return normalised
+
+
+def _averaging(size: int) -> Floats:
+    """[24, size]: the mean of each 24th of a line; a pixel on a border counts for its parts."""
+    edges = np.linspace(0, size, SIDE + 1)
+    pixels = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.maximum(overlap, 0) * (SIDE / size)).astype(np.float32)
+
+
+def _cosines() -> Floats:
+    """[6, 24]: the cosine transform of a line, its low frequencies; the sum of all levels has no direction."""
+    return np.ascontiguousarray(dct(np.eye(SIDE), axis=0, norm="ortho")[:_FREQUENCIES], dtype=np.float32)
+
+
+def _around() -> Floats:
+    """[24, 24]: the Gaussian mean around each pixel of a line, within the picture."""
+    places = np.arange(SIDE)
+    weights = np.exp(-((places[:, None] - places) ** 2) / (2 * _SURROUNDINGS**2))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _moving(zoom: float, shift: float) -> Floats:
+    """[24, 24]: a line read at other places, between pixels in proportion; beyond the picture its border goes on."""
+    middle = (SIDE - 1) / 2
+    places = np.clip((np.arange(SIDE) - middle) * zoom + middle + shift, 0, SIDE - 1)
+    before = np.minimum(places.astype(int), SIDE - 2)
+    weights = np.zeros((SIDE, SIDE), np.float32)
+    weights[np.arange(SIDE), before] = before + 1 - places
+    weights[np.arange(SIDE), before + 1] = places - before
+    return weights
