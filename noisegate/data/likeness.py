@@ -25,7 +25,7 @@ _NOISE_LEVELS = 8.0
 _MIDDLE = slice(4, 20)
 # A crop by a tenth of the sides; a 27th of the side to each side.
 _ZOOMS = (0.9, 0.95, 1.0, 1 / 0.95, 1 / 0.9)
-_SHIFTS = (-0.9, 0.0, 0.9)
+_SHIFTS = (-0.9, -0.45, 0.0, 0.45, 0.9)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def thumbnails(images: npt.NDArray[np.uint8]) -> Thumbnails:
 
 def contrasts(thumbs: Thumbnails) -> Floats:
     """The deviation of each thumbnail's levels, [n]."""
-    return thumbs.reshape(len(thumbs), -1).std(axis=1, dtype=np.float32)
+    deviations: Floats = thumbs.reshape(len(thumbs), -1).std(axis=1, dtype=np.float32)
+    return deviations
 
 
 def directions(thumbs: Thumbnails) -> Directions:
@@ -66,25 +67,24 @@ def directions(thumbs: Thumbnails) -> Directions:
 
 def likeness(left: Thumbnails, right: Thumbnails) -> Floats:
     """How alike the pictures are that lie one over the other, [p]: −1 to 1, 1 for the same but for brightness and contrast."""
-    return _compare(_normalise(left.astype(np.float32)), _normalise(right.astype(np.float32)))
+    return _compare(_normalise(left), _normalise(right))
 
 
 def likeness_when_moved(left: Thumbnails, right: Thumbnails) -> Floats:
-    """As `likeness`, at the best of 45 small shifts and zooms of `left`."""
-    levels, fixed = left.astype(np.float32), _normalise(right.astype(np.float32))
+    """As `likeness`, at the best of 125 small shifts and zooms of `left`."""
+    moving, fixed = _normalise(left), _normalise(right)
     best = np.full(len(left), -1, np.float32)
     for zoom in _ZOOMS:
         moves = [_moving(zoom, shift) for shift in _SHIFTS]
         for vertical in moves:
+            raised = vertical @ moving
             for horizontal in moves:
-                moved = _normalise(vertical @ levels @ horizontal.T)
-                best = np.maximum(best, _compare(moved, fixed))
+                np.maximum(best, _compare(np.matmul(raised, horizontal.T, dtype=np.float32), fixed), out=best)
     return best
 
 
 def _compare(left: Floats, right: Floats) -> Floats:
-    middle = _correlation(left[:, _MIDDLE, _MIDDLE], right[:, _MIDDLE, _MIDDLE])
-    return np.minimum(_correlation(left, right), middle)
+    return np.minimum(_correlation(left, right), _correlation(left[:, _MIDDLE, _MIDDLE], right[:, _MIDDLE, _MIDDLE]))
 
 
 def _correlation(left: Floats, right: Floats) -> Floats:
@@ -94,11 +94,11 @@ def _correlation(left: Floats, right: Floats) -> Floats:
     return correlation
 
 
-def _normalise(levels: Floats) -> Floats:
-    around = _around()
+def _normalise(thumbs: Thumbnails) -> Floats:
+    levels, around = thumbs.astype(np.float32), _around()
     centred = levels - around @ levels @ around.T
     variance = around @ (centred * centred) @ around.T
-    normalised: Floats = centred / np.sqrt(variance + np.float32(_NOISE_LEVELS**2))
+    normalised: Floats = np.divide(centred, np.sqrt(variance + np.float32(_NOISE_LEVELS**2)), dtype=np.float32)
     return normalised
 
 
@@ -107,7 +107,8 @@ def _averaging(size: int) -> Floats:
     edges = np.linspace(0, size, SIDE + 1)
     pixels = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.maximum(overlap, 0) * (SIDE / size)).astype(np.float32)
+    averaging: Floats = np.maximum(overlap, 0).astype(np.float32) * np.float32(SIDE / size)
+    return averaging
 
 
 def _cosines() -> Floats:
@@ -119,7 +120,8 @@ def _around() -> Floats:
     """[24, 24]: the Gaussian mean around each pixel of a line, within the picture."""
     places = np.arange(SIDE)
     weights = np.exp(-((places[:, None] - places) ** 2) / (2 * _SURROUNDINGS**2))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    averaging: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return averaging
 
 
 def _moving(zoom: float, shift: float) -> Floats:
@@ -127,7 +129,7 @@ def _moving(zoom: float, shift: float) -> Floats:
     middle = (SIDE - 1) / 2
     places = np.clip((np.arange(SIDE) - middle) * zoom + middle + shift, 0, SIDE - 1)
     before = np.minimum(places.astype(int), SIDE - 2)
-    weights = np.zeros((SIDE, SIDE), np.float32)
+    weights: Floats = np.zeros((SIDE, SIDE), np.float32)
     weights[np.arange(SIDE), before] = before + 1 - places
     weights[np.arange(SIDE), before + 1] = places - before
     return weights
