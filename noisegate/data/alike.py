@@ -27,8 +27,8 @@ Flags = npt.NDArray[np.bool_]
 # From here on two pictures are one; docs/duplicates.md has what was measured.
 LEAST_LIKENESS = 0.83
 _LEAST_COSINE = 0.8
-# What candidates gain when one is moved: their distance from 1 shrinks to a third at best.
-_GAIN = 3.0
+# What is tried for candidates below the limit: shifting if they are at most four times as far from 1, then zooming if twice.
+_SHIFTED, _ZOOMED = 4, 2
 # Levels. A picture of less contrast has too little in it to be told from another: only exact copies of it are found.
 _FLAT = 3.0
 # The neighbours that show how alike the pictures of a set are that are no copies: the 50th, the 200th; and of how many pictures.
@@ -212,8 +212,8 @@ def _alike(thumbs: Thumbnails, candidates: Links, least: float) -> Links:
 def _similarity(ones: Thumbnails, others: Thumbnails, least: float) -> Floats:
     """Of each pair; those that could reach `least` are moved to find out."""
     similarity = likeness(ones, others)
-    unsure = np.flatnonzero((similarity >= 1 - _GAIN * (1 - least)) & (similarity < least))
-    similarity[unsure] = likeness_when_moved(ones[unsure], others[unsure])
+    unsure = np.flatnonzero((similarity >= 1 - _SHIFTED * (1 - least)) & (similarity < least))
+    similarity[unsure] = likeness_when_moved(ones[unsure], others[unsure], worth=1 - _ZOOMED * (1 - least))
     return similarity
 
 

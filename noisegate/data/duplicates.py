@@ -86,23 +86,36 @@ class Duplicates(Document):
         """One sentence for each place where there are copies, the most harmful first."""
         total = self.train_images + self.test_images
         found = [
-            _sentence(self.across_classes, total, "images", "has", "have", "a copy of another class"),
             _sentence(
-                self.test_in_train, self.test_images, "test images", "is", "are", "also among the training images"
+                self.across_classes, total, "images", "has a copy of another class", "have a copy of another class"
+            ),
+            self._leak(),
+            _sentence(
+                self.within_train,
+                self.train_images,
+                "training images",
+                "has a copy among the others",
+                "have a copy among the others",
             ),
             _sentence(
-                self.within_train, self.train_images, "training images", "has", "have", "a copy among the others"
+                self.within_test,
+                self.test_images,
+                "test images",
+                "has a copy among the others",
+                "have a copy among the others",
             ),
-            _sentence(self.within_test, self.test_images, "test images", "has", "have", "a copy among the others"),
         ]
         return [sentence for sentence in found if sentence]
 
     @property
     def message(self) -> str:
-        """What a test set's reader should know first: whether it was trained on."""
-        leaked = self.test_in_train
-        sentence = _sentence(leaked, self.test_images, "test images", "is", "are", "also training images")
-        return sentence or f"None of the {self.test_images:,} test images is also a training image."
+        """What a reader of test results should know first: how many test images were trained on."""
+        return self._leak() or f"None of the {self.test_images:,} test images is also a training image."
+
+    def _leak(self) -> str:
+        return _sentence(
+            self.test_in_train, self.test_images, "test images", "is also a training image", "are also training images"
+        )
 
 
 def find_duplicates(
@@ -177,11 +190,11 @@ def _counts(labelled: LabelledCopies, relation: Relation, flags: Mapping[Kind, F
     )
 
 
-def _sentence(counts: CopyCounts, of: int, noun: str, one: str, many: str, what: str) -> str:
+def _sentence(counts: CopyCounts, of: int, noun: str, one: str, many: str) -> str:
+    """Empty if there are none."""
     if counts.copies == counts.mirrored == 0:
         return ""
     how = [f"{number:,} {word}" for number, word in ((counts.exact, "exactly"), (counts.near, "nearly")) if number]
-    apart = f", and {counts.mirrored:,} more mirrored" if counts.mirrored else ""
-    verb = one if counts.copies == 1 else many
     detail = f" ({', '.join(how)})" if how else ""
-    return f"{counts.copies:,} of {of:,} {noun} {verb} {what}{detail}{apart}."
+    apart = f", and {counts.mirrored:,} more mirrored" if counts.mirrored else ""
+    return f"{counts.copies:,} of {of:,} {noun} {one if counts.copies == 1 else many}{detail}{apart}."

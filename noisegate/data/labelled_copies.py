@@ -45,24 +45,30 @@ class LabelledCopies:
 
     def pairs(self, relation: Relation, kind: Kind) -> Iterator[tuple[int, int, float]]:
         """Two images and how alike they are, the most alike first: one pair for each two pictures, or for each picture."""
-        if kind == "exact":
-            repeated = np.flatnonzero(np.diff(self._starts) > 1)
-            linked = ((int(picture), int(picture), 1.0) for picture in repeated)
-        else:
-            linked = _by_similarity(self._near if kind == "near" else self._mirrored)
-        for left, right, similarity in linked:
+        for left, right, similarity in self._linked(kind):
             both = product(self._members(left), self._members(right))
             found = next((pair for pair in both if self._related(relation, *pair)), None)
             if found:
                 yield min(found), max(found), similarity
 
+    def _linked(self, kind: Kind) -> Iterator[tuple[int, int, float]]:
+        """Two pictures and how alike they are, the most alike first; the same one twice if several images show it."""
+        if kind == "exact":
+            for picture in np.flatnonzero(np.diff(self._starts) > 1):
+                yield int(picture), int(picture), 1.0
+            return
+        links = self._near if kind == "near" else self._mirrored
+        for place in np.lexsort((links.right, links.left, -links.similarity)):
+            yield int(links.left[place]), int(links.right[place]), float(links.similarity[place])
+
     def groups(self) -> list[Places]:
         """The images of each group of exact and near copies, the largest group first."""
         _, group_of_picture = connected_components(self._adjacency(self._near), directed=False)
         group = group_of_picture[self._picture]
-        order = np.argsort(group, kind="stable")
-        found = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
-        return sorted((images for images in found if len(images) > 1), key=lambda images: (-len(images), images[0]))
+        grouped = np.flatnonzero(np.bincount(group)[group] > 1)
+        order = grouped[np.argsort(group[grouped], kind="stable")]
+        found = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
+        return sorted(found, key=lambda images: (-len(images), images[0]))
 
     def _in_relation(self, neighbours: csr_array, itself: bool = False) -> Mapping[Relation, Flags]:
         """Flags of images with a copy among those whose pictures are `neighbours` of theirs, or, of the same picture, others."""
@@ -95,11 +101,6 @@ class LabelledCopies:
     def _adjacency(self, links: Links) -> csr_array:
         ends = np.concatenate([links.left, links.right]), np.concatenate([links.right, links.left])
         return _table(*ends, len(self._first), len(self._first))
-
-
-def _by_similarity(links: Links) -> Iterator[tuple[int, int, float]]:
-    for place in np.lexsort((links.right, links.left, -links.similarity)):
-        yield int(links.left[place]), int(links.right[place]), float(links.similarity[place])
 
 
 def _table(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], height: int, width: int) -> csr_array:

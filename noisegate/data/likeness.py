@@ -24,7 +24,7 @@ _SURROUNDINGS = 2.0
 _NOISE_LEVELS = 8.0
 _MIDDLE = slice(4, 20)
 # A crop by a tenth of the sides; a 27th of the side to each side.
-_ZOOMS = (0.9, 0.95, 1.0, 1 / 0.95, 1 / 0.9)
+_ZOOMS = (0.9, 0.95, 1 / 0.95, 1 / 0.9)
 _SHIFTS = (-0.9, -0.45, 0.0, 0.45, 0.9)
 
 
@@ -48,7 +48,7 @@ def thumbnails(images: npt.NDArray[np.uint8]) -> Thumbnails:
 
 def contrasts(thumbs: Thumbnails) -> Floats:
     """The deviation of each thumbnail's levels, [n]."""
-    deviations: Floats = thumbs.reshape(len(thumbs), -1).std(axis=1, dtype=np.float32)
+    deviations: Floats = thumbs.reshape(len(thumbs), SIDE**2).std(axis=1, dtype=np.float32)
     return deviations
 
 
@@ -58,7 +58,7 @@ def directions(thumbs: Thumbnails) -> Directions:
     waves = cosines @ thumbs.astype(np.float32) @ cosines.T
     # Amplitudes of photographs fall with the frequency: evened out halfway, so that the coarsest do not decide alone.
     row, column = np.mgrid[:_FREQUENCIES, :_FREQUENCIES]
-    waves = (waves * np.sqrt(np.hypot(row, column))).astype(np.float32).reshape(len(thumbs), -1)
+    waves = (waves * np.sqrt(np.hypot(row, column))).astype(np.float32).reshape(len(thumbs), row.size)
     lengths = np.linalg.norm(waves, axis=1, keepdims=True)
     waves /= np.maximum(lengths, np.finfo(np.float32).tiny)
     turned = column.ravel() % 2 == 1
@@ -70,16 +70,24 @@ def likeness(left: Thumbnails, right: Thumbnails) -> Floats:
     return _compare(_normalise(left), _normalise(right))
 
 
-def likeness_when_moved(left: Thumbnails, right: Thumbnails) -> Floats:
-    """As `likeness`, at the best of 125 small shifts and zooms of `left`."""
+def likeness_when_moved(left: Thumbnails, right: Thumbnails, worth: float = -1) -> Floats:
+    """As `likeness`, at the best of 25 small shifts of `left`; where that is at least `worth`, of 125 shifts and zooms."""
     moving, fixed = _normalise(left), _normalise(right)
-    best = np.full(len(left), -1, np.float32)
+    best = _when_shifted(moving, fixed, 1)
+    promising = np.flatnonzero(best >= worth)
+    moving, fixed = moving[promising], fixed[promising]
     for zoom in _ZOOMS:
-        moves = [_moving(zoom, shift) for shift in _SHIFTS]
-        for vertical in moves:
-            raised = vertical @ moving
-            for horizontal in moves:
-                np.maximum(best, _compare(np.matmul(raised, horizontal.T, dtype=np.float32), fixed), out=best)
+        best[promising] = np.maximum(best[promising], _when_shifted(moving, fixed, zoom))
+    return best
+
+
+def _when_shifted(moving: Floats, fixed: Floats, zoom: float) -> Floats:
+    best = np.full(len(moving), -1, np.float32)
+    moves = [_moving(zoom, shift) for shift in _SHIFTS]
+    for vertical in moves:
+        raised = vertical @ moving
+        for horizontal in moves:
+            np.maximum(best, _compare(np.matmul(raised, horizontal.T, dtype=np.float32), fixed), out=best)
     return best
 
 
