@@ -60,7 +60,7 @@ def _read(images: npt.NDArray[np.uint8], progress: Callable[[float], None]) -> _
     first: list[int] = []
     turned: list[bytes] = []
     thumbs = np.empty((len(images), SIDE, SIDE), np.uint8)
-    step = max(1, _READ_BYTES // max(1, images[:1].nbytes))
+    step = max(1, _READ_BYTES * len(images) // max(1, images.nbytes))
     for start in range(0, len(images), step):
         pixels = np.array(images[start : start + step])
         new = []
