@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 import structlog
 from sqlalchemy.orm import Session
 
+from noisegate.data.duplicates import find_duplicates
 from noisegate.data.limits import archive_limits, image_limits
 from noisegate.data.members import Attachment, LeftOut, Member, Told
 from noisegate.data.packing import PackedDataset, pack
@@ -17,6 +18,7 @@ from noisegate.errors import NoisegateError, StorageFull, StorageUnavailable
 from noisegate.store import datasets, files
 from noisegate.store.datasets import Packed
 from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
+from noisegate.store.packed import open_packed
 from noisegate.store.tables import Dataset
 from worker.lease import DATABASE_AWAY, Draining, Forfeited, Heartbeat, draining
 from worker.problems import failure_of
@@ -49,7 +51,7 @@ def ingest_one(resources: Resources, dataset_id: str) -> None:
 def _bring_to_its_end(resources: Resources, dataset: Dataset, lease: Lease) -> None:
     log.info("ingestion_claimed", dataset=dataset.id, source=dataset.source, attempt=lease.attempt)
     try:
-        _ingest(resources, dataset, lease)
+        packed = _ingest(resources, dataset, lease)
     except Draining:
         with resources.sessions.begin() as session:
             datasets.release(session, lease)
@@ -64,9 +66,11 @@ def _bring_to_its_end(resources: Resources, dataset: Dataset, lease: Lease) -> N
         with resources.sessions.begin() as session:
             datasets.record_failed(session, lease, failure_of(error, resources.owner))
         _discard_upload_of(resources, dataset)
+    else:
+        _look_for_copies(resources, dataset.id, packed.names)
 
 
-def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
+def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> PackedDataset:
     settings, artefacts = resources.settings, resources.artefacts
     done = 0
 
@@ -93,6 +97,7 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> None:
         digests = [artefacts.seal(file) for file in packed.paths]
         heartbeat.persist(partial(_record, resources, dataset, lease, packed, digests))
     _discard_upload_of(resources, dataset)
+    return packed
 
 
 def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Attachment | LeftOut | Told]:
@@ -140,6 +145,30 @@ def _record(
         # Those that no row names: another worker has taken over, or the content was known and had its originals.
         files.discard(resources.sessions, resources.artefacts, digests)
     log.info("ingestion_ready", dataset=dataset.id, answers_as=ready.id, images=packed.train_count + packed.test_count)
+
+
+def _look_for_copies(resources: Resources, dataset_id: str, names: Sequence[str]) -> None:
+    """Complete the report of a dataset that is ready: comparing all images takes a while, in which it can be used already.
+
+    A worker that shuts down meanwhile gives it up.
+    """
+
+    def go_on(_share: float) -> None:
+        if draining.is_set():
+            raise Draining
+
+    try:
+        with resources.sessions.reading() as session:
+            dataset = session.get(Dataset, dataset_id)
+        if dataset is None or dataset.same_as is not None:
+            return
+        packed = open_packed(resources.artefacts, dataset)
+        found = find_duplicates(packed.images, packed.labels, packed.train_count, names, packed.classes, go_on)
+        with resources.sessions.begin() as session:
+            datasets.note_duplicates(session, dataset_id, found)
+    except (Draining, FileNotFoundError, *DATABASE_AWAY, StorageUnavailable) as error:
+        # Shut down, deleted meanwhile, or away: the dataset is whole without it.
+        log.warning("copies_not_looked_for", dataset=dataset_id, reason=repr(error))
 
 
 def _discard_upload_of(resources: Resources, dataset: Dataset) -> None:

@@ -64,6 +64,12 @@ class ImagesFoundAnswer(TypedDict):
     height: SpreadAnswer
 
 
+class DuplicatesAnswer(TypedDict):
+    """As much of it as is read here; `noisegate.api.duplicates` has all."""
+
+    messages: list[str]
+
+
 class ReportAnswer(TypedDict):
     """How an upload was read; `noisegate.api.dataset_report` says what each part means."""
 
@@ -75,3 +81,4 @@ class ReportAnswer(TypedDict):
     images: ImagesFoundAnswer
     left_out_count: int
     left_out: list[LeftOutAnswer]
+    duplicates: NotRequired[DuplicatesAnswer | None]  # null while they are looked for

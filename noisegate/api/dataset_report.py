@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from noisegate.api.duplicates import Duplicates
 from noisegate.documents import Document
 
 
@@ -49,3 +50,6 @@ class DatasetReport(Document):
     images: ImagesFound
     left_out_count: int
     left_out: list[LeftOutGroup]
+    duplicates: Duplicates | None = Field(
+        None, description="Copies among the images; null while they are looked for, once the dataset is ready."
+    )

@@ -42,6 +42,8 @@ def warnings_of(report: ReportAnswer) -> Iterator[str]:
     """What a person should look at: how the layout was read where that left a choice, and what was left out."""
     for note in report["notes"]:
         yield printable(f"  Note: {note}.")
+    for message in (report.get("duplicates") or {"messages": []})["messages"]:
+        yield f"  Copies: {message}"
     for group in report["left_out"]:
         yield printable(f"  Left out: {_group(group)}")
 

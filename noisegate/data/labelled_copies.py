@@ -9,10 +9,10 @@ import numpy.typing as npt
 from scipy.sparse import coo_array, csr_array, eye_array
 from scipy.sparse.csgraph import connected_components
 
+from noisegate.api.duplicates import Kind
 from noisegate.data.alike import Flags, Links, Places
 from noisegate.data.copies import Copies
 
-Kind = Literal["exact", "near", "mirrored"]
 Relation = Literal["across_classes", "test_in_train", "within_train", "within_test"]
 
 RELATIONS: tuple[Relation, ...] = ("across_classes", "test_in_train", "within_train", "within_test")

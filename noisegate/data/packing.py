@@ -44,7 +44,7 @@ _LABEL_TYPE = np.dtype("<i8")
 class PackedDataset:
     """A packed data set. `counts` has the images of every class in every split; `skipped` counts the files that were left out.
 
-    `longer_side` is the median over the originals, in pixels.
+    `longer_side` is the median over the originals, in pixels; `names` are the images' paths, in their final order.
     """
 
     classes: tuple[str, ...]
@@ -60,6 +60,7 @@ class PackedDataset:
     index_path: Path
     originals_bytes: int
     longer_side: int
+    names: tuple[str, ...]
     report: DatasetReport
 
     @property
@@ -129,6 +130,7 @@ def pack(
         index_path=files[3],
         originals_bytes=files[2].stat().st_size,
         longer_side=arrived.sides.longer_side(order),
+        names=tuple(names),
         report=report_of(layout, arrived.paths, arrived.sides.found(order), arrived.told),
     )
 

@@ -7,11 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.api.dataset_report import DatasetReport
+from noisegate.api.duplicates import Duplicates
 from noisegate.api.problems import Failure
 from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.errors import Conflict, NotFound
 from noisegate.store import dataset_names, derived, files, leases
 from noisegate.store.clock import seconds_now
+from noisegate.store.json_columns import readable
 from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
 from noisegate.store.sessions import OF_ALL_OWNERS, may_change, own_first, own_or_nobodys, require_own
@@ -187,6 +189,13 @@ def _given_originals(known: Dataset, packed: Packed) -> Packed:
         known.originals_index_digest = packed.originals_index_digest
         known.originals_bytes = packed.originals_bytes
     return replace(packed, originals_digest=None, originals_index_digest=None, originals_bytes=None)
+
+
+def note_duplicates(session: Session, dataset_id: str, duplicates: Duplicates) -> None:
+    """Add to a dataset's report which of its images are copies; nothing if it was deleted meanwhile."""
+    dataset = session.get(Dataset, dataset_id, with_for_update=True)
+    if dataset is not None and dataset.report is not None:
+        dataset.report = readable(dataset.report).model_copy(update={"duplicates": duplicates})
 
 
 def record_failed(session: Session, lease: Lease, error: Failure) -> None:

@@ -1,10 +1,12 @@
 """`POST /datasets?dry_run=true`: the upload is read as a worker would read it, and nothing of it is kept."""
 
+import numpy as np
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.reading import Reading
+from noisegate.data.duplicates import find_duplicates
 from noisegate.data.limits import archive_limits, image_limits
 from noisegate.data.packing import pack
 from noisegate.data.uploads import read_upload
@@ -35,4 +37,8 @@ def _inspect(resources: Resources, archive: Received, image_size: int, reading: 
 
     with artefacts.scratch() as folder:
         members = read_upload(archive.file, archive_limits(settings), folder, reading.names)
-        return pack(members, image_size, folder, check_room, image_limits(settings), reading).report
+        packed = pack(members, image_size, folder, check_room, image_limits(settings), reading)
+        images = np.load(packed.images_path, mmap_mode="r", allow_pickle=False)  # noqa: TID251
+        labels = np.load(packed.labels_path, allow_pickle=False)  # noqa: TID251
+        duplicates = find_duplicates(images, labels, packed.train_count, packed.names, packed.classes)
+        return packed.report.model_copy(update={"duplicates": duplicates})

@@ -19,10 +19,7 @@ def patches() -> np.ndarray:
     """Every 2×2 patch of the images, one a row, in the order of a convolution's weights: channel, down, across."""
     images = shown().double().numpy()
     found = [
-        image[y : y + 2, x : x + 2].transpose(2, 0, 1).ravel()
-        for image in images
-        for y in range(15)
-        for x in range(15)
+        image[y : y + 2, x : x + 2].transpose(2, 0, 1).ravel() for image in images for y in range(15) for x in range(15)
     ]
     return np.stack(found)
 

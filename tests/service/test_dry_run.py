@@ -57,6 +57,7 @@ def test_a_dry_run_reports_and_keeps_nothing(
     assert report["images"]["height"]["most"] == 9
     assert report["left_out_count"] == 1
     assert report["left_out"][0]["names"] == ["readme.pdf"]
+    assert report["duplicates"]["messages"] == []
     assert client.get("/datasets").json() == before
     assert (stored_files(), wakeups.waiting(INGEST)) == ([], waiting)
 
@@ -77,6 +78,19 @@ def test_bad_images_are_left_out_on_request_and_counted(client: TestClient) -> N
     assert report["train_count"] + report["test_count"] == 10
     assert report["left_out_count"] == 1
     assert report["left_out"][0]["names"] == ["cat/broken.png"]
+
+
+def test_a_dry_run_tells_of_copies(client: TestClient) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (32, 32, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    again = {"cat/again.png": buffer.getvalue(), "dog/again.png": buffer.getvalue()}
+    duplicates = _tried(client, _pets(again)).json()["duplicates"]
+    assert duplicates["across_classes"]["exact"] == 2
+    assert {pair["first_class"] for pair in duplicates["across_classes"]["examples"]} | {
+        pair["second_class"] for pair in duplicates["across_classes"]["examples"]
+    } == {"cat", "dog"}
+    assert duplicates["messages"][0].startswith("2 of 12 images have a copy of another class (2 exactly)")
 
 
 @pytest.mark.parametrize("query", [{"names": "klingon"}, {"bad_images": "repair"}, {"validation": "holdout"}])

@@ -253,3 +253,23 @@ def test_without_a_network_cifar10_says_what_to_do_instead(
     assert (failed.state, failed.error.code) == (DatasetState.FAILED, "source-unavailable")
     assert "POST /datasets" in (failed.error.remedy or "")
     assert _files(resources) == []
+
+
+@on_both_databases
+def test_the_report_stays_and_is_completed_by_the_copies(resources: Resources) -> None:
+    twice = np.random.default_rng(5).integers(0, 256, (16, 16, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(twice).save(buffer, "PNG")
+    folders = {
+        f"train/{name}/{i}.png": _png(10 * i + 100 * k) for k, name in enumerate(("cat", "dog")) for i in range(5)
+    }
+    copies = {"train/cat/twice.png": buffer.getvalue(), "test/cat/twice.png": buffer.getvalue()}
+    dataset = _upload(resources, _zip(folders | copies | {"leaflet.pdf": b"%PDF-1.7"}))
+    with resources.sessions.reading() as session:
+        report = session.get_one(Dataset, dataset.id).report
+    assert report is not None
+    assert [(one.name, one.train, one.test) for one in report.classes] == [("cat", 6, 1), ("dog", 5, 0)]
+    assert [(group.names, group.count) for group in report.left_out] == [(["leaflet.pdf"], 1)]
+    assert report.duplicates is not None
+    assert report.duplicates.test_in_train.exact == 1
+    assert "1 of 1 test images is also a training image (1 exactly)." in report.duplicates.messages
