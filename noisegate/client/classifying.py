@@ -17,13 +17,13 @@ from noisegate.api.decisions import BatchLineAnswer
 from noisegate.client.console import printable
 from noisegate.client.errors import ClientError, ProblemError, UnusableFile
 from noisegate.client.files import why_not
-from noisegate.client.folders import left_out_words, walk
 from noisegate.client.http import Client
 from noisegate.client.options import Url
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, decision_block
 from noisegate.client.transport import DEFAULT_URL
 from noisegate.client.verdicts import Verdict, csv_lines, json_lines, verdict_block, verdict_table
+from noisegate.client.walking import suffix_words, walk
 from noisegate.image_kinds import IMAGE_KINDS
 
 # What one request holds: enough for the service to fill its batches, and little enough that the first answers come soon.
@@ -179,13 +179,12 @@ def _below(path: Path) -> Iterator[tuple[Path, UnusableFile | None]]:
         yield path, None
         return
     walked = walk(path)
-    if walked.left_out:
-        print(
-            f"{path}: {left_out_words(walked.left_out)} left out; only {IMAGE_KINDS} files are taken.", file=sys.stderr
-        )
-    if not walked.files and not walked.problems:
+    images, others = walked.images_and_others()
+    if words := suffix_words(others, walked.hidden):
+        print(f"{path}: {words} left out; only {IMAGE_KINDS} files are taken.", file=sys.stderr)
+    if not images and not walked.problems:
         yield path, UnusableFile(f"holds no {IMAGE_KINDS} files")
-    yield from ((file.path, None) for file in walked.files)
+    yield from ((file.path, None) for file in images)
     yield from walked.problems
 
 

@@ -223,7 +223,7 @@ def upload(
         dry_run: Only say what would be read.
     """
     console = console_for()
-    packed, found = pack(archive)
+    packed, found = pack(archive, validation or "auto")
     if found:
         console.print(found_block(archive, found, packed.total))
     asked = {"names": names, "bad_images": bad_images, "validation": validation}

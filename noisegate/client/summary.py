@@ -1,6 +1,6 @@
 """What `noisegate train` says before it sends anything, and when it is through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -10,9 +10,8 @@ from rich.text import Text
 from noisegate.api.answers import Estimate, ModelAnswer, ResultRow, ResultsAnswer
 from noisegate.client.console import printable
 from noisegate.client.errors import ProblemError
-from noisegate.client.folders import FoundImages, left_out_words
 from noisegate.client.http import Client
-from noisegate.image_kinds import IMAGE_KINDS
+from noisegate.client.walking import FoundImages, suffix_words
 
 # Of a dataset with hundreds of classes, these many are named.
 _SHOWN_CLASSES = 20
@@ -20,27 +19,34 @@ _SHOWN_CLASSES = 20
 
 def found_block(source: Path, found: FoundImages | None, total: int) -> RenderableType:
     """What will be sent, `total` bytes: classes with their numbers of images; and what stays here. No archive is looked into."""
-    if found is None:
-        return Text(f"{printable(str(source))}: {total / 1e6:,.1f} MB; the service says what is in it.")
-    classes = found.classes
-    head = f"{printable(str(source))}: {len(classes)} classes, {len(found.files):,} images, {total / 1e6:,.1f} MB"
-    notes = []
+    shown = printable(str(source))
+    if found is None or found.counts is None:
+        return Text(f"{shown}: {total / 1e6:,.1f} MB; the service says what is in it.")
+    classes, images = found.classes, sum(sum(of_split.values()) for of_split in found.counts.values())
+    head = f"{shown}: {len(classes)} classes, {images:,} images, {total / 1e6:,.1f} MB"
+    notes = [f"  Note: {printable(note)}." for note in found.notes]
     if len(classes) > _SHOWN_CLASSES:
-        notes.append(f"  … and {len(classes) - _SHOWN_CLASSES:,} more classes")
-    if "test" not in found.counts:
-        notes.append("  No test folder: the service keeps a fifth of each class to test on.")
-    if found.left_out:
-        notes.append(f"  Left out: {left_out_words(found.left_out)} (only {IMAGE_KINDS} files are read).")
-    return Group(Text(head), _classes(found, classes[:_SHOWN_CLASSES]), *map(Text, notes))
+        notes.insert(0, f"  … and {len(classes) - _SHOWN_CLASSES:,} more classes")
+    if words := suffix_words(found.left_out, found.hidden):
+        notes.append(f"  Left out: {words}{_why(found.left_out)}.")
+    return Group(Text(head), _classes(found.counts, classes[:_SHOWN_CLASSES]), *map(Text, notes))
 
 
-def _classes(found: FoundImages, classes: list[str]) -> Table:
-    table = Table(box=None, show_header=len(found.counts) > 1, padding=(0, 0, 0, 2), pad_edge=False)
-    table.add_column("class", overflow="fold")
-    for split in found.counts:
+def _why(left_out: Mapping[str, str]) -> str:
+    """Of one file, as an example."""
+    if not left_out:
+        return ""
+    name = min(left_out)
+    return f" ({printable(name)} {printable(left_out[name])})"
+
+
+def _classes(counts: Mapping[str, Mapping[str, int]], classes: list[str]) -> Table:
+    table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False)
+    table.add_column("  class", overflow="fold")
+    for split in counts:
         table.add_column(split, justify="right", no_wrap=True)
     for name in classes:
-        table.add_row(f"  {name}", *(f"{of_split.get(name, 0):,}" for of_split in found.counts.values()))
+        table.add_row(f"  {name}", *(f"{of_split.get(name, 0):,}" for of_split in counts.values()))
     return table
 
 

@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -13,16 +14,19 @@ from noisegate.api.answers import ExperimentAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
 from noisegate.client.errors import ClientError, ProblemError
 from noisegate.client.files import ArchiveFile, FolderTar, Uploadable
-from noisegate.client.folders import FoundImages, find_images
 from noisegate.client.http import Client
 from noisegate.client.options import Url, nested, parse_settings, url_option
 from noisegate.client.progress import ProgressDisplay
+from noisegate.client.reports import warnings_about
 from noisegate.client.show import console_for, results_table
 from noisegate.client.summary import found_block, model_lines
 from noisegate.client.transport import DEFAULT_URL
 from noisegate.client.waiting import dataset_shown, experiment_shown
+from noisegate.client.walking import FoundImages
 
 _DEFAULT_SCALE = "quick"
+# By name: it loads what other commands do without.
+_FIND_IMAGES = "noisegate.client.folders:find_images"
 # A settings check names a dataset that nobody has: what is wrong with the rest is told all the same.
 _NOBODYS_DATASET = "noisegate-train-not-sent-yet"
 
@@ -39,7 +43,8 @@ def train(
     """Upload a folder of images, train a classifier on it, and say how to ask it.
 
     Args:
-        images: A folder of CLASS/IMAGE, or of train/CLASS/IMAGE and test/CLASS/IMAGE; or a zip, tar, tar.gz or tar.xz of one.
+        images: A folder of CLASS/IMAGE, or of train/CLASS/IMAGE and test/CLASS/IMAGE; or an archive of one, or a file that holds
+            many images. docs/data.md lists what is read.
         name: Of the dataset; by default the service makes one.
         preset: What to train (see `noisegate presets`).
         scale: How long: paper, quick (the default) or smoke.
@@ -60,11 +65,11 @@ def train(
         return _train(client, console, {**document, "dataset": dataset["id"]}, url)
 
 
-def pack(images: Path) -> tuple[Uploadable, FoundImages | None]:
+def pack(images: Path, validation: str = "auto") -> tuple[Uploadable, FoundImages | None]:
     """What to send for a folder or an archive, and what is in it as far as that was looked at; raises UnusableFile."""
     if not images.is_dir():
         return ArchiveFile(images), None
-    found = find_images(images)
+    found: FoundImages = resolve_name(_FIND_IMAGES)(images, validation)
     return FolderTar(found.files), found
 
 
@@ -91,7 +96,7 @@ def _check_name(client: Client, name: str, found: FoundImages) -> None:
         if problem.code == "not-found":
             return
         raise
-    if dataset["counts"] is not None and _by_class(dataset["counts"]) != _by_class(found.counts):
+    if dataset["counts"] and found.counts and _by_class(dataset["counts"]) != _by_class(found.counts):
         what = f"The name {name} belongs to other images already: dataset {dataset['id']}"
         raise ClientError(f"{what}. Give another --name, or `noisegate delete {dataset['id']}`.")
 
@@ -117,6 +122,8 @@ def _upload(client: Client, console: Console, archive: Uploadable, name: str | N
         f"Dataset {dataset['name']} ({dataset['id']}): {len(classes)} classes, {train:,} images to train on, {test:,} to test.",
         soft_wrap=True,
     )
+    for line in warnings_about(client, dataset["id"]):
+        console.print(line, soft_wrap=True)
     return dataset
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from noisegate.api.reading import NameEncoding
 from noisegate.data import kinds
 from noisegate.data.members import ArchiveLimits, Collected, Found, Meter
 from noisegate.data.names import NameDecoder
@@ -13,10 +14,11 @@ from noisegate.data.unpacking import Unpacker
 from noisegate.data.zip_directory import is_npz
 from noisegate.data.zip_files import read_zip
 from noisegate.errors import InvalidArchive
-from noisegate.spec.reading import NameEncoding
 
 # bzip2 compares the checksum of a block when all of it is unpacked.
 _MOST_BLOCK_BYTES = 900_000
+# What a lone file is called: where it lies says nothing of what it was called.
+_UPLOAD = "upload"
 _REMEDY = (
     "Pack the folders as zip, tar, tar.gz, tar.bz2, tar.xz or tar.zst, or send Parquet, .npy, .npz or idx; "
     "renaming another kind is not enough."
@@ -47,23 +49,23 @@ def read_archive(path: Path, limits: ArchiveLimits, folder: Path, names: NameEnc
     with path.open("rb") as file:
         head = file.read(kinds.HEAD_BYTES)
         file.seek(0)
-        if _is_one_file(path, file, head, limits):
-            yield Collected(path.name, path)
+        if _is_one_file(file, head, limits):
+            yield Collected(_UPLOAD, path)
         elif kinds.is_zip(head):
             yield from read_zip(file, unpacker, decoder)
         elif kinds.is_tar(head):
             yield from read_tar(file, unpacker, decoder)
         elif (found := unpacked(file, head)) is not None:
-            yield from _read_packed(path.name, *found, unpacker, decoder)
+            yield from _read_packed(_UPLOAD, *found, unpacker, decoder)
         else:
             raise _refuse_upload(_what_it_is(head))
 
 
-def _is_one_file(path: Path, file: BinaryIO, head: bytes, limits: ArchiveLimits) -> bool:
+def _is_one_file(file: BinaryIO, head: bytes, limits: ArchiveLimits) -> bool:
     """Whether the upload itself is a file that holds many images."""
     if kinds.is_zip(head):
         return kinds.may_be_npz(head) and is_npz(file, limits.max_files)
-    return kinds.holds_images(path.name, head)
+    return kinds.holds_images(_UPLOAD, head)
 
 
 def _read_packed(name: str, packer: str, stream: Readable, unpacker: Unpacker, decoder: NameDecoder) -> Iterator[Found]:

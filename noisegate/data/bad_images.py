@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from noisegate.api.reading import BadImages as Asked
 from noisegate.data.members import LeftOut
 from noisegate.errors import InvalidImage, TooLarge
-from noisegate.spec.reading import BadImages as Asked
 
 # The others are counted.
 _MOST_NAMED = 100

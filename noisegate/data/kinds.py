@@ -38,6 +38,8 @@ _RAW_SUFFIXES = {
     ".iiq",
     ".erf",
 }
+# What systems put into folders by themselves, in lower case. macOS calls the icon of a folder "Icon" and a carriage return.
+_TRACES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin"}
 _TEXT_SUFFIXES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".cls", ".yaml", ".yml"}
 # CIFAR's binary version begins with a label, so only the names of its files tell it.
 _CIFAR = ("data_batch_*.bin", "test_batch.bin", "train.bin", "test.bin")
@@ -96,6 +98,11 @@ _KNOWN_SUFFIXES = {
     ".html": "an HTML page",
     ".xml": "an XML file",
 }
+
+
+def is_passed_over(part: str) -> bool:
+    """Whether a file or folder of this name is hidden, or one that systems put in by themselves."""
+    return part.startswith(".") or part.lower() in _TRACES
 
 
 def is_image(head: bytes) -> bool:

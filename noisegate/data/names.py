@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import get_args
 
+from noisegate.api.reading import NameEncoding
+from noisegate.data.kinds import is_passed_over
 from noisegate.data.members import Told, refuse
 from noisegate.errors import InvalidArchive
-from noisegate.spec.reading import NameEncoding
 
 # Windows writes supersets of these standards, which differ from them in a few signs, such as 〜 and ～.
 _VARIANTS = {"shift_jis": ("shift_jis", "cp932"), "euc_kr": ("euc_kr", "cp949"), "big5": ("big5", "cp950")}
@@ -19,9 +20,6 @@ _VARIANTS = {"shift_jis": ("shift_jis", "cp932"), "euc_kr": ("euc_kr", "cp949"),
 _DRIVE = re.compile(r"[A-Za-z]:")
 # Control characters, and those that break lines or turn the direction of the text around them.
 _NEVER_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-
-# What systems put into folders by themselves, in lower case. macOS calls the icon of a folder "Icon" and a carriage return.
-_TRACES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin"}
 
 _SHOWN_CHARACTERS = 40
 
@@ -86,7 +84,7 @@ def kept_path(name: str) -> str | None:
         raise refuse(name, "points outside the archive", "Pack it again with relative paths and without '..'.")
     if "\\" in path:
         raise refuse(name, "has a backslash in its path", "Pack it again with forward slashes.")
-    if any(part.startswith(".") or part.lower() in _TRACES for part in parts):
+    if any(map(is_passed_over, parts)):
         return None
     if found := _NEVER_IN_NAMES.search(path):
         what = f"has a control character (U+{ord(found[0]):04X}) in its name"

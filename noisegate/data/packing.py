@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisegate.api.dataset_report import DatasetReport
+from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.data.bad_images import BadImages
 from noisegate.data.layouts import SPLITS, Contents, Layout, Split, resolve_layout
 from noisegate.data.members import Attachment, Label, LeftOut, Member, Told
@@ -30,7 +31,6 @@ from noisegate.data.reporting import ImageCounts, report_of
 from noisegate.disk import storage_errors
 from noisegate.errors import InvalidImage, TooLarge
 from noisegate.inference.decoding import ImageLimits, open_image, resize_pixels
-from noisegate.spec.reading import AS_IT_IS, Reading
 
 IMAGES_FILE = "images.npy"
 LABELS_FILE = "labels.npy"

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from noisegate.api.reading import NameEncoding
 from noisegate.data.archives import read_archive
 from noisegate.data.formats import read_collected
 from noisegate.data.members import ArchiveLimits, Attachment, Collected, LeftOut, Member, Told
-from noisegate.spec.reading import NameEncoding
 
 
 def read_upload(
@@ -24,12 +24,10 @@ def read_upload(
     attachments: dict[str, bytes] = {}
     collected: list[Collected] = []
     for found in read_archive(path, limits, folder, names):
-        if isinstance(found, Told):
-            continue
         if isinstance(found, Collected):
             collected.append(found)
             continue
         if isinstance(found, Attachment):
             attachments[found.name] = found.content
         yield found
-    yield from read_collected(collected, attachments, limits)
+    yield from read_collected(collected, attachments, limits, folder)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import TypeAdapter, ValidationError
 
+from noisegate.class_names import NOISE_CLASS
 from noisegate.documents import OneOf
 from noisegate.errors import InvalidSpec
 from noisegate.spec.curve_fitting import CurveFittingExperiment
@@ -22,7 +23,7 @@ from noisegate.spec.pretrained import PretrainedExperiment
 from noisegate.spec.recipe import TrainingSpec
 from noisegate.spec.recipes import LearningRateDrop, PaperRecipe
 from noisegate.spec.subgroups import SubgroupSpec
-from noisegate.spec.training import NOISE_CLASS, ClassifierExperiment, Probability, TrainingExperiment
+from noisegate.spec.training import ClassifierExperiment, Probability, TrainingExperiment
 
 KINDS: dict[str, type[ExperimentBase]] = {
     "training": TrainingExperiment,

@@ -18,7 +18,6 @@ from noisegate.spec.recipe import TrainingSpec
 from noisegate.spec.recipes import LinearRecipe, PaperRecipe, Training
 from noisegate.spec.subgroups import SubgroupSpec
 
-NOISE_CLASS = "noise"
 # In units of one training on all images: that one, and five on four fifths of them.
 _CROSS_VALIDATED_TRAININGS = 5
 Probability = Annotated[float, Field(ge=0, lt=1)]

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.problems import Failure
+from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.errors import Conflict, NotFound
-from noisegate.spec.reading import AS_IT_IS, Reading
 from noisegate.store import dataset_names, derived, files, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease

@@ -9,12 +9,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from noisegate.api.card import Card
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.problems import Failure
+from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.details import Details
 from noisegate.manifest import Metrics, ModelManifest
 from noisegate.presets.choices import Choice
 from noisegate.spec import ExperimentSpec
 from noisegate.spec.derived import AnyDerived, DerivedSpec
-from noisegate.spec.reading import AS_IT_IS, Reading
 from noisegate.store.clock import seconds_now
 from noisegate.store.ids import new_id
 from noisegate.store.json_columns import Json, Typed

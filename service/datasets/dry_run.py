@@ -4,11 +4,11 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from noisegate.api.dataset_report import DatasetReport
+from noisegate.api.reading import Reading
 from noisegate.data.limits import archive_limits, image_limits
 from noisegate.data.packing import pack
 from noisegate.data.uploads import read_upload
 from noisegate.errors import StorageFull
-from noisegate.spec.reading import Reading
 from service.datasets.uploads import Received
 from service.deps import Resources
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.orm import Session
 
+from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.errors import Conflict
-from noisegate.spec.reading import AS_IT_IS, Reading
 from noisegate.store import datasets
 from noisegate.store.datasets import Registered
 from noisegate.store.sessions import Sessions

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from noisegate.api.dataset_report import DatasetReport
+from noisegate.api.reading import BadImages, NameEncoding, Reading, Validation
 from noisegate.errors import Conflict, InvalidInput, NotFound, NotReady
-from noisegate.spec.reading import BadImages, NameEncoding, Reading, Validation
 from noisegate.store import dataset_names, datasets, files
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.idempotency import StoredAnswer

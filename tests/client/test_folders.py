@@ -5,7 +5,6 @@ import os
 import tarfile
 import tracemalloc
 import unicodedata
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +12,12 @@ import pytest
 
 from noisegate.client.errors import UnusableFile
 from noisegate.client.files import FolderTar
-from noisegate.client.folders import ImageFile, find_images, walk
+from noisegate.client.folders import find_images
+from noisegate.client.walking import FoundFile, walk
 from noisegate.data.archives import read_archive
 from noisegate.data.layouts import Contents, resolve_layout
 from noisegate.data.members import ArchiveLimits, Member
+from noisegate.image_kinds import IMAGE_KINDS
 from tests.client.images import fill, two_classes
 
 LONG = "a" * 90 + "/" + "b" * 180 + ".png"
@@ -43,8 +44,9 @@ def test_images_by_class_and_what_is_left_out(tmp_path: Path) -> None:
     ]
     found = find_images(fill(tmp_path, dict.fromkeys(files, b"12")))
     assert [file.member for file in found.files] == ["a/x.webp", "a/y.jpeg", "b/1.png", "b/2.JPG"]
-    assert found.counts == {"all": {"a": 2, "b": 2}}
-    assert found.left_out == Counter({".heic": 2, "hidden": 2, "without suffix": 1})
+    assert found.counts == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 1}}
+    assert set(found.left_out) == {"a/raw.heic", "a/raw2.HEIC", "notes"}
+    assert found.hidden == 2
 
 
 @pytest.mark.parametrize("below", ["", "mine/"])
@@ -119,26 +121,20 @@ def accents_twice(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (
-            nothing,
-            "holds no PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files. Arrange the images as CLASS/IMAGE",
-        ),
-        (
-            empty_class,
-            "fox holds no PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files. Add images, or take the folder out.",
-        ),
-        (only_other_kinds, "fox holds no PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000 files (2 .heic left out)"),
-        (flat, "1.png lies in no class folder"),
-        (too_deep, "cat/2024/1.png lies in no class folder, or below one"),
-        (beside_the_classes, "cover.png lies in no class folder"),
-        (one_class, "has one class only, 'cat': a classifier needs two or more"),
-        (one_photograph, "class 'fox' has a single image"),
+        (nothing, "the folder holds no images. Arrange the images as train/<class>/<image>"),
+        (empty_class, f"fox holds no {IMAGE_KINDS} files. Add images, or take the folder out."),
+        (only_other_kinds, "in the place of a class: fox: 2 files, all .heic, were passed over"),
+        (flat, "'1.png' and 1 other image lie in no class folder"),
+        (too_deep, "'cat/2024/1.png' lies deeper than a class folder"),
+        (beside_the_classes, "'cover.png' lies in no class folder"),
+        (one_class, "has one class only, 'cat'. A classifier needs two or more"),
+        (one_photograph, "'fox' has a single image"),
         (link_back, "more is a link that leads back to a folder above it"),
         (dangling_link, "9.png is a link that leads nowhere"),
         (link_to_itself, "fox is a link that leads nowhere"),
         (pipe, "9.png is no file"),
-        (line_break, "unprintable characters or a backslash in its name"),
-        (no_utf_8, "unprintable characters or a backslash in its name"),
+        (line_break, "has a control character (U+000A) in its name. Rename it."),
+        (no_utf_8, "is called by bytes that are not UTF-8"),
         (accents_twice, "but for the spelling of its accents"),
     ],
 )
@@ -160,7 +156,7 @@ def test_links_to_images_elsewhere_are_followed(tmp_path: Path) -> None:
     (tmp_path / "chosen" / "cat").symlink_to(tmp_path / "real" / "cat")
     fill(tmp_path / "chosen", {"dog/1.png": b"1"})
     (tmp_path / "chosen" / "dog" / "2.png").symlink_to(tmp_path / "real" / "dog" / "1.png")
-    assert find_images(tmp_path / "chosen").counts == {"all": {"cat": 3, "dog": 2}}
+    assert find_images(tmp_path / "chosen").counts == {"train": {"cat": 2, "dog": 1}, "test": {"cat": 1, "dog": 1}}
 
 
 def test_a_walk_goes_on_past_what_it_cannot_read(tmp_path: Path) -> None:
@@ -229,7 +225,7 @@ def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     with large.open("wb") as file:
         file.truncate(64 * 2**20)
-    tar = FolderTar([ImageFile("a/large.png", large, 64 * 2**20)])
+    tar = FolderTar([FoundFile("a/large.png", large, 64 * 2**20)])
     tracemalloc.start()
     sent = sum(len(chunk) for chunk in tar.chunks())
     _, peak = tracemalloc.get_traced_memory()

@@ -18,10 +18,10 @@ import pytest
 from backports import zstd
 from PIL import Image
 
+from noisegate.api.reading import NameEncoding
 from noisegate.data.archives import read_archive
 from noisegate.data.members import ArchiveLimits, Found, Member
 from noisegate.errors import InvalidArchive, NoisegateError
-from noisegate.spec.reading import NameEncoding
 
 LIMITS = ArchiveLimits()
 GIB = 2**30

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from noisegate.api.reading import NameEncoding
 from noisegate.data.members import Told
 from noisegate.errors import InvalidArchive
-from noisegate.spec.reading import NameEncoding
 from tests.conftest import examples
 
 from .archive_factory import RawEntry, found_in, raw_zip, read, refused, unicode_path, write_archive, write_tar_entry

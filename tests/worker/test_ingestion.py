@@ -94,7 +94,7 @@ def test_the_same_content_in_another_archive_is_the_same_dataset(resources: Reso
         pytest.param(_zip({f"cat/{i}.png": _png(i) for i in range(9)}), "invalid-archive", "class", id="one class"),
         pytest.param(_zip({"cat/a.txt": b"x"}), "invalid-archive", "image", id="no images"),
         pytest.param(_zip({}), "invalid-archive", "image", id="empty"),
-        pytest.param(b"not an archive at all", "invalid-archive", "zip", id="no archive"),
+        pytest.param(b"not an archive at all", "invalid-archive", "format", id="no archive"),
         pytest.param(_zip(_pets())[:-40], "invalid-archive", "", id="truncated zip"),
         pytest.param(_tar(_pets())[:-40], "invalid-archive", "", id="truncated tar.gz"),
         pytest.param(_zip(_pets({"cat/text.png": b"just text"})), "invalid-image", "cat/text.png", id="text as png"),

@@ -6,20 +6,29 @@ refused by it, in words that say what was taken for what.
 
 from collections.abc import Callable
 
+from noisegate.api.reading import Validation
+from noisegate.data.layouts.class_names import check_classes
 from noisegate.data.layouts.contents import SPLITS, Contents, Layout, Placed, Recognised, Split
-from noisegate.data.layouts.folders import class_folders
+from noisegate.data.layouts.fiftyone import fiftyone
+from noisegate.data.layouts.folders import REMEDY, class_folders
 from noisegate.data.layouts.given import given_labels
+from noisegate.data.layouts.label_tables import label_tables
+from noisegate.data.layouts.passed_over import check_any_image
 from noisegate.data.layouts.splitting import place
-from noisegate.data.members import refuse
-from noisegate.errors import InvalidArchive
-from noisegate.spec import NOISE_CLASS
-from noisegate.spec.reading import Validation
+from noisegate.data.layouts.tiny_imagenet import tiny_imagenet
+from noisegate.data.layouts.webdataset import webdataset
+from noisegate.data.members import LeftOut
 
 __all__ = ["SPLITS", "Contents", "Layout", "Placed", "Recognised", "Split", "resolve_layout"]
 
-LAYOUTS: tuple[Callable[[Contents], Recognised | None], ...] = (given_labels, class_folders)
-
-_MAX_CLASS_NAME_LENGTH = 100
+LAYOUTS: tuple[Callable[[Contents], Recognised | None], ...] = (
+    given_labels,
+    webdataset,
+    tiny_imagenet,
+    fiftyone,
+    label_tables,
+    class_folders,
+)
 
 
 def resolve_layout(contents: Contents, validation: Validation = "auto") -> Layout:
@@ -33,24 +42,21 @@ def resolve_layout(contents: Contents, validation: Validation = "auto") -> Layou
             than two classes; a class name that is reserved or cannot be shown; a test class that is not in train, or a class
             too small to be split.
     """
+    check_any_image(contents, REMEDY)
     recognised = next(found for layout in LAYOUTS if (found := layout(contents)) is not None)
-    placed, notes = place(recognised.images, validation)
-    _check_classes({image.class_name for image in placed})
-    ordered = sorted(placed, key=lambda image: (image.split != "train", image.rank))
-    classes = tuple(sorted({image.class_name for image in placed}))
-    left_out = (*contents.left_out, *recognised.left_out)
-    return Layout(classes, tuple(ordered), recognised.layout, left_out, (*recognised.notes, *notes))
-
-
-def _check_classes(classes: set[str]) -> None:
-    for name in sorted(classes):
-        if not name.isprintable() or name != name.strip() or not 0 < len(name) <= _MAX_CLASS_NAME_LENGTH:
-            what = f"is no class name: 1 to {_MAX_CLASS_NAME_LENGTH} printable characters, no blanks around them"
-            raise refuse(name, what, "Rename the folder.")
-        if name.casefold() == NOISE_CLASS:
-            raise refuse(name, "is reserved for the class that noise images are trained as", "Rename the folder.")
-    if len(classes) < 2:
-        (name,) = classes
-        raise InvalidArchive(
-            f"the archive has one class only, {name!r}", field="archive", remedy="A classifier needs two or more."
-        )
+    placement = place(recognised.images, validation)
+    classes = {image.class_name for image in placement.placed}
+    alike = check_classes(classes)
+    ordered = sorted(placement.placed, key=lambda image: (image.split != "train", image.rank))
+    left_out = (
+        *contents.left_out,
+        *recognised.left_out,
+        *(LeftOut(contents.images[index], "is a validation image") for index in placement.left_out),
+        *(
+            LeftOut(name, "is text that says nothing of the images' classes")
+            for name in contents.attachments
+            if name not in recognised.used
+        ),
+    )
+    notes = (*recognised.notes, *placement.notes, *alike)
+    return Layout(tuple(sorted(classes)), tuple(ordered), recognised.layout, left_out, notes)

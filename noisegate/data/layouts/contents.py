@@ -1,6 +1,6 @@
 """What a layout is recognised from, and what it says: which image is of which class and in which part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -50,12 +50,14 @@ class Recognised:
     Attributes:
         layout: in words, for the report: `class folders in train and val`.
         notes: sentences about what was taken for what, where another reading was possible.
+        used: the attachments that said it.
     """
 
     layout: str
     images: Sequence[Assigned]
     left_out: Sequence[LeftOut] = ()
     notes: Sequence[str] = ()
+    used: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

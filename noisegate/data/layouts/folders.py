@@ -1,46 +1,136 @@
-"""Class folders, each also below one common folder (`mydata/train/cat/1.png`):
+"""Class folders, below any folders that all images share (`content/mydata/train/cat/1.png`):
 
-train/<class>/<image> and test/<class>/<image>      taken as they are
+train/<class>/<image>, also with val/ and test/     taken as they are; splitting.py says what val becomes
 train/<class>/<image>                               split into train and test
 <class>/<image>                                     split into train and test
+
+Parts may be called in other words and in capitals (`Training`, `valid`, `test_set`). Images below folders that have the same name
+within every class (`<class>/images/<image>`) belong to the class. FiftyOne's `_unlabeled` is no class.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from noisegate.data.layouts.contents import SPLITS, Assigned, Contents, Recognised
-from noisegate.data.members import NamedSplit, refuse
+from noisegate.data.layouts.contents import Assigned, Contents, Recognised
+from noisegate.data.layouts.parts import part_called
+from noisegate.data.layouts.passed_over import check_class_folders
+from noisegate.data.layouts.suffixes import suffix_of
+from noisegate.data.layouts.tree import Place, Tree, read_tree
+from noisegate.data.layouts.words import count, listed, were
+from noisegate.data.members import LeftOut, refuse
 from noisegate.errors import InvalidArchive
 
-_REMEDY = "Arrange the images as train/<class>/<image> and test/<class>/<image>, or as <class>/<image>."
+REMEDY = "Arrange the images as train/<class>/<image> and test/<class>/<image>, or as <class>/<image>."
+
+# As FiftyOne's ImageClassificationDirectoryTree calls it.
+_UNLABELLED = "_unlabeled"
 
 
 def class_folders(contents: Contents) -> Recognised:
     """Every image with the class that its folder names, and the part if a folder says it.
 
     Raises:
-        InvalidArchive: no images, or folders of none of the three layouts.
+        InvalidArchive: folders of another layout, or that could mean two things; a class folder whose files were all left out.
     """
-    if not contents.images:
-        raise InvalidArchive("the archive holds no images", field="archive", remedy=_REMEDY)
-    parts = [path.split("/") for path in contents.images]
-    first = parts[0][0]
-    if first not in SPLITS and all(part[0] == first and len(part) > 2 for part in parts):
-        parts = [part[1:] for part in parts]
-    has_split_folders = any(part[0] in SPLITS for part in parts)
-    _check_depth(contents.images, parts, has_split_folders)
-    images = [
-        Assigned(index, part[-2], _split(part[0]) if has_split_folders else None, part[-1])
-        for index, part in enumerate(parts)
+    found = folder_reading(contents.images)
+    if isinstance(found, InvalidArchive):
+        raise _with_texts(found, contents)
+    tree = read_tree(contents.images)
+    places = [tree.place(path) for path in contents.images]
+    with_images = {(place.part, place.folders[0]) for place in places if place and place.folders}
+    notes = check_class_folders(contents, tree, with_images)
+    return replace(found, notes=[*found.notes, *notes])
+
+
+def _with_texts(fault: InvalidArchive, contents: Contents) -> InvalidArchive:
+    """Names the texts that came along, as one of them may have been meant to say the classes."""
+    texts = [
+        name for name in contents.attachments if suffix_of(name) in ("csv", "tsv", "json", "jsonl", "ndjson", "txt")
     ]
-    return Recognised("class folders", images)
+    if not texts:
+        return fault
+    detail = f"{fault.detail} (beside the images {'stands' if len(texts) == 1 else 'stand'} {listed(texts)})"
+    return InvalidArchive(detail, field=fault.field, remedy=fault.remedy)
 
 
-def _check_depth(paths: Sequence[str], parts: Sequence[Sequence[str]], has_split_folders: bool) -> None:
-    depth = 3 if has_split_folders else 2
-    for path, part in zip(paths, parts, strict=True):
-        if len(part) != depth or (has_split_folders and part[0] not in SPLITS):
-            raise refuse(path, "lies outside the layout of the other images", _REMEDY)
+def folder_reading(paths: Sequence[str]) -> Recognised | InvalidArchive:
+    """What the folders say by themselves, or why they say nothing. `paths` are one or more."""
+    tree = read_tree(paths)
+    places = [tree.place(path) for path in paths]
+    fault = _fault_of_parts(tree, paths, places) or _fault_of_places(tree, paths, places)
+    if fault:
+        return fault
+    images, left_out = [], []
+    for index, (path, place) in enumerate(zip(paths, places, strict=True)):
+        assert place is not None, "a place outside is a fault"
+        if not place.folders:
+            left_out.append(LeftOut(path, f"lies directly in {place.part!r}, where no folder says its class"))
+        elif place.folders[0] == _UNLABELLED:
+            left_out.append(LeftOut(path, f"lies in {_UNLABELLED!r}, which is no class"))
+        else:
+            part = tree.parts[place.part] if place.part else None
+            images.append(Assigned(index, place.folders[0], part, "/".join((*place.folders[1:], place.file))))
+    layout = f"class folders in {listed(tree.parts)}" if tree.parts else "class folders"
+    return Recognised(layout, images, left_out, _notes(places, left_out))
 
 
-def _split(folder: str) -> NamedSplit:
-    return "test" if folder == "test" else "train"
+def _fault_of_parts(tree: Tree, paths: Sequence[str], places: Sequence[Place | None]) -> InvalidArchive | None:
+    """Two folders for one part, or images directly in a part where they must not be."""
+    for folder, part in tree.parts.items():
+        twins = [other for other in tree.parts if tree.parts[other] == part]
+        if len(twins) > 1:
+            return refuse(
+                folder, f"and {twins[1]!r} would both be the {part} part", "Put their images into one folder."
+            )
+    with_classes = {place.part for place in places if place and place.folders}
+    for path, place in zip(paths, places, strict=True):
+        if place is None or place.folders or place.part is None:
+            continue
+        taken = f"lies directly in {place.part!r}, which was taken for the {tree.parts[place.part]} part"
+        if place.part in with_classes:
+            what = f"{taken}, as it holds folders too"
+            return refuse(path, what, "Put it into the folder of its class, or rename the folder if it is a class.")
+        if not any(tree.parts[part] == "train" for part in with_classes if part):
+            return refuse(path, f"{taken}: no folder and no table says its class", REMEDY)
+    return None
+
+
+def _fault_of_places(tree: Tree, paths: Sequence[str], places: Sequence[Place | None]) -> InvalidArchive | None:
+    """Images outside the layout of the others, or so deep that two folders could be their class."""
+    classes = [place.folders for place in places if place and place.folders]
+    if not classes:
+        which = f"and {count(len(paths) - 1, 'other image')} lie" if len(paths) > 1 else "lies"
+        return refuse(paths[0], f"{which} in no class folder, and no table says a class", REMEDY)
+    inner = {folders[1:] for folders in classes}
+    deepest = max(map(len, classes))
+    for path, place in zip(paths, places, strict=True):
+        if place is None:
+            beside = f"{listed(tree.parts)}, taken for the parts" if tree.parts else "the folders of the other images"
+            return refuse(path, f"lies outside {beside}", REMEDY)
+        if not place.folders and not tree.parts:
+            return refuse(path, "lies in no class folder, as other images do", REMEDY)
+        if len(inner) > 1 and len(place.folders) == deepest:
+            either = listed({place.folders[0], place.folders[-1]}, "or")
+            return refuse(path, f"lies deeper than a class folder: its class may be {either}", REMEDY)
+        if not tree.parts and part_called(place.folders[0]) in ("validation", "test"):
+            what = "stands beside class folders: it may be a class of that name, or hold images without labels"
+            return refuse(place.folders[0], what, "Rename it if it is a class, else leave it out of the archive.")
+    return None
+
+
+def _notes(places: Sequence[Place | None], left_out: Sequence[LeftOut]) -> list[str]:
+    notes = []
+    classes = [place.folders for place in places if place and place.folders]
+    named_as_parts = {folders[0] for folders in classes if part_called(folders[0])}
+    if named_as_parts:
+        notes.append(f"{listed(named_as_parts)} was taken for a class, as images lie directly in it")
+    if len(classes[0]) > 1:
+        notes.append(f"images lie in {'/'.join(classes[0][1:])!r} below each class folder, which was passed through")
+    unlabelled = sum(_UNLABELLED in file.name.split("/") for file in left_out)
+    if unlabelled:
+        notes.append(f"{count(unlabelled, 'image')} in {_UNLABELLED!r} had no label and {were(unlabelled)} left out")
+    if len(left_out) > unlabelled:
+        number = len(left_out) - unlabelled
+        parts = {place.part for place in places if place and place.part and not place.folders}
+        notes.append(f"{count(number, 'image')} directly in {listed(parts)} had no label and {were(number)} left out")
+    return notes

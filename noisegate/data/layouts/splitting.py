@@ -4,64 +4,99 @@ The draw depends on the paths alone: an image keeps its side in every archive fo
 """
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from noisegate.api.reading import Validation
+from noisegate.data.layouts.class_names import plain
 from noisegate.data.layouts.contents import Assigned, Placed
-from noisegate.data.members import NamedSplit, refuse
+from noisegate.data.layouts.words import count, were
+from noisegate.data.members import refuse
 from noisegate.errors import InvalidArchive
 from noisegate.seeds import derive_seed
-from noisegate.spec.reading import Validation
 
 # One image in this many goes to the test split.
 _TEST_ONE_IN = 5
 _SEED = 0
 
+_Role = Literal["train", "test", "leave_out"]
 
-def place(images: Sequence[Assigned], validation: Validation) -> tuple[list[Placed], list[str]]:
-    """Every image in train or test, and sentences about what was done with a validation part.
+
+@dataclass(frozen=True)
+class Placement:
+    """Every image in train or test, or among those left out by index; and sentences about that."""
+
+    placed: Sequence[Placed]
+    left_out: Sequence[int] = ()
+    notes: Sequence[str] = field(default_factory=list)
+
+
+def place(images: Sequence[Assigned], validation: Validation) -> Placement:
+    """Where every image goes. Where only some are of a part, the others are training images.
 
     Raises:
         InvalidArchive: there is nothing to train from, a test class is not in train, or a class is too small to be split.
     """
     parts = {image.split for image in images}
     if parts == {None}:
-        return _drawn(images), []
-    role, notes = _role(parts, validation)
-    taken = [image for image in images if image.split != "validation" or role != "leave_out"]
-    if not any(_side(image, role) == "train" for image in taken):
-        remedy = "Add images to train from, in train/<class>/."
-        raise InvalidArchive("the archive has a test folder and no train folder", field="archive", remedy=remedy)
-    if not any(_side(image, role) == "test" for image in taken):
-        return _drawn(taken), notes
-    placed = [Placed(image.index, _side(image, role), image.class_name, image.name) for image in taken]
+        return Placement(_drawn(images))
+    role: _Role = _role(parts, validation) if "validation" in parts else "train"
+    taken = [_sided(image, role, parts) for image in images if image.split != "validation" or role != "leave_out"]
+    notes = [_note(sum(image.split == "validation" for image in images), role)] if "validation" in parts else []
+    left_out = [image.index for image in images if image.split == "validation" and role == "leave_out"]
+    sides = {image.split for image in taken}
+    if "train" not in sides:
+        named = " and ".join(sorted(part for part in parts if part))
+        remedy = "Add images to train from, in train/<class>/; or rename the folder if it is no part."
+        raise InvalidArchive(
+            f"the archive has a {named} part and nothing to train from", field="archive", remedy=remedy
+        )
+    if "test" not in sides:
+        return Placement(_drawn(taken), left_out, notes)
+    placed = [
+        Placed(image.index, "test" if image.split == "test" else "train", image.class_name, image.name)
+        for image in taken
+    ]
     _check_test_classes(placed)
-    return placed, notes
+    return Placement(placed, left_out, notes)
 
 
-def _role(parts: Set[NamedSplit | None], validation: Validation) -> tuple[str, list[str]]:
-    if "validation" not in parts:
-        return "train", []
-    role = validation if validation != "auto" else "train" if "test" in parts else "test"
-    said = {
-        "train": "validation images became training images: a holdout is drawn from those",
-        "test": "validation images became test images",
-        "leave_out": "validation images were left out, as asked for",
-    }
-    return role, [said[role]]
+def _role(parts: Collection[str | None], validation: Validation) -> _Role:
+    if validation != "auto":
+        return validation
+    return "train" if "test" in parts else "test"
 
 
-def _side(image: Assigned, role: str) -> Literal["train", "test"]:
-    named = role if image.split == "validation" else image.split
-    return "test" if named == "test" else "train"
+def _note(number: int, role: _Role) -> str:
+    images = count(number, "validation image")
+    match role:
+        case "train":
+            return f"{images} became training images: a holdout is drawn from those"
+        case "test":
+            return f"{images} became test images"
+        case "leave_out":
+            return f"{images} {were(number)} left out, as asked for"
+
+
+def _sided(image: Assigned, role: _Role, parts: Collection[str | None]) -> Assigned:
+    """The image with train or test for its part."""
+    if image.split != "validation":
+        return replace(image, split=image.split or "train")
+    assert role != "leave_out", "left out before"
+    # Two slashes, as in no path: train/cat/1.png and val/cat/1.png are two images of one side then.
+    name = f"validation//{image.name}" if role in parts or role == "train" else image.name
+    return replace(image, split=role, name=name)
 
 
 def _check_test_classes(placed: Sequence[Placed]) -> None:
     trained = {image.class_name for image in placed if image.split == "train"}
     for image in placed:
         if image.class_name not in trained:
-            path = f"test/{image.class_name}"
-            raise refuse(path, "has no counterpart in train", f"Add train/{image.class_name}, or leave it out.")
+            alike = [name for name in sorted(trained) if plain(name) == plain(image.class_name)]
+            what = "has no counterpart in train" + (f", which has {alike[0]!r}" if alike else "")
+            name = image.class_name
+            raise refuse(f"test/{name}", what, f"Add training images of {name!r}, or leave its test images out.")
 
 
 def _drawn(images: Sequence[Assigned]) -> list[Placed]:
@@ -69,7 +104,7 @@ def _drawn(images: Sequence[Assigned]) -> list[Placed]:
     sizes = Counter(image.class_name for image in images)
     for class_name, size in sorted(sizes.items()):
         if size < 2:
-            remedy = "Add images to it, or give test/<class>/ folders of your own."
+            remedy = "Add images to it, or give test images of your own."
             raise refuse(class_name, "has a single image, which cannot be in train and in test", remedy)
     quota = {name: max(1, round(size / _TEST_ONE_IN)) for name, size in sizes.items()}
     by_chance = sorted(

@@ -1,0 +1,117 @@
+"""The images of Parquet files. Loads Arrow: found by name, from `noisegate.data.formats.parquet`."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from noisegate.data.formats.parquet_columns import Columns, columns_of, listed
+from noisegate.data.formats.parquet_file import Row, opened, rows
+from noisegate.data.formats.parts import Held, check_one_data_set, part_of, row_name
+from noisegate.data.members import ArchiveLimits, Collected, Label, LeftOut, Member, Meter, NamedSplit, Told, refuse
+
+_SUFFIXES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".webp"))
+_SHARD = re.compile(r"-\d+-of-(\d{1,9})(?=\.)")
+_UNLABELLED = -1
+_EMBED = (
+    "Embed them before it is written: ds.with_format('arrow').map(embed_table_storage, batched=True).with_format(None)"
+    ".to_parquet(…), with embed_table_storage from datasets.table. What push_to_hub writes has them."
+)
+
+
+@dataclass(frozen=True)
+class _Table:
+    file: Collected
+    held: Held
+    columns: Columns
+
+
+def read(
+    files: Sequence[Collected],
+    attachments: Mapping[str, bytes],  # noqa: ARG001
+    limits: ArchiveLimits,
+    folder: Path,  # noqa: ARG001
+) -> Iterator[Member | LeftOut | Told]:
+    """The rows of all files, those of each split counted on from file to file, as `datasets` counts them.
+
+    Raises:
+        InvalidArchive: damaged files, several data sets, or columns or labels that cannot be told for certain.
+        TooLarge: over one of the limits.
+    """
+    tables: list[_Table] = []
+    for file in files:
+        with opened(file, limits) as table:
+            schema = table.schema_arrow
+            columns = columns_of(file.name, schema)
+        if columns is None:
+            yield LeftOut(file.name, f"has no column of images; it has {listed(schema.names)}")
+        else:
+            part = part_of(file.name)
+            # Files of one split in one folder are its shards, whatever they are called.
+            tables.append(_Table(file, Held(part.split, part.folders), columns))
+    check_one_data_set((table.held, table.file.name) for table in tables)
+    _check_alike(tables)
+    if any(table.columns.has_coarse for table in tables):
+        yield Told("the fine labels are the classes; the coarse labels were not used")
+    yield from _missing_shards([table.file.name for table in tables])
+    meter = Meter(limits, sum(table.file.path.stat().st_size for table in tables))
+    reached: Counter[NamedSplit | None] = Counter()
+    for one in tables:
+        for row in rows(one.file, one.columns, limits):
+            yield _member(one, reached[one.held.split], row, meter)
+            reached[one.held.split] += 1
+
+
+def _member(table: _Table, number: int, row: Row, meter: Meter) -> Member | LeftOut:
+    meter.count_entry()
+    name = row_name(table.held.split, number, _suffix(row.content))
+    if row.label is None or (table.columns.class_names is not None and row.label == _UNLABELLED):
+        return LeftOut(name, "has no label")
+    if row.content is None and row.path is not None:
+        what = f"holds no images, only where they lay on the computer that wrote it: {row.path!r} in row {number}"
+        raise refuse(table.file.name, what, _EMBED)
+    if row.content is None:
+        return LeftOut(name, "has no image")
+    meter.unpack(len(row.content))
+    meter.check_member(name, len(row.content))
+    return Member(name, row.content, Label(_class_name(table, row.label, number), table.held.split))
+
+
+def _class_name(table: _Table, label: int | str, number: int) -> str:
+    names = table.columns.class_names
+    if isinstance(label, str):
+        return label
+    if names is None and label < 0:
+        what = f"has the label {label} in row {number}: whether that is a class or says that there is none is not known"
+        raise refuse(
+            table.file.name, what, "Leave such rows out, or name the classes: ds.cast_column('label', ClassLabel(…))."
+        )
+    if names is None:
+        return str(label)
+    if not 0 <= label < len(names):
+        what = f"has the label {label} in row {number} and names {len(names)} classes"
+        raise refuse(table.file.name, what, "Write it anew with labels that it names.")
+    return names[label]
+
+
+def _check_alike(tables: Sequence[_Table]) -> None:
+    """Whether all name their classes, or none does: numbers and names would be classes beside each other."""
+    bare = [table for table in tables if not table.columns.is_text and table.columns.class_names is None]
+    named = [table for table in tables if table not in bare]
+    if bare and named:
+        what = f"has numbers for labels, and {named[0].file.name!r} has names: which belong together is not said"
+        raise refuse(bare[0].file.name, what, "Write all files with the same kind of labels.")
+
+
+def _missing_shards(names: Sequence[str]) -> Iterator[Told]:
+    """`train-00001-of-00005.parquet` says that there are five of its kind."""
+    there = Counter(_SHARD.sub(r"-…-of-\1", name) for name in names if _SHARD.search(name))
+    for pattern, count in there.items():
+        expected = int(pattern.rpartition("-of-")[2].partition(".")[0])
+        if count < expected:
+            yield Told(f"of the {expected:,} files {pattern}, {count:,} came")
+
+
+def _suffix(content: bytes | None) -> str:
+    return next((suffix for magic, suffix in _SUFFIXES if content and content.startswith(magic)), "")

@@ -1,0 +1,192 @@
+"""Tables beside the images that name each one's class: Kaggle's `train.csv`, Hugging Face's `metadata.csv`, anyone's `labels.csv`.
+
+Which column is which is told by `noisegate.data.layouts.columns`. What a table says and what class folders say must be the same.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from noisegate.data.layouts.agreement import Labelled, class_folders_beside
+from noisegate.data.layouts.columns import Columns, Unclear, choose
+from noisegate.data.layouts.contents import Contents, Recognised
+from noisegate.data.layouts.label_studio import label_studio
+from noisegate.data.layouts.lists import read_list
+from noisegate.data.layouts.one_hot import ROBOFLOW, is_one_hot, one_hot
+from noisegate.data.layouts.parts import part_called, part_of_file, part_of_path
+from noisegate.data.layouts.references import References
+from noisegate.data.layouts.statements import Said, Statement, recognise
+from noisegate.data.layouts.tables import Table, read_table
+from noisegate.data.layouts.text import Unreadable, as_label, single_label
+from noisegate.data.layouts.words import count, listed, were
+from noisegate.data.members import NamedSplit, refuse
+
+# As Kaggle calls the answers that are to be given: their labels are made up.
+_EXAMPLE = "submission"
+_NUMBER = re.compile(r"[0-9]+")
+_REMEDY = "Keep one column with the image files and one called label; or arrange the images as <class>/<image>."
+
+
+@dataclass
+class _Found:
+    """What the tables of an upload say. `named` have a column for labels by its name; `others` one that is the only one left.
+
+    `faults` are tables that are malformed, `unclear` names of tables that may mean two things, each with the reason.
+    """
+
+    named: list[Said] = field(default_factory=list)
+    others: list[Said] = field(default_factory=list)
+    faults: list[Unreadable] = field(default_factory=list)
+    unclear: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def labels(self) -> list[tuple[int, Labelled]]:
+        """Every image that a row names, with its label."""
+        return [
+            (index, Labelled(statement.label, f"{statement.at} of {said.file!r}"))
+            for said in self.named
+            for statement in said.statements
+            for index in statement.meant
+            if statement.label is not None and len(statement.meant) == 1
+        ]
+
+    def passed_over(self, unused: Sequence[Said]) -> list[str]:
+        """Sentences about tables that were not used."""
+        why = [f"{name!r} was passed over: it {why}" for name, why in self.unclear]
+        why += [f"{said.file!r} was passed over: no column of it is called label or class" for said in unused]
+        return self.notes + why
+
+
+def label_tables(contents: Contents) -> Recognised | None:
+    """What tables say; with class folders, what those say, once it is the same. None if there are no tables of labels.
+
+    Raises:
+        InvalidArchive: a table is malformed or may mean two things; tables, or a table and the class folders, contradict.
+    """
+    references = References(contents.images)
+    found = _find(contents, references)
+    if found == _Found():
+        return None
+    by_folder = class_folders_beside(contents, found.labels())
+    if by_folder is not None:
+        _check_numbered(by_folder, found)
+        return _with_others(contents, by_folder, found, references)
+    if found.faults:
+        raise found.faults[0]
+    if found.unclear and not found.named:
+        raise refuse(*found.unclear[0], _REMEDY)
+    said = found.named or found.others
+    if said:
+        recognised = recognise(contents, references, said, f"labels in {listed([each.file for each in said])}")
+        unused = found.others if found.named else []
+        return replace(recognised, notes=[*recognised.notes, *found.passed_over(unused)])
+    return None
+
+
+def _check_numbered(by_folder: Recognised, found: _Found) -> None:
+    """Raises InvalidArchive where folders could be pieces of a whole, as of a large download, and a table names their images."""
+    folders = sorted({image.class_name for image in by_folder.images})
+    if found.named or not found.unclear or len({_NUMBER.sub("#", name) for name in folders}) > 1:
+        return
+    name, why = found.unclear[0]
+    what = f"{why}; and the folders {listed(folders)} are told apart by a number alone, as the pieces of a data set are"
+    raise refuse(
+        name, what, "Call its column of classes label; or leave the table out, if these folders are the classes."
+    )
+
+
+def _with_others(contents: Contents, by_folder: Recognised, found: _Found, references: References) -> Recognised:
+    """Class folders, and the images outside them that tables label: those of `test/` beside `train/<class>/`, for one."""
+    in_folders = {image.index for image in by_folder.images}
+    outside = [_outside(said, in_folders) for said in found.named]
+    outside = [said for said in outside if any(each.meant and each.label for each in said.statements)]
+    notes = [_on_agreement(said, in_folders) for said in found.named]
+    notes += [*found.passed_over(found.others), *(fault.detail for fault in found.faults)]
+    used = [said.file for said in found.named]
+    if not outside:
+        return replace(by_folder, notes=[*by_folder.notes, *notes], used=used)
+    others = recognise(contents, references, outside, "")
+    labelled = {contents.images[image.index] for image in others.images}
+    left_out = [file for file in by_folder.left_out if file.name not in labelled]
+    number = f"{count(len(labelled), 'image')} outside the class folders got a label from {listed(others.used)}"
+    return Recognised(
+        f"{by_folder.layout}, and labels in {listed(others.used)}",
+        [*by_folder.images, *others.images],
+        left_out,
+        [f"{number}; {count(len(left_out), 'other')} {were(len(left_out))} left out", *notes],
+        used,
+    )
+
+
+def _outside(said: Said, in_folders: Collection[int]) -> Said:
+    return replace(
+        said, statements=[each for each in said.statements if not any(index in in_folders for index in each.meant)]
+    )
+
+
+def _on_agreement(said: Said, in_folders: Collection[int]) -> str:
+    meant = {index for statement in said.statements for index in statement.meant}
+    if meant.isdisjoint(in_folders):
+        return f"{said.file!r} names no image in the class folders"
+    return f"{said.file!r} agrees with the class folders, which were taken"
+
+
+def _find(contents: Contents, references: References) -> _Found:
+    found = _Found()
+    for name, content in sorted(contents.attachments.items()):
+        if _EXAMPLE in PurePosixPath(name).name.lower():
+            found.notes.append(f"{name!r} was passed over, as an example of answers: its labels are made up")
+            continue
+        try:
+            _sort_in(found, name, content, references)
+        except Unreadable as fault:
+            found.faults.append(fault)
+    return found
+
+
+def _sort_in(found: _Found, name: str, content: bytes, references: References) -> None:
+    folder, _, file = name.rpartition("/")
+    part = part_of_path(name) or part_of_file(file)
+    if file.lower().endswith(".txt"):
+        listed_images = read_list(name, content, references, folder, part)
+        found.named += [listed_images] if listed_images else []
+        return
+    table = read_table(name, content)
+    if table is None:
+        return
+    said, is_named = _said(table, references, folder, part)
+    if isinstance(said, Unclear):
+        found.unclear.append((name, said.why))
+    elif said:
+        (found.named if is_named else found.others).append(said)
+
+
+def _said(
+    table: Table, references: References, folder: str, part: NamedSplit | None
+) -> tuple[Said | Unclear | None, bool]:
+    """What a table says, and whether its labels are sure to be labels."""
+    if PurePosixPath(table.file).name == ROBOFLOW and len(table.header) > 1:
+        return one_hot(table, table.header[0], table.header[1:], references, folder, part), True
+    exported = label_studio(table, references)
+    if exported is not None:
+        return exported, True
+    columns = choose(table, references, folder, part)
+    if isinstance(columns, Unclear) and columns.file is not None and is_one_hot(table, columns.others):
+        return one_hot(table, columns.file, columns.others, references, folder, part), True
+    if not isinstance(columns, Columns):
+        return columns, False
+    file, label = table.header.index(columns.file), table.header.index(columns.label)
+    at_part = table.header.index(columns.part) if columns.part else None
+    statements = []
+    for row in table.rows:
+        written = as_label(row.cells[file]) or ""
+        own_part = part if at_part is None else part_called(as_label(row.cells[at_part]) or "")
+        meant = references.find(written, folder, part if at_part is None else None)
+        if len(meant) > 1:
+            meant = references.find(written, folder, own_part)
+        statements.append(
+            Statement(row.at, written, meant, single_label(table.file, row.cells[label], row.at), own_part)
+        )
+    notes = [] if columns.is_named else [f"the column {columns.label!r} of {table.file!r} was taken for the classes"]
+    return Said(table.file, statements, notes), columns.is_named

@@ -1,0 +1,44 @@
+"""The words by which folders and tables call the parts of a data set: `train`, `val`, `Testing`, `train_images`."""
+
+import re
+from pathlib import PurePosixPath
+
+from noisegate.data.members import NamedSplit
+
+_WORDS: dict[str, NamedSplit] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+_FOLDER = re.compile(rf"({'|'.join(_WORDS)})(?:[ _-]?(?:set|images|imgs|data))?")
+# `trainLabels` is two words, `train-000001` is one and a number.
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+
+
+def part_called(folder: str) -> NamedSplit | None:
+    """The part that a folder's name says, in small or capital letters; None if it says none."""
+    match = _FOLDER.fullmatch(folder.lower())
+    return _WORDS[match[1]] if match else None
+
+
+def part_of_path(path: str) -> NamedSplit | None:
+    """The part that the outermost such folder of a path says, or a shard's name: `train/7.png`, `pets-val-0001.tar/7.png`."""
+    for folder in path.split("/")[:-1]:
+        part = part_called(folder)
+        if part is None and folder.lower().endswith(".tar"):
+            part = part_of_file(folder)
+        if part is not None:
+            return part
+    return None
+
+
+def part_of_file(name: str) -> NamedSplit | None:
+    """The part that a file's own name says as one of its words (`val_labels.csv`); None if none, or several."""
+    words = {word.lower() for word in _WORD.findall(PurePosixPath(name).stem)}
+    parts = {_WORDS[word] for word in words if word in _WORDS}
+    return parts.pop() if len(parts) == 1 else None

@@ -1,0 +1,91 @@
+"""Classes that would be lost in silence, as none of their files can be read, and archives in which no file can.
+
+A folder is in the place of a class if it stands where the folders of the images' classes stand, whichever files it holds. It
+makes the upload fail if all of its files were left out and one of them is neither text nor a description: so a folder of GIFs
+does, `docs/` does not. A folder elsewhere makes it fail if it holds pictures that cannot be read and no image.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import PurePosixPath
+
+from noisegate.data.layouts.contents import Contents
+from noisegate.data.layouts.suffixes import is_description, is_picture, suffix_of
+from noisegate.data.layouts.tree import Place, Tree
+from noisegate.data.layouts.words import count, listed, were
+from noisegate.data.members import LeftOut
+from noisegate.errors import InvalidArchive
+from noisegate.image_kinds import IMAGE_KINDS
+
+
+def check_any_image(contents: Contents, remedy: str) -> None:
+    """Raises InvalidArchive if there is no image, saying which files were passed over, or that there are labels alone."""
+    if contents.images:
+        return
+    pictures = [file for file in contents.left_out if is_picture(file.name)]
+    files = pictures or [file for file in contents.left_out if not is_description(file.name)]
+    if files:
+        detail = f"the archive holds no images that can be read: {_passed_over(files)}; these are read: {IMAGE_KINDS}"
+        raise InvalidArchive(detail, field="archive", remedy="Convert them to one of these.")
+    tables = [name for name in contents.attachments if suffix_of(name) in ("csv", "tsv", "json", "jsonl", "cls")]
+    if tables:
+        detail = f"the archive holds no images, but {listed(tables)}: labels alone make no data set"
+        raise InvalidArchive(detail, field="archive", remedy="Put the image files beside them.")
+    raise InvalidArchive("the archive holds no images", field="archive", remedy=remedy)
+
+
+def check_class_folders(contents: Contents, tree: Tree, classes: Collection[tuple[str | None, str]]) -> list[str]:
+    """Sentences about folders that are no class; `classes` are those with images, each with the folder of its part.
+
+    Raises:
+        InvalidArchive: a folder in the place of a class gives no image; all such are named.
+    """
+    lost: dict[str, list[LeftOut]] = defaultdict(list)
+    for file in contents.left_out:
+        folder = _would_be_class(file, tree, classes)
+        if folder is not None:
+            lost[folder].append(file)
+    described = {name: files for name, files in lost.items() if all(is_description(file.name) for file in files)}
+    failing = {name: files for name, files in lost.items() if name not in described}
+    if failing:
+        said = "; ".join(f"{name}: {_passed_over(files)}" for name, files in sorted(failing.items()))
+        ones = "this folder, which is" if len(failing) == 1 else "these folders, which are"
+        detail = f"no image can be read from {ones} in the place of a class: {said}; these are read: {IMAGE_KINDS}"
+        raise InvalidArchive(
+            detail, field="archive", remedy="Convert the files, or leave the folder out of the archive."
+        )
+    return [f"{listed(described)} held no images, only text, and became no class"] if described else []
+
+
+def _would_be_class(file: LeftOut, tree: Tree, classes: Collection[tuple[str | None, str]]) -> str | None:
+    """The folder that loses its class by this file; None if it stands elsewhere, or if its class has images."""
+    place = tree.place(file.name)
+    if place is None:
+        return _folder_elsewhere(file, tree)
+    if not place.folders or (place.part, place.folders[0]) in classes:
+        return None
+    return _called(place)
+
+
+def _called(place: Place) -> str:
+    return "/".join(filter(None, (place.part, place.folders[0])))
+
+
+def _folder_elsewhere(file: LeftOut, tree: Tree) -> str | None:
+    folder = str(PurePosixPath(file.name).parent)
+    above = ["/".join(tree.prefix[:depth]) or "." for depth in range(len(tree.prefix) + 1)]
+    return folder if is_picture(file.name) and folder not in above else None
+
+
+def _passed_over(files: Sequence[LeftOut]) -> str:
+    """`5 files, all .gif, were left out ('frog/0.gif' is not an image)`."""
+    suffixes = Counter(_shown_suffix(file.name) for file in files)
+    kinds = "; ".join(f"{number:,} {suffix}" for suffix, number in sorted(suffixes.items()))
+    if len(suffixes) == 1:
+        kinds = f"all {next(iter(suffixes))}" if len(files) > 1 else next(iter(suffixes))
+    first = min(files, key=lambda file: file.name)
+    return f"{count(len(files), 'file')}, {kinds}, {were(len(files))} passed over ({first.name!r} {first.why})"
+
+
+def _shown_suffix(name: str) -> str:
+    return f".{suffix}" if (suffix := suffix_of(name)) else "without a suffix"

@@ -1,0 +1,118 @@
+"""Which image a table means by what it writes: a path, a file name, a number without suffix, an address."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from posixpath import normpath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from noisegate.data.layouts.parts import part_of_path
+from noisegate.data.layouts.suffixes import without_suffix
+from noisegate.data.layouts.tree import shared_folders
+from noisegate.data.members import NamedSplit
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_ELSEWHERE = re.compile(r"/|[A-Za-z]:/|~/")
+
+
+class References:
+    """The images of an upload, by all that a table may call them.
+
+    What a table writes is looked for, first that fits: as a path from the table's own folder; as a path from the archive's
+    root; as the end of a path; each with an image's suffix added if it has none.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self._by_path = {path: index for index, path in enumerate(paths)}
+        self._by_file: dict[str, list[int]] = defaultdict(list)
+        self._by_stem: dict[str, list[int]] = defaultdict(list)
+        self._parts = [part_of_path(path) for path in paths]
+        self._shared = len(shared_folders([tuple(path.split("/")[:-1]) for path in paths]))
+        for index, path in enumerate(paths):
+            file = path.rpartition("/")[2]
+            self._by_file[file].append(index)
+            self._by_stem[without_suffix(file)].append(index)
+
+    def part(self, index: int) -> NamedSplit | None:
+        """The part that an image's folders say."""
+        return self._parts[index]
+
+    def own_path(self, index: int) -> str:
+        """An image's path without the folders that all images share: the same wherever the data set was packed."""
+        return "/".join(self.paths[index].split("/")[self._shared :])
+
+    def find(self, written: str, beside: str = "", part: NamedSplit | None = None) -> Sequence[int]:
+        """The images that are meant, in a table that lies in the folder `beside`; more than one if it cannot be told.
+
+        `part` is what the table is about: images in the folders of another part are not meant.
+        """
+        path = spelled(written)
+        if not path:
+            return ()
+        if _ELSEWHERE.match(path) or _ADDRESS.match(path):
+            found: Sequence[int] = [index for index in self._by_file_of(path) if self._is_end(index, path)]
+        else:
+            near = normpath(f"{beside}/{path}" if beside else path)
+            path = re.sub(r"^(\.\.?/)+", "", path)
+            found = self._exactly(near) or self._exactly(path) or self._ending(path)
+        if part is not None:
+            found = [index for index in found if self._parts[index] in (None, part)]
+        return found
+
+    def called(self, file: str) -> Sequence[int]:
+        """The images with this file name, in whichever folder."""
+        return self._by_file.get(unicodedata.normalize("NFC", file), ())
+
+    def find_beside(self, path: str) -> Sequence[int]:
+        """The images at a path from the root, with its suffix or without."""
+        return self._exactly(unicodedata.normalize("NFC", path))
+
+    def is_exact(self, written: str) -> bool:
+        """Whether it names a file with its suffix that is here."""
+        return spelled(written).rpartition("/")[2] in self._by_file
+
+    def _exactly(self, path: str) -> Sequence[int]:
+        if path in self._by_path:
+            return [self._by_path[path]]
+        folder, _, stem = path.rpartition("/")
+        return [index for index in self._by_stem.get(stem, ()) if self.paths[index].rpartition("/")[0] == folder]
+
+    def _by_file_of(self, path: str) -> Sequence[int]:
+        file = path.rpartition("/")[2]
+        return self._by_file.get(file) or self._by_stem.get(file) or ()
+
+    def _ending(self, path: str) -> Sequence[int]:
+        """Images whose paths end as a relative path does: all of its folders are theirs."""
+        folders = path.rpartition("/")[0]
+        found = self._by_file_of(path)
+        return [i for i in found if not folders or f"/{self.paths[i].rpartition('/')[0]}".endswith(f"/{folders}")]
+
+    def _is_end(self, index: int, path: str) -> bool:
+        """Whether an absolute path of another machine ends as the image's does, but for folders that all images share."""
+        own = self.paths[index].split("/")[self._shared : -1]
+        return path.split("/")[:-1][len(path.split("/")) - 1 - len(own) :] == own
+
+
+def spelled(written: str) -> str:
+    """A path as archives spell it: slashes, composed accents."""
+    return unicodedata.normalize("NFC", written.strip().replace("\\", "/"))
+
+
+def base_name(written: str) -> str:
+    """The file at the end of a path or an address, as Label Studio writes them.
+
+    `/data/upload/1/ab12cd34-cat.jpg`, `s3://bucket/a/cat.jpg`, `https://host/cat%20one.jpg?token=…`, and
+    `/data/local-files/?d=folder/cat.jpg`.
+    """
+    path = spelled(written)
+    try:
+        address = urlsplit(path)
+    except ValueError:  # brackets, which addresses have for another purpose
+        return PurePosixPath(path).name
+    if address.path.rstrip("/").endswith("/local-files") and "d" in (query := parse_qs(address.query)):
+        return PurePosixPath(spelled(query["d"][0])).name
+    is_address = address.scheme in ("http", "https")
+    return PurePosixPath(unquote(address.path) if is_address else path).name

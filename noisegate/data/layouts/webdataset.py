@@ -1,0 +1,143 @@
+"""WebDataset's samples: files with the same path up to the first dot of their name, `7.jpg` and `7.cls`, or `7.json`.
+
+A `.cls` holds a class or its number, a `.json` has it as `label`. `classes.txt` (one a line) or `dataset_info.json` says what the
+numbers are called; else they stand for themselves. Folders and shards called `train` or `val` are parts.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from noisegate.data.layouts.agreement import Labelled, class_folders_beside
+from noisegate.data.layouts.contents import Assigned, Contents, Recognised
+from noisegate.data.layouts.numbered import class_of, distinct, listed_in
+from noisegate.data.layouts.parts import part_of_path
+from noisegate.data.layouts.references import References
+from noisegate.data.layouts.text import Unreadable, as_label, decoded, parsed, single_label
+from noisegate.data.layouts.words import listed
+from noisegate.data.members import refuse
+
+# As the library has it; it takes capitals in suffixes for small letters.
+_SAMPLE = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)")
+# Folders that were shards, such as `train-000001.tar/`, are no classes.
+_SHARD = re.compile(r"(\.tar|\.tgz|\.tar\.gz|shard[^/]*|\d{3})/", re.IGNORECASE)
+
+
+def webdataset(contents: Contents) -> Recognised | None:
+    """Every image with the class that its sample says; None if no image has a `.cls`, or a `.json` with a label.
+
+    Raises:
+        InvalidArchive: an image without a label or with two, two images in a sample, a number that is no class, or class
+            folders that contradict.
+    """
+    keys = [_key(path) for path in contents.images]
+    labels = _labels(contents.attachments, {key for key in keys if key})
+    if labels is None:
+        return None
+    _check_one_image_each(contents.images, keys)
+    lists = _lists_of_classes(contents.attachments)
+    references = References(contents.images)
+    images, said = [], []
+    for index, (path, key) in enumerate(zip(contents.images, keys, strict=True)):
+        file, label = _only_label(path, labels.get(key or "", {}))
+        for classes in lists.values():
+            label = class_of(file, label, classes, repr(path))
+        images.append(Assigned(index, label, part_of_path(path), references.own_path(index)))
+        said.append((index, Labelled(label, repr(file))))
+    used = {name for of_sample in labels.values() for name in of_sample} | lists.keys()
+    notes = [f"the numbers of classes are explained by {listed(lists)}, from 0"] if lists else []
+    if not any(_SHARD.search(path) for path in contents.images) and (folders := class_folders_beside(contents, said)):
+        return replace(folders, notes=[*folders.notes, "the samples' labels agree with the class folders"], used=used)
+    return Recognised("WebDataset's samples", images, notes=notes, used=used)
+
+
+def _key(path: str) -> str | None:
+    sample = _SAMPLE.fullmatch(path)
+    return sample[1] if sample else None
+
+
+def _labels(attachments: Mapping[str, bytes], keys: Collection[str]) -> dict[str, dict[str, str | None]] | None:
+    """What each file of a sample says of its class, by the sample's key; None if none says any and there is no `.cls`."""
+    found: dict[str, dict[str, str | None]] = defaultdict(dict)
+    faults = []
+    is_webdataset = False
+    for name in sorted(attachments):
+        sample = _SAMPLE.fullmatch(name)
+        if not sample or sample[1] not in keys or sample[2].lower() not in ("cls", "json"):
+            continue
+        try:
+            label = found[sample[1]][name] = _label(name, attachments[name])
+            is_webdataset |= label is not None or _is_cls(name)
+        except Unreadable as fault:
+            faults.append(fault)
+            is_webdataset |= _is_cls(name)
+    if is_webdataset and faults:
+        raise faults[0]
+    return found if is_webdataset else None
+
+
+def _is_cls(name: str) -> bool:
+    return name.lower().endswith(".cls")
+
+
+def _label(name: str, content: bytes) -> str | None:
+    text = decoded(name, content)
+    if _is_cls(name):
+        return as_label(text)
+    document = parsed(name, text)
+    return single_label(name, document.get("label"), "'label'") if isinstance(document, dict) else None
+
+
+def _check_one_image_each(paths: Sequence[str], keys: Sequence[str | None]) -> None:
+    first: dict[str, str] = {}
+    for path, key in zip(paths, keys, strict=True):
+        if key is None:
+            raise refuse(path, "is no part of a sample: its name begins with a dot or has none", "Rename it.")
+        if first.setdefault(key, path) != path:
+            what = f"and {first[key]!r} are both of the sample {key!r}, which is named up to the first dot"
+            raise refuse(path, what, "Leave dots out of the names of samples, and one image in each.")
+
+
+def _only_label(path: str, said: Mapping[str, str | None]) -> tuple[str, str]:
+    """The one label of an image, and the file that says it."""
+    labels = {label: name for name, label in said.items() if label}
+    if not labels:
+        why = f": {next(iter(said))!r} says none" if said else ", where other images have one in a .cls or .json"
+        raise refuse(path, f"has no label{why}", "Give every sample one, or leave it out.")
+    if len(labels) > 1:
+        both = " and ".join(f"{label!r} in {name!r}" for label, name in labels.items())
+        raise refuse(path, f"has two labels: {both}", "Keep one of the two.")
+    ((label, name),) = labels.items()
+    return name, label
+
+
+def _lists_of_classes(attachments: Mapping[str, bytes]) -> dict[str, Sequence[str]]:
+    """Files that list the classes, all the same ones."""
+    found: dict[str, Sequence[str]] = {}
+    for name, content in sorted(attachments.items()):
+        file = name.rpartition("/")[2].lower()
+        if file == "classes.txt":
+            found[name] = listed_in(name, content)
+        elif file == "dataset_info.json" and (classes := _names_in_info(name, content)):
+            found[name] = classes
+    for name, classes in found.items():
+        first = next(iter(found))
+        if classes != found[first]:
+            raise Unreadable(name, f"names other classes than {first!r}")
+    return dict(list(found.items())[:1])
+
+
+def _names_in_info(name: str, content: bytes) -> Sequence[str] | None:
+    """`names` of the one feature that has them, as Hugging Face's `dataset_info.json` writes a ClassLabel."""
+    document = parsed(name, decoded(name, content))
+    features = document.get("features") if isinstance(document, dict) else None
+    named = {
+        feature: value["names"]
+        for feature, value in (features.items() if isinstance(features, dict) else ())
+        if isinstance(value, dict) and isinstance(value.get("names"), list)
+    }
+    if len(named) > 1 and "label" not in named:
+        raise Unreadable(name, f"has several lists of classes: {', '.join(map(repr, named))}")
+    names = named.get("label") or next(iter(named.values()), None)
+    return distinct(name, names) if names else None
