@@ -1,6 +1,7 @@
 """Real parts for every test that wants them: PostgreSQL and a broker from wheels, migrated databases, settings."""
 
 import contextlib
+import gc
 import os
 import secrets
 import shutil
@@ -24,6 +25,7 @@ from noisegate.store.settings import Settings
 from noisegate.store.tables import Base
 from noisegate.store.wakeups import Wakeups, celery_app
 from tests import reaper
+from tests.ordering import ordered
 
 # Shells have jobs in the background ignore SIGINT, nohup has them ignore SIGHUP, and so would everything that tests start and
 # then send these signals to. What is handled here is not ignored there; this process itself goes on ignoring hang-ups.
@@ -48,25 +50,30 @@ hypothesis.settings.load_profile("ours")
 # Settings of whoever runs the tests are not theirs to use: a database URL above all.
 for name in [name for name in os.environ if name.startswith("NOISEGATE_")]:
     del os.environ[name]
-# For processes that tests start, too: hundreds of models are trained here, and a card of 500 images a family takes seconds.
-os.environ["NOISEGATE_CARD_IMAGES"] = "20"
+# In this process and in those that tests start. Hundreds of models are trained here, and a card of 500 images a family takes
+# seconds; a process more for data takes as long to start as most tests take, so only what is about these processes has one.
+ENVIRONMENT = {"NOISEGATE_CARD_IMAGES": "20", "NOISEGATE_DATA_PROCESSES": "0"}
+os.environ |= ENVIRONMENT
 
 
-# `make test` gives each of its two processes half of the tests, in this order, and one that is through takes half of what the
-# other has left. So one begins with what starts other processes and mostly waits for them, once each, while the other computes;
-# and what lasts minutes is never begun last.
-_FIRST = ("end_to_end/test_presets.py", "end_to_end/", "faults/", "worker/")
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the order for as many processes as pytest-xdist has; afterwards, as it counts what is left to run."""
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = ordered(items, Path(__file__).parent, processes)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by `_FIRST`; what is alike stays in its order."""
-    root = Path(__file__).parent
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Garbage is collected from here on, and not looked for in what was imported.
 
-    def rank(item: pytest.Item) -> int:
-        place = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else ""
-        return next((number for number, start in enumerate(_FIRST) if place.startswith(start)), len(_FIRST))
-
-    items.sort(key=rank)
+    Those half a million objects stay to the end, and looking through them again and again took a fifth of the processor time.
+    """
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 _RUN_FOLDER = pytest.StashKey[Path]()
@@ -74,6 +81,7 @@ _RUN_FOLDER = pytest.StashKey[Path]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Whatever this run starts ends with it. Processes of pytest-xdist are among what it starts."""
+    gc.disable()  # until everything is imported: see `pytest_collection`
     if not hasattr(config, "workerinput"):
         # What pytest keeps of the last runs, it keeps elsewhere.
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())

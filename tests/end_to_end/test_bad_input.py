@@ -1,13 +1,10 @@
 """Bad input against the running system: a problem that names the field and the remedy, and nothing left behind."""
 
 import io
-import os
 import struct
-import subprocess
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,36 +179,3 @@ def test_an_image_of_another_kind_is_seen_as_the_same_gray(client: Client, model
     reference = client.classify(_encoded(Image.new("RGB", (8, 8), (90, 90, 90))), model=model)
     decision = client.classify(image, model=model)
     assert decision["probabilities"] == pytest.approx(reference["probabilities"], abs=0.01)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root; tests/worker and tests/store show a full disk otherwise")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(folder)], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount; tests/worker and tests/store show a full disk otherwise")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def test_a_full_disk_fails_the_ingestion_and_nothing_else(
-    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NOISEGATE_MIN_FREE_BYTES", "0")  # no warning before the disk is really full
-    flat = {f"{name}/{number}.png": picture(number) for name in ("cat", "dog") for number in range(40)}
-    archive = write_archive(tmp_path / "pets.zip", flat)
-    with local.running(small_disk / "data", 0, workers=1) as up, up.client() as client:
-        client.wait_for_dataset("digits", lambda _: None)
-        before = _files(up)
-        # 80 images of 224 × 224 × 3 bytes: 12 MB, which are needed twice.
-        large = client.wait_for_dataset(client.upload(archive, name="large", image_size=224)["id"], lambda _: None)
-        assert large["error"] is not None
-        assert (large["state"], large["error"]["code"]) == ("failed", "storage-full")
-        assert large["error"]["remedy"]
-        assert _files(up) == before
-        small = client.wait_for_dataset(client.upload(archive, name="small", image_size=8)["id"], lambda _: None)
-        assert small["state"] == "ready"

@@ -72,7 +72,7 @@ def posted(tmp_path_factory: pytest.TempPathFactory, everything: bool) -> Posted
     data_dir = tmp_path_factory.mktemp("presets")
     # What is posted first is trained first.
     names = ["table-3", *(name for name in catalogue.names() if name != "table-3")]
-    with local.running(data_dir, 0, workers=1, isolated=True) as up, up.client() as client:
+    with local.running(data_dir, 0, workers=1) as up, up.client() as client:
         sent = client.upload(write_archive(data_dir / "small.zip", _digits()), name="small", image_size=IMAGE_SIZE)
         assert client.wait_for_dataset(sent["id"])["state"] == "ready"
         ids = {
@@ -108,7 +108,7 @@ def _digits() -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def running(posted: Posted) -> Iterator[local.Running]:
-    with local.running(posted.data_dir, 0, workers=1, isolated=True) as up:
+    with local.running(posted.data_dir, 0, workers=1) as up:
         yield up
 
 

@@ -5,13 +5,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
-from noisegate.client.errors import ChildEnded
 from noisegate.client.http import Client
-from noisegate.local import running as local
 from noisegate.local.demo import noise_image
 
 SHADES = {"dark": (20, 100), "bright": (150, 240)}
@@ -106,15 +103,3 @@ def test_the_same_upload_again_is_the_same_dataset(client: Client, archive: Path
     first = client.upload(archive, name="shades", image_size=16)
     again = client.upload(archive, name="another name", image_size=16)
     assert again["id"] == first["id"]
-
-
-def test_a_worker_killed_with_all_its_children_is_noticed_and_everything_ends(tmp_path: Path) -> None:
-    """That everything starts again with its data is shown in tests/local/test_running.py."""
-    before = psutil.Process().children(recursive=True)
-    with pytest.raises(ChildEnded, match="worker"), local.running(tmp_path, 0, workers=1) as up:
-        family = [child for child in psutil.Process().children(recursive=True) if child not in before]
-        assert len(family) >= 3  # broker, service and worker at least
-        next(child for child in family if "worker.main" in child.cmdline()).kill()
-        up.supervisor.pause(20)
-    _, alive = psutil.wait_procs(family, timeout=60)
-    assert alive == []

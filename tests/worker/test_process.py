@@ -13,6 +13,7 @@ from noisegate.store.settings import Settings
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from tests import factories
+from tests.conftest import THOROUGH
 from tests.worker.conftest import WorkerProcess, wait_until
 from worker.resources import Resources
 
@@ -21,8 +22,11 @@ StartWorker = Callable[..., WorkerProcess]
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """A lease that no test waits for: whatever is noticed is noticed otherwise."""
-    return settings.model_copy(update={"lease_seconds": 120.0, "max_losses": 2})
+    """A lease that no test waits for: whatever is noticed is noticed otherwise.
+
+    Each loss costs the start of a process. That an execution is tried again after one, tests/faults shows at each commit.
+    """
+    return settings.model_copy(update={"lease_seconds": 120.0, "max_losses": 2 if THOROUGH else 1})
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +70,7 @@ def _wait_for_the_end(resources: Resources, id: str, seconds: float = 90) -> Exp
 
 
 def test_a_life(resources: Resources, start_worker: StartWorker) -> None:
-    """One worker is looked at, has a training cancelled, its process killed twice, and is asked to end.
+    """One worker is looked at, has a training cancelled, its process killed, and is asked to end.
 
     In one test, as the start of a worker and of each process costs more than all that they do here.
     """
