@@ -64,6 +64,8 @@ def label_tables(contents: Contents) -> Recognised | None:
     Raises:
         InvalidArchive: a table is malformed or may mean two things; tables, or a table and the class folders, contradict.
     """
+    if not contents.attachments:
+        return None
     references = References(contents.images)
     found = _find(contents, references)
     if found == _Found():
