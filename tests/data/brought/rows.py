@@ -14,7 +14,7 @@ from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.uploads import read_upload
 from noisegate.errors import NoisegateError
 from noisegate.inference.decoding import ImageLimits
-from noisegate.spec.reading import AS_IT_IS, Reading
+from noisegate.api.reading import AS_IT_IS, Reading
 
 from .photos import shown
 
