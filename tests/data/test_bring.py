@@ -6,10 +6,10 @@ import pytest
 
 from noisegate.errors import NoisegateError
 
-from .brought import archive_rows, format_rows, image_rows, layout_rows
+from .brought import archive_rows, export_rows, folder_rows, format_rows, image_rows, table_rows
 from .brought.rows import Row, check, packed
 
-ROWS = [*archive_rows.ROWS, *image_rows.ROWS, *layout_rows.ROWS, *format_rows.ROWS]
+ROWS = [*archive_rows.ROWS, *image_rows.ROWS, *folder_rows.ROWS, *table_rows.ROWS, *export_rows.ROWS, *format_rows.ROWS]
 BY_NAME = {row.name: row for row in ROWS}
 
 
@@ -20,7 +20,12 @@ def test_what_is_brought(row: Row, tmp_path: Path) -> None:
 
 def test_the_same_files_have_one_hash_however_they_came(tmp_path: Path) -> None:
     names = ["UTF-8 without the mark", "UTF-8 with the mark", "Info-ZIP's Unicode paths beside cp850", "cp850, named"]
-    names += ["accents decomposed, as macOS has them", "tar: tar.gz", "tar.zst by GNU", "zip by Info-ZIP, stored, umlauts"]
+    names += [
+        "accents decomposed, as macOS has them",
+        "tar: tar.gz",
+        "tar.zst by GNU",
+        "zip by Info-ZIP, stored, umlauts",
+    ]
     found = {name: packed(BY_NAME[name], tmp_path / str(number)).content_hash for number, name in enumerate(names)}
     assert len(set(found.values())) == 1
 

@@ -41,7 +41,6 @@ _VERSIONS = (
     ),
     _Version("CIFAR-100's binary version", re.compile(r"(train|test)\.bin"), (20, 100), "fine_label_names.txt"),
 )
-NAMES_FILES = frozenset(version.names_file for version in _VERSIONS)
 _BATCHES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 
 

@@ -1,8 +1,10 @@
 """Images whose format says what they are, as rows of a table or of an array do: no path is asked."""
 
-from noisegate.data.formats.cifar import NAMES_FILES
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
 from noisegate.data.members import refuse
+
+# Texts that formats read (noisegate.data.formats.cifar), which must not be called of no use.
+_NAMES_OF_CLASSES = {"batches.meta.txt", "fine_label_names.txt"}
 
 
 def given_labels(contents: Contents) -> Recognised | None:
@@ -19,5 +21,5 @@ def given_labels(contents: Contents) -> Recognised | None:
             what = "is an image file beside files that hold images with their labels"
             raise refuse(name, what, "Send the one or the other.")
         images.append(Assigned(index, label.class_name, label.split, name))
-    used = [name for name in contents.attachments if name.rpartition("/")[2] in NAMES_FILES]
+    used = [name for name in contents.attachments if name.rpartition("/")[2] in _NAMES_OF_CLASSES]
     return Recognised("labels given by the files that hold the images", images, used=used)

@@ -8,8 +8,8 @@ import zipfile
 import pytest
 
 from noisegate.api.reading import Reading
+from tests.data.archive_factory import RawEntry, raw_zip, unicode_path
 
-from ..archive_factory import RawEntry, raw_zip, unicode_path, write_archive
 from .photos import photo
 from .rows import Row, refused, taken
 from .writers import (
@@ -19,7 +19,6 @@ from .writers import (
     cut,
     encrypted,
     folders,
-
     linked,
     macos,
     named,
@@ -68,7 +67,12 @@ def _by_method(method: int):  # type: ignore[no-untyped-def]
 ROWS: list[Row] = [
     taken("zip, as Python writes it", zipped(PETS), FOUR_ONE),
     taken("zip, by Info-ZIP", by_command(PETS, "zip", "-r", "OUT", "."), FOUR_ONE),
-    taken("zip by Info-ZIP, stored, umlauts", by_command(FRUIT, "zip", "-0", "-r", "OUT", "."), FRUITS, notes=[f"6 {UNSAID}utf-8"]),
+    taken(
+        "zip by Info-ZIP, stored, umlauts",
+        by_command(FRUIT, "zip", "-0", "-r", "OUT", "."),
+        FRUITS,
+        notes=[f"6 {UNSAID}utf-8"],
+    ),
     taken("zip to a pipe", streamed(PETS), FOUR_ONE),
     taken("zip64", zip64(PETS), FOUR_ONE),
     taken("zip by Finder, with resource forks", zipped(macos(PETS)), FOUR_ONE),
@@ -79,12 +83,13 @@ ROWS: list[Row] = [
     taken("accents decomposed, as macOS has them", named(DECOMPOSED, "utf-8", marked=True), FRUITS),
     taken("Info-ZIP's Unicode paths beside cp850", _with_unicode_paths, FRUITS),
     refused("cp850, unsaid", named(FRUIT, "cp850"), r"'\\x8epfel/0.png' is a name that is not in UTF-8"),
+    taken("cp850, named", named(FRUIT, "cp850"), FRUITS, reading=Reading(names="cp850"), notes=[f"{UNSAID}cp850"]),
     taken(
-        "cp850, named", named(FRUIT, "cp850"), FRUITS, reading=Reading(names="cp850"), notes=[f"{UNSAID}cp850"]
-    ),
-    taken(
-        "Shift JIS, named", named(folders("猫 犬"), "shift_jis"), {"犬": (4, 1), "猫": (4, 1)},
-        reading=Reading(names="shift_jis"), notes=[f"{UNSAID}shift_jis"],
+        "Shift JIS, named",
+        named(folders("猫 犬"), "shift_jis"),
+        {"犬": (4, 1), "猫": (4, 1)},
+        reading=Reading(names="shift_jis"),
+        notes=[f"{UNSAID}shift_jis"],
     ),
     refused("Shift JIS, unsaid", named(folders("猫 犬"), "shift_jis"), "is a name that is not in UTF-8"),
     refused("Latin-1 marked as UTF-8", named(FRUIT, "latin-1", marked=True), "is marked as UTF-8 and is not"),
@@ -95,40 +100,70 @@ ROWS: list[Row] = [
     taken("tar of 1979", tarred(PETS, "tar of 1979"), FOUR_ONE),
     taken("ustar", tarred(PETS, "tar", tarfile.USTAR_FORMAT), FOUR_ONE),
     taken("tar by GNU", by_command(FRUIT, "tar", "-cf", "OUT", "."), FRUITS, notes=[f"6 {UNSAID}utf-8"]),
-    taken("tar.gz by GNU, long names", by_command(folders("cat dog", before=f"{'long/' * 40}"), "tar", "-czf", "OUT", "long"), FOUR_ONE),
+    taken(
+        "tar.gz by GNU, long names",
+        by_command(folders("cat dog", before=f"{'long/' * 40}"), "tar", "-czf", "OUT", "long"),
+        FOUR_ONE,
+    ),
     taken("tar.xz by GNU, posix", by_command(FRUIT, "tar", "--format=posix", "-cJf", "OUT", "."), FRUITS),
     taken("tar.zst by GNU", by_command(FRUIT, "tar", "--zstd", "-cf", "OUT", "."), FRUITS, notes=[f"6 {UNSAID}utf-8"]),
     taken("tar by macOS, with its forks", tarred(macos(PETS), "tar.gz"), FOUR_ONE),
     refused("tar with a symbolic link", linked(PETS, tarfile.SYMTYPE), "'cat/link.png' is a symbolic link"),
     refused("tar with a hard link", linked(PETS, tarfile.LNKTYPE), "'cat/link.png' is a hard link"),
-    refused("zip with a symbolic link", by_command(PETS, "sh", "-c", "ln -s 0.png cat/link.png && zip -y -r \"$0\" .", "OUT"),
-            "'cat/link.png' is a symbolic link"),
+    refused(
+        "zip with a symbolic link",
+        by_command(PETS, "sh", "-c", 'ln -s 0.png cat/link.png && zip -y -r "$0" .', "OUT"),
+        "'cat/link.png' is a symbolic link",
+    ),
     refused("zip with a password", encrypted(PETS), "'cat/0.png' is encrypted"),
     refused("zip by bzip2", _by_method(zipfile.ZIP_BZIP2), r"'cat/0.png' is packed by an unusual method \(12\)"),
     refused("zip by LZMA", _by_method(zipfile.ZIP_LZMA), r"'cat/0.png' is packed by an unusual method \(14\)"),
     refused("one path twice", _twice, "'cat/0.png' is in the archive twice"),
-    refused("accents in both forms", named({**FRUIT, **DECOMPOSED}, "utf-8", marked=True), "'Äpfel/0.png' is in the archive twice"),
+    refused(
+        "accents in both forms",
+        named({**FRUIT, **DECOMPOSED}, "utf-8", marked=True),
+        "'Äpfel/0.png' is in the archive twice",
+    ),
     refused("a path that climbs", zipped({**PETS, "../cat/9.png": photo("cat")}), r"'\.\./cat/9.png' points outside"),
     refused("an absolute path", tarred({**PETS, "/cat/9.png": photo("cat")}), "'/cat/9.png' points outside"),
     refused("a drive", backslashed({**PETS, "C:/cat/9.png": photo("cat")}), "points outside the archive"),
     refused("a backslash in a tar", tarred({**PETS, "cat\\9.png": photo("cat")}), "has a backslash in its path"),
     refused("zip cut short", cut(zipped(PETS), 0.7), "the archive is damaged or cut short"),
     refused("tar.gz cut short", cut(tarred(PETS, "tar.gz"), 0.7), "the archive is damaged or cut short"),
-    refused("a program before the zip", self_extracting(PETS), "the file is a program, which is not read here|in no format that is read"),
+    refused(
+        "a program before the zip",
+        self_extracting(PETS),
+        "the file is a program, which is not read here|in no format that is read",
+    ),
     refused("7z", alone(b"7z\xbc\xaf\x27\x1c" + bytes(600)), "the file is a 7z archive, which is not read here"),
     refused("RAR", alone(b"Rar!\x1a\x07\x01\0" + bytes(600)), "the file is a RAR archive, which is not read here"),
     refused("nothing at all", alone(b""), "the file is empty"),
     refused("an image alone", alone(photo("cat")), "the file is a single image"),
     refused("text alone", alone(b"image,label\n1.png,cat\n"), "the file is in no format that is read here"),
-    refused("xz of an image", alone(lzma.compress(photo("cat"))), "is packed by xz and holds no tar: what it holds is a single image"),
-    refused("a zip in a zip", zipped({"pets.zip": b"PK\x03\x04" + bytes(40), "readme.md": b"two pets"}),
-            "no images that can be read: 1 file, .zip, was passed over"),
-    refused("a tar in a zip, for a class", zipped({**PETS, "frog/frogs.tar": photo("frog") and bytes(257) + b"ustar" + bytes(600)}),
-            "in the place of a class: frog: 1 file, .tar"),
+    refused(
+        "xz of an image",
+        alone(lzma.compress(photo("cat"))),
+        "is packed by xz and holds no tar: what it holds is a single image",
+    ),
+    refused(
+        "a zip in a zip",
+        zipped({"pets.zip": b"PK\x03\x04" + bytes(40), "readme.md": b"two pets"}),
+        "no images that can be read: 1 file, .zip, was passed over",
+    ),
+    refused(
+        "a tar in a zip, for a class",
+        zipped({**PETS, "frog/frogs.tar": photo("frog") and bytes(257) + b"ustar" + bytes(600)}),
+        "in the place of a class: frog: 1 file, .tar",
+    ),
     refused("one class only", zipped(folders("cat")), "the archive has one class only, 'cat'"),
     refused("a class of a single image", zipped({**PETS, "frog/0.png": photo("frog")}), "'frog' has a single image"),
-    refused("a class called noise", zipped(folders("cat noise")), "'noise' is reserved for the class that noise images"),
-    taken("classes that differ in capitals", zipped(folders("cat Cat")), {"Cat": (4, 1), "cat": (4, 1)},
-          notes=["the classes 'Cat' and 'cat' differ only in capitals"]),
+    refused(
+        "a class called noise", zipped(folders("cat noise")), "'noise' is reserved for the class that noise images"
+    ),
+    taken(
+        "classes that differ in capitals",
+        zipped(folders("cat Cat")),
+        {"Cat": (4, 1), "cat": (4, 1)},
+        notes=["the classes 'Cat' and 'cat' differ only in capitals"],
+    ),
 ]
-

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..formats.collected import npy, npz
-from ..formats.hugging_face import embedded, write_split
+from tests.data.formats.collected import npy, npz
+from tests.data.formats.hugging_face import embedded, write_split
+
 from .photos import Part, gray, photo, pixels
-from .rows import Row, Write, refused, taken
-from .writers import alone, backslashed, flat, folders, tarred, zipped
+from .rows import Row, refused, taken
+from .writers import alone, backslashed, folders, tarred, zipped
 
 PETS = folders("cat dog")
 PAIR = ("cat", "dog")
@@ -45,7 +46,9 @@ def _plain_parquet(columns: Mapping[str, object]) -> bytes:
     return file.getvalue()
 
 
-def _arrays(part: Part | None, count: int, size: int = 16, channels_first: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(
+    part: Part | None, count: int, size: int = 16, channels_first: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     images = np.stack([pixels(str(n % 3), part, n, size) for n in range(count)])
     return (images.transpose(0, 3, 1, 2) if channels_first else images), np.arange(count) % 3
 
@@ -54,7 +57,10 @@ def _medmnist(gray_only: bool = False) -> bytes:
     found: dict[str, np.ndarray] = {}
     for name, part, count in (("train", "train", 12), ("val", "val", 3), ("test", "test", 6)):
         images, labels = _arrays(part, count)  # type: ignore[arg-type]
-        found |= {f"{name}_images": images[..., 0] if gray_only else images, f"{name}_labels": labels[:, np.newaxis].astype(np.uint8)}
+        found |= {
+            f"{name}_images": images[..., 0] if gray_only else images,
+            f"{name}_labels": labels[:, np.newaxis].astype(np.uint8),
+        }
     return npz(found)
 
 
@@ -86,55 +92,194 @@ def _cifar(part: Part, count: int, labels: int = 1) -> bytes:
 
 
 TEN = b"\n".join(str(n).encode() for n in range(10))
-THREE = {name: (4, 2) for name in "012"}
-WITH_VAL = {name: (5, 2) for name in "012"}
+THREE = dict.fromkeys("012", (4, 2))
+WITH_VAL = dict.fromkeys("012", (5, 2))
 FLOATS = {"images": np.stack([gray(str(n % 3), None, n) for n in range(15)]) / 255, "labels": np.arange(15) % 3}
 IMAGES, LABELS = _split(None, 10)
 
 ROWS: list[Row] = [
     taken("Parquet of Hugging Face", alone(_parquet(None, 10)), FOUR_ONE),
-    taken("Parquet in its repository's folders", zipped({"README.md": b"x", "data/train-00000-of-00001.parquet": _parquet("train", 8),
-          "data/test-00000-of-00001.parquet": _parquet("test", 4)}), BOTH, left_out={"README.md": "is not an image"}),
-    taken("Parquet with validation", tarred({"train.parquet": _parquet("train", 8), "validation.parquet": _parquet("val", 2)}, "tar.gz"),
-          FOUR_ONE, val="test", notes=[BECAME]),
-    taken("Parquet in shards", zipped({SHARD.format(0): _parquet(None, 5), SHARD.format(1): _parquet(None, 5, 5)}), FOUR_ONE),
-    taken("Parquet with a shard missing", zipped({SHARD.format(1): _parquet(None, 10)}), FOUR_ONE, notes=["of 2 expected|2 files"]),
-    taken("Parquet of pandas, classes in words", alone(_plain_parquet({"image": IMAGES, "label": [PAIR[n] for n in LABELS]})), FOUR_ONE),
-    taken("Parquet with numbers alone", alone(_plain_parquet({"image": [photo("01"[n % 2], None, n) for n in range(10)], "label": LABELS})),
-          {"0": (4, 1), "1": (4, 1)}),
-    taken("Parquet with nulls", alone(_plain_parquet({"image": [*IMAGES, photo("frog"), None], "label": [*(PAIR[n] for n in LABELS), None, "frog"]})),
-          FOUR_ONE, left_out={"00010.png": "label", "00011": "image"}),
-    refused("Parquet with paths only", alone(_plain_parquet({"image": pa.array([{"bytes": None, "path": "/home/me/0.png"}] * 2,
-            pa.struct({"bytes": pa.binary(), "path": pa.string()})), "label": ["cat", "dog"]})), "embed|path|no image"),
-    refused("Parquet with two label columns", alone(_plain_parquet({"image": IMAGES, "label": LABELS, "category": LABELS})), "several columns that could be the labels"),
-    refused("Parquet with several labels an image", alone(_plain_parquet({"image": IMAGES, "label": [[n] for n in LABELS]})), "labels are whole numbers or texts"),
+    taken(
+        "Parquet in its repository's folders",
+        zipped(
+            {
+                "README.md": b"x",
+                "data/train-00000-of-00001.parquet": _parquet("train", 8),
+                "data/test-00000-of-00001.parquet": _parquet("test", 4),
+            }
+        ),
+        BOTH,
+        left_out={"README.md": "is not an image"},
+    ),
+    taken(
+        "Parquet with validation",
+        tarred({"train.parquet": _parquet("train", 8), "validation.parquet": _parquet("val", 2)}, "tar.gz"),
+        FOUR_ONE,
+        val="test",
+        notes=[BECAME],
+    ),
+    taken(
+        "Parquet in shards",
+        zipped({SHARD.format(0): _parquet(None, 5), SHARD.format(1): _parquet(None, 5, 5)}),
+        FOUR_ONE,
+    ),
+    taken(
+        "Parquet with a shard missing",
+        zipped({SHARD.format(1): _parquet(None, 10)}),
+        FOUR_ONE,
+        notes=["of 2 expected|2 files"],
+    ),
+    taken(
+        "Parquet of pandas, classes in words",
+        alone(_plain_parquet({"image": IMAGES, "label": [PAIR[n] for n in LABELS]})),
+        FOUR_ONE,
+    ),
+    taken(
+        "Parquet with numbers alone",
+        alone(_plain_parquet({"image": [photo("01"[n % 2], None, n) for n in range(10)], "label": LABELS})),
+        {"0": (4, 1), "1": (4, 1)},
+    ),
+    taken(
+        "Parquet with nulls",
+        alone(
+            _plain_parquet(
+                {"image": [*IMAGES, photo("frog"), None], "label": [*(PAIR[n] for n in LABELS), None, "frog"]}
+            )
+        ),
+        FOUR_ONE,
+        left_out={"00010.png": "label", "00011": "image"},
+    ),
+    refused(
+        "Parquet with paths only",
+        alone(
+            _plain_parquet(
+                {
+                    "image": pa.array(
+                        [{"bytes": None, "path": "/home/me/0.png"}] * 2,
+                        pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+                    ),
+                    "label": ["cat", "dog"],
+                }
+            )
+        ),
+        "embed|path|no image",
+    ),
+    refused(
+        "Parquet with two label columns",
+        alone(_plain_parquet({"image": IMAGES, "label": LABELS, "category": LABELS})),
+        "several columns that could be the labels",
+    ),
+    refused(
+        "Parquet with several labels an image",
+        alone(_plain_parquet({"image": IMAGES, "label": [[n] for n in LABELS]})),
+        "labels are whole numbers or texts",
+    ),
     refused("Parquet without labels", alone(_plain_parquet({"image": IMAGES})), "has no column that is called label"),
     refused("Parquet cut short", alone(_parquet(None, 10)[:-200]), "upload|damaged|cut"),
-    refused("Parquet beside class folders", zipped({**PETS, "train.parquet": _parquet("train", 10)}), "is an image file beside files that hold images"),
-    refused("Parquet and arrays", zipped({"train.parquet": _parquet("train", 10), "pets.npz": _medmnist()}), "these may be the same images twice"),
+    refused(
+        "Parquet beside class folders",
+        zipped({**PETS, "train.parquet": _parquet("train", 10)}),
+        "is an image file beside files that hold images",
+    ),
+    refused(
+        "Parquet and arrays",
+        zipped({"train.parquet": _parquet("train", 10), "pets.npz": _medmnist()}),
+        "these may be the same images twice",
+    ),
     taken("MedMNIST", alone(_medmnist()), WITH_VAL, notes=[BECAME]),
-    taken("MedMNIST in gray, in a tar.xz", tarred({"breastmnist.npz": _medmnist(gray_only=True)}, "tar.xz"), WITH_VAL, notes=[BECAME]),
+    taken(
+        "MedMNIST in gray, in a tar.xz",
+        tarred({"breastmnist.npz": _medmnist(gray_only=True)}, "tar.xz"),
+        WITH_VAL,
+        notes=[BECAME],
+    ),
     taken("npz of Keras", alone(npz(_keras())), THREE),
-    taken("npy files of Keras, zipped, backslashes", backslashed({f"pets/{name}.npy": npy(array) for name, array in _keras().items()}), THREE),
+    taken(
+        "npy files of Keras, zipped, backslashes",
+        backslashed({f"pets/{name}.npy": npy(array) for name, array in _keras().items()}),
+        THREE,
+    ),
     taken("npz in a tar.zst", tarred({"pets.npz": npz(_keras())}, "tar.zst"), THREE),
-    taken("channels first", alone(npz(dict(zip(("images", "labels"), _arrays(None, 15, channels_first=True), strict=True)))), {n: (4, 1) for n in "012"}),
-    taken("floats from 0 to 1", alone(npz(FLOATS)), {n: (4, 1) for n in "012"}),
-    taken("Fortran's order", alone(npz({"images": np.asfortranarray(_arrays(None, 15)[0]), "labels": np.arange(15) % 3})), {n: (4, 1) for n in "012"}),
-    refused("floats from -1 to 1", alone(npz({**FLOATS, "images": FLOATS["images"] * 2 - 1})), "which one is white cannot be told"),
+    taken(
+        "channels first",
+        alone(npz(dict(zip(("images", "labels"), _arrays(None, 15, channels_first=True), strict=True)))),
+        dict.fromkeys("012", (4, 1)),
+    ),
+    taken("floats from 0 to 1", alone(npz(FLOATS)), dict.fromkeys("012", (4, 1))),
+    taken(
+        "Fortran's order",
+        alone(npz({"images": np.asfortranarray(_arrays(None, 15)[0]), "labels": np.arange(15) % 3})),
+        dict.fromkeys("012", (4, 1)),
+    ),
+    refused(
+        "floats from -1 to 1",
+        alone(npz({**FLOATS, "images": FLOATS["images"] * 2 - 1})),
+        "which one is white cannot be told",
+    ),
     refused("one-hot labels", alone(npz({**FLOATS, "labels": np.eye(3)[FLOATS["labels"]]})), "labels"),
-    refused("images without labels", alone(npz({"train_images": _arrays(None, 6)[0]})), "holds images, and no file holds their labels"),
+    refused(
+        "images without labels",
+        alone(npz({"train_images": _arrays(None, 6)[0]})),
+        "holds images, and no file holds their labels",
+    ),
     refused("fewer labels than images", alone(npz({**FLOATS, "labels": FLOATS["labels"][:-1]})), "14|15"),
-    refused("arrays beside class folders", zipped({**PETS, "pets.npz": npz(_keras())}), "is an image file beside files that hold images"),
+    refused(
+        "arrays beside class folders",
+        zipped({**PETS, "pets.npz": npz(_keras())}),
+        "is an image file beside files that hold images",
+    ),
     taken("MNIST", zipped(_mnist()), THREE),
-    taken("MNIST, each packed by gzip, in a tar.gz", tarred({f"{name}.gz": gzip.compress(content) for name, content in _mnist().items()}, "tar.gz"), THREE),
-    refused("MNIST's images without labels", zipped({name: c for name, c in _mnist().items() if "labels" not in name}), "no file holds their labels"),
-    refused("MNIST's labels of the other part", zipped({"train-images-idx3-ubyte": _mnist()["train-images-idx3-ubyte"],
-            "train-labels-idx1-ubyte": _mnist()["t10k-labels-idx1-ubyte"]}), "has 6 labels for the 12 images"),
-    taken("CIFAR-10's binary version", tarred({"cifar-10-batches-bin/batches.meta.txt": TEN, **{
-          f"cifar-10-batches-bin/data_batch_{n}.bin": _cifar("train", 3) for n in range(1, 6)},
-          "cifar-10-batches-bin/test_batch.bin": _cifar("test", 6)}, "tar.gz"), {name: (5, 2) for name in "012"}),
-    taken("CIFAR-100's binary version", zipped({"train.bin": _cifar("train", 12, 2), "test.bin": _cifar("test", 6, 2)}), THREE, notes=["CIFAR-100's fine labels"]),
-    refused("CIFAR's batch cut short", zipped({"data_batch_1.bin": _cifar("train", 3)[:-1]}), "and CIFAR-10's binary version has rows of 3,073"),
-    refused("CIFAR-10's pickles", tarred({f"cifar-10-batches-py/data_batch_{n}": b"\x80\x02}q\0" + bytes(600) for n in range(1, 6)}, "tar.gz"), "the archive holds no images"),
-    refused("one image as .npy, in class folders", zipped({f"{name}/{n}.npy": npy(pixels(name)) for name in PAIR for n in range(3)}), "npy"),
+    taken(
+        "MNIST, each packed by gzip, in a tar.gz",
+        tarred({f"{name}.gz": gzip.compress(content) for name, content in _mnist().items()}, "tar.gz"),
+        THREE,
+    ),
+    refused(
+        "MNIST's images without labels",
+        zipped({name: c for name, c in _mnist().items() if "labels" not in name}),
+        "no file holds their labels",
+    ),
+    refused(
+        "MNIST's labels of the other part",
+        zipped(
+            {
+                "train-images-idx3-ubyte": _mnist()["train-images-idx3-ubyte"],
+                "train-labels-idx1-ubyte": _mnist()["t10k-labels-idx1-ubyte"],
+            }
+        ),
+        "has 6 labels for the 12 images",
+    ),
+    taken(
+        "CIFAR-10's binary version",
+        tarred(
+            {
+                "cifar-10-batches-bin/batches.meta.txt": TEN,
+                **{f"cifar-10-batches-bin/data_batch_{n}.bin": _cifar("train", 3) for n in range(1, 6)},
+                "cifar-10-batches-bin/test_batch.bin": _cifar("test", 6),
+            },
+            "tar.gz",
+        ),
+        dict.fromkeys("012", (5, 2)),
+    ),
+    taken(
+        "CIFAR-100's binary version",
+        zipped({"train.bin": _cifar("train", 12, 2), "test.bin": _cifar("test", 6, 2)}),
+        THREE,
+        notes=["CIFAR-100's fine labels"],
+    ),
+    refused(
+        "CIFAR's batch cut short",
+        zipped({"data_batch_1.bin": _cifar("train", 3)[:-1]}),
+        "and CIFAR-10's binary version has rows of 3,073",
+    ),
+    refused(
+        "CIFAR-10's pickles",
+        tarred({f"cifar-10-batches-py/data_batch_{n}": b"\x80\x02}q\0" + bytes(600) for n in range(1, 6)}, "tar.gz"),
+        "the archive holds no images",
+    ),
+    refused(
+        "one image as .npy, in class folders",
+        zipped({f"{name}/{n}.npy": npy(pixels(name)) for name in PAIR for n in range(3)}),
+        "npy",
+    ),
 ]

@@ -54,7 +54,7 @@ def shown(image: np.ndarray) -> tuple[str, Part | None]:
     size = image.shape[1]
     left, right = image[:, : size * 3 // 8].astype(float), image[:, -(size * 3 // 8) :].astype(float)
     colour = left.mean(axis=(0, 1))
-    nearest = tuple(min(_LEVELS, key=lambda level, at=channel: abs(level - at)) for channel in colour)
+    nearest = min(_COLOURS, key=lambda one: float(abs(colour - one).max()))
     assert abs(colour - nearest).max() < 25, f"{colour} is the colour of no class"
     level = right.mean() + _STEPS / 2
     part = min(_GRAY_OF, key=lambda part: abs(_GRAY_OF[part] - level))

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.data.members import ArchiveLimits
 from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.uploads import read_upload
 from noisegate.errors import NoisegateError
 from noisegate.inference.decoding import ImageLimits
-from noisegate.api.reading import AS_IT_IS, Reading
 
 from .photos import shown
 
@@ -29,6 +29,7 @@ class Row:
 
     Attributes:
         write: writes the upload to the path that it is given.
+        remedy: a pattern of what is offered, if it is refused.
         notes: patterns, one for each note of the report.
         left_out: files that were left out, each with a pattern of the reason.
         val: the side that validation images are on.
@@ -38,6 +39,7 @@ class Row:
     write: Write
     classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     refused: str = ""
+    remedy: str = "."
     notes: Sequence[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     val: str = "train"
@@ -70,7 +72,7 @@ def check(row: Row, folder: Path) -> None:
         with pytest.raises(NoisegateError, match=row.refused) as caught:
             packed(row, folder)
         assert caught.value.field == "archive"
-        assert caught.value.remedy
+        assert re.search(row.remedy, caught.value.remedy or "")
         assert "\n" not in caught.value.detail
         assert list((folder / "out").iterdir()) == []
         return

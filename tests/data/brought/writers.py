@@ -9,15 +9,30 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..archive_factory import RawEntry, raw_zip, write_archive
+from tests.data.archive_factory import RawEntry, raw_zip, write_archive
+
 from .photos import Part, photo
 from .rows import Files, Write
 
-SUFFIXES = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "AVIF": "avif", "JPEG2000": "jp2"}
+SUFFIXES = {
+    "PNG": "png",
+    "JPEG": "jpg",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tif",
+    "AVIF": "avif",
+    "JPEG2000": "jp2",
+}
 
 
 def folders(
-    names: str | Sequence[str], count: int = 5, part: Part | None = None, before: str = "", kind: str = "PNG", inner: str = ""
+    names: str | Sequence[str],
+    count: int = 5,
+    part: Part | None = None,
+    before: str = "",
+    kind: str = "PNG",
+    inner: str = "",
 ) -> dict[str, bytes]:
     """`<before><class>/<inner><n>.png` of each class; a text names several."""
     each = names.split() if isinstance(names, str) else names
@@ -36,11 +51,14 @@ def parts(names: str | Sequence[str] = "cat dog", before: str = "", **counts: in
     return found
 
 
-def flat(before: str = "", names: str = "cat dog", count: int = 5, part: Part | None = None, suffix: str = ".png") -> dict[str, bytes]:
+def flat(
+    before: str = "", names: str = "cat dog", count: int = 5, part: Part | None = None, suffix: str = ".png"
+) -> dict[str, bytes]:
     """Images of all classes in one folder, under numbers, the classes taking turns."""
     each = names.split()
     return {
-        f"{before}{number}{suffix}": photo(each[number % len(each)], part, number) for number in range(count * len(each))
+        f"{before}{number}{suffix}": photo(each[number % len(each)], part, number)
+        for number in range(count * len(each))
     }
 
 
@@ -65,7 +83,9 @@ def alone(content: bytes) -> Write:
 
 def named(files: Files, encoding: str, marked: bool = False) -> Write:
     """A zip whose names stand in `encoding`, with or without the mark for UTF-8."""
-    return lambda path: raw_zip(path, [RawEntry(name.encode(encoding), content, marked) for name, content in files.items()])
+    return lambda path: raw_zip(
+        path, [RawEntry(name.encode(encoding), content, marked) for name, content in files.items()]
+    )
 
 
 def backslashed(files: Files) -> Write:
