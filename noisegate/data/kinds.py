@@ -214,4 +214,6 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    # Of every file: `PurePosixPath` takes ten times as long.
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return f"{dot}{suffix}".lower() if stem else ""

@@ -23,6 +23,8 @@ def fiftyone(contents: Contents) -> Recognised | None:
     Raises:
         InvalidArchive: a number that is no class, several labels of an image, or images that cannot be told apart.
     """
+    if not any(name.rpartition("/")[2] == _FILE for name in contents.attachments):
+        return None
     references = References(contents.images)
     said = []
     for name, content in sorted(contents.attachments.items()):

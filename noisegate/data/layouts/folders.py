@@ -36,7 +36,7 @@ def class_folders(contents: Contents) -> Recognised:
     if isinstance(found, InvalidArchive):
         raise _with_texts(found, contents)
     tree = read_tree(contents.images)
-    places = [tree.place(path) for path in contents.images]
+    places = tree.places(contents.images)
     with_images = {(place.part, place.folders[0]) for place in places if place and place.folders}
     notes = check_class_folders(contents, tree, with_images)
     return replace(found, notes=[*found.notes, *notes])
@@ -56,7 +56,7 @@ def _with_texts(fault: InvalidArchive, contents: Contents) -> InvalidArchive:
 def folder_reading(paths: Sequence[str]) -> Recognised | InvalidArchive:
     """What the folders say by themselves, or why they say nothing. `paths` are one or more."""
     tree = read_tree(paths)
-    places = [tree.place(path) for path in paths]
+    places = tree.places(paths)
     fault = _fault_of_parts(tree, paths, places) or _fault_of_places(tree, paths, places)
     if fault:
         return fault

@@ -3,6 +3,9 @@
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
 from noisegate.data.members import refuse
 
+# Texts that formats read (noisegate.data.formats.cifar), which must not be called of no use.
+_NAMES_OF_CLASSES = {"batches.meta.txt", "fine_label_names.txt"}
+
 
 def given_labels(contents: Contents) -> Recognised | None:
     """What the formats say; None if the images came as files.
@@ -18,4 +21,5 @@ def given_labels(contents: Contents) -> Recognised | None:
             what = "is an image file beside files that hold images with their labels"
             raise refuse(name, what, "Send the one or the other.")
         images.append(Assigned(index, label.class_name, label.split, name))
-    return Recognised("labels given by the files that hold the images", images)
+    used = [name for name in contents.attachments if name.rpartition("/")[2] in _NAMES_OF_CLASSES]
+    return Recognised("labels given by the files that hold the images", images, used=used)

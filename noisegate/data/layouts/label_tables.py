@@ -16,7 +16,7 @@ from noisegate.data.layouts.lists import read_list
 from noisegate.data.layouts.one_hot import ROBOFLOW, is_one_hot, one_hot
 from noisegate.data.layouts.parts import part_called, part_of_file, part_of_path
 from noisegate.data.layouts.references import References
-from noisegate.data.layouts.statements import Said, Statement, recognise
+from noisegate.data.layouts.statements import Said, Statement, recognise, several_meant
 from noisegate.data.layouts.tables import Table, read_table
 from noisegate.data.layouts.text import Unreadable, as_label, single_label
 from noisegate.data.layouts.words import count, listed, were
@@ -64,6 +64,8 @@ def label_tables(contents: Contents) -> Recognised | None:
     Raises:
         InvalidArchive: a table is malformed or may mean two things; tables, or a table and the class folders, contradict.
     """
+    if not contents.attachments:
+        return None
     references = References(contents.images)
     found = _find(contents, references)
     if found == _Found():
@@ -71,6 +73,7 @@ def label_tables(contents: Contents) -> Recognised | None:
     by_folder = class_folders_beside(contents, found.labels())
     if by_folder is not None:
         _check_numbered(by_folder, found)
+        _check_shared_names(by_folder, found, references)
         return _with_others(contents, by_folder, found, references)
     if found.faults:
         raise found.faults[0]
@@ -94,6 +97,16 @@ def _check_numbered(by_folder: Recognised, found: _Found) -> None:
     raise refuse(
         name, what, "Call its column of classes label; or leave the table out, if these folders are the classes."
     )
+
+
+def _check_shared_names(by_folder: Recognised, found: _Found, references: References) -> None:
+    """Raises InvalidArchive for a row that may mean images of several folders, of which none is called as its label."""
+    folder_of = {image.index: image.class_name for image in by_folder.images}
+    for said in found.named:
+        for each in said.statements:
+            folders = {folder_of[index] for index in each.meant if index in folder_of}
+            if len(each.meant) > 1 and each.label is not None and folders and each.label not in folders:
+                raise several_meant(each, f"{each.at} of {said.file!r}", references)
 
 
 def _with_others(contents: Contents, by_folder: Recognised, found: _Found, references: References) -> Recognised:

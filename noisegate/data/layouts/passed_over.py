@@ -12,10 +12,12 @@ from pathlib import PurePosixPath
 from noisegate.data.layouts.contents import Contents
 from noisegate.data.layouts.suffixes import is_description, is_picture, suffix_of
 from noisegate.data.layouts.tree import Place, Tree
-from noisegate.data.layouts.words import count, listed, were
+from noisegate.data.layouts.words import count, each_of, listed, were
 from noisegate.data.members import LeftOut
 from noisegate.errors import InvalidArchive
 from noisegate.image_kinds import IMAGE_KINDS
+
+_ARCHIVES = each_of("7z bz2 gz rar tar tgz txz xz zip zst")
 
 
 def check_any_image(contents: Contents, remedy: str) -> None:
@@ -26,7 +28,9 @@ def check_any_image(contents: Contents, remedy: str) -> None:
     files = pictures or [file for file in contents.left_out if not is_description(file.name)]
     if files:
         detail = f"the archive holds no images that can be read: {_passed_over(files)}; these are read: {IMAGE_KINDS}"
-        raise InvalidArchive(detail, field="archive", remedy="Convert them to one of these.")
+        are_archives = all(suffix_of(file.name) in _ARCHIVES for file in files)
+        how = "Unpack them, and pack their files into one archive." if are_archives else "Convert them to one of these."
+        raise InvalidArchive(detail, field="archive", remedy=how)
     tables = [name for name in contents.attachments if suffix_of(name) in ("csv", "tsv", "json", "jsonl", "cls")]
     if tables:
         detail = f"the archive holds no images, but {listed(tables)}: labels alone make no data set"

@@ -29,10 +29,13 @@ class References:
         self._by_path = {path: index for index, path in enumerate(paths)}
         self._by_file: dict[str, list[int]] = defaultdict(list)
         self._by_stem: dict[str, list[int]] = defaultdict(list)
-        self._parts = [part_of_path(path) for path in paths]
-        self._shared = len(shared_folders([tuple(path.split("/")[:-1]) for path in paths]))
+        folders = {path.rpartition("/")[0] for path in paths}
+        part_of = {folder: part_of_path(f"{folder}/") for folder in folders}
+        self._parts = []
+        self._shared = len(shared_folders([tuple(folder.split("/")) if folder else () for folder in folders]))
         for index, path in enumerate(paths):
-            file = path.rpartition("/")[2]
+            folder, _, file = path.rpartition("/")
+            self._parts.append(part_of[folder])
             self._by_file[file].append(index)
             self._by_stem[without_suffix(file)].append(index)
 

@@ -75,11 +75,16 @@ def recognise(contents: Contents, references: References, said: Sequence[Said], 
     return Recognised(layout, images, left_out, notes, files)
 
 
+def several_meant(statement: Statement, at: str, references: References) -> InvalidArchive:
+    """The error for a row that may mean several images."""
+    one, other = (references.paths[index] for index in statement.meant[:2])
+    what = f"in {at} may be {one!r} or {other!r}"
+    return refuse(statement.written, what, "Write the paths of the images, as they are in the archive.")
+
+
 def _take(known: dict[int, _Known], statement: Statement, at: str, references: References) -> None:
     if len(statement.meant) > 1:
-        one, other = (references.paths[index] for index in statement.meant[:2])
-        what = f"in {at} may be {one!r} or {other!r}"
-        raise refuse(statement.written, what, "Write the paths of the images, as they are in the archive.")
+        raise several_meant(statement, at, references)
     if not statement.meant or statement.label is None:
         return
     (index,) = statement.meant

@@ -1,7 +1,5 @@
 """What the name of a file says that it is: a picture, whether it can be read or not, or a description."""
 
-from pathlib import PurePosixPath
-
 from noisegate.data.layouts.words import each_of
 
 # What goes along with data sets and is no picture. Files without a suffix belong to them: LICENSE, README, Makefile.
@@ -18,7 +16,8 @@ _PICTURES = each_of(
 
 def suffix_of(name: str) -> str:
     """In small letters, without the dot; empty if there is none."""
-    return PurePosixPath(name).suffix.lower().removeprefix(".")
+    stem, _, suffix = name.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if stem else ""
 
 
 def is_picture(name: str) -> bool:

@@ -37,6 +37,18 @@ class Tree:
     parts: dict[str, NamedSplit]
     inner: dict[str | None, Folders]
 
+    def places(self, paths: Sequence[str]) -> list[Place | None]:
+        """Where paths stand; each of their folders is looked at once."""
+        of_folder: dict[str, Place | None] = {}
+        found = []
+        for path in paths:
+            folder, _, file = path.rpartition("/")
+            if folder not in of_folder:
+                of_folder[folder] = self.place(path)
+            place = of_folder[folder]
+            found.append(place and Place(place.part, place.folders, file))
+        return found
+
     def place(self, path: str) -> Place | None:
         """Where a path stands; None for what lies outside the folders that the images share, or outside the parts."""
         *folders, file = path.split("/")
@@ -57,7 +69,8 @@ class Tree:
 
 def read_tree(paths: Sequence[str]) -> Tree:
     """The tree of at least one path, which need not make sense: `noisegate.data.layouts.folders` decides that."""
-    folders = [tuple(path.split("/")[:-1]) for path in paths]
+    # Each once: there are as many as classes, and far more images.
+    folders = [tuple(folder.split("/")) if folder else () for folder in {path.rpartition("/")[0] for path in paths}]
     prefix = _prefix(folders)
     rests = [each[len(prefix) :] for each in folders]
     parts = _parts(rests)

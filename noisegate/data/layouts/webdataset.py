@@ -31,6 +31,8 @@ def webdataset(contents: Contents) -> Recognised | None:
         InvalidArchive: an image without a label or with two, two images in a sample, a number that is no class, or class
             folders that contradict.
     """
+    if not any(name.lower().endswith((".cls", ".json")) for name in contents.attachments):
+        return None
     keys = [_key(path) for path in contents.images]
     labels = _labels(contents.attachments, {key for key in keys if key})
     if labels is None:

@@ -1,0 +1,60 @@
+"""Packs one archive in a process of its own and prints what it took, as JSON.
+
+    PYTHONPATH=CHECKOUT python one_packing.py CHECKOUT ARCHIVE
+
+The checkout says which version packs; versions before `read_upload` read archives only.
+"""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import noisegate
+from noisegate.data.members import ArchiveLimits
+from noisegate.data.packing import pack
+from noisegate.inference.decoding import ImageLimits
+
+try:
+    from noisegate.data.uploads import read_upload
+except ImportError:
+    from noisegate.data import archives
+
+    def read_upload(path, limits, _folder):  # type: ignore[no-untyped-def,misc]
+        return archives.read_archive(path, limits)  # type: ignore[call-arg]
+
+
+IMAGE_SIZE = 32
+
+
+def main() -> None:
+    checkout, archive = Path(sys.argv[1]), Path(sys.argv[2])
+    assert Path(noisegate.__file__).is_relative_to(checkout), f"{noisegate.__file__} is of another version"
+    with tempfile.TemporaryDirectory(prefix="noisegate-ingestion-", dir=archive.parent) as name:
+        started, used = time.perf_counter(), _cpu_seconds()
+        folder = Path(name)
+        packed = pack(read_upload(archive, ArchiveLimits(), folder), IMAGE_SIZE, folder, lambda _: None, ImageLimits())
+        took = {"wall_seconds": time.perf_counter() - started, "cpu_seconds": _cpu_seconds() - used}
+    found = {
+        "images": packed.train_count + packed.test_count,
+        "classes": len(packed.classes),
+        "hash": packed.content_hash,
+    }
+    print(json.dumps({**took, "peak_rss_mib": _peak_bytes() / 2**20, **found}))
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _peak_bytes() -> int:
+    # Not of getrusage, which counts the process that started this one until it became Python.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+if __name__ == "__main__":
+    main()
