@@ -9,7 +9,7 @@
 # declares two (ONNX Runtime warns of that in its log; that [n, 2] is promised and [n, 1] comes is said nowhere else).
 # An option called raw_scores exists and is off by default, which suggests that what comes out is not raw.
 # For who serves with rejection: 1 - max(probabilities) is the plainest reject score there is, and it runs on these models
-# without an error. Below a threshold of 0.5 it accepts every image whose margin exceeds 0.5, whatever the doubt, and reject
+# without an error. With a threshold of 0.5 it accepts every image whose margin exceeds 0.5, whatever the doubt, and reject
 # scores are negative. Check that the rows sum to 1 before an ONNX output of that name is used as probabilities.
 set -euo pipefail
 work=$(mktemp -d)

@@ -7,7 +7,7 @@
 # images with values of 0 to 1 are answered alone, and then each beside one whose sender forgot to divide by 255. The float
 # model does not care. The quantised one changes the class of 33 of them, and of 29 that it accepts alone at a
 # threshold of 0.5 it rejects 26. Among ordinary neighbours answers still move, by up to 0.007.
-# Maintainers call it expected; the documentation of the function does not mention batches.
+# Maintainers call it expected; the function's own description does not mention batches.
 # For who serves with rejection: servers that gather requests into batches put strangers side by side. Answers cannot be
 # repeated, one caller's image changes another's verdict, and a threshold that was calibrated in batches of 64 holds for
 # no other size. Use static quantisation (fixed ranges), or run dynamic models one image at a time.

@@ -6,7 +6,7 @@
 # Seen: OpenVINO reads the same model and answers otherwise. Of ten equal values the first two are [1, 0], the first five
 # [1, 2, 3, 4, 0]. With classes 3 and 9 both at 1, three are [3, 9, 2], which leaves out class 0 for class 2, and five begin with 9:
 # the first class itself has changed. ArgMax in the same runtime says 3. OpenVINO's own TopK leaves the order of equal values open
-# and got a "stable" option later; the ONNX reader does not ask for it. A report about Hardmax, which is alike, is open.
+# and got a "stable" option later, which a model read from ONNX seems not to use. A report about Hardmax, which is alike, is open.
 # For who serves with rejection: probabilities that are equal to the last bit are no accident, with saturated softmax,
 # with float16 or int8 outputs, and for blank images. Top-5 accuracy, label lists and "first class" of such a model
 # differ between two runtimes that agree on every probability. Take the first class by ArgMax, or sort outside the model.
