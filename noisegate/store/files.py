@@ -58,6 +58,7 @@ def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
         Dataset.upload_digest.in_(digests), Dataset.state == DatasetState.INGESTING
     )
     used.update(session.scalars(waiting, execution_options=of_all))
+    used.update(shared_originals(session))
     return [digest for digest in digests if digest not in used]
 
 
@@ -67,7 +68,13 @@ def named(session: Session) -> set[str]:
     waiting = sa.select(Dataset.upload_digest).where(
         Dataset.upload_digest.is_not(None), Dataset.state == DatasetState.INGESTING
     )
-    return {digest for digest in [*found, *session.scalars(waiting)] if digest}
+    return {digest for digest in [*found, *session.scalars(waiting)] if digest} | shared_originals(session)
+
+
+def shared_originals(session: Session) -> set[str]:
+    """The digests of all originals that versions share with their bases, of all owners, whether or not the bases are there."""
+    query = sa.select(Dataset.shared_originals).where(Dataset.shared_originals.is_not(None))
+    return {digest for some in session.scalars(query, execution_options={OF_ALL_OWNERS: True}) for digest in some or ()}
 
 
 def discard(sessions: Sessions, artefacts: Artefacts, digests: Sequence[str]) -> list[str]:

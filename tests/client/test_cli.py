@@ -191,7 +191,7 @@ def test_a_dry_run_of_an_upload_shows_the_report(
     (tmp_path / "cats.zip").write_bytes(b"zip")
     server.replies("POST", "/datasets", json_reply(report()))
     assert cli.run(["upload", str(tmp_path / "cats.zip"), "--bad-images", "skip", "--dry-run"]) == 0
-    assert server.requests[0].query == {"image_size": "32", "bad_images": "skip", "dry_run": "true"}
+    assert server.requests[0].query == {"bad_images": "skip", "dry_run": "true"}
     shown = capsys.readouterr().out
     assert "class folders: 2 classes, 8 images to train on, 2 to test" in shown
     assert "dog/0.png, dog/1.png" in shown
