@@ -5,7 +5,7 @@ transaction that holds `lock`. Without it the clean-up of one could remove the f
 spec posted twice, or an execution that two workers ran, gives the same bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import sqlalchemy as sa
 import structlog
@@ -75,6 +75,13 @@ def shared_originals(session: Session) -> set[str]:
     """The digests of all originals that versions share with their bases, of all owners, whether or not the bases are there."""
     query = sa.select(Dataset.shared_originals).where(Dataset.shared_originals.is_not(None))
     return {digest for some in session.scalars(query, execution_options={OF_ALL_OWNERS: True}) for digest in some or ()}
+
+
+def originals_of_others(session: Session, dataset_ids: Collection[str]) -> set[str]:
+    """The digests of all originals that other datasets than these need, their own and shared ones."""
+    query = sa.select(Dataset.id, Dataset.originals_digest, Dataset.shared_originals)
+    rows = session.execute(query.where(Dataset.originals_digest.is_not(None)), execution_options={OF_ALL_OWNERS: True})
+    return {digest for id, own, shared in rows if id not in dataset_ids for digest in (own, *(shared or ()))}
 
 
 def discard(sessions: Sessions, artefacts: Artefacts, digests: Sequence[str]) -> list[str]:
