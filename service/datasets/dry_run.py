@@ -54,5 +54,7 @@ def _opened(resources: Resources, dataset: Dataset) -> Base:
         originals = Originals(found.content, found.index, found.shared)
     except FileNotFoundError as error:
         # Deleted since it was looked up; this holds no transaction open while an upload comes.
-        raise NotFound(f"there is no dataset {dataset.name!r} any more", field="base") from error
+        raise NotFound(
+            f"there is no dataset {dataset.name!r} any more", field="base", remedy="GET /datasets lists them."
+        ) from error
     return Base(dataset.name, packed.classes, packed.train_count, packed.images, packed.labels, originals)

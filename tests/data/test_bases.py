@@ -180,11 +180,13 @@ def test_of_very_many_contradictions_the_first_hundred_are_named(tmp_path: Path)
         ),
         ({"cat/1.png": picture(901), "labels.csv": b"file,label\ncat/1.png,dog\n"}, "lies below 'cat', a class of"),
         ({"noise/1.png": picture(901)}, "is reserved"),
+        ({"_unlabeled/1.png": picture(901)}, "no image with a class, to be added to the base 'pets'"),
+        ({"val/cat/1.png": picture(901)}, "no image with a class, to be added to the base 'pets'"),
     ],
 )
 def test_what_an_upload_to_a_base_is_refused_for(base: Version, tmp_path: Path, files: Files, says: str) -> None:
     with pytest.raises(InvalidArchive, match=says):
-        packed(files, tmp_path / "v", base)
+        packed(files, tmp_path / "v", base, Reading(validation="leave_out"))
 
 
 @pytest.mark.parametrize(("validation", "cats"), [("auto", (5, 2)), ("test", (4, 3)), ("leave_out", (4, 2))])

@@ -6,7 +6,7 @@ refused by it, in words that say what was taken for what.
 
 from collections.abc import Callable
 
-from noisegate.data.layouts.additions import check_folders, notes_on_classes
+from noisegate.data.layouts.additions import check_additions, notes_on_classes
 from noisegate.data.layouts.class_names import check_classes
 from noisegate.data.layouts.contents import SPLITS, BaseClasses, Contents, Layout, Placed, Recognised, Split
 from noisegate.data.layouts.fiftyone import fiftyone
@@ -52,7 +52,7 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
     classes = {image.class_name for image in placement.placed}
     additions = []
     if base is not None:
-        check_folders(contents.images, placement.placed, base)
+        check_additions(contents.images, placement.placed, base)
         additions = notes_on_classes(classes, base)
         classes |= base.classes
     alike = check_classes(classes)

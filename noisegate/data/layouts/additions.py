@@ -6,16 +6,24 @@ from noisegate.data.layouts.contents import BaseClasses, Placed
 from noisegate.data.layouts.parts import part_called
 from noisegate.data.layouts.words import listed
 from noisegate.data.members import refuse
+from noisegate.errors import InvalidArchive
 
 
-def check_folders(paths: Sequence[str], placed: Sequence[Placed], base: BaseClasses) -> None:
+def check_additions(paths: Sequence[str], placed: Sequence[Placed], base: BaseClasses) -> None:
     """Refuse an image below a folder that is called as a class of the base, and taken for another class.
 
     An upload may hold a single class. Of `cat/indoor/1.png` alone the outer folder is one that all images share, and so no class.
 
     Raises:
-        InvalidArchive: there is one.
+        InvalidArchive: there is one, or there is no image to add.
     """
+    if not placed:
+        detail = f"the archive has no image with a class, to be added to the base {base.name!r}"
+        raise InvalidArchive(
+            detail,
+            field="archive",
+            remedy="Add images in folders that name their classes, or let validation images in.",
+        )
     for image in placed:
         path = paths[image.index]
         for folder in path.split("/")[:-1]:
