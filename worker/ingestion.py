@@ -8,9 +8,11 @@ from pkgutil import resolve_name
 import structlog
 from sqlalchemy.orm import Session
 
+from noisegate.data.bases import Base
 from noisegate.data.duplicates import find_duplicates
 from noisegate.data.limits import archive_limits, image_limits
 from noisegate.data.members import Attachment, LeftOut, Member, Told
+from noisegate.data.originals import Originals
 from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.sources import LICENCES, digits_members
 from noisegate.data.uploads import read_upload
@@ -18,7 +20,7 @@ from noisegate.errors import NoisegateError, StorageFull, StorageUnavailable
 from noisegate.store import datasets, files
 from noisegate.store.datasets import Packed
 from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
-from noisegate.store.packed import open_packed
+from noisegate.store.packed import fetch_originals, open_packed
 from noisegate.store.tables import Dataset
 from worker.lease import DATABASE_AWAY, Draining, Forfeited, Heartbeat, draining
 from worker.problems import failure_of
@@ -91,13 +93,32 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> PackedDatas
         Heartbeat(resources.sessions, [lease], beat, seconds=settings.heartbeat_seconds) as heartbeat,
     ):
         heartbeat.check()
+        onto = _base_of(resources, dataset)
+        base = _opened(resources, onto) if onto else None
+        heartbeat.check()
         members = _members(resources, dataset, folder)
-        packed = pack(members, dataset.image_size, folder, note, image_limits(settings), dataset.reading)
+        packed = pack(members, dataset.image_size, folder, note, image_limits(settings), dataset.reading, base)
         heartbeat.check()
         digests = [artefacts.seal(file) for file in packed.paths]
-        heartbeat.persist(partial(_record, resources, dataset, lease, packed, digests))
+        shared = [str(onto.originals_digest), *(onto.shared_originals or ())] if onto else None
+        heartbeat.persist(partial(_record, resources, dataset, lease, packed, digests, shared))
     _discard_upload_of(resources, dataset)
     return packed
+
+
+def _base_of(resources: Resources, dataset: Dataset) -> Dataset | None:
+    """The dataset that this one is added to; it is not deleted as long as this one is being ingested."""
+    if dataset.base_id is None:
+        return None
+    with resources.sessions.reading() as session:
+        return session.get_one(Dataset, dataset.base_id)
+
+
+def _opened(resources: Resources, dataset: Dataset) -> Base:
+    packed = open_packed(resources.artefacts, dataset)
+    found = fetch_originals(resources.artefacts, dataset)
+    originals = Originals(found.content, found.index, found.shared)
+    return Base(dataset.name, packed.classes, packed.train_count, packed.images, packed.labels, originals)
 
 
 def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Attachment | LeftOut | Told]:
@@ -114,7 +135,12 @@ def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[M
 
 
 def _record(
-    resources: Resources, dataset: Dataset, lease: Lease, packed: PackedDataset, digests: Sequence[str]
+    resources: Resources,
+    dataset: Dataset,
+    lease: Lease,
+    packed: PackedDataset,
+    digests: Sequence[str],
+    shared: list[str] | None,
 ) -> None:
     """Put the arrays where their digests are looked for and enter them, while no other process may remove them."""
     images_digest, labels_digest, originals_digest, index_digest = digests
@@ -133,6 +159,7 @@ def _record(
         originals_bytes=packed.originals_bytes,
         longer_side=packed.longer_side,
         report=packed.report,
+        shared_originals=shared,
     )
     try:
         with resources.sessions.begin() as session:

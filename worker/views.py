@@ -9,6 +9,7 @@ from noisegate.data.packing import IMAGES_FILE
 from noisegate.data.views import image_bytes, join_pieces, pieces_of, view_bytes, write_piece
 from noisegate.inference.decoding import ImageLimits
 from noisegate.spec.derived import View
+from noisegate.store.packed import fetch_originals
 from worker.making import Making
 
 
@@ -38,10 +39,8 @@ def make_view(making: Making) -> dict[str, Path]:
 
 
 def _originals(making: Making) -> Originals:
-    dataset, artefacts = making.row.dataset, making.resources.artefacts
-    assert dataset.originals_digest, "a view is asked for of datasets that have originals"
-    assert dataset.originals_index_digest
-    return Originals(artefacts.fetch(dataset.originals_digest), artefacts.fetch(dataset.originals_index_digest))
+    files = fetch_originals(making.resources.artefacts, making.row.dataset)
+    return Originals(files.content, files.index, files.shared)
 
 
 def _make_piece(making: Making, originals: Originals, view: View, places: range, limits: ImageLimits) -> None:

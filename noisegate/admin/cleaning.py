@@ -78,11 +78,13 @@ def _datasets(
     with sessions.reading() as session:
         found = session.scalars(sa.select(Dataset).where(which, unused).order_by(Dataset.id)).all()
         theirs = {row.id: row.digests + _made_of(session, row) for row in found}
+        needed = files.originals_of_others(session, theirs.keys())
     if not dry_run:
         theirs = {id: digests for id, digests in theirs.items() if _deleted(sessions, id, which)}
     digests = list(dict.fromkeys(digest for some in theirs.values() for digest in some))
-    # Measured before they go. In a dry run two datasets that name one file are taken for its only owners.
-    size = sum(map(artefacts.size_bytes, digests))
+    # Measured before they go. In a dry run two datasets that name one file are taken for its only owners, but for originals: a
+    # version shares those of its base, which may be most of what there is.
+    size = sum(artefacts.size_bytes(digest) for digest in digests if digest not in needed or not dry_run)
     if not dry_run:
         gone = set(files.discard(sessions, artefacts, digests))
         size -= sum(artefacts.size_bytes(digest) for digest in digests if digest not in gone)

@@ -17,11 +17,17 @@ class ViewAnswer(TypedDict):
     used_at: str
 
 
+class BaseAnswer(TypedDict):
+    id: str
+    name: str
+
+
 class DatasetAnswer(TypedDict):
     id: str
     name: str
     also_called: NotRequired[list[str]]  # older services tell one name
     source: str
+    base: NotRequired[BaseAnswer | None]  # older services have no versions
     state: Literal["ingesting", "ready", "failed"]
     image_size: int
     images_done: int
@@ -70,6 +76,21 @@ class DuplicatesAnswer(TypedDict):
     messages: list[str]
 
 
+class ClassAddedAnswer(TypedDict):
+    name: str
+    train: int
+    test: int
+    is_new: bool
+
+
+class AddedAnswer(TypedDict):
+    base: str
+    train_count: int
+    test_count: int
+    known_count: int
+    classes: list[ClassAddedAnswer]
+
+
 class ReportAnswer(TypedDict):
     """How an upload was read; `noisegate.api.dataset_report` says what each part means."""
 
@@ -82,3 +103,4 @@ class ReportAnswer(TypedDict):
     left_out_count: int
     left_out: list[LeftOutAnswer]
     duplicates: NotRequired[DuplicatesAnswer | None]  # null while they are looked for
+    added: NotRequired[AddedAnswer | None]  # older services have no versions

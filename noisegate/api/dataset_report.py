@@ -39,17 +39,37 @@ class ImagesFound(Document):
     height: Spread = Field(description="In pixels, upright.")
 
 
+class ClassAdded(Document):
+    """What was added to one class."""
+
+    name: str
+    train: int = Field(ge=0, description="Images.")
+    test: int = Field(ge=0, description="Images.")
+    is_new: bool = Field(description="Whether the base has no such class.")
+
+
+class Added(Document):
+    """What an upload added to its base."""
+
+    base: str = Field(description="The base's name, as it was then.")
+    train_count: int = Field(ge=0)
+    test_count: int = Field(ge=0)
+    known_count: int = Field(ge=0, description="Images that were left out because their files are in the base already.")
+    classes: list[ClassAdded] = Field(description="Those to which images were added, in the order of the labels.")
+
+
 class DatasetReport(Document):
-    """How an upload was read."""
+    """How an upload was read. With a base, counts and classes are those of base and upload together."""
 
     layout: str = Field(description="Which layout was recognised, in words.")
     notes: list[str] = Field(description="What was taken for what, where another reading was possible.")
     train_count: int
     test_count: int
     classes: list[ClassFound] = Field(description="In the order of the labels.")
-    images: ImagesFound
+    images: ImagesFound = Field(description="Those of the upload alone.")
     left_out_count: int
     left_out: list[LeftOutGroup]
+    added: Added | None = Field(None, description="Of an upload to a base.")
     duplicates: Duplicates | None = Field(
         None, description="Copies among the images; null while they are looked for, once the dataset is ready."
     )

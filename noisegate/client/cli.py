@@ -204,7 +204,8 @@ def upload(
     archive: Path,
     *,
     name: str | None = None,
-    image_size: int = 32,
+    image_size: int | None = None,
+    base: str | None = None,
     names: str | None = None,
     bad_images: Literal["refuse", "skip"] | None = None,
     validation: Literal["auto", "train", "test", "leave_out"] | None = None,
@@ -215,7 +216,8 @@ def upload(
 
     Args:
         archive: A folder of train/CLASS/…, test/CLASS/…, or CLASS/…; or an archive of one, or a file that holds many images.
-        image_size: Pixels a side that every image is scaled to.
+        image_size: Pixels a side that every image is scaled to. Without it 32, or the base's.
+        base: Id or name of a dataset. The new one holds its images and those of the archive; what it has already is left out.
         names: The encoding of names in a zip that does not say it, such as shift_jis.
         bad_images: skip leaves out what cannot be read, and counts it; refuse (the default) names it all.
         validation: What images of a validation part become; auto (the default): test images if there are no others, else training
@@ -231,11 +233,11 @@ def upload(
     with Client(url) as client:
         if dry_run:
             with ProgressDisplay(console, "upload") as progress:
-                report = client.inspect_upload(packed, image_size, progress.show_bytes, **reading)
+                report = client.inspect_upload(packed, image_size, progress.show_bytes, base, **reading)
             console.print(report_block(report))
             return
         with ProgressDisplay(console, "upload") as progress:
-            dataset = client.upload(packed, name, image_size, progress.show_bytes, **reading)
+            dataset = client.upload(packed, name, image_size, progress.show_bytes, base, **reading)
         with ProgressDisplay(console, "reading") as progress:
             dataset = client.wait_for_dataset(dataset["id"], dataset_shown(client, progress))
         if dataset["error"]:

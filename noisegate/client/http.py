@@ -54,31 +54,36 @@ class Client(Transport):
         self,
         archive: str | Path | Uploadable,
         name: str | None = None,
-        image_size: int = 32,
+        image_size: int | None = None,
         on_bytes: Callable[[int, int], None] | None = None,
+        base: str | None = None,
         **reading: str,
     ) -> DatasetAnswer:
         """Send an archive, or a file that holds many images, as it is read; `on_bytes` hears bytes sent and bytes in all.
 
         Args:
+            image_size: pixels a side; None for the base's, without a base 32.
+            base: id or name of a dataset: the new one holds its images and those sent.
             reading: how it is to be read, where that leaves a choice: `names`, `bad_images`, `validation`.
 
         Raises:
             UnusableFile: the archive, or a file that belongs in it, cannot be read.
         """
-        query = reading | ({} if name is None else {"name": name})
-        answer: DatasetAnswer = self._sent(archive, image_size, query, on_bytes)
+        asked = {"name": name, "base": base, "image_size": image_size}
+        answer: DatasetAnswer = self._sent(archive, asked | reading, on_bytes)
         return answer
 
     def inspect_upload(
         self,
         archive: str | Path | Uploadable,
-        image_size: int = 32,
+        image_size: int | None = None,
         on_bytes: Callable[[int, int], None] | None = None,
+        base: str | None = None,
         **reading: str,
     ) -> ReportAnswer:
         """What the service finds in an upload, of which it keeps nothing; as `upload` otherwise. It answers once all is read."""
-        answer: ReportAnswer = self._sent(archive, image_size, {**reading, "dry_run": "true"}, on_bytes)
+        asked = {"base": base, "image_size": image_size, "dry_run": "true"}
+        answer: ReportAnswer = self._sent(archive, asked | reading, on_bytes)
         return answer
 
     def dataset_report(self, reference: str) -> ReportAnswer:
@@ -266,14 +271,13 @@ class Client(Transport):
     def _sent(
         self,
         archive: str | Path | Uploadable,
-        image_size: int,
-        query: Mapping[str, str],
+        query: Mapping[str, str | int | None],
         on_bytes: Callable[[int, int], None] | None,
     ) -> Any:
         sent = ArchiveFile(Path(archive)) if isinstance(archive, str | Path) else archive
         headers = {"Content-Type": sent.content_type, "Content-Length": str(sent.total)}
         content = {
-            "params": {"image_size": image_size, **query},
+            "params": {name: value for name, value in query.items() if value is not None},
             "headers": headers,
             "content": counted(sent.chunks(), sent.total, on_bytes),
         }

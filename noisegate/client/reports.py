@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from noisegate.api.dataset_answers import LeftOutAnswer, ReportAnswer, SpreadAnswer
+from noisegate.api.dataset_answers import AddedAnswer, LeftOutAnswer, ReportAnswer, SpreadAnswer
 from noisegate.client.console import printable
 from noisegate.client.errors import ProblemError
 from noisegate.client.http import Client
@@ -24,6 +24,8 @@ def report_block(report: ReportAnswer) -> RenderableType:
     formats = ", ".join(f"{count:,} {name}" for name, count in images["formats"].items())
     lines = [f"  … and {more:,} more classes"] if more > 0 else []
     lines.append(f"  {formats}; width {_spread(images['width'])}, height {_spread(images['height'])} pixels")
+    if added := report.get("added"):
+        lines.append(_added(added))
     return Group(Text(printable(head)), _classes(report), *map(Text, [*lines, *warnings_of(report)]))
 
 
@@ -35,6 +37,8 @@ def warnings_about(client: Client, dataset: str) -> Iterator[str]:
         if problem.status == HTTPStatus.NOT_FOUND:
             return
         raise
+    if added := report.get("added"):
+        yield _added(added)
     yield from warnings_of(report)
 
 
@@ -46,6 +50,13 @@ def warnings_of(report: ReportAnswer) -> Iterator[str]:
         yield f"  Copies: {message}"
     for group in report["left_out"]:
         yield printable(f"  Left out: {_group(group)}")
+
+
+def _added(added: AddedAnswer) -> str:
+    into = ", ".join(f"{one['train'] + one['test']:,} {one['name']}" for one in added["classes"][:_SHOWN_CLASSES])
+    counts = f"{added['train_count']:,} images to train on, {added['test_count']:,} to test"
+    known = f"; {added['known_count']:,} were in it already" if added["known_count"] else ""
+    return printable(f"  Added to {added['base']}: {counts}{f' ({into})' if into else ''}{known}.")
 
 
 def _group(group: LeftOutAnswer) -> str:

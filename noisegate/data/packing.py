@@ -24,9 +24,10 @@ import numpy.typing as npt
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.data.bad_images import BadImages
+from noisegate.data.bases import Base, added_to
 from noisegate.data.layouts import SPLITS, Contents, Layout, Split, resolve_layout
 from noisegate.data.members import Attachment, Label, LeftOut, Member, Told
-from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, index_bytes
+from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, Entry, index_bytes
 from noisegate.data.reporting import ImageCounts, report_of
 from noisegate.disk import storage_errors
 from noisegate.errors import InvalidImage, TooLarge
@@ -76,8 +77,12 @@ def pack(
     progress: Callable[[int], None],
     image_limits: ImageLimits,
     reading: Reading = AS_IT_IS,
+    base: Base | None = None,
 ) -> PackedDataset:
     """Decode `members` and write them to `images.npy` and `labels.npy` in `folder`, which exists, beside their originals.
+
+    With a `base`, packed at this size, they are added to its images, of which the pixels are copied. The originals are those of
+    the added images alone; the index says where in the base's files the others lie.
 
     `progress` is told the number of images decoded so far, about every half second; what it raises ends the packing.
     Memory does not grow with the images, only by a few hundred bytes for the path of each. The disk is needed twice
@@ -85,7 +90,7 @@ def pack(
 
     Raises:
         InvalidImage, TooLarge: members do not decode or are over `image_limits`, and are not to be left out; all are named.
-        InvalidArchive: the paths make no data set, or what `members` raises.
+        InvalidArchive: the paths make no data set, an image is in the base under another class, or what `members` raises.
         StorageFull: no room left in `folder`.
     """
     with (
@@ -95,27 +100,28 @@ def pack(
     ):
         arrived = _Arrived(Arrivals(encoded), scratch, image_size, image_limits, BadImages(reading.bad_images))
         arrived.take(members, progress)
-        layout = resolve_layout(arrived.contents(), reading.validation)
+
+        def note() -> None:
+            progress(arrived.count)
+
+        sent = resolve_layout(arrived.contents(), reading.validation, base.known_classes if base else None)
+        layout, added = added_to(base, sent, arrived.paths, arrived.files, note) if base else (sent, None)
+        together = _Together(base, arrived, layout)
         labels = _labels(layout)
         files = [folder / name for name in (IMAGES_FILE, LABELS_FILE, ORIGINALS_FILE, INDEX_FILE)]
         with _whole_or_not_at_all(*files) as (images_file, labels_file, originals_file, index_file):
             np.save(labels_file, labels, allow_pickle=False)
             write_header(images_file, len(labels), image_size)
             digest = _header_digest(layout, labels, image_size)
-            for chunk in _in_order(scratch, layout, 3 * image_size**2):
+            for chunk in together.pixels(3 * image_size**2):
                 images_file.write(chunk)
                 digest.update(chunk)
-                progress(arrived.count)
-            order = [image.index for image in layout.images]
-            told_at = 0
-            for original in arrived.files.in_order(order):
-                originals_file.write(original)
-                if originals_file.tell() - told_at >= _CHUNK_BYTES:
-                    progress(arrived.count)
-                    told_at = originals_file.tell()
-            sizes, names = [arrived.files.size(index) for index in order], [arrived.paths[index] for index in order]
-            index_file.write(index_bytes(sizes, names))
+                note()
+            entries = together.write_originals(originals_file, note)
+            shared_sizes = base.originals.file_sizes if base else []
+            index_file.write(index_bytes(entries, [originals_file.tell(), *shared_sizes]))
     counts = _counts(layout)
+    found = arrived.sides.found([image.index for image in sent.images])
     return PackedDataset(
         classes=layout.classes,
         image_size=image_size,
@@ -129,9 +135,9 @@ def pack(
         originals_path=files[2],
         index_path=files[3],
         originals_bytes=files[2].stat().st_size,
-        longer_side=arrived.sides.longer_side(order),
-        names=tuple(names),
-        report=report_of(layout, arrived.paths, arrived.sides.found(order), arrived.told),
+        longer_side=int(np.median([entry.longer_side or 0 for entry in entries])),
+        names=tuple(entry.name for entry in entries),
+        report=report_of(layout, together.paths, found, arrived.told, added),
     )
 
 
@@ -181,11 +187,16 @@ class _Arrived:
                 progress(self.count)
                 told_at = time.monotonic()
         self._scratch.flush()
+        self.files.flush()
         progress(self.count)
         self._left_out += self._bad_images.left_out(self.count)
 
     def contents(self) -> Contents:
         return Contents(self.paths, self._labels, self._attachments, self._left_out)
+
+    def pixels(self, index: int, image_bytes: int) -> bytes:
+        """Of the image that came as number `index`."""
+        return os.pread(self._scratch.fileno(), image_bytes, index * image_bytes)
 
     def _decode(self, member: Member) -> None:
         try:
@@ -209,6 +220,50 @@ class _Arrived:
         return pixels
 
 
+class _Together:
+    """The images of a data set in its final order: those of the base, if there is one, and those that came."""
+
+    def __init__(self, base: Base | None, arrived: _Arrived, layout: Layout) -> None:
+        self._base = base
+        self._arrived = arrived
+        self._order = [image.index for image in layout.images]
+        self._keys = [image.name for image in layout.images]
+        self._base_count = len(base) if base else 0
+        base_paths = [base.originals.name(place) for place in range(len(base))] if base else []
+        self.paths: Sequence[str] = base_paths + arrived.paths
+        """By their index in the layout."""
+
+    def pixels(self, image_bytes: int) -> Iterator[bytes]:
+        """In pieces of about 8 MiB."""
+        batch = max(1, _CHUNK_BYTES // image_bytes)
+        for start in range(0, len(self._order), batch):
+            yield b"".join(self._pixels(index, image_bytes) for index in self._order[start : start + batch])
+
+    def _pixels(self, index: int, image_bytes: int) -> bytes:
+        if self._base is not None and index < self._base_count:
+            pixels: bytes = self._base.images[index].tobytes()
+            return pixels
+        return self._arrived.pixels(index - self._base_count, image_bytes)
+
+    def write_originals(self, file: IO[bytes], note: Callable[[], None]) -> list[Entry]:
+        """Write the files that came to `file`; returns the entries of all images for the index."""
+        entries = []
+        told_at = 0
+        for index, key in zip(self._order, self._keys, strict=True):
+            if self._base is not None and index < self._base_count:
+                entries.append(self._base.entry(index))
+                continue
+            came_as = index - self._base_count
+            start = file.tell()
+            size = file.write(self._arrived.files.read(came_as))
+            side = self._arrived.sides.longer_side(came_as)
+            entries.append(Entry(self._arrived.paths[came_as], key, side, 0, start, size))
+            if file.tell() - told_at >= _CHUNK_BYTES:
+                note()
+                told_at = file.tell()
+        return entries
+
+
 def _labels(layout: Layout) -> npt.NDArray[np.int64]:
     label_of = {name: label for label, name in enumerate(layout.classes)}
     return np.array([label_of[image.class_name] for image in layout.images], _LABEL_TYPE)
@@ -226,14 +281,6 @@ def _header_digest(layout: Layout, labels: npt.NDArray[np.int64], image_size: in
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     digest.update(labels.tobytes())
     return digest
-
-
-def _in_order(scratch: IO[bytes], layout: Layout, image_bytes: int) -> Iterator[bytes]:
-    """The pixels of all images in the layout's order, in pieces of about 8 MiB."""
-    batch = max(1, _CHUNK_BYTES // image_bytes)
-    for start in range(0, len(layout.images), batch):
-        images = layout.images[start : start + batch]
-        yield b"".join(os.pread(scratch.fileno(), image_bytes, image.index * image_bytes) for image in images)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from noisegate.api.dataset_report import ClassFound, DatasetReport, ImagesFound, LeftOutGroup, Spread
+from noisegate.api.dataset_report import Added, ClassFound, DatasetReport, ImagesFound, LeftOutGroup, Spread
 from noisegate.data.layouts import Layout
 from noisegate.data.members import LeftOut
 
@@ -28,9 +28,9 @@ class ImageCounts:
         self._widths.append(width)
         self._heights.append(height)
 
-    def longer_side(self, order: Sequence[int]) -> int:
-        """Median over the images with these places, in pixels."""
-        return int(np.median(np.maximum(np.asarray(self._widths), np.asarray(self._heights))[np.asarray(order)]))
+    def longer_side(self, place: int) -> int:
+        """Of the image with this place, in pixels."""
+        return max(self._widths[place], self._heights[place])
 
     def found(self, order: Sequence[int]) -> ImagesFound:
         """Of the images with these places."""
@@ -42,12 +42,15 @@ class ImageCounts:
         )
 
 
-def report_of(layout: Layout, paths: Sequence[str], images: ImagesFound, told: Sequence[str]) -> DatasetReport:
+def report_of(
+    layout: Layout, paths: Sequence[str], images: ImagesFound, told: Sequence[str], added: Added | None = None
+) -> DatasetReport:
     """The report of a data set.
 
     Args:
-        paths: of its images, by their place in the upload.
+        paths: of its images, by their index in the layout.
         told: what was said while the upload was read.
+        added: to a base, if the upload has one.
     """
     classes = _classes(layout, paths)
     return DatasetReport(
@@ -59,6 +62,7 @@ def report_of(layout: Layout, paths: Sequence[str], images: ImagesFound, told: S
         images=images,
         left_out_count=len(layout.left_out),
         left_out=_groups(layout.left_out),
+        added=added,
     )
 
 

@@ -39,6 +39,7 @@ class Packed:
     originals_bytes: int | None = None
     longer_side: int | None = None
     report: DatasetReport | None = None
+    shared_originals: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,12 @@ def register(
     image_size: int,
     upload_digest: str | None,
     reading: Reading = AS_IT_IS,
+    base: Dataset | None = None,
 ) -> Registered:
     """A dataset to be ingested; the one that is there already if the same archive was sent before, to be read the same way.
+
+    With a `base` (from `prerequisites.usable_base`) its images are added to that one; the same archive onto another base, or
+    onto none, is another dataset.
 
     One that is there from before originals were kept is ingested again, under another name if it has this one: it gets the
     originals then (`record_ready`).
@@ -68,7 +73,7 @@ def register(
     """
     if upload_digest is not None:
         files.lock(session)
-    alike = _alike(session, source, image_size, upload_digest, reading)
+    alike = _alike(session, source, image_size, upload_digest, reading, base)
     if (known := _going_or_whole(alike)) is not None:
         dataset_names.add(session, known, name)
         return Registered(known, created=False)
@@ -76,6 +81,8 @@ def register(
         name = f"{name[:180]} with originals"
     dataset_names.check_free(session, name)
     dataset = Dataset(name=name, source=source, image_size=image_size, upload_digest=upload_digest, reading=reading)
+    if base is not None:
+        dataset.base_id, dataset.base_name = base.id, base.name
     session.add(dataset)
     session.flush()
     return Registered(dataset, created=True)
@@ -91,7 +98,12 @@ def _without_originals(alike: Sequence[Dataset]) -> Dataset | None:
 
 
 def _alike(
-    session: Session, source: str, image_size: int, upload_digest: str | None, reading: Reading
+    session: Session,
+    source: str,
+    image_size: int,
+    upload_digest: str | None,
+    reading: Reading,
+    base: Dataset | None,
 ) -> list[Dataset]:
     """Datasets from the same source, read the same way; where one turned out to repeat another, that other one."""
     query = sa.select(Dataset).where(
@@ -100,6 +112,7 @@ def _alike(
         Dataset.source == source,
         Dataset.image_size == image_size,
         Dataset.upload_digest == upload_digest if upload_digest else Dataset.upload_digest.is_(None),
+        Dataset.base_id == base.id if base else Dataset.base_id.is_(None),
     )
     found = session.scalars(query.order_by(Dataset.id)).all()
     return [_followed(session, one) for one in found if one.reading == reading]
@@ -188,7 +201,10 @@ def _given_originals(known: Dataset, packed: Packed) -> Packed:
         known.originals_digest = packed.originals_digest
         known.originals_index_digest = packed.originals_index_digest
         known.originals_bytes = packed.originals_bytes
-    return replace(packed, originals_digest=None, originals_index_digest=None, originals_bytes=None)
+        known.shared_originals = packed.shared_originals
+    return replace(
+        packed, originals_digest=None, originals_index_digest=None, originals_bytes=None, shared_originals=None
+    )
 
 
 def note_duplicates(session: Session, dataset_id: str, duplicates: Duplicates) -> None:
@@ -272,8 +288,9 @@ def delete(session: Session, dataset_id: str) -> list[str]:
     Raises:
         NotFound: no such dataset.
         NotYours: it is shared.
-        Conflict: experiments refer to it, or it is being ingested.
+        Conflict: experiments refer to it, or it is being ingested, or an upload to it is.
     """
+    files.lock(session)  # an upload to it may be registered this moment
     named = _referred(session, dataset_id)
     require_own(session, named)
     dataset = _followed(session, named)
@@ -287,6 +304,10 @@ def delete(session: Session, dataset_id: str) -> list[str]:
         raise Conflict(f"experiments use dataset {dataset.id}", field="dataset", remedy=remedy)
     if dataset.state is DatasetState.INGESTING:
         raise Conflict(f"dataset {dataset.id} is being ingested", remedy="Wait until it is ready or has failed.")
+    awaited = sa.select(Dataset.id).where(Dataset.base_id == dataset.id, Dataset.state == DatasetState.INGESTING)
+    if session.scalars(awaited, execution_options={OF_ALL_OWNERS: True}).first() is not None:
+        remedy = "Wait until that is ready or has failed."
+        raise Conflict(f"an upload to dataset {dataset.id} is being ingested", field="dataset", remedy=remedy)
     made_of_it = derived.drop(session, Derived.dataset_id == dataset.id).digests
     session.execute(sa.delete(Dataset).where(Dataset.same_as == dataset.id))
     session.delete(dataset)

@@ -5,7 +5,7 @@ transaction that holds `lock`. Without it the clean-up of one could remove the f
 spec posted twice, or an execution that two workers ran, gives the same bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import sqlalchemy as sa
 import structlog
@@ -58,6 +58,7 @@ def unreferenced(session: Session, digests: Sequence[str]) -> list[str]:
         Dataset.upload_digest.in_(digests), Dataset.state == DatasetState.INGESTING
     )
     used.update(session.scalars(waiting, execution_options=of_all))
+    used.update(shared_originals(session))
     return [digest for digest in digests if digest not in used]
 
 
@@ -67,7 +68,20 @@ def named(session: Session) -> set[str]:
     waiting = sa.select(Dataset.upload_digest).where(
         Dataset.upload_digest.is_not(None), Dataset.state == DatasetState.INGESTING
     )
-    return {digest for digest in [*found, *session.scalars(waiting)] if digest}
+    return {digest for digest in [*found, *session.scalars(waiting)] if digest} | shared_originals(session)
+
+
+def shared_originals(session: Session) -> set[str]:
+    """The digests of all originals that versions share with their bases, of all owners, whether or not the bases are there."""
+    query = sa.select(Dataset.shared_originals).where(Dataset.shared_originals.is_not(None))
+    return {digest for some in session.scalars(query, execution_options={OF_ALL_OWNERS: True}) for digest in some or ()}
+
+
+def originals_of_others(session: Session, dataset_ids: Collection[str]) -> set[str]:
+    """The digests of all originals that other datasets than these need, their own and shared ones."""
+    query = sa.select(Dataset.id, Dataset.originals_digest, Dataset.shared_originals)
+    rows = session.execute(query.where(Dataset.originals_digest.is_not(None)), execution_options={OF_ALL_OWNERS: True})
+    return {digest for id, own, shared in rows if id not in dataset_ids for digest in (own, *(shared or ()))}
 
 
 def discard(sessions: Sessions, artefacts: Artefacts, digests: Sequence[str]) -> list[str]:

@@ -1,14 +1,17 @@
-"""What an experiment builds on: its dataset and its base execution, found by what the spec names, and fit for use."""
+"""What an experiment or an upload builds on, found by what names it, and fit for use: a dataset, a base execution."""
 
 from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
-from noisegate.errors import FieldError, InvalidSpec, NotFound, NotReady
+from noisegate.errors import Conflict, FieldError, InvalidInput, InvalidSpec, NotFound, NotReady
 from noisegate.spec import BaseFacts, BaseReference, DatasetFacts, ExperimentSpec
 from noisegate.store import dataset_names, datasets, executions, models
 from noisegate.store.states import DatasetState, State
 from noisegate.store.tables import Dataset, Execution
+
+# Every one is a file that is open while originals are read.
+_MOST_BASES = 100
 
 
 def usable_dataset(session: Session, reference: str) -> Dataset:
@@ -31,6 +34,43 @@ def usable_dataset(session: Session, reference: str) -> Dataset:
         message = f"the ingestion of dataset {reference!r} failed: {dataset.error.detail}"
         raise InvalidSpec([FieldError("dataset", message, f"GET /datasets/{dataset.id} says more. Upload it anew.")])
     return dataset
+
+
+def usable_base(session: Session, reference: str, image_size: int | None) -> Dataset:
+    """The dataset with this id or name, for images to be added to it. In a transaction that holds `files.lock` it is not deleted.
+
+    Args:
+        image_size: at which the upload is to be packed; None for that of the base.
+
+    Raises:
+        InvalidInput: there is none, it was packed at another size, or is a version of a version of … of too many.
+        NotReady, Conflict: it is still being ingested, has failed, or has no originals.
+    """
+    try:
+        base = datasets.get(session, reference)
+    except NotFound as error:
+        raise InvalidInput(error.detail, field="base", remedy=error.remedy) from error
+    if base.state is DatasetState.INGESTING:
+        detail = f"dataset {base.name!r} is still being ingested"
+        raise NotReady(detail, field="base", retry_after_seconds=2)
+    if base.state is DatasetState.FAILED:
+        assert base.error, "a failed dataset says why"
+        remedy = "Upload it anew, or name another base."
+        raise Conflict(
+            f"the ingestion of dataset {reference!r} failed: {base.error.detail}", field="base", remedy=remedy
+        )
+    if base.originals_digest is None:
+        remedy = "Send its archive again: it gets them then."
+        raise Conflict(f"dataset {base.name!r} is from before originals were kept", field="base", remedy=remedy)
+    if image_size not in (None, base.image_size):
+        detail = f"is {image_size}, and the base {base.name!r} was packed at {base.image_size}"
+        raise InvalidInput(detail, field="image_size", remedy="Leave it out: it is the base's.")
+    if len(base.shared_originals or ()) >= _MOST_BASES:
+        detail = f"dataset {base.name!r} is a version upon {_MOST_BASES} others"
+        raise InvalidInput(
+            detail, field="base", remedy="Upload all its images once without a base, and go on from that."
+        )
+    return base
 
 
 def base_execution(session: Session, reference: BaseReference, dataset: Dataset | None) -> Execution:

@@ -111,6 +111,16 @@ class Dataset(Leased, Owned, Base):
     )
     originals_index_digest: Mapped[str | None] = mapped_column(sa.String(64))
     originals_bytes: Mapped[int | None] = mapped_column(sa.BigInteger)
+    shared_originals: Mapped[list[str] | None] = mapped_column(
+        Json,
+        doc="Digests of the originals that a version shares with its base, in the order of its index; null without a base.",
+    )
+    base_id: Mapped[str | None] = mapped_column(
+        sa.String(40),
+        index=True,
+        doc="The dataset that it is a version of, which may be gone by now; null without a base.",
+    )
+    base_name: Mapped[str | None] = mapped_column(sa.String(200), doc="As it was called then.")
     longer_side: Mapped[int | None] = mapped_column(
         doc="Median over its originals, in pixels; null in datasets older than that."
     )
@@ -140,9 +150,9 @@ class Dataset(Leased, Owned, Base):
 
     @property
     def digests(self) -> list[str]:
-        """The digests of its files."""
+        """The digests of its files, those that it shares with its base among them."""
         digests = (self.images_digest, self.labels_digest, self.originals_digest, self.originals_index_digest)
-        return [digest for digest in digests if digest]
+        return [digest for digest in (*digests, *(self.shared_originals or ())) if digest]
 
 
 class Derived(Leased, Base):

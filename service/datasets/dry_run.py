@@ -6,11 +6,15 @@ from anyio.to_thread import run_sync
 
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.reading import Reading
+from noisegate.data.bases import Base
 from noisegate.data.duplicates import find_duplicates
 from noisegate.data.limits import archive_limits, image_limits
+from noisegate.data.originals import Originals
 from noisegate.data.packing import pack
 from noisegate.data.uploads import read_upload
-from noisegate.errors import StorageFull
+from noisegate.errors import NotFound, StorageFull
+from noisegate.store.packed import fetch_originals, open_packed
+from noisegate.store.tables import Dataset
 from service.datasets.uploads import Received
 from service.deps import Resources
 
@@ -18,16 +22,20 @@ from service.deps import Resources
 _one_at_a_time = CapacityLimiter(1)
 
 
-async def inspected(resources: Resources, archive: Received, image_size: int, reading: Reading) -> DatasetReport:
-    """What a worker would find in the archive, after as long as it would take.
+async def inspected(
+    resources: Resources, archive: Received, image_size: int, reading: Reading, base: Dataset | None
+) -> DatasetReport:
+    """What a worker would find in the archive, after as long as it would take; with a base, what it would add.
 
     Raises:
         InvalidArchive, InvalidImage, TooLarge, StorageFull: as its ingestion would fail.
     """
-    return await run_sync(_inspect, resources, archive, image_size, reading, limiter=_one_at_a_time)
+    return await run_sync(_inspect, resources, archive, image_size, reading, base, limiter=_one_at_a_time)
 
 
-def _inspect(resources: Resources, archive: Received, image_size: int, reading: Reading) -> DatasetReport:
+def _inspect(
+    resources: Resources, archive: Received, image_size: int, reading: Reading, onto: Dataset | None
+) -> DatasetReport:
     settings, artefacts = resources.settings, resources.artefacts
 
     def check_room(_images: int) -> None:
@@ -35,10 +43,24 @@ def _inspect(resources: Resources, archive: Received, image_size: int, reading: 
             detail = f"less than {settings.min_free_bytes:,} bytes are left on the disk that holds artefacts"
             raise StorageFull(detail, remedy="Free some space or delete datasets, then send it again.")
 
+    base = _opened(resources, onto) if onto else None
     with artefacts.scratch() as folder:
         members = read_upload(archive.file, archive_limits(settings), folder, reading.names)
-        packed = pack(members, image_size, folder, check_room, image_limits(settings), reading)
+        packed = pack(members, image_size, folder, check_room, image_limits(settings), reading, base)
         images = np.load(packed.images_path, mmap_mode="r", allow_pickle=False)  # noqa: TID251
         labels = np.load(packed.labels_path, allow_pickle=False)  # noqa: TID251
         duplicates = find_duplicates(images, labels, packed.train_count, packed.names, packed.classes)
         return packed.report.model_copy(update={"duplicates": duplicates})
+
+
+def _opened(resources: Resources, dataset: Dataset) -> Base:
+    try:
+        packed = open_packed(resources.artefacts, dataset)
+        found = fetch_originals(resources.artefacts, dataset)
+        originals = Originals(found.content, found.index, found.shared)
+    except FileNotFoundError as error:
+        # Deleted since it was looked up; this holds no transaction open while an upload comes.
+        raise NotFound(
+            f"there is no dataset {dataset.name!r} any more", field="base", remedy="GET /datasets lists them."
+        ) from error
+    return Base(dataset.name, packed.classes, packed.train_count, packed.images, packed.labels, originals)

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.errors import Conflict
-from noisegate.store import datasets
+from noisegate.store import datasets, files
 from noisegate.store.datasets import Registered
+from noisegate.store.prerequisites import usable_base
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import DatasetState
 from noisegate.store.wakeups import Wakeups
@@ -23,13 +24,17 @@ DEFAULT_IMAGE_SIZE = 32
 
 @dataclass(frozen=True)
 class Wanted:
-    """A dataset that somebody asks for. `upload_digest` is None for those this server gets by itself."""
+    """A dataset that somebody asks for. `upload_digest` is None for those this server gets by itself.
+
+    `base` is the id of the dataset that an upload is added to.
+    """
 
     name: str
     source: str
     image_size: int
     upload_digest: str | None = None
     reading: Reading = AS_IT_IS
+    base: str | None = None
 
 
 def register(session: Session, wanted: Wanted, bring_in: Callable[[], None] = lambda: None) -> Registered:
@@ -40,10 +45,15 @@ def register(session: Session, wanted: Wanted, bring_in: Callable[[], None] = la
 
     Raises:
         Conflict: another dataset has this name.
+        InvalidInput, NotReady, Conflict: the base cannot be one, or not any more.
         StorageFull: no room for the archive.
         IntegrityError: another transaction entered it meanwhile; look again in a new one.
     """
-    registered = datasets.register(session, **vars(wanted))
+    base = None
+    if wanted.base is not None:
+        files.lock(session)  # so that the base is not deleted before its version is entered
+        base = usable_base(session, wanted.base, wanted.image_size)
+    registered = datasets.register(session, **(vars(wanted) | {"base": base}))
     if registered.created:
         bring_in()
     return registered

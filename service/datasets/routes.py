@@ -22,6 +22,7 @@ from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.json_columns import readable
 from noisegate.store.packed import open_packed
 from noisegate.store.pages import Page
+from noisegate.store.prerequisites import usable_base
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
@@ -63,6 +64,12 @@ _OF_READING = Reading.model_fields
 _Names = Annotated[NameEncoding | None, Query(description=_OF_READING["names"].description)]
 _BadImages = Annotated[BadImages, Query(description=_OF_READING["bad_images"].description)]
 _Validation = Annotated[Validation, Query(description=_OF_READING["validation"].description)]
+_Base = Annotated[
+    str | None,
+    Query(
+        description="Id or name of a dataset: the new one holds its images, as they are there, and those of the upload."
+    ),
+]
 
 _CREATED = LOCATED | POLLED | REPLAYED
 
@@ -89,15 +96,20 @@ async def create_dataset(
     resources: ResourcesDep,
     background: BackgroundTasks,
     name: Annotated[Name | None, Query(description="Default: made from the archive's digest, or the source.")] = None,
-    image_size: Annotated[int, Query(description="Side of the square that images become.")] = DEFAULT_IMAGE_SIZE,
+    image_size: Annotated[
+        int | None,
+        Query(description=f"Side of the square that images become. Default: {DEFAULT_IMAGE_SIZE}, or the base's."),
+    ] = None,
     names: _Names = None,
     bad_images: _BadImages = "refuse",
     validation: _Validation = "auto",
+    base: _Base = None,
     dry_run: Annotated[bool, Query(description="Of an upload: answer with the report, and keep nothing.")] = False,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response:
     """Upload labelled images: an archive of class folders, or of any other layout that docs/data.md lists.
 
+    With a `base` the dataset is a version of that one: what is in the base already is left out, and originals are shared.
     Or name a `source` in a JSON body. Ingestion goes on in a worker; GET the `Location` until it is `ready`. With `dry_run` an
     upload is read at once, and answered with what was found in it.
     """
@@ -116,13 +128,15 @@ async def create_dataset(
         wanted = Wanted(document.name or name or document.source, document.source, size)
         once = _once(request, resources, idempotency_key, hashlib.sha256(body).hexdigest())
         return await run_in_threadpool(_entered, once, announce, wanted)
-    size = _checked_size(image_size, largest)
+    onto = None if base is None else await run_in_threadpool(_found_base, resources, base, image_size)
+    size = onto.image_size if onto else _checked_size(image_size, largest)
     async with _receiving(request, resources, content_type) as archive:
         if dry_run:
             if name is not None:
                 await run_in_threadpool(_check_name_is_free, resources, name)
-            return _report_answer(await inspected(resources, archive, size, reading))
-        wanted = Wanted(name or _usual_name(archive.digest, size, reading), "upload", size, archive.digest, reading)
+            return _report_answer(await inspected(resources, archive, size, reading, onto))
+        usual = _usual_name(archive.digest, size, reading, onto)
+        wanted = Wanted(name or usual, "upload", size, archive.digest, reading, onto.id if onto else None)
         once = _once(request, resources, idempotency_key, archive.digest)
         return await run_in_threadpool(_uploaded, once, announce, wanted, archive, resources.artefacts)
 
@@ -210,7 +224,7 @@ def _check_ready(dataset: Dataset) -> None:
 
 def _check_upload_only(request: Request) -> None:
     """Refuse what says how an upload is to be read where there is none."""
-    for name in (*Reading.model_fields, "dry_run"):
+    for name in (*Reading.model_fields, "base", "dry_run"):
         if name in request.query_params:
             raise InvalidInput("is for uploads, and a source was named", field=name, remedy="Leave it out.")
 
@@ -220,9 +234,15 @@ def _check_name_is_free(resources: Resources, name: str) -> None:
         dataset_names.check_free(session, name)
 
 
-def _usual_name(digest: str, image_size: int, reading: Reading) -> str:
+def _usual_name(digest: str, image_size: int, reading: Reading, base: Dataset | None) -> str:
     said = reading.model_dump(exclude_defaults=True).values()
-    return "-".join(["upload", digest[:12], str(image_size), *map(str, said)])
+    kind = f"{base.name[:100]}-with" if base else "upload"
+    return "-".join([kind, digest[:12], str(image_size), *map(str, said)])
+
+
+def _found_base(resources: Resources, reference: str, image_size: int | None) -> Dataset:
+    with resources.sessions.reading() as session:
+        return usable_base(session, reference, image_size)
 
 
 def _report_answer(report: DatasetReport) -> Response:
@@ -275,7 +295,8 @@ def _uploaded(
         raise
 
 
-def _checked_size(image_size: int, largest: int) -> int:
+def _checked_size(asked: int | None, largest: int) -> int:
+    image_size = DEFAULT_IMAGE_SIZE if asked is None else asked
     if not MIN_IMAGE_SIZE <= image_size <= largest:
         remedy = f"Give a size from {MIN_IMAGE_SIZE} to {largest}."
         raise InvalidInput(f"is {image_size}, which this server does not pack", field="image_size", remedy=remedy)

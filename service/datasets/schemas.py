@@ -60,6 +60,13 @@ class ViewRead(Answer):
     )
 
 
+class BaseRead(BaseModel):
+    """The dataset whose images a version has besides its own."""
+
+    id: str
+    name: str = Field(description="As it was called when the version was asked for. It may have been deleted since.")
+
+
 class DatasetRead(Answer):
     """A dataset, as far as its ingestion has got."""
 
@@ -67,6 +74,7 @@ class DatasetRead(Answer):
     name: str
     also_called: list[str] = Field(description="Other names under which the same was sent; each is as good as `name`.")
     source: str
+    base: BaseRead | None = Field(description="What its upload was added to; null without a base.")
     state: DatasetState
     image_size: int
     images_done: int
@@ -78,7 +86,8 @@ class DatasetRead(Answer):
     content_hash: str | None
     licence: str | None
     originals_bytes: int | None = Field(
-        description="Of the files that it came as; null where they were not kept, and it can be had at its image_size alone."
+        description="Of the files that it came as; those that a version shares with its base are not counted. Null where they were"
+        " not kept: it can be had at its image_size alone."
     )
     views: list[ViewRead] = Field(description="Besides the images as they were packed, stretched to image_size.")
     error: Problem | None
@@ -94,7 +103,8 @@ class DatasetRead(Answer):
             also_called: its other names.
         """
         views = [_view(one, one.parameters) for one in made if isinstance(one.parameters, View)]
-        return cls.of_row(row, views=views, also_called=also_called)
+        base = BaseRead(id=row.base_id, name=row.base_name or row.base_id) if row.base_id else None
+        return cls.of_row(row, views=views, also_called=also_called, base=base)
 
 
 def read(session: Session, rows: Sequence[Dataset]) -> list[DatasetRead]:

@@ -33,6 +33,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     with sessions.begin() as session:
         dataset = factories.stored_dataset(session, artefacts)
         dataset.originals_digest, dataset.originals_index_digest = map(artefacts.put_bytes, (b"originals", b"index"))
+        dataset.shared_originals = [artefacts.put_bytes(b"originals of a base that is gone")]
         needed = Needed(View(image_size=16))
         view = derived.ensure(session, dataset, [needed])[needed]
         stored = {"file_digest": artefacts.put_bytes(b"a piece"), "size_bytes": 7}

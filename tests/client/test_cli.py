@@ -191,11 +191,26 @@ def test_a_dry_run_of_an_upload_shows_the_report(
     (tmp_path / "cats.zip").write_bytes(b"zip")
     server.replies("POST", "/datasets", json_reply(report()))
     assert cli.run(["upload", str(tmp_path / "cats.zip"), "--bad-images", "skip", "--dry-run"]) == 0
-    assert server.requests[0].query == {"image_size": "32", "bad_images": "skip", "dry_run": "true"}
+    assert server.requests[0].query == {"bad_images": "skip", "dry_run": "true"}
     shown = capsys.readouterr().out
     assert "class folders: 2 classes, 8 images to train on, 2 to test" in shown
     assert "dog/0.png, dog/1.png" in shown
     assert "a.pdf, b.pdf and 3 more: is a PDF document" in shown
+
+
+def test_an_upload_to_a_base(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "new.zip").write_bytes(b"zip")
+    frogs = {"name": "frog", "train": 2, "test": 0, "is_new": True}
+    added = {"base": "pets", "train_count": 2, "test_count": 0, "known_count": 3, "classes": [frogs]}
+    server.replies("POST", "/datasets", json_reply(dataset(), 202), json_reply(report(added=added)))
+    server.replies("GET", "/datasets/ds_1", json_reply(dataset(base={"id": "ds_0", "name": "pets"})))
+    server.replies("GET", "/datasets/ds_1/report", json_reply(report(added=added)))
+    for options in (["--name", "more"], ["--dry-run"]):
+        assert cli.run(["upload", str(tmp_path / "new.zip"), "--base", "pets", *options]) == 0
+        shown = capsys.readouterr().out
+        assert "Added to pets: 2 images to train on, 0 to test (2 frog); 3 were in it already." in shown
+    posted = [request.query for request in server.requests if request.method == "POST"]
+    assert posted == [{"name": "more", "base": "pets"}, {"base": "pets", "dry_run": "true"}]
 
 
 def test_a_service_older_than_reports(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def test_the_tar_and_the_preset_are_what_is_posted(server: Peer, photos: Path) -
     assert cli.run(["train", str(photos), *options]) == 0
     sent = next(request for request in server.requests if request.path == "/datasets")
     assert sent.headers["Content-Type"] == "application/x-tar"
-    assert sent.query == {"image_size": "32"}
+    assert sent.query == {}
     with tarfile.open(fileobj=io.BytesIO(sent.body)) as tar:
         assert len(tar.getnames()) == 7, "the text goes along: the service decides what it says"
     checked, posted = (json.loads(request.body) for request in server.requests if request.path == "/experiments")

@@ -7,8 +7,9 @@ refused by it, in words that say what was taken for what.
 from collections.abc import Callable
 
 from noisegate.api.reading import Validation
+from noisegate.data.layouts.additions import check_additions, notes_on_classes
 from noisegate.data.layouts.class_names import check_classes
-from noisegate.data.layouts.contents import SPLITS, Contents, Layout, Placed, Recognised, Split
+from noisegate.data.layouts.contents import SPLITS, BaseClasses, Contents, Layout, Placed, Recognised, Split
 from noisegate.data.layouts.fiftyone import fiftyone
 from noisegate.data.layouts.folders import REMEDY, class_folders
 from noisegate.data.layouts.given import given_labels
@@ -19,7 +20,7 @@ from noisegate.data.layouts.tiny_imagenet import tiny_imagenet
 from noisegate.data.layouts.webdataset import webdataset
 from noisegate.data.members import LeftOut
 
-__all__ = ["SPLITS", "Contents", "Layout", "Placed", "Recognised", "Split", "resolve_layout"]
+__all__ = ["SPLITS", "BaseClasses", "Contents", "Layout", "Placed", "Recognised", "Split", "resolve_layout"]
 
 LAYOUTS: tuple[Callable[[Contents], Recognised | None], ...] = (
     given_labels,
@@ -31,8 +32,11 @@ LAYOUTS: tuple[Callable[[Contents], Recognised | None], ...] = (
 )
 
 
-def resolve_layout(contents: Contents, validation: Validation = "auto") -> Layout:
+def resolve_layout(contents: Contents, validation: Validation = "auto", base: BaseClasses | None = None) -> Layout:
     """The layout of a data set.
+
+    With a `base` the images are to be added to that one, and its classes are among those of the layout: a single class, and a
+    single image, are enough then.
 
     Images are shuffled because a data set's file order is used as such later (PAPER.md, Subgroups), where sorting by
     class would be no order at all.
@@ -44,8 +48,13 @@ def resolve_layout(contents: Contents, validation: Validation = "auto") -> Layou
     """
     check_any_image(contents, REMEDY)
     recognised = next(found for layout in LAYOUTS if (found := layout(contents)) is not None)
-    placement = place(recognised.images, validation)
+    placement = place(recognised.images, validation, base)
     classes = {image.class_name for image in placement.placed}
+    additions = []
+    if base is not None:
+        check_additions(contents.images, placement.placed, base)
+        additions = notes_on_classes(classes, base)
+        classes |= base.classes
     alike = check_classes(classes)
     ordered = sorted(placement.placed, key=lambda image: (image.split != "train", image.rank))
     left_out = (
@@ -58,5 +67,5 @@ def resolve_layout(contents: Contents, validation: Validation = "auto") -> Layou
             if name not in recognised.used
         ),
     )
-    notes = (*recognised.notes, *placement.notes, *alike)
+    notes = (*recognised.notes, *placement.notes, *additions, *alike)
     return Layout(tuple(sorted(classes)), tuple(ordered), recognised.layout, left_out, notes)

@@ -76,6 +76,15 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class BaseClasses:
+    """The classes of a data set to which images are added; `trained` are those with training images, as all test classes are."""
+
+    name: str
+    classes: frozenset[str]
+    trained: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Layout:
     """All images, in their final order: train before test, shuffled within each; classes in the order of the labels."""
 

@@ -4,13 +4,13 @@ The draw depends on the paths alone: an image keeps its side in every archive fo
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from noisegate.api.reading import Validation
 from noisegate.data.layouts.class_names import plain
-from noisegate.data.layouts.contents import Assigned, Placed
+from noisegate.data.layouts.contents import SPLITS, Assigned, BaseClasses, Placed
 from noisegate.data.layouts.words import count, were
 from noisegate.data.members import refuse
 from noisegate.errors import InvalidArchive
@@ -32,19 +32,28 @@ class Placement:
     notes: Sequence[str] = field(default_factory=list)
 
 
-def place(images: Sequence[Assigned], validation: Validation) -> Placement:
+def place(images: Sequence[Assigned], validation: Validation, base: BaseClasses | None = None) -> Placement:
     """Where every image goes. Where only some are of a part, the others are training images.
+
+    Args:
+        base: what the images are added to. Then those of no part are training images, and none are drawn: what was tested on
+            stays the same.
 
     Raises:
         InvalidArchive: there is nothing to train from, a test class is not in train, or a class is too small to be split.
     """
     parts = {image.split for image in images}
-    if parts == {None}:
+    if parts == {None} and base is None:
         return Placement(_drawn(images))
-    role: _Role = _role(parts, validation) if "validation" in parts else "train"
-    taken = [_sided(image, role, parts) for image in images if image.split != "validation" or role != "leave_out"]
+    sides_there_are = parts if base is None else parts | set(SPLITS)
+    role: _Role = _role(sides_there_are, validation) if "validation" in parts else "train"
+    taken = [
+        _sided(image, role, sides_there_are) for image in images if image.split != "validation" or role != "leave_out"
+    ]
     notes = [_note(sum(image.split == "validation" for image in images), role)] if "validation" in parts else []
     left_out = [image.index for image in images if image.split == "validation" and role == "leave_out"]
+    if base is not None:
+        return Placement(_placed(taken, base.trained), left_out, notes + _note_on_training(images))
     sides = {image.split for image in taken}
     if "train" not in sides:
         named = " and ".join(sorted(part for part in parts if part))
@@ -54,12 +63,7 @@ def place(images: Sequence[Assigned], validation: Validation) -> Placement:
         )
     if "test" not in sides:
         return Placement(_drawn(taken), left_out, notes)
-    placed = [
-        Placed(image.index, "test" if image.split == "test" else "train", image.class_name, image.name)
-        for image in taken
-    ]
-    _check_test_classes(placed)
-    return Placement(placed, left_out, notes)
+    return Placement(_placed(taken), left_out, notes)
 
 
 def _role(parts: Collection[str | None], validation: Validation) -> _Role:
@@ -79,6 +83,13 @@ def _note(number: int, role: _Role) -> str:
             return f"{images} {were(number)} left out, as asked for"
 
 
+def _note_on_training(images: Sequence[Assigned]) -> list[str]:
+    number = sum(image.split is None for image in images)
+    if not number:
+        return []
+    return [f"{count(number, 'image')} of no part became training images: none are drawn from what is added to a base"]
+
+
 def _sided(image: Assigned, role: _Role, parts: Collection[str | None]) -> Assigned:
     """The image with train or test for its part."""
     if image.split != "validation":
@@ -89,8 +100,18 @@ def _sided(image: Assigned, role: _Role, parts: Collection[str | None]) -> Assig
     return replace(image, split=role, name=name)
 
 
-def _check_test_classes(placed: Sequence[Placed]) -> None:
-    trained = {image.class_name for image in placed if image.split == "train"}
+def _placed(images: Sequence[Assigned], trained: Set[str] = frozenset()) -> list[Placed]:
+    """Images with train or test for their part; `trained` are classes that have other training images."""
+    placed = [
+        Placed(image.index, "test" if image.split == "test" else "train", image.class_name, image.name)
+        for image in images
+    ]
+    _check_test_classes(placed, trained)
+    return placed
+
+
+def _check_test_classes(placed: Sequence[Placed], trained_besides: Set[str]) -> None:
+    trained = {image.class_name for image in placed if image.split == "train"} | trained_besides
     for image in placed:
         if image.class_name not in trained:
             alike = [name for name in sorted(trained) if plain(name) == plain(image.class_name)]
