@@ -4,6 +4,7 @@ import lzma
 import tarfile
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from noisegate.api.reading import Reading
 from tests.data.archive_factory import RawEntry, raw_zip, unicode_path
 
 from .photos import photo
-from .rows import Row, refused, taken
+from .rows import Row, Write, refused, taken
 from .writers import (
     alone,
     backslashed,
@@ -39,7 +40,7 @@ DECOMPOSED = {unicodedata.normalize("NFD", name): content for name, content in F
 SCREENSHOT = "dog/Screenshot 2026-11-28 at 9.41.00\u202fPM.png"
 
 
-def _with_unicode_paths(path):  # type: ignore[no-untyped-def]
+def _with_unicode_paths(path: Path) -> None:
     entries = []
     for name, content in FRUIT.items():
         raw = name.encode("cp850")
@@ -47,7 +48,7 @@ def _with_unicode_paths(path):  # type: ignore[no-untyped-def]
     raw_zip(path, entries)
 
 
-def _twice(path):  # type: ignore[no-untyped-def]
+def _twice(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in PETS.items():
             archive.writestr(name, content)
@@ -55,8 +56,8 @@ def _twice(path):  # type: ignore[no-untyped-def]
             archive.writestr("cat/0.png", photo("dog"))
 
 
-def _by_method(method: int):  # type: ignore[no-untyped-def]
-    def write(path):  # type: ignore[no-untyped-def]
+def _by_method(method: int) -> Write:
+    def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w", method) as archive:
             for name, content in PETS.items():
                 archive.writestr(name, content)
@@ -133,7 +134,7 @@ ROWS: list[Row] = [
     refused(
         "a program before the zip",
         self_extracting(PETS),
-        "the file is a program, which is not read here|in no format that is read",
+        "the file is in no format that is read here",
     ),
     refused("7z", alone(b"7z\xbc\xaf\x27\x1c" + bytes(600)), "the file is a 7z archive, which is not read here"),
     refused("RAR", alone(b"Rar!\x1a\x07\x01\0" + bytes(600)), "the file is a RAR archive, which is not read here"),
@@ -152,7 +153,7 @@ ROWS: list[Row] = [
     ),
     refused(
         "a tar in a zip, for a class",
-        zipped({**PETS, "frog/frogs.tar": photo("frog") and bytes(257) + b"ustar" + bytes(600)}),
+        zipped({**PETS, "frog/frogs.tar": bytes(257) + b"ustar" + bytes(600)}),
         "in the place of a class: frog: 1 file, .tar",
     ),
     refused("one class only", zipped(folders("cat")), "the archive has one class only, 'cat'"),

@@ -207,6 +207,6 @@ ROWS: list[Row] = [
     refused(
         "WebDataset, a number beyond the names",
         tarred({**_samples(numbers=True), "classes.txt": b"cat\n"}),
-        "'1.cls'|'1.png'",
+        "'1.cls' has '1' for '1.png', which is none of the 1 classes",
     ),
 ]

@@ -63,7 +63,7 @@ ROWS: list[Row] = [
     refused(
         "val and nothing to train from",
         zipped(parts(val=4)),
-        "has a validation part and nothing to train from|lies|part",
+        "has a validation part and nothing to train from",
     ),
     taken(
         "a class called train",

@@ -127,7 +127,7 @@ ROWS: list[Row] = [
         "Parquet with a shard missing",
         zipped({SHARD.format(1): _parquet(None, 10)}),
         FOUR_ONE,
-        notes=["of 2 expected|2 files"],
+        notes=["of the 2 files data/train-…-of-00002.parquet, 1 came"],
     ),
     taken(
         "Parquet of pandas, classes in words",
@@ -162,7 +162,7 @@ ROWS: list[Row] = [
                 }
             )
         ),
-        "embed|path|no image",
+        "holds no images, only where they lay on the computer that wrote it",
     ),
     refused(
         "Parquet with two label columns",
@@ -175,7 +175,7 @@ ROWS: list[Row] = [
         "labels are whole numbers or texts",
     ),
     refused("Parquet without labels", alone(_plain_parquet({"image": IMAGES})), "has no column that is called label"),
-    refused("Parquet cut short", alone(_parquet(None, 10)[:-200]), "upload|damaged|cut"),
+    refused("Parquet cut short", alone(_parquet(None, 10)[:-200]), "'upload' is damaged or cut short"),
     refused(
         "Parquet beside class folders",
         zipped({**PETS, "train.parquet": _parquet("train", 10)}),
@@ -216,13 +216,17 @@ ROWS: list[Row] = [
         alone(npz({**FLOATS, "images": FLOATS["images"] * 2 - 1})),
         "which one is white cannot be told",
     ),
-    refused("one-hot labels", alone(npz({**FLOATS, "labels": np.eye(3)[FLOATS["labels"]]})), "labels"),
+    refused("one-hot labels", alone(npz({**FLOATS, "labels": np.eye(3)[FLOATS["labels"]]})), "several labels an image"),
     refused(
         "images without labels",
         alone(npz({"train_images": _arrays(None, 6)[0]})),
         "holds images, and no file holds their labels",
     ),
-    refused("fewer labels than images", alone(npz({**FLOATS, "labels": FLOATS["labels"][:-1]})), "14|15"),
+    refused(
+        "fewer labels than images",
+        alone(npz({**FLOATS, "labels": FLOATS["labels"][:-1]})),
+        "has 14 labels for the 15 images",
+    ),
     refused(
         "arrays beside class folders",
         zipped({**PETS, "pets.npz": npz(_keras())}),

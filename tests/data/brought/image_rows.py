@@ -1,6 +1,7 @@
 """Kinds of image files, under their own suffixes and others, and files that are none."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -46,9 +47,9 @@ def _lying(name: str, number: int) -> bytes:
     return file.getvalue()
 
 
-def _frogs(make, suffix: str, kind: str = "zip") -> Write:  # type: ignore[no-untyped-def]
+def _frogs(make: Callable[[str, int], bytes], suffix: str) -> Write:
     """Two classes of PNGs, and a third of what `make` makes."""
-    return zipped({**PETS, **{f"frog/{number}.{suffix}": make("frog", number) for number in range(5)}})
+    return zipped({**PETS, **{f"frog/{number}{suffix}": make("frog", number) for number in range(5)}})
 
 
 def _broken(bad: dict[str, bytes]) -> Write:
@@ -72,14 +73,14 @@ ROWS: list[Row] = [
     ),
     taken("BMPs only", zipped(folders("cat dog", kind="BMP")), FOUR_ONE),
     taken("GIFs only, tar.gz", tarred(folders("cat dog", kind="GIF"), "tar.gz"), FOUR_ONE),
-    taken("no suffix at all", _frogs(lambda name, number: photo(name, None, number), "x".replace("x", "")), WITH_FROG),
-    taken("PNGs called .jpg", _frogs(lambda name, number: photo(name, None, number), "jpg"), WITH_FROG),
-    taken("JPEGs called .txt", _frogs(lambda name, number: photo(name, None, number, "JPEG"), "txt"), WITH_FROG),
-    taken("capitals", _frogs(lambda name, number: photo(name, None, number, "JPEG"), "JPG"), WITH_FROG),
-    taken("WEBPs called .dat", _frogs(lambda name, number: photo(name, None, number, "WEBP"), "dat"), WITH_FROG),
-    taken("photographs on their side", _frogs(_lying, "jpg"), WITH_FROG),
-    taken("palette", _frogs(lambda name, number: _saved(name, number, "P", "PNG"), "png"), WITH_FROG),
-    taken("CMYK", _frogs(lambda name, number: _saved(name, number, "CMYK", "JPEG", quality=95), "jpg"), WITH_FROG),
+    taken("no suffix at all", _frogs(lambda name, number: photo(name, None, number), ""), WITH_FROG),
+    taken("PNGs called .jpg", _frogs(lambda name, number: photo(name, None, number), ".jpg"), WITH_FROG),
+    taken("JPEGs called .txt", _frogs(lambda name, number: photo(name, None, number, "JPEG"), ".txt"), WITH_FROG),
+    taken("capitals", _frogs(lambda name, number: photo(name, None, number, "JPEG"), ".JPG"), WITH_FROG),
+    taken("WEBPs called .dat", _frogs(lambda name, number: photo(name, None, number, "WEBP"), ".dat"), WITH_FROG),
+    taken("photographs on their side", _frogs(_lying, ".jpg"), WITH_FROG),
+    taken("palette", _frogs(lambda name, number: _saved(name, number, "P", "PNG"), ".png"), WITH_FROG),
+    taken("CMYK", _frogs(lambda name, number: _saved(name, number, "CMYK", "JPEG", quality=95), ".jpg"), WITH_FROG),
     taken(
         "16 bits of gray",
         zipped({f"{name}/{n}.png": _deep(name, n) for name in "012" for n in range(5)}),

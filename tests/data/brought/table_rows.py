@@ -57,7 +57,7 @@ ROWS: list[Row] = [
     refused(
         "UTF-16 table",
         zipped({**FLAT, "labels.csv": LABELS.decode().encode("utf-16")}),
-        "'labels.csv' is not UTF-8|zero bytes",
+        "'labels.csv' is not UTF-8",
     ),
     refused(
         "Latin-1 table",
