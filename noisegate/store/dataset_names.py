@@ -21,8 +21,10 @@ def check_free(session: Session, name: str) -> None:
         raise _taken(held)
 
 
-def add(session: Session, known: Dataset, name: str) -> None:
+def add(session: Session, known: Dataset, name: str, alike: Collection[Dataset]) -> None:
     """Give a dataset another name: the same archive was sent again under it, maybe while it is ingested.
+
+    One that is held by a dataset from the same archive, of `alike`, stays there: that one is older than originals.
 
     Raises:
         Conflict: another dataset has this name.
@@ -33,7 +35,7 @@ def add(session: Session, known: Dataset, name: str) -> None:
         other.same_as, other.finished_at = known.id, utc_now()
         session.add(other)
         session.flush()
-    elif known.id not in (held.id, held.same_as):
+    elif {held.id, held.same_as}.isdisjoint({known.id, *(one.id for one in alike)}):
         raise _taken(held)
 
 

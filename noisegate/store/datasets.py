@@ -75,7 +75,7 @@ def register(
         files.lock(session)
     alike = _alike(session, source, image_size, upload_digest, reading, base)
     if (known := _going_or_whole(alike)) is not None:
-        dataset_names.add(session, known, name)
+        dataset_names.add(session, known, name, alike)
         return Registered(known, created=False)
     if (held := _without_originals(alike)) is not None and held.name == name:
         name = f"{name[:180]} with originals"

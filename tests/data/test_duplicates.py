@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageEnhance
 
+from noisegate.api.duplicates import Duplicates
 from noisegate.data.copies import find_copies
-from noisegate.data.duplicates import Duplicates, find_duplicates
+from noisegate.data.duplicates import find_duplicates
 from noisegate.data.sources import digits_members
 from noisegate.inference.decoding import resize_pixels
 

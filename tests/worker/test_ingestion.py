@@ -14,7 +14,7 @@ from PIL import Image
 from noisegate.data.originals import Originals
 from noisegate.inference.decoding import ImageLimits, decode_image
 from noisegate.store import datasets
-from noisegate.store.packed import open_packed
+from noisegate.store.packed import fetch_originals, open_packed
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset
 from tests.worker.conftest import on_both_databases
@@ -61,6 +61,11 @@ def _upload(resources: Resources, archive: bytes, name: str = "pets") -> Dataset
     ingest_one(resources, dataset.id)
     with resources.sessions.reading() as session:
         return session.get_one(Dataset, dataset.id)
+
+
+def _originals(resources: Resources, dataset: Dataset) -> Originals:
+    found = fetch_originals(resources.artefacts, dataset)
+    return Originals(found.content, found.index, found.shared)
 
 
 def _files(resources: Resources) -> list[str]:
@@ -158,8 +163,7 @@ def test_a_photograph_of_20_000_pixels_a_side_is_refused_by_its_name(resources: 
 def test_originals_are_what_was_sent_in_the_order_of_the_pixels(resources: Resources) -> None:
     files = _pets()
     dataset = _upload(resources, _zip(files))
-    paths = [resources.artefacts.path(str(one)) for one in (dataset.originals_digest, dataset.originals_index_digest)]
-    originals = Originals(*paths)
+    originals = _originals(resources, dataset)
     packed = open_packed(resources.artefacts, dataset)
     assert len(originals) == len(packed.images) == 20
     assert dataset.originals_bytes == sum(map(len, files.values()))
@@ -175,8 +179,7 @@ def test_the_originals_of_pixels_are_pngs_of_them(resources: Resources) -> None:
     ingest_one(resources, waiting.id)
     with resources.sessions.reading() as session:
         digits = datasets.get(session, "digits")
-    paths = [resources.artefacts.path(str(one)) for one in (digits.originals_digest, digits.originals_index_digest)]
-    originals, packed = Originals(*paths), open_packed(resources.artefacts, digits)
+    originals, packed = _originals(resources, digits), open_packed(resources.artefacts, digits)
     for place in range(0, 1797, 100):
         with Image.open(io.BytesIO(originals.read(place))) as image:
             assert image.format == "PNG"
