@@ -7,7 +7,6 @@
 # with 256 teeth. The same for int64 colour arrays above 255, as arithmetic on images makes them (sums, differences, -1 becomes
 # 255). A warning says "Downcasting array dtype uint16 to uint8 to be compatible with 'Pillow'", once, which is what it says for
 # the harmless case as well, int64 values of 0 to 255.
-# Not reported as far as could be found.
 # For who trains with rejection: microscopes, scanners and raw converters give 16 bits a channel. After this each image is coloured
 # noise with faint outlines, a classifier still learns something from it, and a class of noise looks known.
 # Scale to 8 bits before, or store encoded files.
