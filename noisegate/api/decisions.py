@@ -1,11 +1,12 @@
 """What /classify and a model's card answer, as JSON objects with these keys. Shares, probabilities and AUROCs lie in 0 … 1."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from noisegate.api.answers import FindingAnswer, ModelAnswer, ProblemAnswer
+from noisegate.api.dataset_answers import DuplicatesAnswer
 
 
 class ModelName(TypedDict):
@@ -118,4 +119,5 @@ class ModelCardAnswer(TypedDict):
     model: ModelAnswer
     spec: dict[str, Any]
     findings: list[FindingAnswer]
+    data: NotRequired[DuplicatesAnswer | None]  # as much of it as is read here; older services have none
     card: CardAnswer

@@ -14,7 +14,8 @@ def card_block(found: ModelCardAnswer) -> RenderableType:
     card, model = found["card"], found["model"]
     title = Text(f"{model['id']}  {' '.join(model['aliases'])}", style="bold")
     warnings = (f"  has not learnt: {one['detail']}. {one['remedy']}" for one in found["findings"])
-    lines = (f"  {line}" for line in _lines(card))
+    data = found.get("data") or {"messages": []}
+    lines = [f"  {line}" for line in (*_lines(card), *data["messages"])]
     return Group(
         title, *(Text(line, style="bold red") for line in warnings), *map(Text, lines), _families(card["families"])
     )

@@ -6,16 +6,21 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from noisegate.api.card import CalibrationError, Card, FamilyResult, RiskCoverage
+from noisegate.api.duplicates import CopyCounts
 from noisegate.errors import NotFound
 from noisegate.judgement import Finding
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.spec import ExperimentSpec
-from noisegate.store import judgements, models
+from noisegate.store import datasets, judgements, models
+from noisegate.store.json_columns import readable
+from noisegate.store.tables import Experiment, Model
 from service.accepting import preferred
 from service.bodies import JSON
 from service.deps import SessionsDep
@@ -36,6 +41,22 @@ _drawing = threading.Lock()
 router = APIRouter(tags=["models"])
 
 
+class CardData(BaseModel):
+    """What its dataset's report says of the images that it was trained and measured on; as of now."""
+
+    dataset: str = Field(description="Its id.")
+    name: str
+    left_out: int = Field(description="Files of the upload that became no image.")
+    notes: list[str] = Field(description="What was taken for what, where another reading was possible.")
+    test_in_train: CopyCounts | None = Field(
+        description="Test images that are training images too: what they measure is partly memory. Null if not looked for."
+    )
+    across_classes: CopyCounts | None = Field(
+        description="Images with a copy of another class. Null if not looked for."
+    )
+    messages: list[str] = Field(description="All places with copies, in sentences.")
+
+
 class ModelCard(BaseModel):
     """Everything there is to know of a model before it is used."""
 
@@ -45,6 +66,7 @@ class ModelCard(BaseModel):
         description="Why it has not learnt, by its own answers and beside the other executions of its cell; empty if it has, or "
         "was never judged."
     )
+    data: CardData | None = Field(description="Null for datasets older than reports.")
     card: Card
 
 
@@ -79,8 +101,27 @@ def _read(reference: str, sessions: SessionsDep) -> ModelCard:
             model=ModelRead.of(model, models.aliases(session, [model.id])),
             spec=model.manifest.spec,
             findings=judgements.findings_of(session, model.cell_id, model.execution_id),
+            data=_data(session, model),
             card=model.card,
         )
+
+
+def _data(session: Session, model: Model) -> CardData | None:
+    dataset_id = session.scalar(sa.select(Experiment.dataset_id).where(Experiment.id == model.experiment_id))
+    dataset = datasets.get(session, dataset_id) if dataset_id else None
+    if dataset is None or dataset.report is None:
+        return None
+    report = readable(dataset.report)
+    found = report.duplicates
+    return CardData(
+        dataset=dataset.id,
+        name=dataset.name,
+        left_out=report.left_out_count,
+        notes=report.notes,
+        test_in_train=found.test_in_train if found else None,
+        across_classes=found.across_classes if found else None,
+        messages=found.messages if found else [],
+    )
 
 
 def page(card: ModelCard) -> str:
@@ -92,6 +133,7 @@ def page(card: ModelCard) -> str:
             model=card.model,
             card=card.card,
             findings=card.findings,
+            data=card.data,
             spec=card.spec.model_dump_json(indent=2, exclude_defaults=True),
             groups=list(_grouped(card.card)),
             # That of the default, or the smallest that can be promised.

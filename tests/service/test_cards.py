@@ -3,12 +3,16 @@ from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from noisegate.api.card import Card
+from noisegate.api.dataset_report import DatasetReport, ImagesFound, Spread
+from noisegate.data.duplicates import find_duplicates
 from noisegate.manifest import Calibration
 from noisegate.regularisation import Candidate, Regularisation
+from noisegate.store import datasets
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Model
@@ -174,6 +178,35 @@ def test_a_model_that_has_not_learnt_says_so_first(
     assert client.get(f"/models/{modelled}").json()["judgement"] is None
     assert client.get(f"/models/{modelled}/card").json()["findings"] == []
     assert "has not learnt" not in client.get(f"/models/{modelled}/card", headers=HTML).text
+
+
+def test_the_card_says_which_of_its_images_are_copies(client: TestClient, sessions: Sessions, modelled: str) -> None:
+    assert client.get(f"/models/{modelled}/card").json()["data"] is None, "its dataset is older than reports"
+    pixels = np.random.default_rng(1).integers(0, 256, (120, 16, 16, 3), np.uint8)
+    pixels[110] = pixels[7]
+    labels = np.arange(120) % 2
+    names = [f"{place}.png" for place in range(120)]
+    found = find_duplicates(pixels, labels, 100, names, ["cat", "dog"])
+    spread = Spread(least=16, median=16, most=16)
+    images = ImagesFound(formats={"PNG": 120}, width=spread, height=spread)
+    report = DatasetReport(
+        layout="class folders",
+        notes=["'val' became test"],
+        train_count=100,
+        test_count=20,
+        classes=[],
+        images=images,
+        left_out_count=3,
+        left_out=[],
+        duplicates=found,
+    )
+    with sessions.begin() as session:
+        datasets.get(session, "pets").report = report
+    data = client.get(f"/models/{modelled}/card").json()["data"]
+    assert (data["name"], data["left_out"], data["notes"]) == ("pets", 3, ["'val' became test"])
+    assert (data["test_in_train"]["exact"], data["across_classes"]["exact"]) == (1, 2)
+    page = " ".join(Text(client.get(f"/models/{modelled}/card", headers=HTML).text).words)
+    assert "1 of 20 test images is also a training image (1 exactly)." in page
 
 
 def test_the_card_says_what_is_promised_and_of_how_many_images(
