@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-train bench-stacks bench-networks bench-linear bench-cards bench-paper clean
+.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -70,6 +70,10 @@ bench-classify: .venv/installed-test
 # checkout, with PyTorch, NumPy, pydantic, torchvision and Pillow (eight minutes): python3 benchmarks/train_gpu.py
 bench-train: .venv/installed-test
 	$(BIN)/python benchmarks/train_cpu.py $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+# What packing an upload costs: make bench-ingestion ARCHIVE=cifar10.tar.xz BEFORE=a checkout of an earlier version; two minutes.
+bench-ingestion: .venv/installed-test
+	$(BIN)/python benchmarks/ingestion.py $(ARCHIVE) $(if $(BEFORE),--before $(BEFORE))
 
 # Are executions that train together as good as those that train alone? make bench-stacks ARCHIVE=cifar10.tar.xz: an hour on two cores.
 bench-stacks: .venv/installed-test

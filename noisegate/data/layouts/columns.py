@@ -20,6 +20,8 @@ _FILE_WORDS = each_of(
     "imagepath picture photo id ids uri url fname"
 )
 _PART_WORDS = each_of("split splits subset part partition set fold")
+# `is_train`, with 0 and 1, which says nothing of the others.
+_OF_PARTS = _PART_WORDS | each_of("train training test testing val valid validation")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ def choose(table: Table, references: References, beside: str, part: NamedSplit |
 def label_columns(names: Sequence[str]) -> list[str]:
     """Those whose name says that they hold labels."""
     return [name for name in names if _words(name) & _LABEL_WORDS]
+
+
+def unread_parts(table: Table, columns: Columns) -> list[str]:
+    """Columns that may name parts, by their names, in words that say none here: `fold` with 0, 1, 2."""
+    read = (columns.file, columns.label, columns.part)
+    return [name for name in table.header if name not in read and _words(name) & _OF_PARTS]
 
 
 def _file_column(table: Table, references: References, beside: str, part: NamedSplit | None) -> str | Unclear | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from noisegate.data.layouts.agreement import Labelled, class_folders_beside
-from noisegate.data.layouts.columns import Columns, Unclear, choose
+from noisegate.data.layouts.columns import Columns, Unclear, choose, unread_parts
 from noisegate.data.layouts.contents import Contents, Recognised
 from noisegate.data.layouts.label_studio import label_studio
 from noisegate.data.layouts.lists import read_list
@@ -202,4 +202,6 @@ def _said(
             Statement(row.at, written, meant, single_label(table.file, row.cells[label], row.at), own_part)
         )
     notes = [] if columns.is_named else [f"the column {columns.label!r} of {table.file!r} was taken for the classes"]
+    if unread := unread_parts(table, columns):
+        notes.append(f"{listed(unread)} of {table.file!r} may name parts, but not as train, val or test: not used")
     return Said(table.file, statements, notes), columns.is_named

@@ -109,6 +109,22 @@ ROWS: list[Row] = [
         notes=[AGREES],
     ),
     taken("a list of lines", zipped({**FLAT, "list.txt": _lines(FLAT)}), FOUR_ONE),
+    *(
+        taken(
+            f"a column for the part that says none, {column}",
+            zipped(
+                {
+                    **FLAT,
+                    "labels.csv": table(FLAT, header=f"image,label,{column}")
+                    .replace(b"\n", b",1\n")
+                    .replace(b",1", b"", 1),
+                }
+            ),
+            FOUR_ONE,
+            notes=[f"'{column}' of 'labels.csv' may name parts"],
+        )
+        for column in ("fold", "is_train")
+    ),
     taken(
         "a column for the part",
         zipped({**_renamed(TRAIN, "i/a"), **_renamed(TEST, "i/b"), "labels.csv": _split_table()}),
