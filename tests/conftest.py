@@ -1,5 +1,6 @@
 """Real parts for every test that wants them: PostgreSQL and a broker from wheels, migrated databases, settings."""
 
+import atexit
 import contextlib
 import gc
 import os
@@ -74,6 +75,7 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.enable()
         gc.freeze()
+        atexit.register(gc.unfreeze)  # libraries in C++ call what is left at the very end a leak
 
 
 _RUN_FOLDER = pytest.StashKey[Path]()

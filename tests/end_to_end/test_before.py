@@ -30,6 +30,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from migrations.run import current, upgrade
+from noisegate.image_kinds import IMAGE_KINDS
 from noisegate.spec import parse_spec
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
@@ -75,6 +76,8 @@ def _same(new: object, old: object, relative: float) -> bool:
     if isinstance(new, float | int) and isinstance(old, float) and not isinstance(new, bool):
         # Of probabilities near 0 the last digits are those of a logit, so a share of themselves would be too little.
         return new == old or math.isclose(new, old, rel_tol=relative, abs_tol=relative / 100)
+    if isinstance(old, str):
+        old = old.replace("PNG, JPEG or WEBP", IMAGE_KINDS)  # more kinds are read since
     return type(new) is type(old) and new == old
 
 

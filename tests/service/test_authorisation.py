@@ -52,6 +52,7 @@ SCOPES = {
         "GET /datasets",
         "GET /datasets/{reference}",
         "GET /datasets/{reference}/images/{split}/{index}.png",
+        "GET /datasets/{reference}/report",
         "GET /experiments",
         "GET /experiments/{experiment_id}",
         "GET /experiments/{experiment_id}/events",

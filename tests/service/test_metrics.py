@@ -113,7 +113,7 @@ def test_loads_and_what_is_loaded(
 def test_requests_by_route_and_status(client: TestClient, model: str, grown: Callable[..., float]) -> None:
     classify(client, times=4)
     classify(client, content=b"no image", headers=PNG)
-    classify(client, content=b"GIF89a", headers={"Content-Type": "image/gif"})
+    classify(client, content=b"8BPS", headers={"Content-Type": "image/vnd.adobe.photoshop"})
     for number in range(3):
         client.get(f"/models/mod_{number}")
     client.get("/models")
