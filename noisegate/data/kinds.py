@@ -105,6 +105,12 @@ def is_passed_over(part: str) -> bool:
     return part.startswith(".") or part.lower() in _TRACES
 
 
+def is_of_macos(name: str) -> bool:
+    """Whether a file holds what macOS keeps beside another one, whose name it has: it is no image, whatever it is called."""
+    *folders, file = name.split("/")
+    return file.startswith("._") or "__macosx" in (folder.lower() for folder in folders)
+
+
 def is_image(head: bytes) -> bool:
     """Whether a file that begins with `head` is a PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or JPEG 2000."""
     return (

@@ -48,13 +48,17 @@ def read_tar(stream: Readable, unpacker: Unpacker, decoder: NameDecoder) -> Iter
     for member in _members(blocks, decoder):
         meter.count_entry()
         content = _Content(blocks, member.size)
-        if not member.is_folder and (name := _kept(member)) is not None:
+        name = None if member.is_folder else _kept(member)
+        if name is not None:
             meter.enter(name)
             yield unpacker.take(name, member.size, content)
+        elif not member.is_folder:
+            unpacker.pass_over(member.name)
         content.skip_rest()
     # To the end of the compressed stream, so that its checksum is checked too.
     blocks.drain()
     yield from decoder.told()
+    yield from unpacker.told()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from noisegate.data import kinds
-from noisegate.data.members import Attachment, Collected, Found, LeftOut, Member, Meter, over_limit, refuse
+from noisegate.data.members import Attachment, Collected, Found, LeftOut, Member, Meter, Told, over_limit, refuse
 from noisegate.data.streams import Again, GzipStream, Readable
 from noisegate.data.zip_directory import is_npz
 from noisegate.errors import InvalidArchive
@@ -33,6 +33,8 @@ class Unpacker:
         self._folder = folder
         self._collected = 0
         self._text_bytes = 0
+        self._hidden = 0
+        self._first_hidden = ""
 
     def take(self, name: str, size: int, content: Content) -> Found:
         """One file. `size` is its length or, in a container that may lie, the most that `content` will answer.
@@ -55,6 +57,18 @@ class Unpacker:
         if kinds.is_text(name):
             return self._text(name, head, content)
         return LeftOut(name, _why(name, head))
+
+    def pass_over(self, name: str) -> None:
+        """One that is hidden, or that a system put in: no class, but if it is called as images are, it is told."""
+        if kinds.has_image_suffix(name) and not kinds.is_of_macos(name):
+            self._first_hidden = self._first_hidden or name
+            self._hidden += 1
+
+    def told(self) -> Iterator[Told]:
+        """Whether images were passed over for being hidden."""
+        if self._hidden:
+            were = "image was" if self._hidden == 1 else "images were"
+            yield Told(f"{self._hidden:,} hidden {were} passed over, such as {self._first_hidden!r}")
 
     def collect(self, name: str, stream: Readable) -> Collected:
         """All that is left of a stream that holds many images, in a file."""

@@ -29,13 +29,17 @@ def read_zip(file: BinaryIO, unpacker: Unpacker, decoder: NameDecoder) -> Iterat
         for entry in archive.infolist():
             meter.count_entry()
             spelled = names.of(entry)
-            if spelled.endswith("/") or (name := kept_path(spelled)) is None:
+            if spelled.endswith("/"):
+                continue
+            if (name := kept_path(spelled)) is None:
+                unpacker.pass_over(spelled)
                 continue
             _check_kind(name, entry)
             meter.enter(name)
             with archive.open(entry) as content:
                 yield unpacker.take(name, entry.file_size, _Metered(content, entry, name, meter))
     yield from decoder.told()
+    yield from unpacker.told()
 
 
 class _Metered:

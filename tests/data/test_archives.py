@@ -10,15 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from noisegate.data.archives import read_archive
+from noisegate.data.members import Told
 from noisegate.errors import InvalidArchive, TooLarge
 from tests.conftest import examples
 
 from .archive_factory import (
     GIB,
     KINDS,
+    LIMITS,
     PACK,
     dataset,
     header,
+    picture,
     read,
     refused,
     write_archive,
@@ -250,3 +254,18 @@ def test_a_damaged_header_is_not_the_end(tmp_path: Path) -> None:
     data[1024] ^= 1
     path.write_bytes(data)
     refused(path, "checksum")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_hidden_images_are_told_and_what_macos_keeps_beside_files_is_not(tmp_path: Path, kind: str) -> None:
+    files = dataset() | {
+        ".thumbs/cat/1.png": picture(90),
+        "train/cat/.2.jpg": picture(91),
+        "train/cat/._0.png": b"kept by macOS",
+        "__MACOSX/train/cat/0.png": b"kept by macOS",
+        "train/.DS_Store": b"kept by macOS",
+    }
+    found = list(read_archive(write_archive(tmp_path / "a", files, kind), LIMITS, tmp_path))
+    told = [one.sentence for one in found if isinstance(one, Told)]
+    assert told == ["2 hidden images were passed over, such as '.thumbs/cat/1.png'"]
+    assert len(found) == len(dataset()) + 1

@@ -177,10 +177,12 @@ ROWS: list[Row] = [
             }
         ),
         FOUR_ONE,
+        notes=["2 hidden images were passed over, such as '.git/cat.png'"],
     ),
     taken(
         "hidden folder called as a class",
         zipped({**PETS, ".ipynb_checkpoints/0-checkpoint.png": photo("frog")}),
         FOUR_ONE,
+        notes=["1 hidden image was passed over, such as '.ipynb_checkpoints/0-checkpoint.png'"],
     ),
 ]
