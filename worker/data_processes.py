@@ -73,4 +73,4 @@ def _queues(number: int, count: int) -> list[str]:
 
 
 def _start(queues: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "worker.data_main", *queues], stdin=subprocess.PIPE)  # noqa: S603
+    return subprocess.Popen([sys.executable, "-m", "worker.data_main", *queues], stdin=subprocess.PIPE)  # noqa: S603  # nosec B603
