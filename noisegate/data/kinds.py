@@ -105,10 +105,10 @@ def is_passed_over(part: str) -> bool:
     return part.startswith(".") or part.lower() in _TRACES
 
 
-def is_of_macos(name: str) -> bool:
-    """Whether a file holds what macOS keeps beside another one, whose name it has: it is no image, whatever it is called."""
-    *folders, file = name.split("/")
-    return file.startswith("._") or "__macosx" in (folder.lower() for folder in folders)
+def is_trace(name: str) -> bool:
+    """Whether systems put a file in by themselves: thumbnails, and what macOS keeps beside another file under its name."""
+    parts = name.split("/")
+    return parts[-1].startswith("._") or any(part.lower() in _TRACES for part in parts)
 
 
 def is_image(head: bytes) -> bool:

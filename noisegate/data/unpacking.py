@@ -60,7 +60,7 @@ class Unpacker:
 
     def pass_over(self, name: str) -> None:
         """One that is hidden, or that a system put in: no class, but if it is called as images are, it is told."""
-        if kinds.has_image_suffix(name) and not kinds.is_of_macos(name):
+        if kinds.has_image_suffix(name) and not kinds.is_trace(name):
             self._first_hidden = self._first_hidden or name
             self._hidden += 1
 

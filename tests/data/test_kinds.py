@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from noisegate.data.kinds import is_image
-from noisegate.data.members import ArchiveLimits, Attachment, Collected, Found, LeftOut, Member
+from noisegate.data.members import ArchiveLimits, Attachment, Collected, Found, LeftOut, Member, Told
 from noisegate.errors import InvalidArchive, TooLarge
 
 from .archive_factory import KINDS, PACK, dataset, found_in, picture, pixels, read, refused, write_archive
@@ -229,7 +229,8 @@ def test_all_else_is_left_out_and_named(tmp_path: Path, kind: str) -> None:
 def test_what_systems_put_in_is_passed_over(tmp_path: Path, kind: str) -> None:
     names = ".DS_Store a/._1.png .hidden/1.png __MACOSX/a/1.png a/Thumbs.db a/desktop.ini a/Icon\r a/@eaDir/1.jpg"
     files = dict.fromkeys([*names.split(" "), ".ipynb_checkpoints/a.csv", "folder/"], b"")
-    assert found_in(write_archive(tmp_path / "a", files | {"./a/1.png": b"1"}, kind)) == [Member("a/1.png", b"1")]
+    found = found_in(write_archive(tmp_path / "a", files | {"./a/1.png": b"1"}, kind))
+    assert found == [Member("a/1.png", b"1"), Told("1 hidden image was passed over, such as '.hidden/1.png'")]
 
 
 @pytest.mark.parametrize(

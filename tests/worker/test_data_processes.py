@@ -27,8 +27,8 @@ Row = TypeVar("Row", Execution, Derived)
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """A lease that no test waits for, and no wake-up from a reaper: whatever happens happens at once."""
-    return settings.model_copy(update={"lease_seconds": 600.0, "wakeup_seconds": 600.0})
+    """A lease that no test waits for. A message that went to a process that has just died is sent again, as it would be."""
+    return settings.model_copy(update={"lease_seconds": 600.0, "wakeup_seconds": 3.0})
 
 
 def _archive(shade: int) -> bytes:
@@ -52,7 +52,7 @@ def _upload_and_wait(resources: Resources, name: str, shade: int) -> None:
         with resources.sessions.reading() as session:
             return session.get_one(Dataset, added.id).state is DatasetState.READY
 
-    wait_until(is_ready, seconds=30, what=f"the upload {name} is ready")
+    wait_until(is_ready, seconds=60, what=f"the upload {name} is ready")
 
 
 def _only(resources: Resources, row: type[Row], **columns: object) -> Row | None:

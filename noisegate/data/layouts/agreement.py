@@ -31,11 +31,12 @@ def class_folders_beside(contents: Contents, labels: Sequence[tuple[int, Labelle
     if not isinstance(found, Recognised) or len({image.class_name for image in found.images}) < 2:
         return None
     folder_of = {image.index: image.class_name for image in found.images}
-    _check(contents, folder_of, [(index, each) for index, each in labels if index in folder_of])
+    check_agreement(contents, folder_of, [(index, each) for index, each in labels if index in folder_of])
     return class_folders(contents)
 
 
-def _check(contents: Contents, folder_of: Mapping[int, str], labels: Sequence[tuple[int, Labelled]]) -> None:
+def check_agreement(contents: Contents, folder_of: Mapping[int, str], labels: Sequence[tuple[int, Labelled]]) -> None:
+    """Raises InvalidArchive for an image whose folder and label differ, unless labels stand one to one for folders."""
     if all(folder_of[index] == each.label for index, each in labels):
         return
     folders = set(folder_of.values())

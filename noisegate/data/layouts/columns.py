@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from noisegate.data.layouts.one_hot import is_exclusive
 from noisegate.data.layouts.parts import part_called
 from noisegate.data.layouts.references import References
 from noisegate.data.layouts.suffixes import is_picture
@@ -53,6 +54,8 @@ def choose(table: Table, references: References, beside: str, part: NamedSplit |
         return file
     of_parts = [name for name in table.header if name != file and _says_parts(name, table)]
     others = [name for name in table.header if name not in (file, *of_parts) and name]
+    if is_exclusive(table, others):
+        return Unclear("has a column of 0 and 1 for each class", file, others)
     named = label_columns(others)
     candidates = named or [name for name in others if not _words(name) & _FILE_WORDS]
     if not candidates:
@@ -122,8 +125,11 @@ def _unmatched(table: Table) -> Unclear | None:
 
 
 def _says_parts(name: str, table: Table) -> bool:
-    cells = [cell for cell in map(as_label, table.column(name)) if cell]
-    return bool(_words(name) & _PART_WORDS) and bool(cells) and all(map(part_called, cells))
+    """By its name and its cells; or by cells that are all called as parts, two or more of them."""
+    parts = [part_called(cell) for cell in map(as_label, table.column(name)) if cell]
+    if not parts or None in parts or _words(name) & _LABEL_WORDS:
+        return False
+    return bool(_words(name) & _PART_WORDS) or len(set(parts)) > 1
 
 
 def _words(name: str) -> set[str]:

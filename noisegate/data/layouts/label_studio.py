@@ -61,7 +61,11 @@ def _tasks(table: Table) -> Iterator[tuple[str, str, str, str | None]]:
         images = [value for value in values if isinstance(value, str) and _is_image(value)]
         if len(images) != 1:
             raise Unreadable(table.file, f"has {count(len(images), 'image')} in {row.at}, where a task has one")
-        made = [each for each in annotations or () if isinstance(each, dict) and not each.get("was_cancelled")]
+        made = [
+            each
+            for each in _list(table.file, annotations, row.at)
+            if isinstance(each, dict) and not each.get("was_cancelled")
+        ]
         for annotation in made:
             yield row.at, images[0], str(upload or ""), _chosen(table.file, annotation, row.at)
         if not made:
@@ -69,14 +73,19 @@ def _tasks(table: Table) -> Iterator[tuple[str, str, str, str | None]]:
 
 
 def _chosen(file: str, annotation: dict[str, Any], at: str) -> str | None:
-    results = annotation.get("result") or []
     choices: list[Any] = []
-    for result in results:
+    for result in _list(file, annotation.get("result"), at):
         value = result.get("value") if isinstance(result, dict) else None
         if not isinstance(value, dict) or not isinstance(value.get("choices"), list):
             raise Unreadable(file, f"has something else than a choice in {at}, such as a box")
         choices += value["choices"]
     return _only(file, choices, at)
+
+
+def _list(file: str, value: object, at: str) -> list[Any]:
+    if value is None or isinstance(value, list):
+        return value or []
+    raise Unreadable(file, f"has something else than a list of annotations in {at}")
 
 
 def _choice(file: str, cell: object, at: str) -> str | None:

@@ -8,15 +8,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from noisegate.data.layouts.agreement import Labelled, class_folders_beside
+from noisegate.data.layouts.agreement import Labelled, check_agreement, class_folders_beside
 from noisegate.data.layouts.columns import Columns, Unclear, choose, unread_parts
 from noisegate.data.layouts.contents import Contents, Recognised
+from noisegate.data.layouts.folders import folder_reading
 from noisegate.data.layouts.label_studio import label_studio
 from noisegate.data.layouts.lists import read_list
 from noisegate.data.layouts.one_hot import ROBOFLOW, is_one_hot, one_hot
 from noisegate.data.layouts.parts import part_called, part_of_file, part_of_path
 from noisegate.data.layouts.references import References
 from noisegate.data.layouts.statements import Said, Statement, recognise, several_meant
+from noisegate.data.layouts.suffixes import suffix_of
 from noisegate.data.layouts.tables import Table, read_table
 from noisegate.data.layouts.text import Unreadable, as_label, single_label
 from noisegate.data.layouts.words import count, listed, were
@@ -25,6 +27,7 @@ from noisegate.data.members import NamedSplit, refuse
 # As Kaggle calls the answers that are to be given: their labels are made up.
 _EXAMPLE = "submission"
 _NUMBER = re.compile(r"[0-9]+")
+_TABLES, _SHEETS = {"csv", "tsv", "json", "jsonl", "ndjson"}, {"xls", "xlsx", "ods"}
 _REMEDY = "Keep one column with the image files and one called label; or arrange the images as <class>/<image>."
 
 
@@ -43,13 +46,7 @@ class _Found:
 
     def labels(self) -> list[tuple[int, Labelled]]:
         """Every image that a row names, with its label."""
-        return [
-            (index, Labelled(statement.label, f"{statement.at} of {said.file!r}"))
-            for said in self.named
-            for statement in said.statements
-            for index in statement.meant
-            if statement.label is not None and len(statement.meant) == 1
-        ]
+        return [each for said in self.named for each in _labels(said)]
 
     def passed_over(self, unused: Sequence[Said]) -> list[str]:
         """Sentences about tables that were not used."""
@@ -58,21 +55,33 @@ class _Found:
         return self.notes + why
 
 
+def _labels(said: Said) -> list[tuple[int, Labelled]]:
+    return [
+        (statement.meant[0], Labelled(statement.label, f"{statement.at} of {said.file!r}"))
+        for statement in said.statements
+        if statement.label is not None and len(statement.meant) == 1
+    ]
+
+
 def label_tables(contents: Contents) -> Recognised | None:
     """What tables say; with class folders, what those say, once it is the same. None if there are no tables of labels.
 
     Raises:
         InvalidArchive: a table is malformed or may mean two things; tables, or a table and the class folders, contradict.
     """
-    if not contents.attachments:
+    if not contents.attachments and not contents.left_out:
         return None
     references = References(contents.images)
     found = _find(contents, references)
+    if not found.named:
+        by_name = folder_reading(contents.images)
+        if isinstance(by_name, Recognised):
+            _check_pieces(contents, {image.class_name for image in by_name.images})
     if found == _Found():
         return None
     by_folder = class_folders_beside(contents, found.labels())
     if by_folder is not None:
-        _check_numbered(by_folder, found)
+        _check_others(contents, by_folder, found)
         _check_shared_names(by_folder, found, references)
         return _with_others(contents, by_folder, found, references)
     if found.faults:
@@ -87,16 +96,33 @@ def label_tables(contents: Contents) -> Recognised | None:
     return None
 
 
-def _check_numbered(by_folder: Recognised, found: _Found) -> None:
-    """Raises InvalidArchive where folders could be pieces of a whole, as of a large download, and a table names their images."""
-    folders = sorted({image.class_name for image in by_folder.images})
-    if found.named or not found.unclear or len({_NUMBER.sub("#", name) for name in folders}) > 1:
+def _check_pieces(contents: Contents, folders: Collection[str]) -> None:
+    """Raises InvalidArchive where folders could be pieces of a whole, as of a large download, and a table stands beside them.
+
+    Digits by themselves are classes; words that a number alone tells apart may be either.
+    """
+    forms = {_NUMBER.sub("#", name) for name in folders}
+    tables = [name for name in contents.attachments if suffix_of(name) in _TABLES and not _is_example(name)]
+    tables += [file.name for file in contents.left_out if suffix_of(file.name) in _SHEETS]
+    if len(folders) < 2 or len(forms) > 1 or forms == {"#"} or not tables:
         return
-    name, why = found.unclear[0]
-    what = f"{why}; and the folders {listed(folders)} are told apart by a number alone, as the pieces of a data set are"
-    raise refuse(
-        name, what, "Call its column of classes label; or leave the table out, if these folders are the classes."
-    )
+    what = f"stands beside {listed(sorted(folders))}, which a number alone tells apart, as the pieces of a data set are"
+    remedy = "Call its columns file and label; or leave it out, if these folders are the classes."
+    raise refuse(min(tables), what, remedy)
+
+
+def _is_example(name: str) -> bool:
+    return _EXAMPLE in PurePosixPath(name).name.lower()
+
+
+def _check_others(contents: Contents, by_folder: Recognised, found: _Found) -> None:
+    """Raises InvalidArchive where a column that may hold the classes groups the images in another way than the folders."""
+    folder_of = {image.index: image.class_name for image in by_folder.images}
+    for labels in map(_labels, found.others):
+        inside = [(index, each) for index, each in labels if index in folder_of]
+        # A column with as many values as rows names or describes images, and one with a single value tells nothing apart.
+        if 2 <= len({each.label for _, each in inside}) <= len(inside) // 2:
+            check_agreement(contents, folder_of, inside)
 
 
 def _check_shared_names(by_folder: Recognised, found: _Found, references: References) -> None:
@@ -117,6 +143,8 @@ def _with_others(contents: Contents, by_folder: Recognised, found: _Found, refer
     notes = [_on_agreement(said, in_folders) for said in found.named]
     notes += [*found.passed_over(found.others), *(fault.detail for fault in found.faults)]
     used = [said.file for said in found.named]
+    by_folder, of_parts = _with_parts(by_folder, found.named)
+    notes += of_parts
     if not outside:
         return replace(by_folder, notes=[*by_folder.notes, *notes], used=used)
     others = recognise(contents, references, outside, "")
@@ -130,6 +158,26 @@ def _with_others(contents: Contents, by_folder: Recognised, found: _Found, refer
         [f"{number}; {count(len(left_out), 'other')} {were(len(left_out))} left out", *notes],
         used,
     )
+
+
+def _with_parts(by_folder: Recognised, named: Sequence[Said]) -> tuple[Recognised, list[str]]:
+    """The same images in the parts that tables name, where folders name none; and a sentence about that."""
+    part_of = {
+        statement.meant[0]: statement.part
+        for said in named
+        for statement in said.statements
+        if statement.part is not None and len(statement.meant) == 1
+    }
+    if not part_of or any(image.split for image in by_folder.images):
+        return by_folder, []
+    files = listed([said.file for said in named])
+    missing = sum(image.index not in part_of for image in by_folder.images)
+    if missing:
+        return by_folder, [
+            f"the parts that {files} names were not used, as it names none for {count(missing, 'image')}"
+        ]
+    images = [replace(image, split=part_of[image.index]) for image in by_folder.images]
+    return replace(by_folder, images=images), [f"the parts are those that {files} names"]
 
 
 def _outside(said: Said, in_folders: Collection[int]) -> Said:
@@ -148,7 +196,7 @@ def _on_agreement(said: Said, in_folders: Collection[int]) -> str:
 def _find(contents: Contents, references: References) -> _Found:
     found = _Found()
     for name, content in sorted(contents.attachments.items()):
-        if _EXAMPLE in PurePosixPath(name).name.lower():
+        if _is_example(name):
             found.notes.append(f"{name!r} was passed over, as an example of answers: its labels are made up")
             continue
         try:

@@ -12,21 +12,24 @@ _BLANKS = re.compile(r"\s+")
 
 
 def read_list(name: str, content: bytes, references: References, beside: str, part: NamedSplit | None) -> Said | None:
-    """What a list says; None if its first line names no image of the archive.
+    """What a list says; None if its first line and most others are of another form, or none names an image.
 
     Raises:
-        Unreadable: another line is not of that form.
+        Unreadable: one of the lines is of another form.
     """
-    first = content.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")[0].decode("utf-8", "replace")
-    pair = _pair(first)
-    if pair is None or not references.find(pair[0], beside, part):
+    lines = [
+        line for line in content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").splitlines() if line.strip()
+    ]
+    pairs = [pair for pair in map(_pair, lines) if pair]
+    is_list = bool(pairs) and (_pair(lines[0]) == pairs[0] or len(pairs) > len(lines) // 2)
+    if not is_list or not any(references.find(image, beside, part) for image, _ in pairs):
         return None
     statements = []
     for number, line in enumerate(decoded(name, content).splitlines(), 1):
         if line.strip():
             pair = _pair(line)
             if pair is None:
-                raise Unreadable(name, f"has no image and class in line {number}, as its first line has")
+                raise Unreadable(name, f"has no image and class in line {number}, as other lines have")
             meant = references.find(pair[0], beside, part)
             statements.append(Statement(f"line {number}", pair[0], meant, as_label(pair[1]), part))
     return Said(name, statements)

@@ -18,6 +18,14 @@ def is_one_hot(table: Table, classes: Sequence[str]) -> bool:
     return len(classes) > 1 and all(as_label(cell) in _YES | _NO for name in classes for cell in table.column(name))
 
 
+def is_exclusive(table: Table, classes: Sequence[str]) -> bool:
+    """The same, and every row has exactly one 1: whatever the columns are called, they are the classes."""
+    columns = [table.header.index(name) for name in classes]
+    return is_one_hot(table, classes) and all(
+        sum(as_label(row.cells[column]) in _YES for column in columns) == 1 for row in table.rows
+    )
+
+
 def one_hot(
     table: Table, file: str, classes: Sequence[str], references: References, beside: str, part: NamedSplit | None
 ) -> Said:

@@ -14,6 +14,8 @@ _WORDS: dict[str, NamedSplit] = {
     "dev": "validation",
     "test": "test",
     "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
 }
 _FOLDER = re.compile(rf"({'|'.join(_WORDS)})(?:[ _-]?(?:set|images|imgs|data))?")
 # `trainLabels` is two words, `train-000001` is one and a number.

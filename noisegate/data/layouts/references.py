@@ -3,7 +3,8 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
 from posixpath import normpath
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -56,7 +57,7 @@ class References:
         if not path:
             return ()
         if _ELSEWHERE.match(path) or _ADDRESS.match(path):
-            found: Sequence[int] = [index for index in self._by_file_of(path) if self._is_end(index, path)]
+            found: Sequence[int] = self._at_end_of(path)
         else:
             near = normpath(f"{beside}/{path}" if beside else path)
             path = re.sub(r"^(\.\.?/)+", "", path)
@@ -78,10 +79,7 @@ class References:
         return spelled(written).rpartition("/")[2] in self._by_file
 
     def _exactly(self, path: str) -> Sequence[int]:
-        if path in self._by_path:
-            return [self._by_path[path]]
-        folder, _, stem = path.rpartition("/")
-        return [index for index in self._by_stem.get(stem, ()) if self.paths[index].rpartition("/")[0] == folder]
+        return [self._by_path[path]] if path in self._by_path else self._without_suffix.get(path, ())
 
     def _by_file_of(self, path: str) -> Sequence[int]:
         file = path.rpartition("/")[2]
@@ -89,14 +87,53 @@ class References:
 
     def _ending(self, path: str) -> Sequence[int]:
         """Images whose paths end as a relative path does: all of its folders are theirs."""
-        folders = path.rpartition("/")[0]
-        found = self._by_file_of(path)
-        return [i for i in found if not folders or f"/{self.paths[i].rpartition('/')[0]}".endswith(f"/{folders}")]
+        if "/" not in path:
+            return self._by_file_of(path)
+        is_file = path.rpartition("/")[2] in self._by_file
+        return (self._ends if is_file else self._ends_without_suffix).get(path, ())
 
-    def _is_end(self, index: int, path: str) -> bool:
-        """Whether an absolute path of another machine ends as the image's does, but for folders that all images share."""
-        own = self.paths[index].split("/")[self._shared : -1]
-        return path.split("/")[:-1][len(path.split("/")) - 1 - len(own) :] == own
+    def _at_end_of(self, path: str) -> Sequence[int]:
+        """Images at which an absolute path of another machine ends, but for folders that all images share."""
+        parts = path.split("/")
+        own = self._own if parts[-1] in self._by_file else self._own_without_suffix
+        return [index for start in range(len(parts)) for index in own.get("/".join(parts[start:]), ())]
+
+    # Dictionaries, each made when it is first asked: a data set may have a file of the same name in each of its folders.
+
+    @cached_property
+    def _without_suffix(self) -> Mapping[str, Sequence[int]]:
+        return _numbered([without_suffix(path)] for path in self.paths)
+
+    @cached_property
+    def _ends(self) -> Mapping[str, Sequence[int]]:
+        return _numbered(map(_endings, self.paths))
+
+    @cached_property
+    def _ends_without_suffix(self) -> Mapping[str, Sequence[int]]:
+        return _numbered(_endings(without_suffix(path)) for path in self.paths)
+
+    @cached_property
+    def _own(self) -> Mapping[str, Sequence[int]]:
+        return _numbered([self.own_path(index)] for index in range(len(self.paths)))
+
+    @cached_property
+    def _own_without_suffix(self) -> Mapping[str, Sequence[int]]:
+        return _numbered([without_suffix(self.own_path(index))] for index in range(len(self.paths)))
+
+
+def _endings(path: str) -> Sequence[str]:
+    """The path, and what is left of it without its first folders."""
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _numbered(names: Iterable[Iterable[str]]) -> Mapping[str, Sequence[int]]:
+    """Which of the images each name stands for."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for index, of_image in enumerate(names):
+        for name in of_image:
+            found[name].append(index)
+    return found
 
 
 def spelled(written: str) -> str:

@@ -52,6 +52,7 @@ def place(images: Sequence[Assigned], validation: Validation, base: BaseClasses 
     ]
     notes = [_note(sum(image.split == "validation" for image in images), role)] if "validation" in parts else []
     left_out = [image.index for image in images if image.split == "validation" and role == "leave_out"]
+    _check_left_out(images, taken, base)
     if base is not None:
         return Placement(_placed(taken, base.trained), left_out, notes + _note_on_training(images))
     sides = {image.split for image in taken}
@@ -64,6 +65,15 @@ def place(images: Sequence[Assigned], validation: Validation, base: BaseClasses 
     if "test" not in sides:
         return Placement(_drawn(taken), left_out, notes)
     return Placement(_placed(taken), left_out, notes)
+
+
+def _check_left_out(images: Sequence[Assigned], taken: Sequence[Assigned], base: BaseClasses | None) -> None:
+    """Raises InvalidArchive for classes that would be left out with the validation images."""
+    known = {image.class_name for image in taken} | (base.trained if base else set())
+    lost = sorted({image.class_name for image in images} - known)
+    if lost:
+        what = "has validation images alone, which were to be left out"
+        raise refuse(lost[0], what, "Give it training images; or validation=train, which makes these such.")
 
 
 def _role(parts: Collection[str | None], validation: Validation) -> _Role:

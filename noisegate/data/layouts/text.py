@@ -1,10 +1,13 @@
 """Text files of an upload to text, JSON and lines: exactly what is written, or a reason why not."""
 
 import json
+import re
 import unicodedata
 from typing import Any, Never
 
 from noisegate.errors import InvalidArchive
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Unreadable(InvalidArchive):
@@ -34,10 +37,15 @@ def parsed(name: str, text: str) -> Any:
         Unreadable: not JSON, nested too deeply, or with a key that is there twice.
     """
     try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
+        document = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
+        if _SURROGATE.search(text):
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Unreadable(name, "holds half of a character, a lone surrogate such as \\ud83d") from error
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Unreadable(name, f"is not JSON that can be read: {why}") from error
+    return document
 
 
 def as_label(value: object) -> str | None:

@@ -14,9 +14,11 @@ from noisegate.data.layouts.contents import Assigned, Contents, Recognised
 from noisegate.data.layouts.numbered import class_of, distinct, listed_in
 from noisegate.data.layouts.parts import part_of_path
 from noisegate.data.layouts.references import References
+from noisegate.data.layouts.suffixes import is_picture
 from noisegate.data.layouts.text import Unreadable, as_label, decoded, parsed, single_label
 from noisegate.data.layouts.words import listed
 from noisegate.data.members import refuse
+from noisegate.image_kinds import IMAGE_KINDS
 
 # As the library has it; it takes capitals in suffixes for small letters.
 _SAMPLE = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)")
@@ -47,6 +49,7 @@ def webdataset(contents: Contents) -> Recognised | None:
             label = class_of(file, label, classes, repr(path))
         images.append(Assigned(index, label, part_of_path(path), references.own_path(index)))
         said.append((index, Labelled(label, repr(file))))
+    _check_no_class_lost(contents, {label.label for _, label in said}, lists)
     used = {name for of_sample in labels.values() for name in of_sample} | lists.keys()
     notes = [f"the numbers of classes are explained by {listed(lists)}, from 0"] if lists else []
     if not any(_SHARD.search(path) for path in contents.images) and (folders := class_folders_beside(contents, said)):
@@ -89,6 +92,19 @@ def _label(name: str, content: bytes) -> str | None:
         return as_label(text)
     document = parsed(name, text)
     return single_label(name, document.get("label"), "'label'") if isinstance(document, dict) else None
+
+
+def _check_no_class_lost(contents: Contents, classes: Collection[str], lists: Mapping[str, Sequence[str]]) -> None:
+    """Raises InvalidArchive for a class of which no image could be read."""
+    pictures = {key: file for file in contents.left_out if is_picture(file.name) and (key := _key(file.name))}
+    for key, said in (_labels(contents.attachments, pictures) or {}).items():
+        for file, label in said.items():
+            called = label
+            for listed_classes in lists.values():
+                called = called and class_of(file, called, listed_classes, repr(key))
+            if called and called not in classes:
+                what = f"{pictures[key].why}, and so is every image of the class {called!r}"
+                raise refuse(pictures[key].name, what, f"Send them as {IMAGE_KINDS}, or leave their samples out.")
 
 
 def _check_one_image_each(paths: Sequence[str], keys: Sequence[str | None]) -> None:

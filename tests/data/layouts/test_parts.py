@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from noisegate.api.reading import Validation
+from noisegate.errors import InvalidArchive
 
 from .reading import classes, of_classes, parts, read, refused
 
@@ -186,3 +187,9 @@ def test_class_names_that_are_alike_are_kept_apart_and_named() -> None:
 )
 def test_folders_that_may_mean_two_things(images: list[str], words: str) -> None:
     refused(words, images)
+
+
+def test_classes_that_would_be_left_out_with_the_validation_images() -> None:
+    images = [*of_classes(3, before="train/"), *of_classes(2, ("cat", "frog"), before="val/")]
+    with pytest.raises(InvalidArchive, match="'frog' has validation images alone"):
+        read(images, validation="leave_out")

@@ -132,3 +132,9 @@ def test_tiny_imagenet(before: str) -> None:
 )
 def test_tiny_imagenet_refused(more: list[str], annotations: str, words: str) -> None:
     refused(words, [*TINY, *more], {"val/val_annotations.txt": annotations})
+
+
+def test_a_class_of_samples_whose_images_cannot_be_read() -> None:
+    images = [f"{i}.png" for i in range(4)]
+    texts = {f"{i}.cls": "ab"[i % 2] for i in range(4)} | {"9.cls": "frog"}
+    refused("'9.heic' is not an image, and so is every image of the class 'frog'", images, texts, ["9.heic"])

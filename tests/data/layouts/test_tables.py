@@ -1,5 +1,7 @@
 """Tables that say the classes of the images beside them."""
 
+import time
+
 import pytest
 
 from noisegate.data.layouts import Layout
@@ -289,7 +291,11 @@ _DIAGNOSES = "image_id,dx,age\n0,nv,40\n1,mel,50\n2,nv,60\n3,mel,40\n4,nv,50\n5,
 
 
 def test_numbered_folders_beside_a_table_that_may_say_the_classes() -> None:
-    refused("'metadata.csv' names images.*'dx'.*told apart by a number alone", _LESIONS, {"metadata.csv": _DIAGNOSES})
+    refused(
+        "'metadata.csv' stands beside 'images_part_1' and 'images_part_2', which a number alone tells apart",
+        _LESIONS,
+        {"metadata.csv": _DIAGNOSES},
+    )
     flat = [path.rpartition("/")[2] for path in _LESIONS]
     layout = read(flat, {"metadata.csv": _DIAGNOSES.replace("dx", "label")})
     assert {path: name for path, name in classes(layout, flat).items() if path in ("0.png", "1.png")} == {
@@ -303,3 +309,74 @@ def test_named_folders_beside_such_a_table_are_classes() -> None:
     layout = read(images, {"people.csv": "file,photographer,place\ncat/0.png,Ann,Bonn\ndog/1.png,Bob,Rome\n"})
     assert set(layout.classes) == {"cat", "dog"}
     assert any("'people.csv' was passed over" in note for note in layout.notes)
+
+
+@pytest.mark.parametrize(
+    ("folders", "table", "words"),
+    [
+        (("images_001", "images_002"), {"train.csv": "id,breed\n0,cat\n1,dog\n"}, "a number alone"),
+        (("p_1", "p_2"), {"labels.json": '{"0.png": "cat"}'}, "a number alone"),
+        (("a", "b"), {"t.csv": "id,breed\n" + "".join(f"{i},{'cd'[i % 2]}\n" for i in range(6))}, "lies in the folder"),
+    ],
+)
+def test_folders_that_a_table_contradicts_are_no_classes(
+    folders: tuple[str, str], table: dict[str, str], words: str
+) -> None:
+    refused(
+        words, [*(f"{folders[0]}/{i}.png" for i in range(3)), *(f"{folders[1]}/{i}.png" for i in range(3, 6))], table
+    )
+
+
+def test_digits_are_classes_whatever_stands_beside_them() -> None:
+    assert set(read(of_classes(3, ("0", "1")), {"dataset.json": "{}"}).classes) == {"0", "1"}
+
+
+@pytest.mark.parametrize("column", ["split", "phase", "usage"])
+def test_parts_of_a_table_beside_class_folders(column: str) -> None:
+    images = of_classes(4)
+    rows = "".join(f"{path},{path[:3]},{'test' if path[4] == '0' else 'train'}\n" for path in images)
+    layout = read(images, {"t.csv": f"file,label,{column}\n{rows}"})
+    assert {path for path, part in parts(layout, images).items() if part == "test"} == {"cat/0.png", "dog/0.png"}
+    assert any("the parts are those that 't.csv' names" in note for note in layout.notes)
+    layout = read(
+        images, {"t.csv": f"file,label,{column}\n" + rows.splitlines()[0] + "\n" + rows.splitlines()[1] + "\n"}
+    )
+    assert any("were not used, as it names none for 6 images" in note for note in layout.notes)
+
+
+def test_half_a_character_in_json_is_refused() -> None:
+    texts = {"0.json": '{"label": "\\ud83d"}', "1.json": '{"label": "cat"}'}
+    refused("half of a character", ["0.png", "1.png"], texts)
+
+
+@pytest.mark.parametrize("odd", ['"annotations": true', '"annotations": [{"result": true}]'])
+def test_an_export_whose_annotations_are_no_list(odd: str) -> None:
+    refused(
+        "something else than a list", ["1.png", "2.png"], {"l.json": f'[{{"data": {{"image": "/x/1.png"}}, {odd}}}]'}
+    )
+
+
+def test_columns_of_one_and_zero_are_classes_whatever_they_are_called() -> None:
+    columns = ("photo", "no_class", "sketch")
+    images = [f"{i}.png" for i in range(6)]
+    rows = "".join(f"{path},{','.join(str(int(i % 3 == k)) for k in range(3))}\n" for i, path in enumerate(images))
+    layout = read(images, {"t.csv": f"file,{','.join(columns)}\n{rows}"})
+    assert classes(layout, images) == {path: columns[i % 3] for i, path in enumerate(images)}
+
+
+def test_a_list_is_one_although_its_first_line_names_a_missing_image() -> None:
+    images = [*of_classes(2, before="train/"), "val/1.png", "val/2.png"]
+    layout = read(images, {"val.txt": "val/99.png cat\nval/1.png cat\nval/2.png dog\n"})
+    assert classes(layout, images)["val/2.png"] == "dog"
+
+
+def test_the_same_file_name_in_every_folder_takes_no_longer() -> None:
+    images = [f"data/{number // 2}/{number % 2}/image.png" for number in range(20_000)]
+    images.append("data/more.png")  # so that folders are no classes
+    for prefix in ("/home/a/data/", "data/", ""):
+        rows = "".join(f"{prefix}{n // 2}/{n % 2}/image.png,{'ab'[n // 2 % 2]}\n" for n in range(20_000))
+        started = time.process_time()
+        layout = read(images, {"labels.csv": f"file,label\n{rows}"})
+        assert time.process_time() - started < 10
+        assert len(layout.images) == 20_000
+        assert all(image.class_name == "ab"[int(images[image.index].split("/")[1]) % 2] for image in layout.images)
