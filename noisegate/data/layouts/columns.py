@@ -93,6 +93,9 @@ def _file_column(table: Table, references: References, beside: str, part: NamedS
     if not hits:
         return _unmatched(table)
     best = max(hits, key=lambda name: sum(map(bool, hits[name])))
+    called = [name for name in columns if _words(name) & _FILE_WORDS and any(map(as_label, columns[name]))]
+    if called and best not in called:
+        return Unclear(f"names no image of the archive in its column {called[0]!r}, and could in {best!r}")
     for name, meant in hits.items():
         if any(one and other and one != other for one, other in zip(meant, hits[best], strict=True)):
             return Unclear(f"may name the images in {listed({name, best}, 'or')}")

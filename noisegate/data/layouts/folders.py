@@ -22,8 +22,12 @@ from noisegate.errors import InvalidArchive
 
 REMEDY = "Arrange the images as train/<class>/<image> and test/<class>/<image>, or as <class>/<image>."
 
-# As FiftyOne's ImageClassificationDirectoryTree calls it.
-_UNLABELLED = "_unlabeled"
+# As FiftyOne's ImageClassificationDirectoryTree and Datumaro's ImageNet layout call it.
+_UNLABELLED = ("_unlabeled", "no_label")
+
+
+def _why_unlabelled(folder: str) -> str:
+    return f"lies in {folder!r}, which is no class"
 
 
 def class_folders(contents: Contents) -> Recognised:
@@ -65,8 +69,8 @@ def folder_reading(paths: Sequence[str]) -> Recognised | InvalidArchive:
         assert place is not None, "a place outside is a fault"
         if not place.folders:
             left_out.append(LeftOut(path, f"lies directly in {place.part!r}, where no folder says its class"))
-        elif place.folders[0] == _UNLABELLED:
-            left_out.append(LeftOut(path, f"lies in {_UNLABELLED!r}, which is no class"))
+        elif place.folders[0] in _UNLABELLED:
+            left_out.append(LeftOut(path, _why_unlabelled(place.folders[0])))
         else:
             part = tree.parts[place.part] if place.part else None
             images.append(Assigned(index, place.folders[0], part, "/".join((*place.folders[1:], place.file))))
@@ -126,9 +130,12 @@ def _notes(places: Sequence[Place | None], left_out: Sequence[LeftOut]) -> list[
         notes.append(f"{listed(named_as_parts)} was taken for a class, as images lie directly in it")
     if len(classes[0]) > 1:
         notes.append(f"images lie in {'/'.join(classes[0][1:])!r} below each class folder, which was passed through")
-    unlabelled = sum(_UNLABELLED in file.name.split("/") for file in left_out)
-    if unlabelled:
-        notes.append(f"{count(unlabelled, 'image')} in {_UNLABELLED!r} had no label and {were(unlabelled)} left out")
+    unlabelled = 0
+    for folder in _UNLABELLED:
+        number = sum(file.why == _why_unlabelled(folder) for file in left_out)
+        unlabelled += number
+        if number:
+            notes.append(f"{count(number, 'image')} in {folder!r} had no label and {were(number)} left out")
     if len(left_out) > unlabelled:
         number = len(left_out) - unlabelled
         parts = {place.part for place in places if place and place.part and not place.folders}

@@ -1,5 +1,7 @@
 """Images whose format says what they are, as rows of a table or of an array do: no path is asked."""
 
+import unicodedata
+
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
 from noisegate.data.members import refuse
 
@@ -20,6 +22,6 @@ def given_labels(contents: Contents) -> Recognised | None:
         if label is None:
             what = "is an image file beside files that hold images with their labels"
             raise refuse(name, what, "Send the one or the other.")
-        images.append(Assigned(index, label.class_name, label.split, name))
+        images.append(Assigned(index, unicodedata.normalize("NFC", label.class_name), label.split, name))
     used = [name for name in contents.attachments if name.rpartition("/")[2] in _NAMES_OF_CLASSES]
     return Recognised("labels given by the files that hold the images", images, used=used)

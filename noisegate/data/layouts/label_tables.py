@@ -4,6 +4,7 @@ Which column is which is told by `noisegate.data.layouts.columns`. What a table 
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -26,6 +27,7 @@ from noisegate.data.members import NamedSplit, refuse
 
 # As Kaggle calls the answers that are to be given: their labels are made up.
 _EXAMPLE = "submission"
+_NEARLY_ALL = 0.8
 _NUMBER = re.compile(r"[0-9]+")
 _TABLES, _SHEETS = {"csv", "tsv", "json", "jsonl", "ndjson"}, {"xls", "xlsx", "ods"}
 _REMEDY = "Keep one column with the image files and one called label; or arrange the images as <class>/<image>."
@@ -180,6 +182,21 @@ def _with_parts(by_folder: Recognised, named: Sequence[Said]) -> tuple[Recognise
     return replace(by_folder, images=images), [f"the parts are those that {files} names"]
 
 
+def _elsewhere(file: str, statements: Sequence[Statement], references: References) -> list[str]:
+    """A sentence about the few images that a table finds in other folders than nearly all: their own may be missing."""
+    paths = [references.paths[each.meant[0]] for each in statements if len(each.meant) == 1]
+    folders = Counter(path.rpartition("/")[0] for path in paths)
+    if not folders:
+        return []
+    usual, number = folders.most_common(1)[0]
+    others = [path for path in paths if path.rpartition("/")[0] != usual]
+    if not others or number < _NEARLY_ALL * len(paths):
+        return []
+    return [
+        f"{file!r} names {count(len(others), 'image')} outside {usual or '.'!r}, where all others lie, such as {others[0]!r}"
+    ]
+
+
 def _outside(said: Said, in_folders: Collection[int]) -> Said:
     return replace(
         said, statements=[each for each in said.statements if not any(index in in_folders for index in each.meant)]
@@ -250,6 +267,7 @@ def _said(
             Statement(row.at, written, meant, single_label(table.file, row.cells[label], row.at), own_part)
         )
     notes = [] if columns.is_named else [f"the column {columns.label!r} of {table.file!r} was taken for the classes"]
+    notes += _elsewhere(table.file, statements, references)
     if unread := unread_parts(table, columns):
         notes.append(f"{listed(unread)} of {table.file!r} may name parts, but not as train, val or test: not used")
     return Said(table.file, statements, notes), columns.is_named

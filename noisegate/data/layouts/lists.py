@@ -9,6 +9,8 @@ from noisegate.data.layouts.text import Unreadable, as_label, decoded
 from noisegate.data.members import NamedSplit
 
 _BLANKS = re.compile(r"\s+")
+# Numbers of several classes, or a class and its score.
+_SEVERAL = re.compile(r"[0-9]+(\s+[0-9]+)+|.*\s[0-9]*\.[0-9]+")
 
 
 def read_list(name: str, content: bytes, references: References, beside: str, part: NamedSplit | None) -> Said | None:
@@ -30,6 +32,8 @@ def read_list(name: str, content: bytes, references: References, beside: str, pa
             pair = _pair(line)
             if pair is None:
                 raise Unreadable(name, f"has no image and class in line {number}, as other lines have")
+            if _SEVERAL.fullmatch(pair[1]):
+                raise Unreadable(name, f"has more than a class in line {number}: {pair[1]!r}")
             meant = references.find(pair[0], beside, part)
             statements.append(Statement(f"line {number}", pair[0], meant, as_label(pair[1]), part))
     return Said(name, statements)

@@ -7,6 +7,7 @@ from typing import Any, Never
 
 from noisegate.errors import InvalidArchive
 
+_LIST = re.compile(r"\[.*\]", re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -37,7 +38,7 @@ def parsed(name: str, text: str) -> Any:
         Unreadable: not JSON, nested too deeply, or with a key that is there twice.
     """
     try:
-        document = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
+        document = json.loads(text, parse_int=str, parse_float=str, parse_constant=_nothing, object_pairs_hook=_unique)
         if _SURROGATE.search(text):
             json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -57,9 +58,13 @@ def as_label(value: object) -> str | None:
 
 def single_label(name: str, value: object, at: str) -> str | None:
     """The label in a cell, None if it is empty; raises Unreadable for a list or an object of several."""
-    if isinstance(value, list | dict):
+    if isinstance(value, list | dict) or (isinstance(value, str) and _LIST.fullmatch(value.strip())):
         raise Unreadable(name, f"has no single label in {at}, but {json.dumps(value, ensure_ascii=False)[:80]}")
     return as_label(value)
+
+
+def _nothing(_constant: str) -> None:
+    """NaN and the infinities, which JSON does not have and Python writes: no label, as null is none."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Tables that say the classes of the images beside them."""
 
+import json
 import time
 
 import pytest
@@ -380,3 +381,33 @@ def test_the_same_file_name_in_every_folder_takes_no_longer() -> None:
         assert time.process_time() - started < 10
         assert len(layout.images) == 20_000
         assert all(image.class_name == "ab"[int(images[image.index].split("/")[1]) % 2] for image in layout.images)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ({"l.txt": "1.png 0 1\n2.png 1\n3.png 0\n4.png 1\n"}, "more than a class in line 1: '0 1'"),
+        ({"l.txt": "1.png cat 0.9\n2.png dog 0.8\n3.png cat 0.7\n4.png dog 0.9\n"}, "more than a class in line 1"),
+        ({"t.csv": "file,label\n1.png,['cat']\n2.png,['dog']\n"}, "no single label in line 2"),
+        (
+            {"t.csv": "filename,age,label\nIMG_1.png,1,cat\nIMG_2.png,2,dog\n"},
+            "no image of the archive in its column 'filename', and could in 'age'",
+        ),
+    ],
+)
+def test_tables_that_would_be_misread(texts: dict[str, str], words: str) -> None:
+    refused(words, FOUR, texts)
+
+
+def test_an_image_from_another_folder_is_told() -> None:
+    images = [*(f"{i:03}.png" for i in range(9) if i != 7), "masks/007.png"]
+    table = "file,label\n" + "".join(f"{i:03}.png,{'ab'[i % 2]}\n" for i in range(9))
+    layout = read(images, {"labels.csv": table})
+    assert any("1 image outside '.'" in note and "'masks/007.png'" in note for note in layout.notes)
+
+
+def test_what_json_has_no_number_for_is_no_class() -> None:
+    rows = [{"file_name": f"{i}.png", "label": "ab"[i % 2]} for i in range(4)]
+    text = "\n".join([*map(json.dumps, rows), '{"file_name": "4.png", "label": NaN}'])
+    layout = read([f"{i}.png" for i in range(5)], {"metadata.jsonl": text})
+    assert set(layout.classes) == {"a", "b"}
