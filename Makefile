@@ -13,7 +13,7 @@ demo: .venv/installed-local
 
 # Of three processes on two cores there is always one that computes while others wait for what they have started.
 TESTS := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
-# Ten to twelve minutes on two cores (target: eight): benchmarks/results/test_costs.txt says where the processor time goes, and
+# Some eight minutes on two cores with AVX512: benchmarks/results/test_costs.txt says where the time goes (on a slower machine), and
 # PYTEST='-p tests.cost' measures it. make test PYTEST='-k together -x' passes options on.
 test: .venv/installed-test
 	$(TESTS) -m "not nightly" $(PYTEST)
