@@ -16,7 +16,7 @@ _SECOND = ("faults/", "worker/test_process.py", "worker/test_data_processes.py",
 
 
 def ordered(items: Sequence[pytest.Item], root: Path, processes: int) -> list[pytest.Item]:
-    """The items below `root`, in the order for so many processes; what is alike stays in its order.
+    """The items below `root`, in the order for a given number of processes; what is alike stays in its order.
 
     Two processes share one chain of what waits. Of three or more, the second begins with a chain of its own: one would last
     longer than all that computes.

@@ -12,15 +12,15 @@ from noisegate.data.bases import Base
 from noisegate.data.duplicates import find_duplicates
 from noisegate.data.limits import archive_limits, image_limits
 from noisegate.data.members import Attachment, LeftOut, Member, Told
-from noisegate.data.originals import Originals
 from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.sources import LICENCES, digits_members
 from noisegate.data.uploads import read_upload
-from noisegate.errors import NoisegateError, StorageFull, StorageUnavailable
+from noisegate.errors import NoisegateError, StorageUnavailable
 from noisegate.store import datasets, files
 from noisegate.store.datasets import Packed
 from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
 from noisegate.store.packed import fetch_originals, open_packed
+from noisegate.store.quotas import check_room
 from noisegate.store.tables import Dataset
 from worker.lease import DATABASE_AWAY, Draining, Forfeited, Heartbeat, draining
 from worker.problems import failure_of
@@ -84,9 +84,7 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> PackedDatas
         nonlocal done
         done = images
         heartbeat.check()
-        if artefacts.free_bytes() < settings.min_free_bytes:
-            detail = f"less than {settings.min_free_bytes:,} bytes are left on the disk that holds artefacts"
-            raise StorageFull(detail, remedy="Free some space or delete datasets, then send it again.")
+        check_room(artefacts, min_free_bytes=settings.min_free_bytes)
 
     with (
         artefacts.scratch() as folder,
@@ -94,7 +92,7 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> PackedDatas
     ):
         heartbeat.check()
         onto = _base_of(resources, dataset)
-        base = _opened(resources, onto) if onto else None
+        base = Base.of(onto.name, open_packed(artefacts, onto), fetch_originals(artefacts, onto)) if onto else None
         heartbeat.check()
         members = _members(resources, dataset, folder)
         packed = pack(members, dataset.image_size, folder, note, image_limits(settings), dataset.reading, base)
@@ -112,13 +110,6 @@ def _base_of(resources: Resources, dataset: Dataset) -> Dataset | None:
         return None
     with resources.sessions.reading() as session:
         return session.get_one(Dataset, dataset.base_id)
-
-
-def _opened(resources: Resources, dataset: Dataset) -> Base:
-    packed = open_packed(resources.artefacts, dataset)
-    found = fetch_originals(resources.artefacts, dataset)
-    originals = Originals(found.content, found.index, found.shared)
-    return Base(dataset.name, packed.classes, packed.train_count, packed.images, packed.labels, originals)
 
 
 def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Attachment | LeftOut | Told]:

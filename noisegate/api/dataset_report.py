@@ -71,5 +71,7 @@ class DatasetReport(Document):
     left_out: list[LeftOutGroup]
     added: Added | None = Field(None, description="Of an upload to a base.")
     duplicates: Duplicates | None = Field(
-        None, description="Copies among the images; null while they are looked for, once the dataset is ready."
+        None,
+        description="Copies among the images: looked for once the dataset is ready, and null until then. It stays null if the "
+        "worker that did so was ended meanwhile; a dry run of the same upload tells, too.",
     )

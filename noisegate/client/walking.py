@@ -12,6 +12,7 @@ from typing import Literal
 from noisegate.client.errors import UnusableFile
 from noisegate.client.files import open_file, why_not
 from noisegate.data import kinds
+from noisegate.file_kinds import is_image
 
 HIDDEN = "hidden"
 
@@ -152,7 +153,7 @@ def _kind(path: Path) -> tuple[Kind | None, str]:
         return "image", ""
     with open_file(path) as file:
         head = file.read(kinds.HEAD_BYTES)
-    if kinds.is_image(head) and not kinds.is_camera_raw(path.name):
+    if is_image(head) and not kinds.is_camera_raw(path.name):
         return "image", ""
     if kinds.holds_images(path.name, head) or kinds.may_be_npz(head):
         return "many", ""

@@ -14,6 +14,7 @@ from noisegate.data.unpacking import Unpacker
 from noisegate.data.zip_directory import is_npz
 from noisegate.data.zip_files import read_zip
 from noisegate.errors import InvalidArchive
+from noisegate.file_kinds import is_image
 
 # bzip2 compares the checksum of a block when all of it is unpacked.
 _MOST_BLOCK_BYTES = 900_000
@@ -91,7 +92,7 @@ def _check_first_block(stream: Readable) -> None:
 def _what_it_is(head: bytes) -> str:
     if not head:
         return "is empty"
-    if kinds.is_image(head):
+    if is_image(head):
         return "is a single image"
     described = kinds.describe("", head)
     return f"is {described}, which is not read here" if described else "is in no format that is read here"

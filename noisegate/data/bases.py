@@ -7,6 +7,8 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,35 @@ _REMEDY = (
 _ANY_SIZE = ImageLimits(max_bytes=2**62, max_pixels=2**62)
 
 
+class PackedArrays(Protocol):
+    """What `noisegate.store.packed.open_packed` gives: data and store do not know each other."""
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+    @property
+    def train_count(self) -> int: ...
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]: ...
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]: ...
+
+
+class OriginalFiles(Protocol):
+    """What `noisegate.store.packed.fetch_originals` gives."""
+
+    @property
+    def content(self) -> Path: ...
+
+    @property
+    def index(self) -> Path: ...
+
+    @property
+    def shared(self) -> Sequence[Path]: ...
+
+
 @dataclass(frozen=True)
 class Base:
     """A packed data set to which images are added.
@@ -46,6 +77,12 @@ class Base:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     originals: Originals
+
+    @classmethod
+    def of(cls, name: str, arrays: PackedArrays, files: OriginalFiles) -> Self:
+        """The data set of this name, of which the files are at hand; raises as `Originals`."""
+        originals = Originals(files.content, files.index, files.shared)
+        return cls(name, arrays.classes, arrays.train_count, arrays.images, arrays.labels, originals)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,20 +22,19 @@ import numpy.typing as npt
 
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.reading import AS_IT_IS, Reading
+from noisegate.data.arrived import Arrived
 from noisegate.data.bad_images import BadImages
 from noisegate.data.bases import Base, added_to
-from noisegate.data.layouts import SPLITS, Contents, Layout, Split, resolve_layout
-from noisegate.data.members import Attachment, Label, LeftOut, Member, Told
+from noisegate.data.layouts import SPLITS, Layout, Split, resolve_layout
+from noisegate.data.members import Attachment, LeftOut, Member, Told
 from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, Entry, index_bytes
-from noisegate.data.reporting import ImageCounts, report_of
+from noisegate.data.reporting import report_of
 from noisegate.disk import storage_errors
-from noisegate.errors import InvalidImage, TooLarge
-from noisegate.inference.decoding import ImageLimits, open_image, resize_pixels
+from noisegate.inference.decoding import ImageLimits
 
 IMAGES_FILE = "images.npy"
 LABELS_FILE = "labels.npy"
 
-_PROGRESS_SECONDS = 0.5
 _CHUNK_BYTES = 8 * 2**20
 _LABEL_TYPE = np.dtype("<i8")
 
@@ -98,7 +96,7 @@ def pack(
         tempfile.TemporaryFile(dir=folder) as scratch,
         tempfile.TemporaryFile(dir=folder) as encoded,
     ):
-        arrived = _Arrived(Arrivals(encoded), scratch, image_size, image_limits, BadImages(reading.bad_images))
+        arrived = Arrived(Arrivals(encoded), scratch, image_size, image_limits, BadImages(reading.bad_images))
         arrived.take(members, progress)
 
         def note() -> None:
@@ -107,19 +105,8 @@ def pack(
         sent = resolve_layout(arrived.contents(), reading.validation, base.known_classes if base else None)
         layout, added = added_to(base, sent, arrived.paths, arrived.files, note) if base else (sent, None)
         together = _Together(base, arrived, layout)
-        labels = _labels(layout)
         files = [folder / name for name in (IMAGES_FILE, LABELS_FILE, ORIGINALS_FILE, INDEX_FILE)]
-        with _whole_or_not_at_all(*files) as (images_file, labels_file, originals_file, index_file):
-            np.save(labels_file, labels, allow_pickle=False)
-            write_header(images_file, len(labels), image_size)
-            digest = _header_digest(layout, labels, image_size)
-            for chunk in together.pixels(3 * image_size**2):
-                images_file.write(chunk)
-                digest.update(chunk)
-                note()
-            entries = together.write_originals(originals_file, note)
-            shared_sizes = base.originals.file_sizes if base else []
-            index_file.write(index_bytes(entries, [originals_file.tell(), *shared_sizes]))
+        content_hash, entries = _write(files, layout, together, image_size, note)
     counts = _counts(layout)
     found = arrived.sides.found([image.index for image in sent.images])
     return PackedDataset(
@@ -128,7 +115,7 @@ def pack(
         train_count=sum(counts["train"].values()),
         test_count=sum(counts["test"].values()),
         counts=counts,
-        content_hash=digest.hexdigest(),
+        content_hash=content_hash,
         skipped=len(layout.left_out),
         images_path=files[0],
         labels_path=files[1],
@@ -147,83 +134,10 @@ def write_header(file: IO[bytes], count: int, image_size: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-class _Arrived:
-    """What has come out of an upload so far: pixels in `scratch`, files in `files`, and all else that a layout asks for."""
-
-    def __init__(
-        self, files: Arrivals, scratch: IO[bytes], image_size: int, limits: ImageLimits, bad_images: BadImages
-    ) -> None:
-        self.files = files
-        self.paths: list[str] = []
-        self.sides = ImageCounts()
-        self._labels: list[Label | None] = []
-        self._attachments: dict[str, bytes] = {}
-        self._left_out: list[LeftOut] = []
-        self.told: list[str] = []
-        self._scratch = scratch
-        self._image_size = image_size
-        self._limits = limits
-        self._bad_images = bad_images
-
-    @property
-    def count(self) -> int:
-        """Images decoded."""
-        return len(self.paths)
-
-    def take(self, members: Iterable[Member | Attachment | LeftOut | Told], progress: Callable[[int], None]) -> None:
-        """All of them, telling `progress` of the images decoded; raises for those that are bad, once all have been looked at."""
-        told_at = time.monotonic()
-        for member in members:
-            if isinstance(member, Member):
-                self._decode(member)
-            elif isinstance(member, Attachment):
-                self._attachments[member.name] = member.content
-            elif isinstance(member, Told):
-                self.told.append(member.sentence)
-            else:
-                self._left_out.append(member)
-            # By the clock: 256 small images are decoded in a moment, 256 photographs in a minute.
-            if time.monotonic() - told_at >= _PROGRESS_SECONDS:
-                progress(self.count)
-                told_at = time.monotonic()
-        self._scratch.flush()
-        self.files.flush()
-        progress(self.count)
-        self._left_out += self._bad_images.left_out(self.count)
-
-    def contents(self) -> Contents:
-        return Contents(self.paths, self._labels, self._attachments, self._left_out)
-
-    def pixels(self, index: int, image_bytes: int) -> bytes:
-        """Of the image that came as number `index`."""
-        return os.pread(self._scratch.fileno(), image_bytes, index * image_bytes)
-
-    def _decode(self, member: Member) -> None:
-        try:
-            pixels = self._pixels(member)
-        except (InvalidImage, TooLarge) as error:
-            self._bad_images.add(member.name, error)
-            return
-        self._scratch.write(pixels.tobytes())
-        self.files.add(member)
-        self.paths.append(member.name)
-        self._labels.append(member.label)
-
-    def _pixels(self, member: Member) -> npt.NDArray[np.uint8]:
-        if not isinstance(member.content, bytes):
-            height, width = member.content.shape[:2]
-            self.sides.add(None, width, height)
-            return resize_pixels(member.content, self._image_size)
-        image = open_image(member.content, self._limits)
-        pixels = image.pixels(self._image_size)
-        self.sides.add(image.container.kind, image.width, image.height)
-        return pixels
-
-
 class _Together:
     """The images of a data set in its final order: those of the base, if there is one, and those that came."""
 
-    def __init__(self, base: Base | None, arrived: _Arrived, layout: Layout) -> None:
+    def __init__(self, base: Base | None, arrived: Arrived, layout: Layout) -> None:
         self._base = base
         self._arrived = arrived
         self._order = [image.index for image in layout.images]
@@ -245,6 +159,11 @@ class _Together:
             return pixels
         return self._arrived.pixels(index - self._base_count, image_bytes)
 
+    @property
+    def shared_sizes(self) -> Sequence[int]:
+        """Of the base's files, in bytes."""
+        return self._base.originals.file_sizes if self._base else []
+
     def write_originals(self, file: IO[bytes], note: Callable[[], None]) -> list[Entry]:
         """Write the files that came to `file`; returns the entries of all images for the index."""
         entries = []
@@ -262,6 +181,24 @@ class _Together:
                 note()
                 told_at = file.tell()
         return entries
+
+
+def _write(
+    paths: Sequence[Path], layout: Layout, together: _Together, image_size: int, note: Callable[[], None]
+) -> tuple[str, list[Entry]]:
+    """All four files; returns the content hash and what the index says of each image."""
+    labels = _labels(layout)
+    with _whole_or_not_at_all(*paths) as (images_file, labels_file, originals_file, index_file):
+        np.save(labels_file, labels, allow_pickle=False)
+        write_header(images_file, len(labels), image_size)
+        digest = _header_digest(layout, labels, image_size)
+        for chunk in together.pixels(3 * image_size**2):
+            images_file.write(chunk)
+            digest.update(chunk)
+            note()
+        entries = together.write_originals(originals_file, note)
+        index_file.write(index_bytes(entries, [originals_file.tell(), *together.shared_sizes]))
+    return digest.hexdigest(), entries
 
 
 def _labels(layout: Layout) -> npt.NDArray[np.int64]:

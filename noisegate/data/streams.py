@@ -8,9 +8,10 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, cast
 
-from noisegate.data.kinds import GZIP, XZ, ZSTD, is_bzip2
+from noisegate.data.kinds import GZIP, XZ, ZSTD
 from noisegate.data.members import damaged
 from noisegate.errors import InvalidArchive
+from noisegate.file_kinds import is_bzip2
 
 if sys.version_info >= (3, 14):
     from compression import zstd

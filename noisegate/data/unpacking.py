@@ -11,13 +11,14 @@ from noisegate.data.members import Attachment, Collected, Found, LeftOut, Member
 from noisegate.data.streams import Again, GzipStream, Readable
 from noisegate.data.zip_directory import is_npz
 from noisegate.errors import InvalidArchive
+from noisegate.file_kinds import is_image
 
 _CHUNK_BYTES = 256 * 2**10
 _GZIP_HEAD_BYTES = 32
 
 
 class Content(Protocol):
-    """One file of an archive: `read(count)` answers exactly so many bytes, fewer at its end only. Metered."""
+    """One file of an archive: `read(count)` returns exactly `count` bytes, fewer at its end only. Metered."""
 
     def read(self, count: int, /) -> bytes: ...
 
@@ -46,7 +47,7 @@ class Unpacker:
         if kinds.has_image_suffix(name):
             return self._image(name, size, b"", content)
         head = content.read(kinds.HEAD_BYTES)
-        if kinds.is_image(head) and not kinds.is_camera_raw(name):
+        if is_image(head) and not kinds.is_camera_raw(name):
             return self._image(name, size, head, content)
         if kinds.holds_images(name, head):
             return self.collect(name, Again(head, content))

@@ -4,17 +4,21 @@ import errno
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from noisegate.data.members import damaged, over_limit
+from noisegate.data.members import damaged, over_limit, refuse
 from noisegate.data.names import NameDecoder, marked_wrongly, refuse_bytes
+from noisegate.errors import InvalidArchive
 
 _ENTRY = b"PK\x01\x02"
 _CHUNK_BYTES = 2**20
 _IN_UTF8 = 0x800
 _UNICODE_PATH = 0x7075
+_ENCRYPTED = 0x1
+# Others unpack without a bound on memory in the standard library, and no image gains by them.
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _FAILURES = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -27,8 +31,13 @@ _FAILURES = (
 
 
 @contextmanager
-def open_zip(file: BinaryIO, most_entries: int) -> Iterator[zipfile.ZipFile]:
+def open_zip(
+    file: BinaryIO, most_entries: int, fault: Callable[[str], InvalidArchive] = damaged
+) -> Iterator[zipfile.ZipFile]:
     """The archive; within the context, what is wrong with it is raised as InvalidArchive.
+
+    Args:
+        fault: makes the error for an archive that is damaged or cut short, given what is wrong.
 
     Raises:
         InvalidArchive: damaged, cut short, or with a name that is marked as UTF-8 and is not.
@@ -41,12 +50,20 @@ def open_zip(file: BinaryIO, most_entries: int) -> Iterator[zipfile.ZipFile]:
     except UnicodeDecodeError as error:
         raise marked_wrongly(error.object) from error
     except _FAILURES as error:
-        raise damaged(str(error)) from error
+        raise fault(str(error)) from error
     except OSError as error:
         # A member that is said to begin before the file does. Errors of the disk itself pass.
         if error.errno != errno.EINVAL:
             raise
-        raise damaged("a member lies outside the file") from error
+        raise fault("a member lies outside the file") from error
+
+
+def check_packing(name: str, entry: zipfile.ZipInfo) -> None:
+    """Raises InvalidArchive for an entry that is encrypted, or not packed by Deflate or stored."""
+    if entry.flag_bits & _ENCRYPTED:
+        raise refuse(name, "is encrypted", "Pack it again without a password.")
+    if entry.compress_type not in _METHODS:
+        raise refuse(name, f"is packed by an unusual method ({entry.compress_type})", "Pack it again with Deflate.")
 
 
 def is_npz(file: BinaryIO, most_entries: int) -> bool:

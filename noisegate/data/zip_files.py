@@ -8,11 +8,7 @@ from typing import IO, BinaryIO
 from noisegate.data.members import Found, Meter, refuse
 from noisegate.data.names import NameDecoder, kept_path
 from noisegate.data.unpacking import Unpacker
-from noisegate.data.zip_directory import Names, open_zip
-
-_ENCRYPTED = 0x1
-# Others unpack without a bound on memory in the standard library, and no image gains by them.
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+from noisegate.data.zip_directory import Names, check_packing, open_zip
 
 
 def read_zip(file: BinaryIO, unpacker: Unpacker, decoder: NameDecoder) -> Iterator[Found]:
@@ -70,7 +66,4 @@ def _check_kind(name: str, entry: zipfile.ZipInfo) -> None:
     if kind not in (0, stat.S_IFREG):
         what = "is a symbolic link" if kind == stat.S_IFLNK else "is no regular file"
         raise refuse(name, what, "Pack the files themselves.")
-    if entry.flag_bits & _ENCRYPTED:
-        raise refuse(name, "is encrypted", "Pack it again without a password.")
-    if entry.compress_type not in _METHODS:
-        raise refuse(name, f"is packed by an unusual method ({entry.compress_type})", "Pack it again with Deflate.")
+    check_packing(name, entry)

@@ -31,7 +31,7 @@ class _Sequence:
 
 
 class _Bits:
-    """Numbers of so many bits, the highest bit first."""
+    """Reads unsigned numbers of a given width in bits, most significant bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "big")

@@ -58,11 +58,6 @@ def unwrap(data: bytes) -> Container:
     return reader(data)
 
 
-def is_image(head: bytes) -> bool:
-    """Whether a file of which these are the first bytes (64 will do) is of a kind that is read; it may be damaged still."""
-    return _reader_of(head) is not None
-
-
 def _reader_of(data: bytes) -> Callable[[bytes], Container] | None:
     for signature, reader in _BY_SIGNATURE:
         if data.startswith(signature):

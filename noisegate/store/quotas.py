@@ -33,16 +33,20 @@ def check_queue(session: Session, wanted: int, *, most: int) -> None:
         )
 
 
-def check_room(artefacts: Artefacts, *, min_free_bytes: int) -> None:
-    """Look whether there is room for what an experiment will leave behind.
+def check_room(artefacts: Artefacts, *, min_free_bytes: int, wanted: int = 0) -> None:
+    """Look whether there is room for what an upload or an experiment will leave behind.
+
+    Args:
+        wanted: bytes that are about to be written; 0 where nobody knows yet.
 
     Raises:
-        StorageFull: less than `min_free_bytes` of the disk are free.
+        StorageFull: less than `min_free_bytes` of the disk are free, or would be.
     """
-    if (free := artefacts.free_bytes()) < min_free_bytes:
+    if (free := artefacts.free_bytes()) - wanted < min_free_bytes:
+        taken = f", and {wanted:,} are to be written" if wanted else ""
         raise StorageFull(
-            f"{free:,} bytes of the disk are free; this server leaves {min_free_bytes:,}",
-            remedy="Free some space, or delete datasets and experiments, then post it again.",
+            f"{free:,} bytes of the disk are free{taken}; this server leaves {min_free_bytes:,}",
+            remedy="Free some space, or delete datasets and experiments, then send it again.",
         )
 
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from noisegate.data.limits import image_limits
 from noisegate.errors import NoisegateError, NotFound
 from noisegate.inference.classifier import Classifier
-from noisegate.inference.decoding import ImageLimits
 from noisegate.rejection.decision import DecisionOptions
 from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
@@ -65,7 +65,7 @@ class Classifiers:
         self._settings = settings
         self._sessions = sessions
         self._loader = Loader(sessions, artefacts, settings.runtime)
-        self.decoder = Decoder(ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels))
+        self.decoder = Decoder(image_limits(settings))
         # Loads in the order of their last use. One at a time runs, so that traffic keeps its core.
         self._loads: OrderedDict[str, asyncio.Task[Loaded]] = OrderedDict()
         self._one_load = asyncio.Lock()

@@ -9,10 +9,10 @@ from noisegate.api.reading import Reading
 from noisegate.data.bases import Base
 from noisegate.data.duplicates import find_duplicates
 from noisegate.data.limits import archive_limits, image_limits
-from noisegate.data.originals import Originals
 from noisegate.data.packing import pack
 from noisegate.data.uploads import read_upload
-from noisegate.errors import NotFound, StorageFull
+from noisegate.errors import NotFound
+from noisegate.store import quotas
 from noisegate.store.packed import fetch_originals, open_packed
 from noisegate.store.tables import Dataset
 from service.datasets.uploads import Received
@@ -39,9 +39,7 @@ def _inspect(
     settings, artefacts = resources.settings, resources.artefacts
 
     def check_room(_images: int) -> None:
-        if artefacts.free_bytes() < settings.min_free_bytes:
-            detail = f"less than {settings.min_free_bytes:,} bytes are left on the disk that holds artefacts"
-            raise StorageFull(detail, remedy="Free some space or delete datasets, then send it again.")
+        quotas.check_room(artefacts, min_free_bytes=settings.min_free_bytes)
 
     base = _opened(resources, onto) if onto else None
     with artefacts.scratch() as folder:
@@ -55,12 +53,13 @@ def _inspect(
 
 def _opened(resources: Resources, dataset: Dataset) -> Base:
     try:
-        packed = open_packed(resources.artefacts, dataset)
-        found = fetch_originals(resources.artefacts, dataset)
-        originals = Originals(found.content, found.index, found.shared)
+        return Base.of(
+            dataset.name,
+            open_packed(resources.artefacts, dataset),
+            fetch_originals(resources.artefacts, dataset),
+        )
     except FileNotFoundError as error:
         # Deleted since it was looked up; this holds no transaction open while an upload comes.
         raise NotFound(
             f"there is no dataset {dataset.name!r} any more", field="base", remedy="GET /datasets lists them."
         ) from error
-    return Base(dataset.name, packed.classes, packed.train_count, packed.images, packed.labels, originals)

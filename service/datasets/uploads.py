@@ -13,8 +13,9 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from noisegate.disk import storage_errors
-from noisegate.errors import InvalidArchive, InvalidInput, StorageFull
+from noisegate.errors import InvalidArchive, InvalidInput
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.quotas import check_room
 from service.bodies import declared_bytes
 from service.parameters import MOST_FIELDS, check_form, query_names
 
@@ -102,6 +103,4 @@ class Upload:
             file.flush()
 
     def _check_room(self, wanted: int) -> None:
-        if self._artefacts.free_bytes() - wanted < self._min_free_bytes:
-            detail = f"an archive of this size would leave less than {self._min_free_bytes:,} bytes of the disk free"
-            raise StorageFull(detail, remedy="Free some space or delete datasets, then send it again.")
+        check_room(self._artefacts, min_free_bytes=self._min_free_bytes, wanted=wanted)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisegate.data.kinds import is_image
 from noisegate.data.members import ArchiveLimits, Attachment, Collected, Found, LeftOut, Member, Told
 from noisegate.errors import InvalidArchive, TooLarge
+from noisegate.file_kinds import is_image
 
 from .archive_factory import KINDS, PACK, dataset, found_in, picture, pixels, read, refused, write_archive
 
@@ -196,17 +196,17 @@ def test_texts_have_limits(tmp_path: Path) -> None:
 
 LEFT_OUT = {
     "a.pdf": (b"%PDF-1.7", "is a PDF document"),
-    "a.svg": (b"<?xml version='1.0'?><svg>", "is an SVG drawing"),
-    "drawing": (b"<svg xmlns='http://www.w3.org/2000/svg'>", "is an SVG drawing"),
-    "a.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC image"),
+    "a.svg": (b"<?xml version='1.0'?><svg>", "is an SVG drawing, which has no pixels of its own"),
+    "drawing": (b"<svg xmlns='http://www.w3.org/2000/svg'>", "is an SVG drawing, which has no pixels of its own"),
+    "a.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC photograph, as iPhones write them"),
     "a.mp4": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "is a video"),
-    "a.ppm": (b"P6\n16 16\n255\n" + bytes(768), "is a PNM image"),
-    "a.ico": (b"\0\0\1\0\1\0", "is an icon"),
+    "a.ppm": (b"P6\n16 16\n255\n" + bytes(768), "is a Netpbm image (PBM, PGM, PPM or PAM)"),
+    "a.ico": (b"\0\0\1\0\1\0", "is a Windows icon (ICO)"),
     "a.jxl": (b"\xff\x0a\xfa", "is a JPEG XL image"),
-    "a.nef": (IMAGES["TIFF"], "is a camera's raw file"),
+    "a.nef": (IMAGES["TIFF"], "is a raw file of a camera"),
     "a.ipynb": (json.dumps({"cells": []}).encode(), "is a notebook"),
     "data_batch_1": (b"\x80\x02}q\x01", "is a pickle"),
-    "inner.zip": (zipped({"a/1.png": b"1"}), "is a zip archive"),
+    "inner.zip": (zipped({"a/1.png": b"1"}), "is a zip archive, or a document that is one"),
     "inner.rar": (b"Rar!\x1a\x07\x01\0", "is a RAR archive"),
     "inner.gz": (gzip.compress(b"1,2\n"), "is a file packed by gzip"),
     "train.h5": (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
@@ -242,7 +242,7 @@ def test_what_systems_put_in_is_passed_over(tmp_path: Path, kind: str) -> None:
         (picture(0), "the file is a single image"),
         (b"Rar!\x1a\x07\x00", "the file is a RAR archive, which is not read here"),
         (b"7z\xbc\xaf\x27\x1c", "the file is a 7z archive"),
-        (b"<!DOCTYPE html><title>Not found", "the file is an HTML page"),
+        (b"<!DOCTYPE html><title>Not found", r"the file is a web page \(HTML\)"),
     ],
 )
 def test_uploads_that_are_no_archives_are_named(tmp_path: Path, content: bytes, words: str) -> None:
@@ -257,7 +257,7 @@ def test_uploads_that_are_no_archives_are_named(tmp_path: Path, content: bytes, 
         (b"", "is empty"),
         (b"file,class\n" * 100, "is in no format"),
         (picture(0), "is a single image"),
-        (zipped(dataset()), "is a zip archive"),
+        (zipped(dataset()), "is a zip archive, or a document that is one"),
     ],
 )
 def test_packed_uploads_that_hold_no_tar_are_named(tmp_path: Path, kind: str, content: bytes, words: str) -> None:

@@ -256,7 +256,7 @@ MUTATIONS: dict[str, Mutation] = {
 
 
 def cases(count: int, seed: int, files: Sequence[bytes] = ()) -> Iterator[tuple[str, bytes]]:
-    """So many damaged ones of `files` (all kinds), each with the name of what was done to it; the same for the same seed."""
+    """Damaged copies of `files` (all kinds), `count` of them, each with the name of the mutation; the same for the same seed."""
     draw, files, names = random.Random(seed), files or corpus(), sorted(MUTATIONS)
     for number in range(count):
         name = names[number % len(names)]

@@ -3,7 +3,7 @@
 import pytest
 
 from noisegate.errors import InvalidImage
-from noisegate.inference.containers import is_image
+from noisegate.file_kinds import is_image
 from noisegate.inference.decoding import ImageLimits, open_image
 from tests.inference.fuzzing import corpus
 

@@ -113,7 +113,7 @@ def _survives_the_loss_of_the_process(
     _upload_and_wait(resources, "second", 20)
     row = _only(resources, Execution, id=training.id)
     assert row is not None
-    assert (row.state, row.attempt, row.losses) == (State.RUNNING, 1, 0), "whoever trains went on"
+    assert (row.state, row.attempt, row.losses) == (State.RUNNING, 1, 0), "the training went on undisturbed"
 
 
 def _is_seen_with_its_training_process(resources: Resources, training: Execution) -> None:

@@ -1,15 +1,14 @@
 """The arrays of an `.npz`, which is a zip: unpacked to the disk, for they may be larger than memory."""
 
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import mkstemp
 
 from noisegate.data.formats.fixed_rows import cut_short
 from noisegate.data.members import ArchiveLimits, Collected, Meter, over_limit, refuse
+from noisegate.data.zip_directory import check_packing, open_zip
 
 # A zip's; of zips, only those of arrays are taken for files that hold many images.
 NPZ_MAGIC = b"PK\x03\x04"
@@ -17,18 +16,6 @@ NPZ_MAGIC = b"PK\x03\x04"
 _CHUNK_BYTES = 2**20
 # One name for each thing a data set has; more are none.
 _MOST_ARRAYS = 1000
-_ENCRYPTED = 0x1
-# The standard library unpacks others without a bound on memory; NumPy writes these.
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_FAILURES = (
-    zipfile.BadZipFile,
-    NotImplementedError,
-    ValueError,
-    OverflowError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
 
 
 def unpacked(files: Sequence[Collected], limits: ArchiveLimits, folder: Path) -> list[Collected]:
@@ -51,27 +38,24 @@ def _is_npz(file: Collected) -> bool:
 
 def _unpack(file: Collected, limits: ArchiveLimits, folder: Path) -> Iterator[Collected]:
     meter = Meter(limits, file.path.stat().st_size)
-    try:
-        with zipfile.ZipFile(file.path) as archive:
-            if len(archive.infolist()) > _MOST_ARRAYS:
-                raise over_limit(f"{file.name!r} holds more than {_MOST_ARRAYS:,} arrays", "Stack the images into one.")
-            for entry in archive.infolist():
-                # A name only: nothing is written under it.
-                name = f"{file.name}/{entry.orig_filename}"
-                if not name.isprintable():
-                    raise refuse(name, "has unprintable characters in its name", "Name the arrays by plain words.")
-                meter.enter(name)
-                if name.endswith(".npy"):
-                    yield Collected(name, _write(archive, entry, name, meter, folder))
-    except _FAILURES as error:
-        raise cut_short(file.name) from error
+    with (
+        file.path.open("rb") as opened,
+        open_zip(opened, limits.max_files, lambda _: cut_short(file.name)) as archive,
+    ):
+        if len(archive.infolist()) > _MOST_ARRAYS:
+            raise over_limit(f"{file.name!r} holds more than {_MOST_ARRAYS:,} arrays", "Stack the images into one.")
+        for entry in archive.infolist():
+            # A name only: nothing is written under it.
+            name = f"{file.name}/{entry.orig_filename}"
+            if not name.isprintable():
+                raise refuse(name, "has unprintable characters in its name", "Name the arrays by plain words.")
+            meter.enter(name)
+            if name.endswith(".npy"):
+                yield Collected(name, _write(archive, entry, name, meter, folder))
 
 
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter, folder: Path) -> Path:
-    if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
-        raise refuse(
-            name, "is encrypted, or packed by an unusual method", "Save it by numpy.savez or savez_compressed."
-        )
+    check_packing(name, entry)
     descriptor, path = mkstemp(suffix=".npy", dir=folder)
     with os.fdopen(descriptor, "wb") as target, archive.open(entry) as source:
         while chunk := source.read(_CHUNK_BYTES):

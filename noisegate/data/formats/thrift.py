@@ -25,7 +25,7 @@ class Compact:
         self.at = 0
 
     def fields(self) -> Iterator[tuple[int, int]]:
-        """A struct's fields, by number and kind; whoever asks reads or passes over each before the next."""
+        """A struct's fields, by number and kind. The caller reads each, or passes over it, before it asks for the next."""
         field = 0
         while byte := self._byte():
             step, kind = byte >> 4, byte & 0x0F

@@ -122,7 +122,8 @@ ROWS: list[Row] = [
     refused(
         "a class of HEICs",
         zipped({**PETS, "frog/0.heic": HEIC, "frog/1.heic": HEIC}),
-        r"no image can be read from this folder.*frog: 2 files, all \.heic, were passed over \('frog/0.heic' is a HEIC image",
+        r"no image can be read from this folder.*frog: 2 files, all \.heic, were passed over "
+        r"\('frog/0.heic' is a HEIC photograph, as iPhones write them",
     ),
     refused("a HEIC called .jpg", zipped({**PETS, "frog/0.jpg": HEIC}), "'frog/0.jpg': the image is a HEIC photograph"),
     refused(
@@ -131,7 +132,7 @@ ROWS: list[Row] = [
     refused(
         "a class of raw files",
         zipped({**PETS, "frog/0.dng": photo("frog", kind="TIFF")}),
-        "'frog/0.dng' is a camera's raw file",
+        "'frog/0.dng' is a raw file of a camera",
     ),
     refused(
         "a class of videos",
@@ -151,7 +152,7 @@ ROWS: list[Row] = [
         "one HEIC among PNGs",
         zipped({**PETS, "cat/9.heic": HEIC}),
         FOUR_ONE,
-        left_out={"cat/9.heic": "is a HEIC image"},
+        left_out={"cat/9.heic": "is a HEIC photograph, as iPhones write them"},
     ),
     taken(
         "texts beside them",

@@ -44,7 +44,7 @@ def folders(
 
 
 def parts(names: str | Sequence[str] = "cat dog", before: str = "", **counts: int) -> dict[str, bytes]:
-    """`<part>/<class>/<n>.png`, so many of each class: `parts(train=4, test=1)`."""
+    """`<part>/<class>/<n>.png`, with a number of images per class for each part: `parts(train=4, test=1)`."""
     found: dict[str, bytes] = {}
     for part, count in counts.items():
         found |= folders(names, count, part, f"{before}{part}/")  # type: ignore[arg-type]
