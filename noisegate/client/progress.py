@@ -103,7 +103,7 @@ def experiment_words(experiment: ExperimentAnswer, now: datetime) -> str:
 def awaited_words(awaited: AwaitedAnswer) -> str:
     """`features of 512 of 4,317 images`."""
     if awaited["images"] is None:
-        return f"waiting for a worker to make {awaited['kind']}"
+        return f"waiting for a worker to make the {awaited['kind']}"
     return f"{awaited['kind']} of {awaited['images_done']:,} of {awaited['images']:,} images"
 
 

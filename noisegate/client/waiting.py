@@ -1,4 +1,4 @@
-"""What an experiment or an upload waits for that nobody has begun with, in words: asked of the service only meanwhile."""
+"""What an experiment or an upload that has not begun waits for, in words; the service is asked only until it begins."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -10,7 +10,7 @@ from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.transport import PAGE_SIZE
 
-_NOBODY = "waiting for a worker: none is running"
+_NONE_RUNS = "waiting for a worker: none is running"
 
 
 def experiment_shown(client: Client, progress: ProgressDisplay) -> Callable[[ExperimentAnswer], None]:
@@ -45,7 +45,7 @@ def waiting_for_training(workers: list[WorkerAnswer]) -> str:
     """`waiting for a worker: 2 trainings run, in 2 processes`."""
     alive = [worker for worker in workers if worker["alive"]]
     if not alive:
-        return _NOBODY
+        return _NONE_RUNS
     held, processes = (sum(counts) for counts in zip(*map(_counts, alive), strict=True))
     running = _plural(held, "training runs", "trainings run")
     return f"waiting for a worker: {running}, in {_plural(processes, 'process', 'processes')}"
@@ -57,7 +57,7 @@ def _counts(worker: WorkerAnswer) -> tuple[int, int]:
 
 def _waiting_for_reading(client: Client, id: str) -> str | None:
     if not any(worker["alive"] for worker in client.workers()):
-        return _NOBODY
+        return _NONE_RUNS
     newest = islice(client.datasets(), PAGE_SIZE)
     others = sum(one["state"] == "ingesting" and one["id"] != id for one in newest)
     return (

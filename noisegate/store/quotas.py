@@ -37,7 +37,7 @@ def check_room(artefacts: Artefacts, *, min_free_bytes: int, wanted: int = 0) ->
     """Look whether there is room for what an upload or an experiment will leave behind.
 
     Args:
-        wanted: bytes that are about to be written; 0 where nobody knows yet.
+        wanted: bytes that are about to be written; 0 where that is not known yet.
 
     Raises:
         StorageFull: less than `min_free_bytes` of the disk are free, or would be.

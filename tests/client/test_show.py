@@ -204,7 +204,9 @@ def test_experiment_words() -> None:
     view = {"id": "der_1", "kind": "view", "state": "running", "images_done": 1500, "images": 4317}
     features = {"id": "der_2", "kind": "features", "state": "waiting", "images_done": 0, "images": None}
     before = experiment(epochs_done=0, waits_for=[view, features])
-    assert experiment_words(before, now) == "view of 1,500 of 4,317 images, then waiting for a worker to make features"
+    assert (
+        experiment_words(before, now) == "view of 1,500 of 4,317 images, then waiting for a worker to make the features"
+    )
     assert experiment_words(experiment(waits_for=[view]), now).startswith("2 of 6 executions"), (
         "others are trained already"
     )
