@@ -40,6 +40,10 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "paper-12": ("paper", {"epochs": 12}),
     "compact-12": ("compact", {"recipe": "one_cycle", "epochs": 12}),
     "compact-30": ("compact", {"recipe": "one_cycle", "epochs": 30, "cutout": 8, "label_smoothing": 0.1}),
+    "compact-42": (
+        "compact",
+        {"recipe": "one_cycle", "epochs": 42, "cutout": 8, "label_smoothing": 0.1, "shift_rate": 64},
+    ),
 }
 
 

@@ -139,7 +139,11 @@ def state_of(data: TrainingSet, seed: int, module: TrainableNetwork, generator: 
     )
     average = copy.deepcopy(module).eval() if data.spec.average_decay is not None else None
     best = copy.deepcopy(module).eval() if data.holdout is not None else None
-    shares = {one: data.spec.rate_share(module.depth_of(name)) for name, one in trained.items()}
+    shifts = {one.bias for one in module.modules() if isinstance(one, nn.BatchNorm2d)}
+    shares = {
+        one: data.spec.rate_share(module.depth_of(name)) * (data.spec.share_of_shifts if one in shifts else 1.0)
+        for name, one in trained.items()
+    }
     optimizer = make_optimizer([(one, one) for one in trained.values()], data.spec, shares)
     return TrainingState(seed, data.precision, module, optimizer, batches, average, best)
 

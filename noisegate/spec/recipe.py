@@ -112,6 +112,11 @@ class TrainingSpec(Strict, ABC):
         return 1.0
 
     @property
+    def share_of_shifts(self) -> float:
+        """Times the learning rate of their layer by which the shifts of batch norms learn."""
+        return 1.0
+
+    @property
     def initial_std(self) -> float | None:
         """Standard deviation of the first layer's initial weights; None where the network decides."""
         return None

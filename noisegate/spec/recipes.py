@@ -90,6 +90,14 @@ class OneCycleRecipe(TrainingSpec):
         lt=1,
         description="Per update, of the moving average of weights that is kept; null keeps the last ones.",
     )
+    shift_rate: float = Field(
+        1,
+        gt=0,
+        le=1000,
+        # Not written where it is the default: specs read as they did before there was a choice.
+        exclude_if=lambda rate: rate == 1,
+        description="Times the learning rate by which the shifts of batch norms learn; 64 helps `compact` in short trainings.",
+    )
     equal_updates: EqualUpdates = False
     precision: AskedPrecision = "auto"
 
@@ -121,6 +129,10 @@ class OneCycleRecipe(TrainingSpec):
     @property
     def average_decay(self) -> float | None:
         return self.ema_decay
+
+    @property
+    def share_of_shifts(self) -> float:
+        return self.shift_rate
 
     @property
     def peak(self) -> float:

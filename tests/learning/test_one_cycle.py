@@ -123,6 +123,23 @@ def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=1)
 
 
+@pytest.mark.parametrize("network", ["compact", "resnet18"])
+def test_the_shifts_of_batch_norms_learn_at_a_rate_of_their_own(network: str) -> None:
+    """One update: they move seven times as far as they would, everything else as far as ever."""
+    as_ever, faster = (one_cycle(epochs=1, **UNCHANGED, **changes) for changes in ({}, {"shift_rate": 7}))
+    start, _, _ = first_network(as_ever, network, 32)
+    before, plain, moved = (
+        dict(module.named_parameters())
+        for module in (start, trained(as_ever, network, 32).module, trained(faster, network, 32).module)
+    )
+    shifts = {f"{name}.bias" for name, layer in start.named_modules() if isinstance(layer, nn.BatchNorm2d) and name}
+    assert shifts <= set(before), "each has one"
+    for name, parameter in before.items():
+        times = 7 if name in shifts else 1
+        torch.testing.assert_close(moved[name] - parameter, times * (plain[name] - parameter), rtol=1e-4, atol=1e-7)
+    assert all((plain[name] != before[name]).any() for name in shifts)
+
+
 HAND: dict[str, tuple[dict[str, Any], Callable[[list[dict[str, Any]]], torch.optim.Optimizer], float]] = {
     "sgd": ({"optimizer": "sgd", "momentum": 0.8}, nesterov, 0.01),
     "adamw": ({"optimizer": "adamw"}, adamw, 0.002),
