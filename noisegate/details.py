@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema
 
 from noisegate.documents import Document
 from noisegate.judgement import Judgement
+from noisegate.open_set import OpenSetFound
 from noisegate.regularisation import Regularisation
 
 _REPEATED_DRAWS = {
@@ -79,6 +80,11 @@ class Details(Document):
         None,
         description="Whether it has learnt; left out for kinds that train no classifier, and of executions before judgements.",
         exclude_if=lambda judgement: judgement is None,
+    )
+    open_set: OpenSetFound | None = Field(
+        None,
+        description="How well each score tells known from unknown images; left out of kinds that do not ask.",
+        exclude_if=lambda open_set: open_set is None,
     )
     regularisation: Regularisation | None = Field(
         None,

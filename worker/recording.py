@@ -24,13 +24,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class FinishedExecution:
-    """One execution that is to be recorded: its result, its model if its cell may keep it, and the scores of a base."""
+    """One execution that is to be recorded: its result, its model if its cell may keep it, the scores of a base, and those of each
+    test image as Parquet, where its kind keeps them.
+    """
 
     result: ExecutionResult
     files: ModelFiles | None = None
     card: Card | None = None
     keep: str = "none"
     scores: bytes | None = None
+    samples: bytes | None = None
 
 
 def record(resources: Resources, execution: Execution, lease: Lease, finished: FinishedExecution) -> None:
@@ -48,8 +51,10 @@ def record(resources: Resources, execution: Execution, lease: Lease, finished: F
             if finished.files:
                 doubtful += _register(resources, session, execution, finished.files, finished)
             scores_digest = resources.artefacts.put_bytes(finished.scores) if finished.scores else None
-            doubtful += [scores_digest] if scores_digest else []
-            executions.record_success(session, lease, finished.result, scores_digest=scores_digest)
+            samples_digest = resources.artefacts.put_bytes(finished.samples) if finished.samples else None
+            doubtful += [digest for digest in (scores_digest, samples_digest) if digest]
+            digests = {"scores_digest": scores_digest, "samples_digest": samples_digest}
+            executions.record_success(session, lease, finished.result, **digests)
         EXECUTIONS_ENDED.labels("succeeded").inc()
     except LeaseLost:
         EXECUTIONS_ENDED.labels("refused").inc()

@@ -2,7 +2,8 @@
 
 import structlog
 
-from noisegate.store import derived, executions
+from noisegate.store import awaiting, derived, executions
+from noisegate.store.states import DerivedState
 from worker.resources import Resources
 
 log = structlog.get_logger(__name__)
@@ -20,5 +21,8 @@ def settle(resources: Resources) -> None:
     log.info("derived_settled", experiments=settled)
     with resources.sessions.reading() as session:
         waiting = executions.count_waiting(session, most=_WAKEUPS)
+        awaited = awaiting.awaited_by(session, settled)
     if waiting:
         resources.wakeups.train(settled[0], count=waiting)
+    for id in {row.id for rows in awaited.values() for row in rows if row.state is DerivedState.WAITING}:
+        resources.wakeups.derive(id)

@@ -44,8 +44,9 @@ def make_reference(
         return None
     known = len(cell.classes)
     answer_of = partial(answer, device=device, between_batches=between_batches)
-    fitted = _fit(cell, outcome.trained, np.arange(cell.known_images), held, answer_of)
-    values = _values_by_heads(cell, held, answer_of) if held.heads else _values(held.answers, known, fitted)
+    width = held.answers.features.shape[1]
+    fitted = fit_scores(cell, outcome.trained, np.arange(cell.known_images), width, answer_of)
+    values = _values_by_heads(cell, held, answer_of) if held.heads else score_values(held.answers, known, fitted)
     probabilities = softmax(held.answers.logits)
     of_true_class = probabilities[np.arange(len(held.labels)), held.labels]
     # By class, and rising within it.
@@ -59,7 +60,7 @@ def make_reference(
     )
 
 
-def _values(answers: Answers, known: int, fitted: Mapping[str, Fitted]) -> dict[str, Rows]:
+def score_values(answers: Answers, known: int, fitted: Mapping[str, Fitted]) -> dict[str, Rows]:
     """Each score of the images that these answers are of."""
     logits = KnownLogits(answers.logits[:, :known])
     return {name: scorer.value(logits, answers.features, fitted[name]) for name, scorer in SCORES.items()}
@@ -70,18 +71,23 @@ def _values_by_heads(cell: PreparedCell, held: Held, answer_of: AnswerOf) -> dic
     values = {name: np.empty(len(held.labels)) for name in SCORES}
     for head in held.heads:
         rows, trained_on = head.fold.left_out, head.fold.trained[head.fold.trained < cell.known_images]
-        fitted = _fit(cell, head.trained, trained_on, held, answer_of)
+        fitted = fit_scores(cell, head.trained, trained_on, held.answers.features.shape[1], answer_of)
         answers = Answers(held.answers.logits[rows], held.answers.features[rows])
-        for name, of_score in _values(answers, len(cell.classes), fitted).items():
+        for name, of_score in score_values(answers, len(cell.classes), fitted).items():
             values[name][rows] = of_score
     return values
 
 
-def _fit(
-    cell: PreparedCell, trained: Trained, places: Int64[np.ndarray, " n"], held: Held, answer_of: AnswerOf
+def fit_scores(
+    cell: PreparedCell, trained: Trained, places: Int64[np.ndarray, " n"], width: int, answer_of: AnswerOf
 ) -> dict[str, Fitted]:
-    """What each score remembers of the known training images at these places, as the network that was trained on them sees them."""
-    most = max(1, min(_MOST_IMAGES, _MOST_BYTES // (4 * held.answers.features.shape[1])))
+    """What each score remembers of the known training images at these places, as the network that was trained on them sees them.
+
+    Args:
+        width: of the network's features.
+        answer_of: logits and features of inputs.
+    """
+    most = max(1, min(_MOST_IMAGES, _MOST_BYTES // (4 * width)))
     seed = derive_seed(cell.spec.seed, "reference", cell.cell)
     chosen = places[_of_each_class(cell.labels[places], most, seed)]
     logits, features = answer_of(trained, cell.inputs[chosen])

@@ -1,7 +1,7 @@
 """One cell from its dataset to what is trained on: holdout or folds, subgroup and noise, fixed over its executions."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,8 @@ class CellFeatures:
 class CellData:
     """A dataset at the cell's image size. Arrays may be read-only memory maps; labels are 0 … len(classes) − 1.
 
-    `features` are those of the same images in the same order; None for networks that are trained on images.
+    `features` are those of the same images in the same order; None for networks that are trained on images. Where `train_rows`
+    is given, training takes these rows of the training images and features alone, and `train_labels` are theirs.
     """
 
     classes: tuple[str, ...]
@@ -55,16 +56,43 @@ class CellData:
     test_labels: Int64[np.ndarray, " test"]
     dataset_hash: str
     features: CellFeatures | None = None
+    train_rows: Int64[np.ndarray, " train"] | None = None
 
     @property
     def train_inputs(self) -> Inputs:
-        """What a network is trained on: the images, or the features of them."""
+        """What networks are trained on: the images, or the features of them. All rows, also those that are not taken."""
         return self.features.train if self.features else self.train_images
+
+    @property
+    def taken_inputs(self) -> Inputs:
+        """The rows of them that training takes."""
+        return self.train_inputs if self.train_rows is None else self.train_inputs[self.train_rows]
 
     @property
     def test_inputs(self) -> Inputs:
         """The same of the test set."""
         return self.features.test if self.features else self.test_images
+
+    def rows(self, places: Int64[np.ndarray, " places"]) -> Int64[np.ndarray, " places"]:
+        """Where the training images lie whose labels are at these places."""
+        return places if self.train_rows is None else self.train_rows[places]
+
+    def only(self, classes: Sequence[str]) -> "CellData":
+        """The images of some of its classes. Training images are not copied: there may be gigabytes of them."""
+        assert self.train_rows is None, "all classes are there"
+        new_label = np.full(len(self.classes), -1, dtype=np.int64)
+        new_label[[self.classes.index(name) for name in classes]] = np.arange(len(classes))
+        train, test = (np.flatnonzero(new_label[labels] >= 0) for labels in (self.train_labels, self.test_labels))
+        features = self.features and dataclasses.replace(self.features, test=self.features.test[test])
+        return dataclasses.replace(
+            self,
+            classes=tuple(classes),
+            train_labels=new_label[self.train_labels[train]],
+            train_rows=train,
+            test_images=self.test_images[test],
+            test_labels=new_label[self.test_labels[test]],
+            features=features,
+        )
 
 
 @dataclass(frozen=True)
@@ -135,11 +163,12 @@ def prepare_cell(
     kept = subgroup.indices if subgroup else kept
     class_size = len(data.train_labels) / len(data.classes)
     noise = spec.count_noise_images(class_size)
-    inputs = _with_room(data.train_inputs, kept, noise)
+    rows = data.rows(kept)
+    inputs = _with_room(data.train_inputs, rows, noise)
     flipped = None
     if data.features and data.features.flipped is not None:
-        flipped = _with_room(data.features.flipped, kept, noise)
-    _fill_with_noise(inputs, flipped, kept, data, spec, derive_seed(spec.seed, "noise", cell), between_chunks)
+        flipped = _with_room(data.features.flipped, rows, noise)
+    _fill_with_noise(inputs, flipped, rows, data, spec, derive_seed(spec.seed, "noise", cell), between_chunks)
     labels = np.full(len(inputs), len(data.classes), dtype=np.int64)
     labels[: len(kept)] = data.train_labels[kept]
     prepared = PreparedCell(
@@ -152,11 +181,11 @@ def prepare_cell(
         labels=labels,
         known_images=len(kept),
         subgroup=subgroup,
-        holdout_inputs=data.train_inputs[held],
+        holdout_inputs=data.train_inputs[data.rows(np.flatnonzero(held))],
         holdout_labels=data.train_labels[held],
         test_inputs=data.test_inputs,
         test_labels=data.test_labels,
-        sample_images=data.train_images[kept[:_SAMPLED]],
+        sample_images=data.train_images[rows[:_SAMPLED]],
         test_images=data.test_images,
         encoder=data.features.encoder if data.features else None,
         flipped=flipped,
@@ -240,7 +269,7 @@ def _with_room(known: Inputs, kept: Int64[np.ndarray, " kept"], noise: int) -> I
 def _fill_with_noise(
     inputs: Inputs,
     flipped: Inputs | None,
-    kept: Int64[np.ndarray, " kept"],
+    rows: Int64[np.ndarray, " kept"],
     data: CellData,
     spec: ClassifierExperiment,
     seed: int,
@@ -248,9 +277,9 @@ def _fill_with_noise(
 ) -> None:
     """Overwrite everything behind the known inputs with the cell's kinds of noise, one after another."""
     generator = np.random.default_rng(seed)
-    start, class_size = len(kept), len(data.train_labels) / len(data.classes)
+    start, class_size = len(rows), len(data.train_labels) / len(data.classes)
     # Noise made of training images takes those of the cell: the holdout must stay unseen.
-    sources = inputs[:start] if data.features is None else _sources(data.train_images, kept)
+    sources = inputs[:start] if data.features is None else _sources(data.train_images, rows)
     for noise, count in spec.noise_counts(class_size):
         for place, chunk in noise_chunks(generator, noise, count, spec.image_size, sources):
             there = slice(start + place.start, start + place.stop)

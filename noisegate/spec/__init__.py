@@ -19,6 +19,7 @@ from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.formats import FORMAT
 from noisegate.spec.hybrids import HybridCutoffs, HybridPairs, HybridsExperiment
+from noisegate.spec.open_set import DrawnClasses, OpenSetExperiment, UnknownSet
 from noisegate.spec.pretrained import PretrainedExperiment
 from noisegate.spec.recipe import TrainingSpec
 from noisegate.spec.recipes import LearningRateDrop, PaperRecipe
@@ -28,6 +29,7 @@ from noisegate.spec.training import ClassifierExperiment, Probability, TrainingE
 KINDS: dict[str, type[ExperimentBase]] = {
     "training": TrainingExperiment,
     "hybrids": HybridsExperiment,
+    "open_set": OpenSetExperiment,
     "curve_fitting": CurveFittingExperiment,
     "decision_map": DecisionMapExperiment,
     "pretrained": PretrainedExperiment,
@@ -60,6 +62,7 @@ __all__ = [
     "CurveFittingExperiment",
     "DatasetFacts",
     "DecisionMapExperiment",
+    "DrawnClasses",
     "ExperimentBase",
     "ExperimentSpec",
     "HybridCutoffs",
@@ -67,12 +70,14 @@ __all__ = [
     "HybridsExperiment",
     "LearningRateDrop",
     "Line",
+    "OpenSetExperiment",
     "PaperRecipe",
     "PretrainedExperiment",
     "Probability",
     "SubgroupSpec",
     "TrainingExperiment",
     "TrainingSpec",
+    "UnknownSet",
     "field_errors",
     "parse_spec",
 ]

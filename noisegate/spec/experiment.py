@@ -1,7 +1,7 @@
 """What every kind of experiment has, and what it is asked while it is planned."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, JsonValue
@@ -83,6 +83,11 @@ class ExperimentBase(Strict):
         return False
 
     @property
+    def sees_all_classes(self) -> bool:
+        """Whether its classifiers are trained on all classes of the dataset."""
+        return True
+
+    @property
     def has_noise_class(self) -> bool:
         """Whether its classifiers know a noise class."""
         return False
@@ -96,9 +101,19 @@ class ExperimentBase(Strict):
         """The members of open unions that the spec names, each as (union, member)."""
         yield "kind", self.kind
 
+    @property
+    def implied_sweep(self) -> dict[str, list[JsonValue]]:
+        """What becomes several cells without being swept, as paths and values; varies faster than the sweep."""
+        return {}
+
+    @property
+    def other_datasets(self) -> dict[str, str]:
+        """Datasets that it reads besides the one it is trained on: id or name, by the path of the field that names it."""
+        return {}
+
     def count_cells(self) -> int:
         """The number of cells, without building them: a sweep can name astronomically many."""
-        return math.prod(len(values) for values in self.sweep.values())
+        return math.prod(len(values) for values in (self.sweep | self.implied_sweep).values())
 
     def requested(self, caps: Caps) -> Iterator[Requested]:
         """What it asks for of all that a server limits. `sweep` is counted apart."""
@@ -115,10 +130,21 @@ class ExperimentBase(Strict):
             InvalidSpec: naming the field.
         """
 
+    def check_others(self, dataset: DatasetFacts, others: Mapping[str, DatasetFacts]) -> None:
+        """Refuse a cell that the other datasets which it names cannot give. Asked after `check`.
+
+        Args:
+            dataset: the one that `named_dataset` names.
+            others: those of `other_datasets`, by the same paths.
+
+        Raises:
+            InvalidSpec: naming the field.
+        """
+
     def needed(self, dataset: DatasetFacts | None) -> Needed | None:  # noqa: ARG002
         """The derived artefact that its executions read instead of the dataset as it was packed; None if they need none.
 
-        Asked after `check`, of a cell.
+        Asked after `check`, of a cell; of the dataset that it is trained on and of each other that it reads.
         """
         return None
 

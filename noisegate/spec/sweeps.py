@@ -36,7 +36,8 @@ def cells_of(spec: ExperimentSpec) -> list[CellPoint]:
         InvalidSpec: a path that does not exist, an empty list, or a value that its field refuses.
     """
     _check_paths(spec)
-    points = [dict(zip(spec.sweep, values, strict=True)) for values in itertools.product(*spec.sweep.values())]
+    swept = spec.sweep | spec.implied_sweep
+    points = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
     plain, members = _plain(spec), _tagged(spec)
     fields = set(type(spec).model_fields)
     cells = [
@@ -81,7 +82,7 @@ def _check_paths(spec: ExperimentSpec) -> None:
 def _plain(spec: ExperimentSpec) -> dict[str, Any]:
     """What was written of the spec, and the whole of what the sweep reaches into."""
     whole = spec.model_dump(mode="json")
-    reached = {path.split(".")[0] for path in spec.sweep}
+    reached = {path.split(".")[0] for path in spec.sweep | spec.implied_sweep}
     return {name: value for name, value in whole.items() if name in spec.model_fields_set | reached} | {
         "kind": spec.kind,
         "sweep": {},

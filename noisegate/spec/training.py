@@ -206,7 +206,7 @@ class ClassifierExperiment(ExperimentBase):
         assert dataset is not None, "classifiers are trained on a dataset"
         return self.count_noise_images(dataset.mean_class_size)
 
-    def base_spec(self) -> "TrainingExperiment":
+    def base_spec(self) -> "ClassifierExperiment":
         """No noise, all training images, the rest as in this spec (section 5.1)."""
         shared = set(ClassifierExperiment.model_fields) - {"noise", "subgroup", "sweep"}
         return TrainingExperiment.model_validate(self.model_dump(mode="json", include=shared))

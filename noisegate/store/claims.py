@@ -15,7 +15,7 @@ from noisegate.spec import FORMAT
 from noisegate.store import experiments, leases
 from noisegate.store.leases import Lease
 from noisegate.store.states import State
-from noisegate.store.tables import Cell, Execution, Experiment, utc_now
+from noisegate.store.tables import Cell, CellDataset, Execution, Experiment, utc_now
 
 _EXECUTION, _EXPERIMENT = Execution.__table__.c, Experiment.__table__.c
 
@@ -113,7 +113,10 @@ def claim_beside(session: Session, held: Lease, *, lease_seconds: float, most: i
 
 # An experiment's spec may be long; its cell's is enough for a worker.
 _OF_CELL = joinedload(Cell.experiment, innerjoin=True)
-_NEEDED = _OF_CELL.options(defer(Experiment.spec, raiseload=True)).joinedload(Experiment.dataset)
+_NEEDED = (
+    _OF_CELL.options(defer(Experiment.spec, raiseload=True)).joinedload(Experiment.dataset),
+    joinedload(Cell.others).joinedload(CellDataset.dataset),
+)
 
 
 def rows_of(session: Session, granted: Sequence[Lease], cell: Cell | None = None) -> list[tuple[Execution, Lease]]:
@@ -125,7 +128,7 @@ def rows_of(session: Session, granted: Sequence[Lease], cell: Cell | None = None
     by_id = {lease.id: lease for lease in granted}
     query = sa.select(Execution).where(Execution.id.in_(by_id)).order_by(Execution.position)
     found = session.scalars(query.execution_options(populate_existing=True)).all()
-    cell = cell or session.get_one(Cell, found[0].cell_id, options=[_NEEDED])
+    cell = cell or session.get_one(Cell, found[0].cell_id, options=_NEEDED)
     for execution in found:
         set_committed_value(execution, "cell", cell)
     return [(execution, by_id[execution.id]) for execution in found]

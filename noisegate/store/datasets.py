@@ -18,7 +18,7 @@ from noisegate.store.leases import Lease
 from noisegate.store.pages import Page, page_of
 from noisegate.store.sessions import OF_ALL_OWNERS, may_change, own_first, own_or_nobodys, require_own
 from noisegate.store.states import DatasetState
-from noisegate.store.tables import NOBODY, Dataset, Derived, Experiment, utc_now
+from noisegate.store.tables import NOBODY, Cell, CellDataset, Dataset, Derived, Experiment, utc_now
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,8 @@ def delete(session: Session, dataset_id: str) -> list[str]:
         session.delete(named)
         session.flush()
         return []
-    used = sa.select(Experiment.id).where(Experiment.dataset_id == dataset.id)
+    reads = sa.select(Cell.experiment_id).join(CellDataset).where(CellDataset.dataset_id == dataset.id)
+    used = sa.select(Experiment.id).where(sa.or_(Experiment.dataset_id == dataset.id, Experiment.id.in_(reads)))
     if session.scalars(used, execution_options={OF_ALL_OWNERS: True}).first() is not None:
         remedy = "Delete its experiments first; without it their results could no longer be traced."
         raise Conflict(f"experiments use dataset {dataset.id}", field="dataset", remedy=remedy)

@@ -9,7 +9,7 @@ from noisegate.errors import Conflict
 from noisegate.store import experiments, files, models
 from noisegate.store.sessions import OF_ALL_OWNERS, require_own
 from noisegate.store.states import TERMINAL
-from noisegate.store.tables import Alias, Cell, Event, Execution, Experiment, Model
+from noisegate.store.tables import Alias, Cell, CellDataset, Event, Execution, Experiment, Model
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ def plan_experiment(session: Session, experiment_id: str) -> Deleted:
     _refuse_aliased(session, Model.experiment_id == experiment_id)
     _refuse_built_upon(session, experiment_id)
     kept = session.scalars(sa.select(Model).where(Model.experiment_id == experiment_id).order_by(Model.id)).all()
-    scored = sa.select(Execution.scores_digest).where(
-        Execution.experiment_id == experiment_id, Execution.scores_digest.is_not(None)
+    files_of_executions = sa.select(Execution.scores_digest, Execution.samples_digest).where(
+        Execution.experiment_id == experiment_id
     )
     return Deleted(
         cells=_count(session, Cell, experiment_id),
         executions=_count(session, Execution, experiment_id),
         models=[model.id for model in kept],
         digests=[digest for model in kept for digest in model.digests]
-        + [digest for digest in session.scalars(scored) if digest],
+        + [digest for row in session.execute(files_of_executions) for digest in row if digest],
     )
 
 
@@ -59,6 +59,8 @@ def delete_experiment(session: Session, experiment_id: str) -> Deleted:
     deleted = plan_experiment(session, experiment_id)
     # One that depends on another of the same experiment would forbid the other to go first.
     session.execute(sa.update(Execution).where(Execution.experiment_id == experiment_id).values(depends_on=None))
+    cells = sa.select(Cell.id).where(Cell.experiment_id == experiment_id)
+    session.execute(sa.delete(CellDataset).where(CellDataset.cell_id.in_(cells)))
     for table in (Event, Model, Execution, Cell):
         session.execute(sa.delete(table).where(table.experiment_id == experiment_id))
     session.execute(sa.delete(Experiment).where(Experiment.id == experiment_id))

@@ -22,7 +22,7 @@ from noisegate.store.clock import seconds_now
 from noisegate.store.ids import new_id
 from noisegate.store.leases import WANTED, Lease, Renewed
 from noisegate.store.states import TERMINAL, DerivedState
-from noisegate.store.tables import Cell, Dataset, Derived, DerivedFile, Execution, Experiment, utc_now
+from noisegate.store.tables import Cell, CellDataset, Dataset, Derived, DerivedFile, Execution, Experiment, utc_now
 
 _ENDED = (DerivedState.READY, DerivedState.FAILED)
 _WITH_SOURCES = (joinedload(Derived.dataset), joinedload(Derived.parent))
@@ -192,9 +192,9 @@ def any_unsettled(session: Session) -> bool:
 
 
 def settle(session: Session) -> list[str]:
-    """Let the executions go whose artefact is ready, and end those whose artefact has failed; returns the experiments' ids.
+    """Let the executions go whose artefacts are ready, and end those of which one has failed; returns the experiments' ids.
 
-    What is made of a failed artefact fails likewise.
+    Those that need another that is not there yet wait for that one next. What is made of a failed artefact fails likewise.
     """
     _fail_followers(session)
     settled: set[str] = set()
@@ -214,9 +214,17 @@ def _settle(session: Session, row: Derived, experiment_id: str) -> None:
     if row.state is DerivedState.FAILED:
         assert row.error is not None, "what has failed says why"
         experiments.fail_waiting(session, experiment, waits, row.error)
+    still = _next_missing()
     statement = sa.update(Execution).where(Execution.experiment_id == experiment_id, waits)
-    changes: dict[str, Any] = {"waits_for": None, "held": False, "woken_at": seconds_now()}
+    changes: dict[str, Any] = {"waits_for": still, "held": still.is_not(None), "woken_at": seconds_now()}
     session.execute(statement.values(**changes), execution_options={"synchronize_session": False})
+
+
+def _next_missing() -> sa.ScalarSelect[str]:
+    """An artefact that an execution's cell needs of another dataset, and that is not ready."""
+    needed = sa.select(Derived.id).join(CellDataset, CellDataset.needs == Derived.id)
+    missing = needed.where(CellDataset.cell_id == Execution.cell_id, Derived.state != DerivedState.READY)
+    return missing.order_by(Derived.id).limit(1).correlate(Execution).scalar_subquery()
 
 
 def _unsettled() -> sa.Select[str]:
@@ -305,6 +313,7 @@ def drop(session: Session, which: sa.ColumnElement[bool]) -> Dropped:
     for statement in (
         sa.update(Execution).where(Execution.waits_for.in_(ids)).values(waits_for=None, held=False),
         sa.update(Cell).where(Cell.needs.in_(ids)).values(needs=None),
+        sa.update(CellDataset).where(CellDataset.needs.in_(ids)).values(needs=None),
         sa.update(Derived).where(Derived.parent_id.in_(ids)).values(parent_id=None),
     ):
         session.execute(statement, execution_options=silently)
@@ -315,8 +324,12 @@ def drop(session: Session, which: sa.ColumnElement[bool]) -> Dropped:
 def is_used() -> sa.ColumnElement[bool]:
     """True for artefacts that an experiment which has not ended needs, or of which one is made that it needs."""
     child = aliased(Derived)
-    open_cells = sa.select(Cell.needs).join(Experiment, Cell.experiment_id == Experiment.id)
-    needed = open_cells.where(Experiment.state.not_in(TERMINAL), Cell.needs.is_not(None))
+    is_open = Experiment.state.not_in(TERMINAL)
+    own = sa.select(Cell.needs).join(Experiment, Cell.experiment_id == Experiment.id)
+    of_others = sa.select(CellDataset.needs).join(Cell, CellDataset.cell_id == Cell.id).join(Cell.experiment)
+    needed = sa.union(
+        own.where(is_open, Cell.needs.is_not(None)), of_others.where(is_open, CellDataset.needs.is_not(None))
+    )
     parents = sa.select(child.parent_id).where(child.id.in_(needed), child.parent_id.is_not(None))
     return sa.or_(Derived.id.in_(needed), Derived.id.in_(parents))
 

@@ -104,19 +104,26 @@ def note_checkpoint(session: Session, lease: Lease, digest: str, epochs: int) ->
 
 
 def record_success(
-    session: Session, lease: Lease, result: ExecutionResult, *, scores_digest: str | None = None
+    session: Session,
+    lease: Lease,
+    result: ExecutionResult,
+    *,
+    scores_digest: str | None = None,
+    samples_digest: str | None = None,
 ) -> Experiment:
     """The execution's one accepted result.
 
     Args:
         scores_digest: of the scored training set, which a base execution has.
+        samples_digest: of the scores of each test image, which some kinds keep.
 
     Raises:
         LeaseLost: another worker has taken over; nothing was recorded.
     """
     stopped, losses = result.details.early_stopping is not None, result.losses_by_epoch
     done = len(losses) if stopped and losses else Execution.epochs
-    changes = {"state": State.SUCCEEDED, "epochs_done": done, "scores_digest": scores_digest}
+    digests = {"scores_digest": scores_digest, "samples_digest": samples_digest}
+    changes = {"state": State.SUCCEEDED, "epochs_done": done, **digests}
     return _end(session, lease, **changes, **vars(result))
 
 

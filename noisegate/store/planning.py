@@ -1,6 +1,6 @@
 """What an experiment would come to, checked against datasets and caps; and its rows, created all at once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,12 +18,14 @@ from noisegate.store import derived, events
 from noisegate.store.events import EventType
 from noisegate.store.prerequisites import base_execution, base_facts, check_base_view, dataset_facts, usable_dataset
 from noisegate.store.states import DerivedState
-from noisegate.store.tables import Cell, Dataset, Execution, Experiment
+from noisegate.store.tables import Cell, CellDataset, Dataset, Derived, Execution, Experiment
 
 
 @dataclass(frozen=True)
 class Plan:
     """What an experiment would come to.
+
+    `others` are the other datasets that each cell reads, by the path of the field that names them.
 
     Subgroups are chosen by a base: an execution of an earlier experiment (`earlier_base`), the first one of a cell of this
     experiment (`base_position`), or the only one of an additional cell (`base_cell`, whose position is len(cells)).
@@ -32,6 +34,7 @@ class Plan:
     spec: ExperimentSpec
     dataset: Dataset | None
     cells: list[CellPoint]
+    others: tuple[dict[str, Dataset], ...] = ()
     base_cell: ExperimentSpec | None = None
     base_position: int | None = None
     earlier_base: Execution | None = None
@@ -60,6 +63,10 @@ class Plan:
     def needed(self, spec: ExperimentSpec) -> Needed | None:
         """The derived artefact that the executions of a cell read; None if they need none."""
         return spec.needed(self.dataset_facts)
+
+    def others_of(self, position: int) -> dict[str, Dataset]:
+        """Other datasets that the cell at a position reads; an additional base cell reads those of the first."""
+        return self.others[position if position < len(self.others) else 0] if self.others else {}
 
     @property
     def format(self) -> int:
@@ -97,7 +104,8 @@ def plan(session: Session, spec: ExperimentSpec, caps: Caps) -> Plan:
         check_base_view(earlier, [point.spec for point in points], facts)
     for point in points:
         point.spec.check(facts, caps, base_facts(earlier) if earlier else None)
-    planned = Plan(spec, dataset, points, earlier_base=earlier)
+    others = tuple(_others(session, point.spec, dataset) for point in points)
+    planned = Plan(spec, dataset, points, others, earlier_base=earlier)
     return _with_own_base(planned) if needs_base and earlier is None else planned
 
 
@@ -142,6 +150,20 @@ def create(
     return experiment
 
 
+def _others(session: Session, spec: ExperimentSpec, dataset: Dataset | None) -> dict[str, Dataset]:
+    """The other datasets that a cell reads, fit for use."""
+    found = {field: usable_dataset(session, name, field) for field, name in spec.other_datasets.items()}
+    if not found:
+        return found
+    assert dataset is not None, "other datasets are read beside the one that is trained on"
+    for field, other in found.items():
+        if other.content_hash == dataset.content_hash:
+            message = f"is dataset {dataset.name!r}, which is trained on"
+            raise InvalidSpec([FieldError(field, message, "Name another one.")])
+    spec.check_others(dataset_facts(dataset), {field: dataset_facts(other) for field, other in found.items()})
+    return found
+
+
 def _with_own_base(planned: Plan) -> Plan:
     wanted = planned.spec.base_spec()
     assert wanted is not None, "a kind that needs a base says what it trains"
@@ -151,15 +173,28 @@ def _with_own_base(planned: Plan) -> Plan:
 
 def _bind_artefacts(session: Session, experiment: Experiment, planned: Plan) -> set[str]:
     """Name in each cell what it reads; returns the ids of those that are not ready."""
-    needed = {cell.position: wanted for cell in experiment.cells if (wanted := planned.needed(cell.spec)) is not None}
-    if not needed:
-        return set()
-    assert planned.dataset is not None, "an artefact is made of a dataset"
-    rows = derived.ensure(session, planned.dataset, needed.values())
+    # By dataset, in one order, so that two transactions that want the same rows cannot deadlock.
+    wanted: dict[str, set[Needed]] = {}
+    datasets = {one.id: one for one in (planned.dataset, *(o for some in planned.others for o in some.values())) if one}
     for cell in experiment.cells:
-        if cell.position in needed:
-            cell.needs = rows[needed[cell.position]].id
-    return {row.id for row in rows.values() if row.state is not DerivedState.READY}
+        if planned.dataset and (needed := planned.needed(cell.spec)):
+            wanted.setdefault(planned.dataset.id, set()).add(needed)
+        for other in planned.others_of(cell.position).values():
+            if needed := cell.spec.needed(dataset_facts(other)):
+                wanted.setdefault(other.id, set()).add(needed)
+    rows = {id: derived.ensure(session, datasets[id], wanted[id]) for id in sorted(wanted)}
+    for cell in experiment.cells:
+        _name_artefacts(cell, planned, rows)
+    return {row.id for some in rows.values() for row in some.values() if row.state is not DerivedState.READY}
+
+
+def _name_artefacts(cell: Cell, planned: Plan, rows: Mapping[str, Mapping[Needed, Derived]]) -> None:
+    if planned.dataset and (needed := planned.needed(cell.spec)):
+        cell.needs = rows[planned.dataset.id][needed].id
+    for field, other in planned.others_of(cell.position).items():
+        of_other = cell.spec.needed(dataset_facts(other))
+        needs = rows[other.id][of_other].id if of_other else None
+        cell.others.append(CellDataset(field=field, dataset_id=other.id, needs=needs))
 
 
 def _create_executions(session: Session, experiment: Experiment, planned: Plan, missing: Collection[str]) -> None:
@@ -183,7 +218,10 @@ def _create_executions(session: Session, experiment: Experiment, planned: Plan, 
 
 def _execution(planned: Plan, cell: Cell, index: int, base_id: str | None, missing: Collection[str]) -> dict[str, Any]:
     spec = planned.specs[cell.position]
-    waits_for = cell.needs if cell.needs in missing else None
+    # Asked of the plan first: of a cell without them the database would be asked.
+    others = cell.others if planned.others_of(cell.position) else ()
+    needs = (cell.needs, *(other.needs for other in others))
+    waits_for = next((one for one in needs if one in missing), None)
     return {
         "experiment_id": cell.experiment_id,
         "cell_id": cell.id,

@@ -14,8 +14,8 @@ from noisegate.store.tables import Dataset, Execution
 _MOST_BASES = 100
 
 
-def usable_dataset(session: Session, reference: str) -> Dataset:
-    """The dataset with this id or name.
+def usable_dataset(session: Session, reference: str, field: str = "dataset") -> Dataset:
+    """The dataset with this id or name, which the spec's `field` holds.
 
     Raises:
         InvalidSpec: there is none, or its ingestion failed.
@@ -26,13 +26,13 @@ def usable_dataset(session: Session, reference: str) -> Dataset:
     except NotFound as error:
         known = ", ".join(dataset_names.usable(session)) or "none yet"
         message = f"there is no dataset {reference!r}"
-        raise InvalidSpec([FieldError("dataset", message, f"Ready now: {known}. POST /datasets adds one.")]) from error
+        raise InvalidSpec([FieldError(field, message, f"Ready now: {known}. POST /datasets adds one.")]) from error
     if dataset.state == DatasetState.INGESTING:
-        raise NotReady(f"dataset {dataset.name!r} is still being ingested", field="dataset", retry_after_seconds=2)
+        raise NotReady(f"dataset {dataset.name!r} is still being ingested", field=field, retry_after_seconds=2)
     if dataset.state == DatasetState.FAILED:
         assert dataset.error, "a failed dataset says why"
         message = f"the ingestion of dataset {reference!r} failed: {dataset.error.detail}"
-        raise InvalidSpec([FieldError("dataset", message, f"GET /datasets/{dataset.id} says more. Upload it anew.")])
+        raise InvalidSpec([FieldError(field, message, f"GET /datasets/{dataset.id} says more. Upload it anew.")])
     return dataset
 
 
@@ -92,6 +92,8 @@ def base_execution(session: Session, reference: BaseReference, dataset: Dataset 
         raise NotReady(f"{named} is {found.state.value}", field="base", retry_after_seconds=5)
     if found.state is not State.SUCCEEDED:
         raise _refuse("base", f"{named} has {found.state.value}", "Name one that succeeded.")
+    if not found.cell.spec.sees_all_classes:
+        raise _refuse("base", f"{named} was trained on some of the classes", "Name one that was trained on all.")
     if found.scores_digest is None and models.of_execution(session, found.id) is None:
         remedy = 'Post that experiment again with keep_models "all", or leave the base out.'
         raise _refuse("base", f"{named} has left neither its scores of the training images nor its model", remedy)
@@ -122,6 +124,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         test_counts=(dataset.counts or {}).get("test", {}),
         has_originals=dataset.originals_digest is not None,
         longer_side=dataset.longer_side,
+        train_counts=(dataset.counts or {}).get("train", {}),
     )
 
 

@@ -258,8 +258,24 @@ class Cell(Base):
 
     experiment: Mapped[Experiment] = relationship(back_populates="cells")
     executions: Mapped[list["Execution"]] = relationship(back_populates="cell", order_by="Execution.position")
+    others: Mapped[list["CellDataset"]] = relationship(order_by="CellDataset.field")
 
     __table_args__ = (sa.UniqueConstraint("experiment_id", "position"),)
+
+
+class CellDataset(Base):
+    """A dataset that the executions of a cell read besides the one they are trained on."""
+
+    __tablename__ = "cell_datasets"
+
+    cell_id: Mapped[str] = mapped_column(sa.ForeignKey("cells.id"), primary_key=True)
+    field: Mapped[str] = mapped_column(sa.String(200), primary_key=True, doc="The path of the field that names it.")
+    dataset_id: Mapped[str] = mapped_column(sa.ForeignKey("datasets.id"), index=True)
+    needs: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("derived.id"), index=True, doc="The derived artefact that is read instead of it."
+    )
+
+    dataset: Mapped[Dataset] = relationship()
 
 
 class Execution(Leased, Base):
@@ -298,6 +314,9 @@ class Execution(Leased, Base):
     metrics: Mapped[Metrics | None] = mapped_column(Typed(Metrics), doc="Of kinds that have a test set.")
     details: Mapped[Details | None] = mapped_column(Typed(Details))
     scores_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="The scored training set.")
+    samples_digest: Mapped[str | None] = mapped_column(
+        sa.String(64), index=True, doc="Its scores of each test image, where its kind keeps them."
+    )
     holdout_accuracy: Mapped[float | None] = mapped_column(sa.Double)
     losses_by_epoch: Mapped[list[float] | None] = mapped_column(Json)
     train_seconds: Mapped[float | None] = mapped_column(sa.Double)

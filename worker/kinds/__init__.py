@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from worker.kinds import classifiers, curve_fitting, decision_map, hybrids, pretrained
+from worker.kinds import classifiers, curve_fitting, decision_map, hybrids, open_set, pretrained
 from worker.kinds.runner import Runner
 
 RUNNERS: dict[str, Runner[Any]] = {
     "training": classifiers.RUNNER,
     "hybrids": hybrids.RUNNER,
+    "open_set": open_set.RUNNER,
     "curve_fitting": curve_fitting.RUNNER,
     "decision_map": decision_map.RUNNER,
     "pretrained": pretrained.RUNNER,

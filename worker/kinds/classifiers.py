@@ -1,7 +1,7 @@
 """Executions that train image classifiers: load, train, measure, export. No transaction is open while training."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -57,22 +57,34 @@ class TrainingDiverged(InvalidInput):
 
 @dataclass(frozen=True)
 class Context:
-    """What all executions of one claim share."""
+    """What all executions of one claim share.
+
+    `data` are the images that training takes, `whole` the dataset that they are of. `others` are other datasets that the cell
+    reads, by the path of the field that names them.
+    """
 
     resources: Resources
     cell: PreparedCell
     data: CellData
+    whole: CellData
+    others: Mapping[str, CellData]
     device: str
     check: Callable[[], None]
 
 
 # What a kind asks of a classifier once it is trained.
 Measure = Callable[[Spec, Context, ExecutionOutcome], Analysis]
+# The images of a dataset that a kind trains classifiers on, and the classes that are known to them.
+Taken = Callable[[Spec, CellData], CellData]
 
 
-def classifier_runner(measure: Measure[Spec]) -> Runner[Spec]:
-    """The runner of a kind that trains classifiers, and then asks each of them for `measure`."""
-    return Runner(partial(_run, measure), _count_together)
+def _all_of_them(_spec: ClassifierExperiment, data: CellData) -> CellData:
+    return data
+
+
+def classifier_runner(measure: Measure[Spec], taken: Taken[Spec] = _all_of_them) -> Runner[Spec]:
+    """The runner of a kind that trains classifiers on what is `taken` of a dataset, and then asks each of them for `measure`."""
+    return Runner(partial(_run, measure, taken), _count_together)
 
 
 def _count_together(settings: Settings, spec: ClassifierExperiment, dataset: Dataset | None, most: int) -> int:
@@ -80,9 +92,9 @@ def _count_together(settings: Settings, spec: ClassifierExperiment, dataset: Dat
     return place(settings, spec, dataset, most).together.most
 
 
-def _run(measure: Measure[Spec], work: Work[Spec]) -> Iterator[tuple[Execution, Finish]]:
+def _run(measure: Measure[Spec], taken: Taken[Spec], work: Work[Spec]) -> Iterator[tuple[Execution, Finish]]:
     """Train executions of one cell, each from its last checkpoint."""
-    context, together = _prepare(work)
+    context, together = _prepare(taken, work)
     by_seed = {execution.seed: execution for execution in work.executions}
     rounds = run_executions(
         context.cell,
@@ -101,19 +113,21 @@ def _run(measure: Measure[Spec], work: Work[Spec]) -> Iterator[tuple[Execution, 
             yield execution, partial(_finish, partial(measure, work.spec), context, execution, result)
 
 
-def _prepare(work: Work[Spec]) -> tuple[Context, Together]:
+def _prepare(taken: Taken[Spec], work: Work[Spec]) -> tuple[Context, Together]:
     resources, first = work.resources, work.executions[0]
     dataset = first.cell.experiment.dataset
     assert dataset is not None, "classifiers are trained on a dataset"
     with tracing.span("noisegate.prepare"):
         placing = place(resources.settings, work.spec, dataset, len(work.executions))
         occupy(resources.settings, placing.device)
-        data = _cell_data(resources, dataset, first.cell.needs)
+        whole = _cell_data(resources, dataset, first.cell.needs)
+        others = {one.field: _cell_data(resources, one.dataset, one.needs) for one in first.cell.others}
+        data = taken(work.spec, whole)
         cell = cells.prepared(
             first.cell.id,
             lambda: prepare_cell(work.spec, data, first.cell.position, work.check, _scored(resources, first, data)),
         )
-    return Context(resources, cell, data, placing.device, work.check), placing.together
+    return Context(resources, cell, data, whole, others, placing.device, work.check), placing.together
 
 
 def _holdout_accuracy(result: ExecutionOutcome | Diverged) -> float:
@@ -130,10 +144,12 @@ def _finish(
         raise TrainingDiverged(result)
     scored = _scores_if_base(context, execution, result)
     judgement = judge_outcome(context.cell, result)
-    measured = _result(result, _details(context, result, measure(context, result), scored, judgement))
+    found = measure(context, result)
+    measured = _result(result, _details(context, result, found, scored, judgement))
     keep = context.cell.spec.keep_models
     files, card = _export(context, execution, result, judgement)
-    return FinishedExecution(measured, files, card, keep, scores_to_bytes(scored) if scored else None)
+    scores = scores_to_bytes(scored) if scored else None
+    return FinishedExecution(measured, files, card, keep, scores, found.samples)
 
 
 def _scored(resources: Resources, execution: Execution, data: CellData) -> ScoredImages | None:
@@ -146,7 +162,7 @@ def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOu
             return None
     trained, data = outcome.trained, context.data
     return score_images(
-        trained.module, trained.preprocessing, data.train_inputs, data.train_labels, context.device, context.check
+        trained.module, trained.preprocessing, data.taken_inputs, data.train_labels, context.device, context.check
     )
 
 
@@ -160,6 +176,7 @@ def _details(
         figure=dict(found.details),
         early_stopping=_early_stopping(outcome.trained.holdout_losses),
         judgement=judgement,
+        open_set=found.open_set,
         regularisation=context.cell.regularisation,
     )
 
