@@ -18,7 +18,7 @@ from noisegate.api.card import (
     FamilyResult,
     UntrainedNoise,
 )
-from noisegate.evaluation.curves import auroc, reliability, risk_coverage
+from noisegate.evaluation.curves import reliability, risk_coverage
 from noisegate.evaluation.families import (
     UNKNOWN_FAMILIES,
     ImageFamily,
@@ -26,6 +26,7 @@ from noisegate.evaluation.families import (
     family_chunks,
     trained_families,
 )
+from noisegate.evaluation.open_set_metrics import auroc
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import answer

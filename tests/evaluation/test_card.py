@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from noisegate.api.card import Card, FamilyResult, Reliability
 from noisegate.evaluation.cards import make_card
-from noisegate.evaluation.curves import auroc, reliability, risk_coverage
+from noisegate.evaluation.curves import reliability, risk_coverage
 from noisegate.evaluation.families import UNKNOWN_FAMILIES, KnownImages, family_chunks
+from noisegate.evaluation.open_set_metrics import auroc
 from noisegate.evaluation.references import make_reference
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
