@@ -46,6 +46,7 @@ from service.parameters import RefuseUnknownQuery
 from service.presets import routes as presets
 from service.request_ids import named
 from service.results import figure_routes as figures
+from service.results import open_set_routes as open_set
 from service.results import routes as results
 from service.workers import routes as workers
 
@@ -59,6 +60,7 @@ ROOMS = (
     events,
     results,
     figures,
+    open_set,
     models,
     cards,
     classify,

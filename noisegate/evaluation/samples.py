@@ -38,10 +38,10 @@ class SampleTable:
         called = [self._classes[position] for position in judged.called]
         correct = [own == other for own, other in zip(labels, called, strict=True)] if name == "known" else None
         columns: dict[str, Any] = {
-            "set": _repeated(name, len(places)),
+            "set": pa.array([name] * len(places), pa.string()),
             "image": pa.array(places, pa.int64()),
-            "label": _dictionary(labels),
-            "called": _dictionary(called),
+            "label": pa.array(labels, pa.string()),
+            "called": pa.array(called, pa.string()),
             "correct": pa.array(correct if correct is not None else [None] * len(places), pa.bool_()),
         }
         columns |= dict(_scores(judged, len(places)))
@@ -50,7 +50,7 @@ class SampleTable:
     def to_parquet(self) -> bytes:
         """The file's bytes; the same rows give the same bytes."""
         written = io.BytesIO()
-        pq.write_table(pa.concat_tables(self._parts).unify_dictionaries(), written, compression="zstd")
+        pq.write_table(pa.concat_tables(self._parts), written, compression="zstd")
         return written.getvalue()
 
 
@@ -59,11 +59,3 @@ def _scores(judged: Judgements, count: int) -> Iterator[tuple[str, pa.Array]]:
         yield name, pa.array(values, pa.float64())
         rejected = judged.rejected.get(name)
         yield f"{name}_rejects", pa.array([None] * count if rejected is None else rejected, pa.bool_())
-
-
-def _repeated(name: str, count: int) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, dtype=np.int32)), [name])
-
-
-def _dictionary(labels: Sequence[str]) -> pa.Array:
-    return pa.array(labels, pa.string()).dictionary_encode()

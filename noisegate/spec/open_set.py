@@ -28,7 +28,6 @@ class DrawnClasses(Strict):
         None,
         ge=0,
         lt=1000,
-        exclude_if=lambda split: split is None,
         description="One of the ways, counted from 0; null is all of them.",
     )
 

@@ -180,6 +180,20 @@ def of_experiment(session: Session, experiment_id: str, *, losses: bool = True) 
     return session.scalars(query.order_by(Cell.position, Execution.position)).all()
 
 
+def samples_of(
+    session: Session, experiment_id: str, *, cell: int | None, execution: int | None
+) -> list[tuple[int, int, str]]:
+    """Cell, number and digest of the executions that keep the scores of each test image, in that order."""
+    query = sa.select(Cell.position, Execution.position, Execution.samples_digest).join(Execution.cell)
+    query = query.where(Execution.experiment_id == experiment_id, Execution.samples_digest.is_not(None))
+    if cell is not None:
+        query = query.where(Cell.position == cell)
+    if execution is not None:
+        query = query.where(Execution.position == execution)
+    rows = session.execute(query.order_by(Cell.position, Execution.position)).all()
+    return [(of_cell, number, digest) for of_cell, number, digest in rows if digest is not None]
+
+
 def find(session: Session, experiment_id: str, cell: int, execution: int) -> Execution | None:
     """The execution with this number in the cell with that number."""
     query = sa.select(Execution).join(Execution.cell).join(Cell.experiment).where(Cell.experiment_id == experiment_id)

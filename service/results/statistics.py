@@ -45,6 +45,18 @@ class Welch:
     p_value: float
 
 
+@dataclass(frozen=True)
+class PairedDifference:
+    """The mean of differences within pairs, with Student's paired t-test; null where it cannot be tested."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    pairs: int
+    sentence: str
+
+
 def summarise(values: Sequence[float]) -> Summary | None:
     """Mean, standard deviation (n − 1) and standard error; None without values."""
     if not values:
@@ -78,6 +90,38 @@ def compare(accuracies: Sequence[float], baseline: Sequence[float]) -> Differenc
     found = _welch(ours, theirs)
     sentence = _sentence(difference, found, ours.n, theirs.n)
     return Difference(difference, found.low, found.high, found.p_value, sentence)
+
+
+def compare_pairs(pairs: Sequence[tuple[float, float]], what: str) -> PairedDifference:
+    """The mean difference of the first of each pair (shares) from the second, and Student's test of it against 0.
+
+    Args:
+        pairs: one at least.
+        what: is compared, as the sentence calls it.
+    """
+    found = summarise([ours - theirs for ours, theirs in pairs])
+    assert found is not None, "there are pairs"
+    if found.standard_error is None or found.standard_error == 0:
+        why = "two are needed" if found.n < 2 else "all pairs differ by the same"
+        sentence = (
+            f"the difference of {_points(found.mean)} points of {what} cannot be tested at {found.n} pairs: {why}"
+        )
+        return PairedDifference(found.mean, None, None, None, found.n, sentence)
+    margin = found.standard_error * float(stdtrit(found.n - 1, (1 + CONFIDENCE_LEVEL) / 2))
+    p_value = 2 * float(stdtr(found.n - 1, -abs(found.mean) / found.standard_error))
+    tested = Welch(found.mean - margin, found.mean + margin, p_value)
+    return PairedDifference(
+        found.mean, tested.low, tested.high, p_value, found.n, _paired_sentence(found.mean, tested, found.n, what)
+    )
+
+
+def _paired_sentence(difference: float, found: Welch, pairs: int, what: str) -> str:
+    p = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.2g}"
+    interval = f"95 % interval {_points(found.low)} to {_points(found.high)}"
+    if found.p_value >= _SIGNIFICANT:
+        return f"no difference of {what} from the baseline can be seen in {pairs} pairs ({interval}, {p})"
+    word = "higher" if difference > 0 else "lower"
+    return f"{what} is {_points(abs(difference))} points {word} than the baseline in {pairs} pairs ({interval}, {p})"
 
 
 def _welch(ours: Summary, theirs: Summary) -> Welch:

@@ -1,0 +1,105 @@
+"""GET /results/{id}/open_set and /results/{id}/samples.parquet: how well known and unknown images are told apart."""
+
+import os
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
+
+from noisegate.errors import NotFound
+from noisegate.store import executions, experiments
+from service.accepting import preferred
+from service.bodies import JSON
+from service.deps import ArtefactsDep, SessionsDep
+from service.errors import problems
+from service.results.open_set import OpenSetResults, tabulate_open_set
+from service.results.open_set_files import to_csv, to_parquet, write_samples
+
+CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+
+router = APIRouter(prefix="/results", tags=["results"])
+
+
+@router.get(
+    "/{experiment_id}/open_set",
+    response_model=OpenSetResults,
+    responses={200: {"content": {CSV: {"schema": {"type": "string"}}, PARQUET: _BINARY}}, **problems(404, 422)},
+)
+def get_open_set_results(
+    experiment_id: str, sessions: SessionsDep, request: Request, response: Response
+) -> OpenSetResults | Response:
+    """AUROC, AUPR, FPR95, OSCR and more of each score on each set of unknown images, with errors; and risk and coverage.
+
+    JSON, or CSV or Parquet if `Accept` names text/csv or application/vnd.apache.parquet. Of kind `open_set` alone.
+    """
+    with sessions.reading() as session:
+        experiment = experiments.get(session, experiment_id, cell_specs=True)
+        found = executions.of_experiment(session, experiment_id, losses=False)
+        if all(cell.spec.sees_all_classes for cell in experiment.cells):
+            raise _not_open_set(experiment_id)
+        results = tabulate_open_set(experiment, found)
+    vary = {"Vary": "Accept"}
+    wanted = preferred(request, [JSON, CSV, PARQUET])
+    if wanted == CSV:
+        return Response(to_csv(results), headers=vary, media_type=CSV)
+    if wanted == PARQUET:
+        return Response(to_parquet(results), headers=vary, media_type=PARQUET)
+    response.headers.update(vary)
+    return results
+
+
+@router.get(
+    "/{experiment_id}/samples.parquet",
+    response_class=FileResponse,
+    responses={200: {"content": {PARQUET: _BINARY}}, **problems(404, 422)},
+)
+def get_samples(
+    experiment_id: str,
+    sessions: SessionsDep,
+    artefacts: ArtefactsDep,
+    cell: Annotated[int | None, Query(ge=0, description="Of this cell alone.")] = None,
+    execution: Annotated[int | None, Query(ge=0, description="Of executions with this number alone.")] = None,
+) -> FileResponse:
+    """The scores of each test image by each execution, as Parquet: a row an image. Of kind `open_set` alone.
+
+    Columns: `cell`, `execution`, `set` (`known`, `held_out`, or a dataset's name), `image` (its place in its dataset, training
+    images first), `label`, `called`, `correct`; each score, turned so that higher means more unknown, and `SCORE_rejects`.
+    """
+    with sessions.reading() as session:
+        experiments.get(session, experiment_id)
+        kept = executions.samples_of(session, experiment_id, cell=cell, execution=execution)
+    if not kept:
+        raise _no_samples(experiment_id)
+    parts = [(number, position, artefacts.fetch(digest)) for number, position, digest in kept]
+    handle, name = mkstemp(suffix=".parquet")
+    os.close(handle)
+    file = Path(name)
+    try:
+        write_samples(file, parts)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    return FileResponse(
+        file,
+        media_type=PARQUET,
+        filename=f"{experiment_id}-samples.parquet",
+        background=BackgroundTask(file.unlink, missing_ok=True),
+    )
+
+
+def _not_open_set(experiment_id: str) -> NotFound:
+    remedy = "Post it with kind open_set, and known and unknown classes."
+    return NotFound(
+        f"experiment {experiment_id} does not measure unknown classes", field="experiment_id", remedy=remedy
+    )
+
+
+def _no_samples(experiment_id: str) -> NotFound:
+    remedy = "Executions of kind open_set keep them, once they have succeeded."
+    return NotFound(
+        f"experiment {experiment_id} has no scores of single images there", field="experiment_id", remedy=remedy
+    )
