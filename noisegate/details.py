@@ -12,6 +12,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from noisegate.decision_rule import RuleChoice
 from noisegate.documents import Document
 from noisegate.judgement import Judgement
 from noisegate.open_set import OpenSetFound
@@ -85,6 +86,11 @@ class Details(Document):
         None,
         description="How well each score tells known from unknown images; left out of kinds that do not ask.",
         exclude_if=lambda open_set: open_set is None,
+    )
+    rule_choice: RuleChoice | None = Field(
+        None,
+        description="How the scores that decide were chosen; left out where no unknown images were declared.",
+        exclude_if=lambda choice: choice is None,
     )
     regularisation: Regularisation | None = Field(
         None,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from noisegate.decision_rule import DecisionRule
 from noisegate.documents import Document, Source
 from noisegate.errors import InvalidInput
 from noisegate.judgement import Judgement
@@ -200,6 +201,11 @@ class ModelManifest(Document):
         description="Whether it has learnt; left out of models that were never judged: those from before judgements, and those "
         "that were not trained here.",
         exclude_if=lambda judgement: judgement is None,
+    )
+    rule: DecisionRule | None = Field(
+        None,
+        description="Which scores decide, as chosen when it was trained; left out where that is the reject score alone.",
+        exclude_if=lambda rule: rule is None,
     )
     regularisation: Regularisation | None = Field(
         None,

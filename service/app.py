@@ -39,6 +39,7 @@ from service.hybrids import routes as hybrids
 from service.limits import BodyLimit, limit_of_body
 from service.measuring import Measured
 from service.models import cards
+from service.models import decision_routes as decisions
 from service.models import routes as models
 from service.noise import routes as noise
 from service.open_inference import routes as open_inference
@@ -63,6 +64,7 @@ ROOMS = (
     open_set,
     models,
     cards,
+    decisions,
     classify,
     classify_batch,
     open_inference,

@@ -48,6 +48,8 @@ OUTCOMES = {
         (None, "accepted"),
         ("noise", "rejected_noise"),
         ("low_confidence", "rejected_low_confidence"),
+        ("unsure", "rejected_unsure"),
+        ("unknown", "rejected_unknown"),
     )
 }
 

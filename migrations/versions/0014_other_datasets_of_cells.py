@@ -1,4 +1,4 @@
-"""Other datasets that cells read, and scores of test images that executions keep."""
+"""Other datasets that cells read, scores of test images that executions keep, and rules that are set on models."""
 
 from collections.abc import Sequence
 
@@ -28,9 +28,13 @@ def upgrade() -> None:
     with op.batch_alter_table("executions") as batch_op:
         batch_op.add_column(sa.Column("samples_digest", sa.String(length=64), nullable=True))
         batch_op.create_index(batch_op.f("ix_executions_samples_digest"), ["samples_digest"], unique=False)
+    with op.batch_alter_table("models") as batch_op:
+        batch_op.add_column(sa.Column("rule", sa.JSON(none_as_null=True), nullable=True))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("models") as batch_op:
+        batch_op.drop_column("rule")
     with op.batch_alter_table("executions") as batch_op:
         batch_op.drop_index(batch_op.f("ix_executions_samples_digest"))
         batch_op.drop_column("samples_digest")

@@ -51,6 +51,15 @@ class TimingAnswer(TypedDict):
     predict_ms: float
 
 
+class RuleScoreAnswer(TypedDict):
+    score: str
+    value: float
+    higher_means: Literal["known", "unknown"]
+    threshold: float
+    rejects: bool
+    reason: Literal["unsure", "unknown"]
+
+
 class DecisionAnswer(TypedDict):
     label: str
     known_label: str
@@ -61,7 +70,8 @@ class DecisionAnswer(TypedDict):
     threshold: float | None
     max_false_reject: float
     rejected: bool
-    reason: Literal["noise", "low_confidence"] | None
+    reason: Literal["noise", "low_confidence", "unsure", "unknown"] | None
+    rule: NotRequired[list[RuleScoreAnswer]]  # where a rule decides
     scores: dict[str, Score]
     conformal: ConformalAnswer | None
     calibrated: bool

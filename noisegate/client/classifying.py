@@ -41,6 +41,7 @@ def classify(
     model: str = "default",
     max_false_reject: float | None = None,
     top_k: int | None = None,
+    rule: str | None = None,
     csv: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     output: Path | None = None,
@@ -55,6 +56,7 @@ def classify(
             patterns such as 'new/*.jpg'.
         model: Id or alias.
         max_false_reject: Largest share of known images to be rejected wrongly.
+        rule: Scores that decide in place of what is set on the model: one, or two as 'knn,reject_score'; or 'default'.
         top_k: Maximum number of classes to name, the most probable first; shows each image in detail.
         csv: Print a line of CSV for each file.
         json: Print a JSON object a line for each file, with all that the service says.
@@ -64,10 +66,10 @@ def classify(
     console = console_for()
     with Client(url) as client:
         if not (csv or json) and _is_one_file(images):
-            decision = client.classify(images[0], model, max_false_reject, top_k)
+            decision = client.classify(images[0], model, max_false_reject, top_k, rule)
             console.print(decision_block(printable(images[0]), decision))
             return 0
-        send = partial(client.classify_many, model=model, max_false_reject=max_false_reject, top_k=top_k)
+        send = partial(client.classify_many, model=model, max_false_reject=max_false_reject, top_k=top_k, rule=rule)
         verdicts = _Counted(send, list(_paths(images)))
         if csv or json:
             _write(csv_lines(verdicts) if csv else json_lines(verdicts), output)

@@ -224,6 +224,7 @@ class Client(Transport):
         model: str = "default",
         max_false_reject: float | None = None,
         top_k: int | None = None,
+        rule: str | None = None,
     ) -> DecisionAnswer:
         """Classify one image: a file (PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF, JPEG 2000) or its bytes.
 
@@ -238,7 +239,7 @@ class Client(Transport):
             content = file_chunks(Path(image), size)
         # The service tells the kind of image by its first bytes, not by what a sender calls it.
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        query = _query(model, max_false_reject, top_k)
+        query = _query(model, max_false_reject, top_k, rule)
         answer: DecisionAnswer = self._json(
             self._send("POST", "/classify", params=query, headers=headers, content=content)
         )
@@ -250,6 +251,7 @@ class Client(Transport):
         model: str = "default",
         max_false_reject: float | None = None,
         top_k: int | None = None,
+        rule: str | None = None,
     ) -> list[BatchLineAnswer]:
         """Classify many files in one request, which reads them as it sends them; a bad image fails its own line alone.
 
@@ -258,7 +260,7 @@ class Client(Transport):
         Raises:
             UnusableFile: a file cannot be read.
         """
-        query = _query(model, max_false_reject, top_k)
+        query = _query(model, max_false_reject, top_k, rule)
         with ExitStack() as opened:
             files = [("images", _part(Path(image), opened)) for image in images]
             try:
@@ -291,8 +293,8 @@ def _part(path: Path, opened: ExitStack) -> tuple[str, BinaryIO]:
     return path.name.encode(errors="replace").decode(), opened.enter_context(open_file(path))
 
 
-def _query(model: str, max_false_reject: float | None, top_k: int | None) -> dict[str, str | float]:
-    asked = {"max_false_reject": max_false_reject, "top_k": top_k}
+def _query(model: str, max_false_reject: float | None, top_k: int | None, rule: str | None) -> dict[str, str | float]:
+    asked = {"max_false_reject": max_false_reject, "top_k": top_k, "rule": rule}
     return {"model": model, **{name: value for name, value in asked.items() if value is not None}}
 
 

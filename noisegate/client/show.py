@@ -29,7 +29,12 @@ BAR_CELLS = 20
 TOP_CLASSES = 3
 _FILE_COLUMNS = 120
 
-_REASONS = {"noise": "noise", "low_confidence": "too little confidence"}
+_REASONS = {
+    "noise": "noise",
+    "low_confidence": "too little confidence",
+    "unsure": "in doubt between classes",
+    "unknown": "unlike anything known",
+}
 
 
 def console_for(stream: TextIO | None = None) -> Console:
@@ -343,6 +348,8 @@ def _bar(probability: float) -> str:
 
 
 def _score_line(decision: DecisionAnswer) -> str:
+    if rule := decision.get("rule"):
+        return ", ".join(f"{one['score']} {one['value']:.3f} (threshold {one['threshold']:.3f})" for one in rule)
     score = f"reject score {decision['reject_score']:.3f}"
     if decision["threshold"] is None:
         return score

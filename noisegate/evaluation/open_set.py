@@ -7,9 +7,11 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from noisegate.decision_rule import REJECT_SCORE, DecisionRule
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.open_set_metrics import OpenSetMetrics, open_set_metrics
-from noisegate.evaluation.references import fit_scores, make_reference, score_values
+from noisegate.evaluation.references import all_scores, fit_scores
+from noisegate.evaluation.rule_choice import ranks_by
 from noisegate.evaluation.samples import SampleTable
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
@@ -18,12 +20,14 @@ from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.networks.preprocessing import Inputs
 from noisegate.open_set import OpenSetFound, ScoreFound, SelectionFound, UnknownFound
 from noisegate.rejection import SCORES
+from noisegate.rejection.fitted_rule import FittedRule, fit_rule
 from noisegate.rejection.reference import Reference
-from noisegate.rejection.rule import apply_rule
 from noisegate.rejection.scores import Fitted, Rows, softmax
 
-# What decides, and the noise class by itself; both are higher for more unknown images.
-REJECT_SCORE, NOISE_PROBABILITY = "reject_score", "noise_probability"
+# The noise class by itself; higher for more unknown images.
+NOISE_PROBABILITY = "noise_probability"
+# The rule that was chosen by declared unknown images: the larger of the ranks by its scores.
+RULE = "rule"
 # How results call the test images of the known classes among sets of images.
 KNOWN = "known"
 
@@ -62,6 +66,8 @@ def measure_open_set(
     unknown: Sequence[UnknownImages],
     held_out: Sequence[str],
     test_places: Int64[np.ndarray, " test"],
+    reference: Reference | None,
+    rule: DecisionRule | None = None,
     device: str = "cpu",
     between_batches: Callable[[], None] = lambda: None,
 ) -> Analysis:
@@ -71,16 +77,18 @@ def measure_open_set(
         unknown: one set at least.
         held_out: names of the classes that were left out of training.
         test_places: where the cell's test images lie in the dataset.
+        reference: what `make_reference` made of the execution.
+        rule: one that was chosen for it, to be measured beside the scores.
         between_batches: called every second or so; its exceptions propagate.
     """
     answer_of = partial(answer, device=device, between_batches=between_batches)
-    reference = make_reference(cell, outcome, device, between_batches)
     if reference is None:
         width = outcome.test_answers.features.shape[1]
         fitted = fit_scores(cell, outcome.trained, np.arange(cell.known_images), width, answer_of)
     else:
         fitted = {name: reference.fitted_of(name) for name in SCORES}
-    judge = partial(_judge, cell, outcome, fitted, _bounds(outcome, reference))
+    fitted_rule = fit_rule(rule, reference) if rule else None
+    judge = partial(_judge, cell, outcome, fitted, _bounds(outcome, reference), fitted_rule)
     known = judge(outcome.test_answers)
     correct = known.called == cell.test_labels
     table = SampleTable(cell.classes)
@@ -118,21 +126,26 @@ def _judge(
     outcome: ExecutionOutcome,
     fitted: Mapping[str, Fitted],
     bounds: Mapping[str, float],
+    rule: FittedRule | None,
     answers: Answers,
 ) -> Judged:
     known, calibration = len(cell.classes), outcome.calibration
-    probabilities = softmax(answers.logits)
-    values = score_values(answers, known, fitted)
-    unknownness = {name: scorer.unknownness(values[name]) for name, scorer in SCORES.items()}
+    said = all_scores(answers, known, fitted)
+    unknownness = dict(said.unknownness)
     rejected = {name: unknownness[name] > bound for name, bound in bounds.items()}
-    threshold = calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if calibration else np.inf
-    verdicts = apply_rule(probabilities, known, threshold)
-    unknownness[REJECT_SCORE] = verdicts.reject_scores
     if calibration is not None:
-        rejected[REJECT_SCORE] = verdicts.rejected
+        above = unknownness[REJECT_SCORE] > calibration.threshold(DEFAULT_MAX_FALSE_REJECT)
+        rejected[REJECT_SCORE] = above | said.is_noise
     if cell.spec.has_noise_class:
-        unknownness[NOISE_PROBABILITY] = probabilities[:, known]
-        rejected[NOISE_PROBABILITY] = verdicts.is_noise
+        unknownness[NOISE_PROBABILITY] = softmax(answers.logits)[:, known]
+        rejected[NOISE_PROBABILITY] = said.is_noise
+    if rule is not None:
+        budget = max(DEFAULT_MAX_FALSE_REJECT, rule.smallest_promise)
+        beyond = [
+            said.unknownness[name] > bound for name, bound in zip(rule.rule.names, rule.thresholds(budget), strict=True)
+        ]
+        rejected[RULE] = np.any([said.is_noise, *beyond], axis=0)
+        unknownness[RULE] = ranks_by(rule, said.unknownness, said.is_noise)
     return Judged(unknownness, rejected, answers.logits[:, :known].argmax(axis=1))
 
 

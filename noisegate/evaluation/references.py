@@ -6,13 +6,14 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int64
 
+from noisegate.decision_rule import REJECT_SCORE
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome, Held
 from noisegate.learning.prediction import answer
 from noisegate.learning.training import Trained
 from noisegate.rejection import SCORES
 from noisegate.rejection.calibration import quantiles_of
-from noisegate.rejection.reference import Reference
+from noisegate.rejection.reference import HeldOut, Reference
 from noisegate.rejection.rule import reject_scores
 from noisegate.rejection.scores import Fitted, KnownLogits, Rows, TrainingAnswers, softmax
 from noisegate.seeds import derive_seed
@@ -20,6 +21,8 @@ from noisegate.seeds import derive_seed
 # What scores are fitted on. 256 KB for the paper's 64 features; more bring little to the distance to the 5th of 1,000.
 _MOST_IMAGES = 1000
 _MOST_BYTES = 4 * 2**20
+# Images whose scores are kept one by one: enough for a budget of 0.1 %, and a megabyte at most.
+_MOST_HELD = 10_000
 
 
 AnswerOf = Callable[[Trained, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -48,16 +51,38 @@ def make_reference(
     fitted = fit_scores(cell, outcome.trained, np.arange(cell.known_images), width, answer_of)
     values = _values_by_heads(cell, held, answer_of) if held.heads else score_values(held.answers, known, fitted)
     probabilities = softmax(held.answers.logits)
+    unknownness = {name: scorer.unknownness(values[name]) for name, scorer in SCORES.items()}
     of_true_class = probabilities[np.arange(len(held.labels)), held.labels]
     # By class, and rising within it.
     order = np.lexsort((1 - of_true_class, held.labels))
     return Reference(
-        quantiles={name: quantiles_of(scorer.unknownness(values[name])) for name, scorer in SCORES.items()},
+        quantiles={name: quantiles_of(of_score) for name, of_score in unknownness.items()},
         nonconformity=(1 - of_true_class)[order],
         class_counts=np.bincount(held.labels, minlength=known).astype(np.int64),
         reject_scores=np.sort(reject_scores(probabilities, known)),
         fitted={name: arrays for name, arrays in fitted.items() if arrays},
+        held=_held_out({REJECT_SCORE: reject_scores(probabilities, known), **unknownness}, probabilities, known),
     )
+
+
+def _held_out(unknownness: Mapping[str, Rows], probabilities: Rows, known: int) -> HeldOut:
+    count = len(probabilities)
+    some = np.arange(count) if count <= _MOST_HELD else np.arange(_MOST_HELD) * count // _MOST_HELD
+    of_some = {name: np.asarray(values[some], dtype=np.float64) for name, values in unknownness.items()}
+    return HeldOut(of_some, probabilities[some].argmax(axis=1) >= known)
+
+
+def all_scores(answers: Answers, known: int, fitted: Mapping[str, Fitted]) -> HeldOut:
+    """What is said of the images that these answers are of: by each score, the reject score first, and whether noise is on top.
+
+    Args:
+        known: the number of known classes.
+        fitted: what each score remembers, by name.
+    """
+    probabilities, values = softmax(answers.logits), score_values(answers, known, fitted)
+    unknownness = {name: scorer.unknownness(values[name]) for name, scorer in SCORES.items()}
+    by_rule = {REJECT_SCORE: reject_scores(probabilities, known)}
+    return HeldOut(by_rule | unknownness, probabilities.argmax(axis=1) >= known)
 
 
 def score_values(answers: Answers, known: int, fitted: Mapping[str, Fitted]) -> dict[str, Rows]:

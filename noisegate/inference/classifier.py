@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from noisegate.decision_rule import DecisionRule
 from noisegate.inference.runtimes import Answers, OnnxModel, Runtime, RuntimeName, UnusableModel, open_runtime
 from noisegate.manifest import ModelManifest
-from noisegate.rejection.decision import Decider, Decision, DecisionOptions
+from noisegate.rejection.decision import Decider, DecisionOptions
+from noisegate.rejection.documents import Decision
 from noisegate.rejection.reference import Reference, compute_scores
 
 # What a model takes besides twice its weights. Measured with 24 of 0.5 MB used at batches of 32 (tests/service/test_serving.py):
@@ -52,19 +54,27 @@ class Classifier:
             raise ValueError(f"uint8 images [n, {size}, {size}, 3] are needed, not {images.dtype} {images.shape}")
         return self._runtime.run(images)
 
+    def budget(self, options: DecisionOptions) -> float:
+        """As `Decider.budget`: what these options are carried out for, or an InvalidInput."""
+        return self._decider.budget(options)
+
     def decide(self, answers: Answers, options: Sequence[DecisionOptions]) -> list[Decision]:
         """One decision a row of what `logits` returned, with the options of each; raises as `Decider.decide`."""
         return self._decider.decide(*answers, options)
 
-    def classify(self, images: npt.NDArray[np.uint8], max_false_reject: float | None = None) -> list[Decision]:
+    def classify(
+        self, images: npt.NDArray[np.uint8], max_false_reject: float | None = None, rule: DecisionRule | None = None
+    ) -> list[Decision]:
         """One decision an image of `images`, uint8 [n, size, size, 3].
 
         Raises:
             InvalidInput: `max_false_reject` lies outside 0 … 1, or is less than the holdout can promise; None asks for the default.
+                Or the rule names a score that the model has not.
             UnusableModel: the model fails on them.
             ValueError: the images have another type or shape, or there are none.
         """
-        return self.decide(self.logits(images), [DecisionOptions(max_false_reject)] * len(images))
+        options = DecisionOptions(max_false_reject, rule=rule)
+        return self.decide(self.logits(images), [options] * len(images))
 
     def _warm_up(self, reference: Reference | None) -> int:
         """Run the model once; returns the number of features."""

@@ -1,19 +1,20 @@
 """From a network's answers to decisions: accept an image as one of the known classes, or reject it. NumPy alone, float64."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
-from pydantic.config import JsonDict
 
 from noisegate.api.decisions import Score
-from noisegate.documents import Document
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest, level_of
-from noisegate.rejection import SCORES, describe_scores
+from noisegate.decision_rule import REJECT_SCORE, DecisionRule, RuleReason
+from noisegate.errors import InvalidInput
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest, check_budget, level_of
+from noisegate.rejection import SCORES
+from noisegate.rejection.documents import Conformal, Decision, Probabilities, RuleScoreFound, TemperatureScaled
+from noisegate.rejection.fitted_rule import FittedRule, as_told, direction_of, fit_rule, reasons_of
 from noisegate.rejection.reference import Columns, Reference, compute_scores
 from noisegate.rejection.rule import Reason, Verdicts, apply_rule
 from noisegate.rejection.scores import Rows, softmax
@@ -27,69 +28,10 @@ NOTE_NEVER = (
     "class for unknown images: it rejects nothing. Judge by the reject score yourself."
 )
 
+# As many rules are kept ready for each model in memory.
+_MOST_RULES = 16
+
 Logits = npt.NDArray[np.floating]
-Probabilities = dict[str, float]
-
-
-def _describe(schema: JsonDict) -> None:
-    """Names the scores there are when the schema is asked for."""
-    schema["description"] = f"Scores of the literature, none of which takes part in the decision. {describe_scores()}."
-
-
-class TemperatureScaled(Document):
-    """The probabilities after temperature scaling (Guo et al. 2017): of those near 0.8, about 80 % of known images are right."""
-
-    temperature: float = Field(
-        description="Logits are divided by it; fitted on the holdout, or by cross-validation. Above 1: too sure before."
-    )
-    probabilities: Probabilities
-    noise_probability: float | None
-
-
-class Conformal(Document):
-    """Conformal p-values. Small ones speak against their hypothesis: where it holds, at most a share p of images has one ≤ p."""
-
-    classes: Probabilities = Field(
-        description="Hypothesis: the image is of this class. From the holdout images of that class, or, cross-validated, its "
-        "training images."
-    )
-    none_of_these: float = Field(
-        description="Hypothesis: the image is of the known kinds. By its reject score; small means none of these."
-    )
-
-
-class Decision(Document):
-    """What a model makes of one image."""
-
-    label: str = Field(description="The most probable class; `noise` if that is the noise class.")
-    known_label: str = Field(description="The most probable known class.")
-    probabilities: Probabilities = Field(
-        description="Probability of each known class; with the noise probability they sum to 1. With top_k only of the most "
-        "probable, in falling order."
-    )
-    noise_probability: float | None = Field(description="Null for a model without a noise class.")
-    temperature_scaled: TemperatureScaled | None = Field(
-        description="Null without a holdout or cross-validation to fit it on."
-    )
-    reject_score: float = Field(description="1 − the largest known-class probability; higher = more unknown.")
-    threshold: float | None = Field(description="Reject scores above it are rejected; null without a calibration.")
-    max_false_reject: float = Field(
-        description="Largest share of known images to be rejected wrongly, noise on top included; it chose the thresholds, where "
-        "there are any. Without one in the query it is 0.05, or the smallest that the model can promise, if that is "
-        "larger. Of a model whose promise covers the threshold alone (see its `promise`), noise on top comes on top of it; of one "
-        "that is cross-validated, it is what was aimed at."
-    )
-    rejected: bool = Field(description="Whether the reject score is above the threshold or noise is the top class.")
-    reason: Reason | None = Field(
-        description="Why it was rejected: `noise` if that is the top class, else `low_confidence`; null if accepted."
-    )
-    scores: dict[str, Score] = Field(json_schema_extra=_describe)
-    conformal: Conformal | None = Field(description="Null without a holdout or cross-validation.")
-    calibrated: bool = Field(description="Whether the model has a threshold.")
-    note: str | None = Field(
-        description="What a model without a threshold can and cannot reject, and that one with few holdout images promises less "
-        "than is usual; null where there is nothing to say."
-    )
 
 
 @dataclass(frozen=True)
@@ -100,10 +42,12 @@ class DecisionOptions:
         max_false_reject: the share of known images to reject at most, 0 … 1; None for the default of 5 %, or the smallest that
             the model's holdout can promise, if that is larger.
         top_k: how many classes to name; None for all.
+        rule: which scores decide; None for the reject score alone, with the reason low_confidence.
     """
 
     max_false_reject: float | None = None
     top_k: int | None = None
+    rule: DecisionRule | None = None
 
 
 DEFAULT_OPTIONS = DecisionOptions()
@@ -118,10 +62,11 @@ class _Row:
     reject_score: float
     threshold: float | None
     is_noise: bool
-    reason: Reason | None
+    reason: Reason | RuleReason | None
     scores: dict[str, Score]
     tempered: list[float] | None
     conformal: tuple[list[float], float] | None
+    rule: list[RuleScoreFound] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +75,31 @@ class Decider:
 
     manifest: ModelManifest
     reference: Reference | None = None
+
+    def budget(self, options: DecisionOptions) -> float:
+        """The largest share of known images to be rejected wrongly that these options are carried out for.
+
+        Raises:
+            InvalidInput: it lies outside 0 … 1, or the model's holdout is too small to promise it; or the rule names a score that
+                the model has not.
+        """
+        if options.rule is None:
+            return self.manifest.budget(options.max_false_reject)
+        smallest = self._rule(options.rule).smallest_promise
+        asked = options.max_false_reject
+        if asked is None:
+            return max(DEFAULT_MAX_FALSE_REJECT, smallest)
+        check_budget(asked)
+        if asked < smallest:
+            detail = f"max_false_reject is {asked:g}, and this model can promise no less than {smallest:g} by this rule"
+            remedy = f"Ask for {smallest:g} or more, or train a model with a larger holdout or less noise."
+            raise InvalidInput(detail, field="max_false_reject", remedy=remedy)
+        return asked
+
+    @cached_property
+    def _rule(self) -> Callable[[DecisionRule], FittedRule]:
+        # Fitting one sorts the scores of all held-out images.
+        return lru_cache(maxsize=_MOST_RULES)(partial(fit_rule, reference=self.reference))
 
     def decide(self, logits: Logits, features: Logits, options: Sequence[DecisionOptions]) -> list[Decision]:
         """One decision a row of `logits` [n, outputs] and `features` [n, width], with the `options` of each.
@@ -145,7 +115,7 @@ class Decider:
             raise ValueError(f"logits have the shape {rows.shape}; {len(self.manifest.outputs)} columns are needed")
         if not np.isfinite(rows).all():
             raise ValueError("logits are not finite")
-        budgets = [self.manifest.budget(one.max_false_reject) for one in options]
+        budgets = [self.budget(one) for one in options]
         probabilities = softmax(rows)
         thresholds = self._thresholds(budgets)
         verdicts = self._verdicts(probabilities, thresholds)
@@ -161,7 +131,20 @@ class Decider:
             self._conformal(probabilities, verdicts.reject_scores),
             strict=True,
         )
-        return [self._decision(_Row(*column), one) for column, one in zip(columns, options, strict=True)]
+        decided = [_Row(*column) for column in columns]
+        ruled = [self._ruled(row, one.rule) if one.rule else row for row, one in zip(decided, options, strict=True)]
+        return [self._decision(row, one) for row, one in zip(ruled, options, strict=True)]
+
+    def _ruled(self, row: _Row, rule: DecisionRule) -> _Row:
+        """The row as the rule decides instead of the reject score alone."""
+        found = [
+            _found_by_rule(name, reason, bound, row)
+            for name, reason, bound in zip(
+                rule.names, reasons_of(rule), self._rule(rule).thresholds(row.budget), strict=True
+            )
+        ]
+        reasons = (one.reason for one in found if one.rejects)
+        return replace(row, rule=found, reason="noise" if row.is_noise else next(reasons, None))
 
     def _thresholds(self, budgets: Sequence[float]) -> list[float | None]:
         calibration = self.manifest.calibration
@@ -188,6 +171,7 @@ class Decider:
             max_false_reject=row.budget,
             rejected=row.reason is not None,
             reason=row.reason,
+            rule=row.rule,
             scores=row.scores,
             conformal=Conformal(classes=self._by_class(row.conformal[0], named), none_of_these=row.conformal[1])
             if row.conformal
@@ -259,6 +243,17 @@ class Decider:
         level = partial(calibration.level if calibration else level_of, levels=count)
         levels = np.array([level(budget) for budget in budgets], dtype=np.int64)
         return {name: self.reference.thresholds(name, levels).tolist() for name in columns}
+
+
+def _found_by_rule(name: str, reason: RuleReason, bound: float, row: _Row) -> RuleScoreFound:
+    """What one score of a rule says of an image; `bound` is of unknownness."""
+    value = row.reject_score if name == REJECT_SCORE else row.scores[name]["value"]
+    threshold = as_told(name, bound)
+    higher_means = direction_of(name)
+    rejects = value > threshold if higher_means == "unknown" else value < threshold
+    return RuleScoreFound(
+        score=name, value=value, higher_means=higher_means, threshold=threshold, rejects=rejects, reason=reason
+    )
 
 
 def _score(name: str, value: float, threshold: float | None) -> Score:

@@ -12,6 +12,7 @@ class Entropy(Scorer):
 
     name = "entropy"
     higher_is_known = False
+    reason = "unsure"
     description = "entropy of the softmax over the known classes, in nats"
 
     @override

@@ -12,6 +12,7 @@ class MaximumSoftmaxProbability(Scorer):
 
     name = "msp"
     higher_is_known = True
+    reason = "unsure"
     description = "maximum softmax probability over the known classes"
 
     @override

@@ -20,8 +20,22 @@ from noisegate.rejection.scores import Fitted, KnownLogits, Rows, Scorer
 
 _QUANTILES = "quantiles."
 _FITTED = "fitted."
+_HELD, _HELD_NOISE = "held.", "held_noise"
 
 Columns = dict[str, Rows]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What is said of each held-out image, or of up to 10,000 of them in even steps, in one order.
+
+    Attributes:
+        unknownness: by score, `reject_score` among them; higher = more unknown, float64 [n].
+        is_noise: whether noise is the most probable class, [n].
+    """
+
+    unknownness: Mapping[str, Rows]
+    is_noise: npt.NDArray[np.bool_]
 
 
 class DamagedReference(ValueError):
@@ -42,6 +56,7 @@ class Reference:
         class_counts: holdout images of each class, int64 [K].
         reject_scores: of every holdout image, rising, float64 [holdout].
         fitted: what `Scorer.fit` returned, by score.
+        held: what rules of several scores get their thresholds from; None in files from before there were any.
 
     Raises:
         DamagedReference: its parts do not belong together.
@@ -52,6 +67,7 @@ class Reference:
     class_counts: npt.NDArray[np.int64]
     reject_scores: Rows
     fitted: Mapping[str, Fitted]
+    held: HeldOut | None = None
 
     def __post_init__(self) -> None:
         if int(self.class_counts.sum()) != len(self.nonconformity):
@@ -60,6 +76,8 @@ class Reference:
             raise DamagedReference("its scores have no quantiles, or not equally many")
         if missing := (self.fitted.keys() & SCORES.keys()) - self.quantiles.keys():
             raise DamagedReference(f"it has no quantiles of {', '.join(sorted(missing))}")
+        if self.held and len({values.shape for values in (*self.held.unknownness.values(), self.held.is_noise)}) != 1:
+            raise DamagedReference("what is said of held-out images is not of the same ones")
         if any(array.size == 0 for name in self.scorers for array in self.fitted_of(name).values()):
             raise DamagedReference("what a score remembers is empty")
 
@@ -99,7 +117,8 @@ class Reference:
     def nbytes(self) -> int:
         """Bytes of memory that its arrays take."""
         fitted = [array for arrays in self.fitted.values() for array in arrays.values()]
-        arrays = [*self.quantiles.values(), self.nonconformity, self._keys, self.reject_scores, *fitted]
+        held = [*self.held.unknownness.values(), self.held.is_noise] if self.held else []
+        arrays = [*self.quantiles.values(), self.nonconformity, self._keys, self.reject_scores, *fitted, *held]
         return sum(array.nbytes for array in arrays)
 
     def thresholds(self, name: str, levels: npt.NDArray[np.int64]) -> Rows:
@@ -140,6 +159,7 @@ class Reference:
             "class_counts": self.class_counts,
             "reject_scores": self.reject_scores,
             **fitted,
+            **_held_arrays(self.held),
         }
         data: bytes = safetensors.numpy.save({key: np.asarray(values, order="C") for key, values in arrays.items()})
         return data
@@ -157,6 +177,7 @@ class Reference:
                 class_counts=arrays["class_counts"],
                 reject_scores=arrays["reject_scores"],
                 fitted=_fitted_in(arrays),
+                held=_held_in(arrays),
             )
         except (SafetensorError, KeyError, ValueError) as error:
             raise DamagedReference(f"reference.safetensors is damaged: {error}") from error
@@ -187,6 +208,19 @@ def compute_scores(
 def _file_key(name: str, array: str) -> str:
     scorer = SCORES.get(name)
     return scorer.file_key(array) if scorer else f"{_FITTED}{name}.{array}"
+
+
+def _held_arrays(held: HeldOut | None) -> dict[str, npt.NDArray[Any]]:
+    if held is None:
+        return {}
+    return {_HELD + name: values for name, values in held.unknownness.items()} | {_HELD_NOISE: held.is_noise}
+
+
+def _held_in(arrays: Mapping[str, npt.NDArray[Any]]) -> HeldOut | None:
+    if _HELD_NOISE not in arrays:
+        return None
+    unknownness = {key.removeprefix(_HELD): values for key, values in arrays.items() if key.startswith(_HELD)}
+    return HeldOut(unknownness, arrays[_HELD_NOISE])
 
 
 def _fitted_in(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Fitted]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from noisegate.rejection.scores import Rows
 
+# Of the rule that decides where no other is set: noise on top, or a reject score above its threshold.
 Reason = Literal["noise", "low_confidence"]
 Flags = npt.NDArray[np.bool_]
 

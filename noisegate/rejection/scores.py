@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from noisegate.decision_rule import RuleReason
+
 Rows = npt.NDArray[np.float64]
 Direction = Literal["known", "unknown"]
 Fitted = Mapping[str, npt.NDArray[Any]]
@@ -80,12 +82,15 @@ class Scorer(ABC):
         name: its key in `SCORES`, in answers and in files; an identifier.
         higher_is_known: whether a higher value means a more known image.
         description: one line for documents: what it is, its unit or range.
+        reason: what a rejection by it is called: unsure if it sees doubt between classes, unknown if it sees that nothing speaks
+            for any of them.
         arrays: the names of what `fit` returns. A model stored without one of them is served without this score.
     """
 
     name: ClassVar[str]
     higher_is_known: ClassVar[bool]
     description: ClassVar[str]
+    reason: ClassVar[RuleReason] = "unknown"
     arrays: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, training: TrainingAnswers) -> Fitted:

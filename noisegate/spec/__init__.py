@@ -19,12 +19,13 @@ from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.formats import FORMAT
 from noisegate.spec.hybrids import HybridCutoffs, HybridPairs, HybridsExperiment
-from noisegate.spec.open_set import DrawnClasses, OpenSetExperiment, UnknownSet
+from noisegate.spec.open_set import DrawnClasses, OpenSetExperiment
 from noisegate.spec.pretrained import PretrainedExperiment
 from noisegate.spec.recipe import TrainingSpec
 from noisegate.spec.recipes import LearningRateDrop, PaperRecipe
 from noisegate.spec.subgroups import SubgroupSpec
 from noisegate.spec.training import ClassifierExperiment, Probability, TrainingExperiment
+from noisegate.spec.unknown import DeclaredUnknown, UnknownSet
 
 KINDS: dict[str, type[ExperimentBase]] = {
     "training": TrainingExperiment,
@@ -62,6 +63,7 @@ __all__ = [
     "CurveFittingExperiment",
     "DatasetFacts",
     "DecisionMapExperiment",
+    "DeclaredUnknown",
     "DrawnClasses",
     "ExperimentBase",
     "ExperimentSpec",

@@ -12,6 +12,7 @@ from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.experiment import Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.training import ClassifierExperiment
+from noisegate.spec.unknown import UnknownSet
 
 # What results call the classes of the dataset that are left out of training.
 HELD_OUT = "held_out"
@@ -50,21 +51,6 @@ def _names_or_draw(value: Any) -> list[str] | DrawnClasses:
     if isinstance(value, DrawnClasses):
         return value
     return DrawnClasses.model_validate(value) if isinstance(value, dict) else _NAMES.validate_python(value)
-
-
-class UnknownSet(Strict):
-    """Images of another dataset, none of which is of a known class."""
-
-    dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
-    distance: Literal["near", "far"] = Field(
-        "far", description="What you hold of it: near unknowns resemble the known classes. Results are told by it."
-    )
-    exclude: list[Line] = Field(
-        [],
-        max_length=MOST,
-        description="Classes of it that are left out: those that are known ones by another name, too.",
-    )
-    part: Literal["test", "all"] = Field("test", description="Its test images alone, or its training images, too.")
 
 
 class OpenSetExperiment(ClassifierExperiment):
@@ -122,12 +108,29 @@ class OpenSetExperiment(ClassifierExperiment):
         super().check(self.facts_of_known(dataset), caps, base)
 
     def check_others(self, dataset: DatasetFacts, others: Mapping[str, DatasetFacts]) -> None:
-        super().check_others(dataset, others)
+        super().check_others(self.facts_of_known(dataset), others)
         known = self.known_in(dataset.classes)
         errors = [
             error
             for number, one in enumerate(self.unknown)
-            for error in _unfit(f"unknown.{number}", one, others[f"unknown.{number}.dataset"], known)
+            for error in one.unfit(f"unknown.{number}", others[f"unknown.{number}.dataset"], known)
+        ]
+        errors += [
+            FieldError(
+                f"unknown.{number}.dataset",
+                f"is {one.dataset!r}, which is what results call other images",
+                "Give its id.",
+            )
+            for number, one in enumerate(self.unknown)
+            if one.dataset in _TAKEN_NAMES
+        ]
+        declared = {one.dataset for one in self.declared_unknown}
+        errors += [
+            FieldError(
+                f"unknown.{number}.part", "is all, and the rule is chosen by training images of the same", "Give test."
+            )
+            for number, one in enumerate(self.unknown)
+            if one.part == "all" and one.dataset in declared
         ]
         if len({one.dataset for one in self.unknown}) < len(self.unknown):
             errors.append(FieldError("unknown", "names a dataset twice", "Name each once."))
@@ -186,23 +189,3 @@ class OpenSetExperiment(ClassifierExperiment):
             raise InvalidSpec([FieldError("known", message, f"Its classes: {listed}.")])
         if len(set(self.known)) < len(self.known):
             raise InvalidSpec([FieldError("known", "names a class twice", "Name each once.")])
-
-
-def _unfit(field: str, asked: UnknownSet, other: DatasetFacts, known: Sequence[str]) -> Iterator[FieldError]:
-    """What speaks against taking a dataset for unknown."""
-    if asked.dataset in _TAKEN_NAMES:
-        message = f"is {asked.dataset!r}, which is what results call other images"
-        yield FieldError(f"{field}.dataset", message, f"Give its id: {asked.dataset!r} is its name.")
-    if strangers := [name for name in asked.exclude if name not in other.classes]:
-        message = f"dataset {other.name!r} has no class {' and no class '.join(map(repr, strangers[:5]))}"
-        yield FieldError(f"{field}.exclude", message, f"Its classes: {', '.join(other.classes[:20])}.")
-    taken = [name for name in other.classes if name not in asked.exclude]
-    folded = {name.casefold() for name in known}
-    if shared := [name for name in taken if name.casefold() in folded]:
-        message = f"dataset {other.name!r} has classes that are known ones by name: {', '.join(shared[:20])}"
-        yield FieldError(f"{field}.exclude", message, f"Exclude them: {shared[:20]}.".replace("'", '"'))
-    elif not any(other.test_counts.get(name) for name in taken) and asked.part == "test":
-        message = f"dataset {other.name!r} has no test image of the classes that are left"
-        yield FieldError(f"{field}.part", message, 'Exclude fewer of its classes, or give part "all".')
-    elif not taken:
-        yield FieldError(f"{field}.exclude", f"leaves no class of dataset {other.name!r}", "Exclude fewer.")

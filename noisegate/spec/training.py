@@ -1,7 +1,7 @@
 """Experiments that train image classifiers: on what, how, with which noise class or subgroup."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +17,7 @@ from noisegate.spec.networks import BackboneNetwork, NetworkChoice, named, train
 from noisegate.spec.recipe import TrainingSpec
 from noisegate.spec.recipes import LinearRecipe, PaperRecipe, Training
 from noisegate.spec.subgroups import SubgroupSpec
+from noisegate.spec.unknown import DeclaredUnknown
 
 # In units of one training on all images: that one, and five on four fifths of them.
 _CROSS_VALIDATED_TRAININGS = 5
@@ -26,7 +27,13 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 class ClassifierExperiment(ExperimentBase):
     """What experiments that train image classifiers have in common: on what, how, with which noise class or subgroup."""
 
-    not_swept: ClassVar[frozenset[str]] = ExperimentBase.not_swept | {"dataset", "keep_models", "base", "promote"}
+    not_swept: ClassVar[frozenset[str]] = ExperimentBase.not_swept | {
+        "dataset",
+        "keep_models",
+        "base",
+        "promote",
+        "declared_unknown",
+    }
 
     dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
     network: NetworkChoice = "paper"
@@ -61,6 +68,14 @@ class ClassifierExperiment(ExperimentBase):
         description="What threshold, temperature and p-values are made of: the holdout; or, by cross-validation, every training "
         "image, each answered by a layer that was trained without it. The latter is for the recipe linear, needs holdout 0, which "
         "is then the default, and takes all images, so no subgroup.",
+    )
+    declared_unknown: list[DeclaredUnknown] = Field(
+        [],
+        max_length=20,
+        # Not written where it is the default: specs read as they did before there was a choice.
+        exclude_if=lambda declared: not declared,
+        description="Images of none of the classes, such as an uploaded folder of what is not meant: which scores decide is then "
+        "chosen for each model, on the holdout and on these. They are not trained on.",
     )
     keep_models: Literal["best", "all", "none"] = Field(
         "best",
@@ -118,6 +133,23 @@ class ClassifierExperiment(ExperimentBase):
         return self.dataset
 
     @property
+    def other_datasets(self) -> dict[str, str]:
+        return {f"declared_unknown.{number}.dataset": one.dataset for number, one in enumerate(self.declared_unknown)}
+
+    def check_others(self, dataset: DatasetFacts, others: Mapping[str, DatasetFacts]) -> None:
+        errors = [
+            error
+            for number, one in enumerate(self.declared_unknown)
+            for error in one.unfit(
+                f"declared_unknown.{number}", others[f"declared_unknown.{number}.dataset"], dataset.classes
+            )
+        ]
+        for field, other in others.items():
+            self._check_view(other, field)
+        if errors:
+            raise InvalidSpec(errors)
+
+    @property
     def named_base(self) -> BaseReference | None:
         return self.base
 
@@ -151,6 +183,8 @@ class ClassifierExperiment(ExperimentBase):
             yield "promote", self.promote
         if self.calibration != "holdout":
             yield "calibration", self.calibration
+        if self.declared_unknown:
+            yield "declared_unknown", "datasets"
         yield "recipe", self.training.recipe
         yield from (("family", noise.family) for noise in self._noises_written)
 
@@ -165,6 +199,9 @@ class ClassifierExperiment(ExperimentBase):
     def check(self, dataset: DatasetFacts | None, caps: Caps, base: BaseFacts | None) -> None:
         assert dataset is not None, "classifiers are trained on a dataset"
         found = [*unfit(self.network, self.training, self.image_size), *self._unfit_for_cross_validation()]
+        if self.declared_unknown and self.calibration == "holdout" and self.holdout == 0:
+            message = "is set, and there is no holdout to choose the rule on"
+            found.append(("declared_unknown", message, "Give holdout 0.1, or leave declared_unknown out."))
         if found:
             raise InvalidSpec([FieldError(*one) for one in found])
         if self.training.stops_after is not None and self.holdout == 0:
@@ -220,7 +257,8 @@ class ClassifierExperiment(ExperimentBase):
         as_packed = (self.image_size, self.resize) == (dataset.image_size, "stretch")
         return None if as_packed else Needed(View(image_size=self.image_size, resize=self.resize))
 
-    def _check_view(self, dataset: DatasetFacts) -> None:
+    def _check_view(self, dataset: DatasetFacts, field: str | None = None) -> None:
+        """Refuse what a dataset without original files cannot give; `field` names it where it is not the one trained on."""
         if dataset.has_originals or self._view_of(dataset) is None:
             return
         kept = f"dataset {dataset.name!r} was packed at {dataset.image_size} before original files were kept"
@@ -231,6 +269,11 @@ class ClassifierExperiment(ExperimentBase):
             errors.append(FieldError("image_size", message, f"Use image_size {dataset.image_size}, {remedy}"))
         if self.resize != "stretch":
             errors.append(FieldError("resize", f"is {self.resize}, but {kept}", f"Leave it out, {remedy}"))
+        if field is not None:
+            message = (
+                f"names {dataset.name!r}, which was packed at {dataset.image_size} before original files were kept"
+            )
+            errors = [FieldError(field, message, f"Use image_size {dataset.image_size} and stretch, {remedy}")]
         raise InvalidSpec(errors)
 
     def _unfit_for_cross_validation(self) -> Iterator[tuple[str, str, str]]:

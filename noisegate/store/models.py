@@ -7,12 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
 from noisegate.api.card import Card
+from noisegate.decision_rule import DecisionRule
 from noisegate.errors import Conflict, NotFound
 from noisegate.judgement import has_learnt
 from noisegate.manifest import ModelManifest
 from noisegate.store import files, judgements
 from noisegate.store.pages import Page, page_of
-from noisegate.store.sessions import OF_ALL_OWNERS, sees_all
+from noisegate.store.sessions import OF_ALL_OWNERS, require_own, sees_all
 from noisegate.store.tables import Alias, Execution, Experiment, Model
 
 DEFAULT_ALIAS = "default"
@@ -84,6 +85,7 @@ def register(
         manifest=manifest,
         holdout_accuracy=accuracy,
         card=card,
+        rule=manifest.rule,
         **vars(files),
     )
     session.add(model)
@@ -115,20 +117,38 @@ def not_found(reference: str) -> NotFound:
 
 @dataclass(frozen=True)
 class Named:
-    """The model that an id or an alias stands for, and whose both are: only who sees both has the model by that name."""
+    """The model that an id or an alias stands for, whose both are, and the rule that is set on it.
+
+    Only who sees both has the model by that name.
+    """
 
     id: str
     owners: frozenset[str]
+    rule: DecisionRule | None = None
 
 
 def named(session: Session, references: Iterable[str]) -> dict[str, Named]:
     """What each of these ids and aliases stands for; those that stand for nothing are left out."""
     asked = list(references)
-    by_id = session.execute(sa.select(Model.id, Model.owned_by).where(Model.id.in_(asked)))
-    columns = (Alias.name, Alias.owned_by, Model.id, Model.owned_by)
+    by_id = session.execute(sa.select(Model.id, Model.owned_by, Model.rule).where(Model.id.in_(asked)))
+    columns = (Alias.name, Alias.owned_by, Model.id, Model.owned_by, Model.rule)
     by_name = session.execute(sa.select(*columns).join(Model, Alias.model_id == Model.id).where(Alias.name.in_(asked)))
-    aliased = {name: Named(id, frozenset({theirs, whose})) for name, theirs, id, whose in by_name}
-    return aliased | {id: Named(id, frozenset({whose})) for id, whose in by_id}
+    aliased = {name: Named(id, frozenset({theirs, whose}), rule) for name, theirs, id, whose, rule in by_name}
+    return aliased | {id: Named(id, frozenset({whose}), rule) for id, whose, rule in by_id}
+
+
+def set_rule(session: Session, reference: str, rule: DecisionRule | None) -> Model:
+    """Set the rule that decides where a request asks for none; None for the reject score alone.
+
+    Raises:
+        NotFound: no such model.
+        NotYours: it is shared.
+    """
+    model = get(session, reference)
+    require_own(session, model)
+    model.rule = rule
+    session.flush()
+    return model
 
 
 def of_execution(session: Session, execution_id: str) -> Model | None:

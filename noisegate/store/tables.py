@@ -10,6 +10,7 @@ from noisegate.api.card import Card
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.problems import Failure
 from noisegate.api.reading import AS_IT_IS, Reading
+from noisegate.decision_rule import DecisionRule
 from noisegate.details import Details
 from noisegate.manifest import Metrics, ModelManifest
 from noisegate.presets.choices import Choice
@@ -356,6 +357,9 @@ class Model(Owned, Base):
     execution_id: Mapped[str] = mapped_column(sa.ForeignKey("executions.id"), unique=True)
     manifest: Mapped[ModelManifest] = mapped_column(Typed(ModelManifest), doc="As in model.json.")
     holdout_accuracy: Mapped[float | None] = mapped_column(sa.Double)
+    rule: Mapped[DecisionRule | None] = mapped_column(
+        Typed(DecisionRule), doc="Which scores decide; null for the reject score alone."
+    )
     weights_digest: Mapped[str] = mapped_column(sa.String(64))
     manifest_digest: Mapped[str] = mapped_column(sa.String(64))
     onnx_digest: Mapped[str] = mapped_column(sa.String(64))

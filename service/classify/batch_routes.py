@@ -84,8 +84,9 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
         inside.callback(classifiers.batches.leave)
         files = await _files(request, resources.settings.max_batch_images)
         loaded = await classifiers.find(query.model, caller_of(request.scope))
-        loaded.classifier.manifest.budget(query.max_false_reject)
-        lines = _lines(classifiers, loaded, ModelReference.found(loaded, query.model), files, query.options)
+        options = query.options(loaded)
+        loaded.classifier.budget(options)
+        lines = _lines(classifiers, loaded, ModelReference.found(loaded, query.model), files, options)
         if _wants_document(request):
             document = BatchRead.model_construct(items=[line async for line in lines])
             return Response(document.model_dump_json(), headers=_VARY, media_type=JSON)

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from noisegate.errors import QuotaExceeded
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import Answers, UnusableModel
-from noisegate.rejection.decision import Decision, DecisionOptions
+from noisegate.rejection.decision import DecisionOptions
+from noisegate.rejection.documents import Decision
 from service.errors import ModelUnusable
 from service.metrics import BATCH_SIZE, PREDICT_SECONDS, QUEUE_DEPTH
 

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from noisegate.data.limits import image_limits
+from noisegate.decision_rule import DecisionRule
 from noisegate.errors import NoisegateError, NotFound
 from noisegate.inference.classifier import Classifier
 from noisegate.rejection.decision import DecisionOptions
@@ -38,12 +39,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to classify: its id, the SHA-256 of its model.onnx, and its queue."""
+    """A model ready to classify: its id, the SHA-256 of its model.onnx, its queue, and the rule that is set on it, if any."""
 
     id: str
     version: str
     classifier: Classifier
     batcher: Batcher
+    rule: DecisionRule | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class Classifiers:
         # Before it is loaded: what there is not for this caller takes no room, and tells nothing of itself.
         if not all(map(caller.sees, found.owners)):
             raise models.not_found(reference)
-        return await self._load_once(found.id)
+        loaded = await self._load_once(found.id)
+        return replace(loaded, rule=found.rule) if found.rule else loaded
 
     async def classify(
         self, model: Loaded, image: bytes, options: DecisionOptions, *, patient: bool = False
@@ -103,11 +106,11 @@ class Classifiers:
         """The decision on one encoded image, which is decoded before it waits for anything else.
 
         Raises:
-            InvalidInput: the model's holdout cannot promise what the options ask for.
+            InvalidInput: the model's holdout cannot promise what the options ask for, or it has not the scores of the rule.
             InvalidImage, TooLarge: as decode_image.
             Busy, ModelUnusable: as Batcher.decide.
         """
-        model.classifier.manifest.budget(options.max_false_reject)
+        model.classifier.budget(options)
         pixels, seconds = await self.decoder.decode(image, model.classifier.manifest, patient=patient)
         return Classified(await self.decide(model, pixels, options, patient=patient), seconds)
 
@@ -117,10 +120,10 @@ class Classifiers:
         """The decision on one decoded image, uint8 [size, size, 3]; arguments and errors are those of Batcher.decide.
 
         Raises:
-            InvalidInput: the model's holdout cannot promise what the options ask for.
+            InvalidInput: the model's holdout cannot promise what the options ask for, or it has not the scores of the rule.
         """
         # Before it stands in line with the images of others, whose batch it would end.
-        model.classifier.manifest.budget(options.max_false_reject)
+        model.classifier.budget(options)
         answered = await model.batcher.decide(pixels, options, patient=patient)
         QUEUE_SECONDS.observe(answered.queue_seconds)
         OUTCOMES[answered.decision.reason].inc()

@@ -43,7 +43,7 @@ async def classify(request: Request) -> Response:
     classifiers = resources_of(request).classifiers
     image = await _image(request)
     loaded = await classifiers.find(query.model, caller_of(request.scope))
-    classified = await classifiers.classify(loaded, image, query.options)
+    classified = await classifiers.classify(loaded, image, query.options(loaded))
     return Response(encode(classified, ModelReference.found(loaded, query.model)), media_type=JSON)
 
 

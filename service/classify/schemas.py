@@ -7,9 +7,12 @@ from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from noisegate.decision_rule import DecisionRule
+from noisegate.errors import InvalidInput
 from noisegate.image_kinds import IMAGE_KINDS
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
-from noisegate.rejection.decision import Decision, DecisionOptions
+from noisegate.rejection.decision import DecisionOptions
+from noisegate.rejection.documents import Decision
 from noisegate.store.models import DEFAULT_ALIAS
 from service.classify.models import Classified, Loaded
 from service.errors import Problem
@@ -32,6 +35,16 @@ TopK = Annotated[
 ]
 
 
+Rule = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[a-z0-9_]{1,100}(,[a-z0-9_]{1,100})?$",
+        description="Which scores decide, in place of what is set on the model: `default` (the reject score, with the reason "
+        "low_confidence), a score's name, or two joined by a comma, `knn,reject_score`. Thresholds are chosen together.",
+    ),
+]
+
+
 class ClassifyQuery(BaseModel):
     """The query of /classify. Read here and not by FastAPI, which takes longer over it than decoding an image does."""
 
@@ -40,11 +53,12 @@ class ClassifyQuery(BaseModel):
     model: ModelName = DEFAULT_ALIAS
     max_false_reject: MaxFalseReject = None
     top_k: TopK = None
+    rule: Rule = None
 
-    @property
-    def options(self) -> DecisionOptions:
-        """How to decide on each image."""
-        return DecisionOptions(self.max_false_reject, self.top_k)
+    def options(self, loaded: Loaded) -> DecisionOptions:
+        """How to decide on each image: by the rule that is asked for, or the one that is set on the model."""
+        rule = loaded.rule if self.rule is None else named_rule(self.rule)
+        return DecisionOptions(self.max_false_reject, self.top_k, rule)
 
     @classmethod
     def of(cls, request: Request) -> "ClassifyQuery":
@@ -78,6 +92,24 @@ class ClassifyQuery(BaseModel):
 
 
 _DEFAULT_QUERY = ClassifyQuery()
+_NO_RULE = "default"
+
+
+@lru_cache(maxsize=256)
+def named_rule(text: str) -> DecisionRule | None:
+    """The rule that a query names; None for the one of models on which none is set.
+
+    Raises:
+        InvalidInput: it names a score twice.
+    """
+    if text == _NO_RULE:
+        return None
+    names = text.split(",")
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"names {names[0]} twice", field="rule", remedy="Name each score once.")
+    return DecisionRule.of(*names)
+
+
 _TIMING = '"timing":{"batch_size":%d,"decode_ms":%.3f,"queue_ms":%.3f,"predict_ms":%.3f}'
 
 

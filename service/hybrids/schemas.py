@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 from noisegate.image_kinds import IMAGE_KINDS
-from noisegate.rejection.decision import Decision
+from noisegate.rejection.documents import Decision
 from noisegate.spec import HybridCutoffs
 from service.classify.schemas import ModelReference
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from noisegate.decision_rule import DecisionRule
 from noisegate.documents import Source
 from noisegate.judgement import Judgement
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, CalibrationSource, Metrics
@@ -98,6 +99,9 @@ class ModelRead(Answer):
         "can promise, if that is larger."
     )
     promise: PromiseRead | None = Field(description="Null without a threshold.")
+    rule: DecisionRule | None = Field(
+        description="The scores that decide; null for the reject score alone. See /models/{reference}/decision."
+    )
     holdout_accuracy: float | None = Field(description="Of the images that `promise` is made of: see its `source`.")
     metrics: Metrics | None
     scores: dict[str, ScoreRead] = Field(
@@ -135,6 +139,7 @@ class ModelRead(Answer):
             aliases=[alias.name for alias in aliases if alias.model_id == model.id],
             calibrated=calibration is not None,
             default_threshold=calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if calibration else None,
+            rule=model.rule,
             promise=PromiseRead.of(calibration) if calibration else None,
             scores=_scores(),
             files=FilesRead(
@@ -145,6 +150,28 @@ class ModelRead(Answer):
             ),
             created_at=model.created_at,
         )
+
+
+class BudgetRead(BaseModel):
+    """What one budget of false rejections costs."""
+
+    max_false_reject: float
+    thresholds: dict[str, float] = Field(description="Of each score of the rule, as values of that score.")
+    held_out_rejected: float = Field(description="Share of the held-out images that the rule then rejects, 0 … 1.")
+
+
+class DecisionRead(BaseModel):
+    """The rule of a model, and what it can promise."""
+
+    model: str
+    rule: DecisionRule | None = Field(
+        description="Null for the reject score alone, whose rejections are called low_confidence."
+    )
+    available: list[str] = Field(description="Scores that a rule of this model may name; empty without a holdout.")
+    smallest_max_false_reject: float | None = Field(description="Less is refused; null without a holdout.")
+    budgets: list[BudgetRead] = Field(
+        description="Of the usual budgets those that it can promise; empty without a holdout."
+    )
 
 
 class AliasTarget(BaseModel):

@@ -28,8 +28,8 @@ async def inferred(
     """
     document = sent.document
     outputs = chosen(outputs_of(loaded.classifier.manifest), document.outputs or [])
-    options = DecisionOptions((document.parameters or InferParameters()).max_false_reject)
-    loaded.classifier.manifest.budget(options.max_false_reject)
+    options = DecisionOptions((document.parameters or InferParameters()).max_false_reject, rule=loaded.rule)
+    loaded.classifier.budget(options)
     check_values(outputs, loaded.classifier, len(sent.images), most_values)
     rows = await _decided(classifiers, loaded, sent.images, options)
     return InferResponse.model_construct(

@@ -6,7 +6,8 @@ from scipy.special import entr, logsumexp, softmax
 
 from noisegate.errors import InvalidInput
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, ModelManifest
-from noisegate.rejection.decision import NOTE_NEVER, NOTE_NOISE_ONLY, Decider, Decision, DecisionOptions
+from noisegate.rejection.decision import NOTE_NEVER, NOTE_NOISE_ONLY, Decider, DecisionOptions
+from noisegate.rejection.documents import Decision
 from tests.rejection.manifests import manifest, reference
 
 LEVELS = [float(level) for level in range(1001)]

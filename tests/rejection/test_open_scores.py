@@ -13,7 +13,8 @@ from noisegate.learning.cells import PreparedCell, prepare_cell
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import predict
 from noisegate.rejection import SCORES
-from noisegate.rejection.decision import Decider, Decision, DecisionOptions
+from noisegate.rejection.decision import Decider, DecisionOptions
+from noisegate.rejection.documents import Decision
 from noisegate.rejection.reference import DamagedReference, Reference
 from noisegate.rejection.scores import Fitted, KnownLogits, Rows, Scorer, TrainingAnswers
 from tests.inference.test_classifier import onnx_model, random_images
@@ -174,12 +175,13 @@ def test_files_keep_the_names_that_they_had(trained: Pair, monkeypatch: pytest.M
     tensors = safetensors.numpy.load(reference_of(trained).to_bytes())
     old = {f"quantiles.{name}" for name in SCORE_NAMES}
     old |= {"nonconformity", "class_counts", "reject_scores", "features", "neighbours"}
+    old |= {"held_noise", "held.reject_score", *(f"held.{name}" for name in SCORE_NAMES)}
     assert tensors.keys() == old
     assert (tensors["neighbours"].tolist(), tensors["neighbours"].dtype) == ([5], np.int64)
     assert tensors["features"].dtype == np.float32
     monkeypatch.setitem(SCORES, NAME, NearestCentroid())
     more = safetensors.numpy.load(reference_of(trained).to_bytes())
-    assert more.keys() == old | {"quantiles.centroid", "fitted.centroid.means", "fitted.centroid.seen"}
+    assert more.keys() == old | {"quantiles.centroid", "held.centroid", "fitted.centroid.means", "fitted.centroid.seen"}
     assert all(np.array_equal(more[key], tensors[key]) for key in old)
 
 

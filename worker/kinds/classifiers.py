@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
@@ -11,21 +11,26 @@ import numpy as np
 from noisegate import tracing
 from noisegate.api.card import Card
 from noisegate.data.packing import IMAGES_FILE
+from noisegate.decision_rule import REJECT_SCORE, DecisionRule, RuleChoice
 from noisegate.details import Details, EarlyStopping, SubgroupUsed
 from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.cards import make_card
 from noisegate.evaluation.executions import run_executions
 from noisegate.evaluation.judging import judge_outcome
-from noisegate.evaluation.references import make_reference
+from noisegate.evaluation.references import all_scores, make_reference
+from noisegate.evaluation.rule_choice import choose_rule
 from noisegate.evaluation.scored_images import score_images, scores_to_bytes
 from noisegate.judgement import Judgement, has_learnt
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.export import ModelFiles, export_model, versions
-from noisegate.learning.outcomes import ExecutionOutcome
+from noisegate.learning.outcomes import Answers, ExecutionOutcome
+from noisegate.learning.prediction import answer
 from noisegate.learning.stopping import best_epoch
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Diverged, Together
+from noisegate.rejection import SCORES
+from noisegate.rejection.reference import HeldOut, Reference
 from noisegate.spec import ClassifierExperiment
 from noisegate.store import derived, executions, models
 from noisegate.store.derived import StoredFile
@@ -72,8 +77,47 @@ class Context:
     check: Callable[[], None]
 
 
+@dataclass(frozen=True)
+class Finished:
+    """One execution that ran to its end, and what is made of it once for all who ask."""
+
+    context: Context
+    outcome: ExecutionOutcome
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """What scores that compare remember, and the held-out images' scores; None without a holdout."""
+        context = self.context
+        return make_reference(context.cell, self.outcome, context.device, context.check)
+
+    @cached_property
+    def rule_choice(self) -> RuleChoice | None:
+        """Which scores shall decide, by the unknown images that the spec declares; None if it declares none."""
+        declared, reference = list(self._declared()), self.reference
+        if not declared or reference is None or reference.held is None:
+            return None
+        return choose_rule(reference.held, declared)
+
+    @property
+    def rule(self) -> DecisionRule | None:
+        """The rule that was chosen; None for the reject score alone."""
+        chosen = self.rule_choice
+        return DecisionRule.of(*chosen.scores) if chosen and chosen.scores != [REJECT_SCORE] else None
+
+    def _declared(self) -> Iterator[HeldOut]:
+        """What the scores say of each set of declared unknown images."""
+        context, reference = self.context, self.reference
+        for number, one in enumerate(context.cell.spec.declared_unknown):
+            data = context.others[f"declared_unknown.{number}.dataset"]
+            taken = [data.classes.index(name) for name in one.taken_of(data.classes)]
+            inputs = data.train_inputs[np.isin(data.train_labels, taken)]
+            answers = Answers(*answer(self.outcome.trained, inputs, context.device, between_batches=context.check))
+            assert reference is not None, "checked when it was posted"
+            yield all_scores(answers, len(context.cell.classes), {name: reference.fitted_of(name) for name in SCORES})
+
+
 # What a kind asks of a classifier once it is trained.
-Measure = Callable[[Spec, Context, ExecutionOutcome], Analysis]
+Measure = Callable[[Spec, Finished], Analysis]
 # The images of a dataset that a kind trains classifiers on, and the classes that are known to them.
 Taken = Callable[[Spec, CellData], CellData]
 
@@ -135,7 +179,7 @@ def _holdout_accuracy(result: ExecutionOutcome | Diverged) -> float:
 
 
 def _finish(
-    measure: Callable[[Context, ExecutionOutcome], Analysis],
+    measure: Callable[[Finished], Analysis],
     context: Context,
     execution: Execution,
     result: ExecutionOutcome | Diverged,
@@ -144,10 +188,11 @@ def _finish(
         raise TrainingDiverged(result)
     scored = _scores_if_base(context, execution, result)
     judgement = judge_outcome(context.cell, result)
-    found = measure(context, result)
-    measured = _result(result, _details(context, result, found, scored, judgement))
+    finished = Finished(context, result)
+    found = measure(finished)
+    measured = _result(result, _details(finished, found, scored, judgement))
     keep = context.cell.spec.keep_models
-    files, card = _export(context, execution, result, judgement)
+    files, card = _export(finished, execution, judgement)
     scores = scores_to_bytes(scored) if scored else None
     return FinishedExecution(measured, files, card, keep, scores, found.samples)
 
@@ -166,9 +211,8 @@ def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOu
     )
 
 
-def _details(
-    context: Context, outcome: ExecutionOutcome, found: Analysis, scored: ScoredImages | None, judgement: Judgement
-) -> Details:
+def _details(finished: Finished, found: Analysis, scored: ScoredImages | None, judgement: Judgement) -> Details:
+    context, outcome = finished.context, finished.outcome
     return Details(
         subgroup=_subgroup_used(context.cell),
         scored=counts_of(scored) if scored else None,
@@ -177,6 +221,7 @@ def _details(
         early_stopping=_early_stopping(outcome.trained.holdout_losses),
         judgement=judgement,
         open_set=found.open_set,
+        rule_choice=finished.rule_choice,
         regularisation=context.cell.regularisation,
     )
 
@@ -217,9 +262,10 @@ def _result(outcome: ExecutionOutcome, details: Details) -> ExecutionResult:
 
 
 def _export(
-    context: Context, execution: Execution, outcome: ExecutionOutcome, judgement: Judgement
+    finished: Finished, execution: Execution, judgement: Judgement
 ) -> tuple[ModelFiles, Card] | tuple[None, None]:
     """The model's files and card, unless its cell would not keep it as things stand: both take time."""
+    context, outcome = finished.context, finished.outcome
     with context.resources.sessions.reading() as session:
         wanted = models.worth_keeping(
             session,
@@ -231,7 +277,7 @@ def _export(
         )
     if not wanted:
         return None, None
-    reference = make_reference(context.cell, outcome, context.device, context.check)
+    reference = finished.reference
     card = make_card(
         context.cell,
         outcome,
@@ -241,7 +287,8 @@ def _export(
         between_chunks=context.check,
     )
     files = export_model(context.cell, outcome, execution=execution.position, reference=reference)
-    return replace(files, manifest=files.manifest.model_copy(update={"judgement": judgement})), card
+    settled = {"judgement": judgement, "rule": finished.rule}
+    return replace(files, manifest=files.manifest.model_copy(update=settled)), card
 
 
 def _images_per_family(wanted: int, image_size: int) -> int:
@@ -274,7 +321,7 @@ def _derived_files(resources: Resources, needs: str) -> dict[str, dict[str, Stor
         return {row.kind: derived.files_of(session, row.id) for row in lineage}
 
 
-def _measure_nothing(_spec: ClassifierExperiment, _context: Context, _trained: ExecutionOutcome) -> Analysis:
+def _measure_nothing(_spec: ClassifierExperiment, _finished: Finished) -> Analysis:
     return Analysis({})
 
 

@@ -2,16 +2,16 @@
 
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.hybrid_pairs import measure_hybrids
-from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.seeds import derive_seed
 from noisegate.spec import HybridsExperiment
-from worker.kinds.classifiers import Context, classifier_runner
+from worker.kinds.classifiers import Finished, classifier_runner
 
 
-def _measure(spec: HybridsExperiment, context: Context, trained: ExecutionOutcome) -> Analysis:
+def _measure(spec: HybridsExperiment, finished: Finished) -> Analysis:
+    context = finished.context
     # One seed for the whole experiment: every execution of every cell is asked for the same hybrids.
     seed = derive_seed(spec.seed, "hybrids")
-    return measure_hybrids(context.cell, trained, spec.hybrids, seed, context.device, context.check)
+    return measure_hybrids(context.cell, finished.outcome, spec.hybrids, seed, context.device, context.check)
 
 
 RUNNER = classifier_runner(_measure)

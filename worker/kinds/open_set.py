@@ -7,26 +7,28 @@ import numpy as np
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.open_set import UnknownImages, measure_open_set
 from noisegate.learning.cells import CellData
-from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.spec import OpenSetExperiment, UnknownSet
 from noisegate.spec.open_set import HELD_OUT
-from worker.kinds.classifiers import Context, classifier_runner
+from worker.kinds.classifiers import Context, Finished, classifier_runner
 
 
 def _known(spec: OpenSetExperiment, data: CellData) -> CellData:
     return data.only(spec.known_in(data.classes))
 
 
-def _measure(spec: OpenSetExperiment, context: Context, trained: ExecutionOutcome) -> Analysis:
+def _measure(spec: OpenSetExperiment, finished: Finished) -> Analysis:
+    context = finished.context
     whole, known = context.whole, set(context.data.classes)
     held_out = [name for name in whole.classes if name not in known]
     is_known = np.isin(whole.test_labels, [whole.classes.index(name) for name in context.data.classes])
     return measure_open_set(
         context.cell,
-        trained,
+        finished.outcome,
         list(_unknown(spec, context, held_out)),
         held_out,
         len(whole.train_labels) + np.flatnonzero(is_known),
+        finished.reference,
+        finished.rule,
         context.device,
         context.check,
     )
@@ -42,7 +44,8 @@ def _unknown(spec: OpenSetExperiment, context: Context, held_out: list[str]) -> 
 
 def _images(asked: UnknownSet, data: CellData) -> Iterator[UnknownImages]:
     """Those of one set; none if there are none, as of held-out classes without test images."""
-    wanted = np.array([name not in asked.exclude for name in data.classes])
+    taken = set(asked.taken_of(data.classes))
+    wanted = np.array([name in taken for name in data.classes])
     test = np.flatnonzero(wanted[data.test_labels])
     inputs, labels, places = data.test_inputs[test], data.test_labels[test], len(data.train_labels) + test
     if asked.part == "all":

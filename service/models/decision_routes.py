@@ -1,0 +1,96 @@
+"""GET, PUT and DELETE /models/{reference}/decision: which scores decide over images, and what that costs."""
+
+import numpy as np
+from fastapi import APIRouter, Depends
+
+from noisegate.decision_rule import REJECT_SCORE, DecisionRule
+from noisegate.errors import InvalidInput
+from noisegate.rejection.fitted_rule import FittedRule, as_told, fit_rule
+from noisegate.rejection.reference import DamagedReference, Reference
+from noisegate.store import models
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.tables import Model
+from service.bodies import require_json
+from service.deps import ArtefactsDep, SessionsDep
+from service.errors import ModelUnusable, problems
+from service.models.schemas import BudgetRead, DecisionRead
+
+_USUAL_BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2)
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models/{reference}/decision", responses=problems(404, 422))
+def get_decision(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep) -> DecisionRead:
+    """The rule that decides where a request names none, what it may name, and what each budget costs of the held-out images."""
+    with sessions.reading() as session:
+        model = models.get(session, reference)
+    return _read(model, _reference(model, artefacts))
+
+
+@router.put(
+    "/models/{reference}/decision",
+    dependencies=[Depends(require_json)],
+    responses=problems(400, 403, 404, 413, 415, 422),
+)
+def put_decision(reference: str, rule: DecisionRule, sessions: SessionsDep, artefacts: ArtefactsDep) -> DecisionRead:
+    """Set the rule of a model: one score, or two. /classify follows within seconds, as it does when an alias moves."""
+    with sessions.reading() as session:
+        found = _reference(models.get(session, reference), artefacts)
+    try:
+        fit_rule(rule, found)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, field="scores", remedy=error.remedy) from error
+    with sessions.begin() as session:
+        model = models.set_rule(session, reference, rule)
+    return _read(model, found)
+
+
+@router.delete("/models/{reference}/decision", status_code=204, responses=problems(404, 422))
+def delete_decision(reference: str, sessions: SessionsDep, dry_run: bool = False) -> None:
+    """Have the reject score alone decide again. With `dry_run`, only see whether that can be done."""
+    with sessions.begin(dry_run=dry_run) as session:
+        models.set_rule(session, reference, None)
+
+
+def _reference(model: Model, artefacts: Artefacts) -> Reference | None:
+    if model.reference_digest is None:
+        return None
+    try:
+        return Reference.from_bytes(artefacts.read(model.reference_digest))
+    except (FileNotFoundError, DamagedReference) as error:
+        remedy = "Choose another model, or train it again."
+        raise ModelUnusable(
+            f"the reference of model {model.id} is gone or damaged", field="model", remedy=remedy
+        ) from error
+
+
+def _read(model: Model, reference: Reference | None) -> DecisionRead:
+    held = reference.held if reference else None
+    if reference is None or held is None:
+        return DecisionRead(model=model.id, rule=model.rule, available=[], smallest_max_false_reject=None, budgets=[])
+    fitted = fit_rule(model.rule or DecisionRule.of(REJECT_SCORE), reference)
+    rejected = {budget: _rejected(fitted, budget, reference) for budget in _USUAL_BUDGETS}
+    return DecisionRead(
+        model=model.id,
+        rule=model.rule,
+        available=list(held.unknownness),
+        smallest_max_false_reject=fitted.smallest_promise,
+        budgets=[
+            BudgetRead(max_false_reject=budget, thresholds=_told(fitted, budget), held_out_rejected=share)
+            for budget, share in rejected.items()
+            if budget >= fitted.smallest_promise
+        ],
+    )
+
+
+def _told(fitted: FittedRule, budget: float) -> dict[str, float]:
+    names, bounds = fitted.rule.names, fitted.thresholds(budget)
+    return {name: as_told(name, bound) for name, bound in zip(names, bounds, strict=True)}
+
+
+def _rejected(fitted: FittedRule, budget: float, reference: Reference) -> float:
+    assert reference.held is not None, "the rule was fitted to it"
+    pairs = zip(fitted.rule.names, fitted.thresholds(budget), strict=True)
+    beyond = [reference.held.unknownness[name] > bound for name, bound in pairs]
+    return float(np.mean(np.any([reference.held.is_noise, *beyond], axis=0)))
