@@ -44,6 +44,7 @@ def run_executions(
         seeds=seeds,
         known_images=cell.known_images,
         beside=_beside(cell),
+        noise_weight=cell.spec.noise_weight,
         device=device,
         together=together,
         between_batches=between_batches,

@@ -73,6 +73,7 @@ def _train_without(
         spec=cell.training,
         seeds=seeds,
         known_images=int((fold.trained < cell.known_images).sum()),
+        noise_weight=cell.spec.noise_weight,
         device=device,
         between_batches=between_batches,
         on_epoch=lambda _: None,

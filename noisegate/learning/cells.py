@@ -1,8 +1,9 @@
 """One cell from its dataset to what is trained on: holdout or folds, subgroup and noise, fixed over its executions."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
@@ -13,6 +14,7 @@ from noisegate.learning.folds import fold_numbers
 from noisegate.learning.regularisation import choose_weight_decay
 from noisegate.learning.subgroups import ScoredImages, Subgroup, choose_subgroup
 from noisegate.networks.preprocessing import Inputs
+from noisegate.noise import NoiseFamily
 from noisegate.noise.drawing import noise_chunks
 from noisegate.regularisation import Regularisation
 from noisegate.seeds import derive_seed
@@ -138,6 +140,7 @@ def prepare_cell(
     cell: int,
     between_chunks: Callable[[], None] = lambda: None,
     scored: ScoredImages | None = None,
+    others: Mapping[str, CellData] = MappingProxyType({}),
 ) -> PreparedCell:
     """Set the holdout aside, choose the subgroup, draw the noise and choose a weight decay that is auto, all fixed over the
     cell's executions.
@@ -150,6 +153,7 @@ def prepare_cell(
         cell: its number in the experiment.
         between_chunks: called every second or so. Whatever it raises passes through.
         scored: what the base execution says of every training image, holdout included; only a subgroup needs it.
+        others: other datasets at the cell's image size, by the path of the field that names them.
 
     Raises:
         InvalidSpec: the subgroup has nothing to choose from, or is smaller than a batch, or has too few images to choose a weight
@@ -168,7 +172,8 @@ def prepare_cell(
     flipped = None
     if data.features and data.features.flipped is not None:
         flipped = _with_room(data.features.flipped, rows, noise)
-    _fill_with_noise(inputs, flipped, rows, data, spec, derive_seed(spec.seed, "noise", cell), between_chunks)
+    noise_seed = derive_seed(spec.seed, "noise", cell)
+    _fill_with_noise(inputs, flipped, rows, data, others, spec, noise_seed, between_chunks)
     labels = np.full(len(inputs), len(data.classes), dtype=np.int64)
     labels[: len(kept)] = data.train_labels[kept]
     prepared = PreparedCell(
@@ -214,6 +219,7 @@ def _with_folds(cell: PreparedCell, between_steps: Callable[[], None]) -> Prepar
         outputs=cell.outputs,
         spec=training,
         seed=derive_seed(spec.seed, "weight_decay", cell.cell),
+        noise_weight=spec.noise_weight,
         between_steps=between_steps,
     )
     settled = training.model_copy(update={"weight_decay": chosen.weight_decay})
@@ -271,6 +277,7 @@ def _fill_with_noise(
     flipped: Inputs | None,
     rows: Int64[np.ndarray, " kept"],
     data: CellData,
+    others: Mapping[str, CellData],
     spec: ClassifierExperiment,
     seed: int,
     between_chunks: Callable[[], None],
@@ -281,6 +288,10 @@ def _fill_with_noise(
     # Noise made of training images takes those of the cell: the holdout must stay unseen.
     sources = inputs[:start] if data.features is None else _sources(data.train_images, rows)
     for noise, count in spec.noise_counts(class_size):
+        if (field := spec.noise_source(noise)) is not None:
+            _take_images(inputs, flipped, slice(start, start + count), others[field], noise, generator)
+            start += count
+            continue
         for place, chunk in noise_chunks(generator, noise, count, spec.image_size, sources):
             there = slice(start + place.start, start + place.stop)
             inputs[there] = data.features.encoder(chunk, between_chunks) if data.features else chunk
@@ -289,6 +300,25 @@ def _fill_with_noise(
             between_chunks()
         start += count
     assert start == len(inputs)
+
+
+def _take_images(
+    inputs: Inputs,
+    flipped: Inputs | None,
+    there: slice,
+    other: CellData,
+    noise: NoiseFamily,
+    generator: np.random.Generator,
+) -> None:
+    """Training images of another dataset as noise, or their features, which are there already."""
+    taken = [other.classes.index(name) for name in noise.taken_of(other.classes)]
+    rows = np.flatnonzero(np.isin(other.train_labels, taken))
+    chosen = rows[noise.places(generator, there.stop - there.start, len(rows))]
+    inputs[there] = other.train_inputs[chosen]
+    if flipped is not None:
+        assert other.features is not None, "of the same network as the cell's"
+        assert other.features.flipped is not None, "asked for alike"
+        flipped[there] = other.features.flipped[chosen]
 
 
 def _sources(images: Images, kept: Int64[np.ndarray, " kept"]) -> UInt8[np.ndarray, "_ size size 3"]:

@@ -99,7 +99,10 @@ class Separate(Engine):
         with self._autocast():
             logits, _ = state.module(shown)
         loss = functional.cross_entropy(
-            logits.float(), data.labels.index_select(0, places), label_smoothing=data.spec.smoothing
+            logits.float(),
+            data.labels.index_select(0, places),
+            weight=data.class_weights,
+            label_smoothing=data.spec.smoothing,
         )
         _descend(state.optimizer, [one for one in state.module.parameters() if one.requires_grad], loss)
         if state.average is not None and data.spec.average_decay is not None:
@@ -155,8 +158,12 @@ class Stacked(Engine):
         weights = {name: parameter.to(dtype) for name, parameter in self._parameters.items()}
         logits = self._forward(self._network, weights, shown).float().flatten(0, 1)
         labels = data.labels.index_select(0, batch.places.flatten())
-        losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=data.spec.smoothing)
-        of_each = losses.view(runs, size).mean(dim=1)
+        losses = functional.cross_entropy(
+            logits, labels, weight=data.class_weights, reduction="none", label_smoothing=data.spec.smoothing
+        ).view(runs, size)
+        of_each = losses.mean(dim=1)
+        if data.class_weights is not None:  # the mean is one over weights
+            of_each = losses.sum(dim=1) / data.class_weights[labels].view(runs, size).sum(dim=1)
         # The gradient of the sum holds each network's own, even where another's loss is no number.
         _descend(self._optimizer, list(self._parameters.values()), of_each.sum())
         self._losses += of_each.detach()

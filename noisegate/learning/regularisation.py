@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from noisegate.learning.folds import each_fold
-from noisegate.learning.states import TrainingSet, fresh_state
+from noisegate.learning.states import TrainingSet, class_weights, fresh_state
 from noisegate.networks.linear.module import LinearHead
 from noisegate.networks.preprocessing import Inputs, fitted
 from noisegate.regularisation import Candidate, Regularisation
@@ -36,6 +36,7 @@ def choose_weight_decay(
     outputs: int,
     spec: TrainingSpec,
     seed: int,
+    noise_weight: float = 1.0,
     between_steps: Callable[[], None] = lambda: None,
 ) -> Regularisation:
     """The decay with the least log loss over the known images, each answered by a layer that was not trained on its fold.
@@ -48,12 +49,13 @@ def choose_weight_decay(
         folds: the fold of each image (noisegate.learning.folds).
         spec: the recipe, of which the decay is not looked at.
         seed: of first weights and the order of images.
+        noise_weight: as of `train`.
         between_steps: called before every step; its exceptions propagate.
     """
     losses = np.zeros(len(DECAYS))
     for trained, left_out in each_fold(folds, known_images):
         known = int((trained < known_images).sum())
-        data = _training_set(features[trained], labels[trained], outputs, spec, known)
+        data = _training_set(features[trained], labels[trained], outputs, spec, known, noise_weight)
         weights, biases = train_side_by_side(data, DECAYS, seed, between_steps)
         shown = data.preprocessing(torch.from_numpy(features[left_out]))
         losses += _log_losses(shown, torch.from_numpy(labels[left_out]), weights, biases)
@@ -83,7 +85,12 @@ def train_side_by_side(
         places = next(state.batches).places
         batch = shown.index_select(0, places)
         logits = torch.addmm(biases, batch, weights.T).view(len(places), count, data.outputs)
-        errors = (logits.softmax(dim=2) - one_hot.index_select(0, places)[:, None]).flatten(1) / len(places)
+        errors = logits.softmax(dim=2) - one_hot.index_select(0, places)[:, None]
+        if data.class_weights is None:
+            errors = errors.flatten(1) / len(places)
+        else:
+            of_images = data.class_weights[data.labels.index_select(0, places)]
+            errors = (errors * (of_images / of_images.sum())[:, None, None]).flatten(1)
         gradients = (torch.addmm(weights * decay, errors.T, batch), errors.sum(dim=0))
         for values, gradient, velocity in zip((weights, biases), gradients, moved, strict=True):
             velocity.mul_(momentum).add_(gradient)
@@ -92,7 +99,12 @@ def train_side_by_side(
 
 
 def _training_set(
-    features: Inputs, labels: Int64[np.ndarray, " n"], outputs: int, spec: TrainingSpec, known_images: int
+    features: Inputs,
+    labels: Int64[np.ndarray, " n"],
+    outputs: int,
+    spec: TrainingSpec,
+    known_images: int,
+    noise_weight: float,
 ) -> TrainingSet:
     return TrainingSet(
         images=torch.from_numpy(features),
@@ -103,6 +115,7 @@ def _training_set(
         spec=spec.model_copy(update={"weight_decay": 0.0}),  # decay is not the optimizer's here
         precision="float32",
         known_images=known_images,
+        class_weights=class_weights(outputs, noise_weight),
     )
 
 

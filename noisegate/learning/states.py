@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from noisegate.learning.batches import Batches
@@ -34,6 +34,7 @@ class TrainingSet:
 
     The first `known_images` of the images are not noise. `flipped` are the features of all images mirrored left to right, where
     they are shown, too; `pretrained` is what runs begin with (`Start.pretrained`); `holdout` is None unless a run may stop early.
+    `class_weights` say how much an image of each class counts in the loss; None where all count alike.
     """
 
     images: InputTensor
@@ -47,6 +48,7 @@ class TrainingSet:
     flipped: InputTensor | None = None
     pretrained: Mapping[str, Tensor] = field(default_factory=dict)
     holdout: Holdout | None = None
+    class_weights: Float32[Tensor, " outputs"] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -88,6 +90,7 @@ def make_training_set(
     device: torch.device,
     known_images: int,
     beside: Beside | None = None,
+    noise_weight: float = 1.0,
 ) -> TrainingSet:
     """The arrays that runs share, brought to the device; arguments as of `train`."""
     beside, holdout = beside or Beside(), None
@@ -107,7 +110,19 @@ def make_training_set(
         flipped=None if beside.flipped is None else _tensor(beside.flipped).to(device),
         pretrained=beside.pretrained,
         holdout=holdout,
+        class_weights=class_weights(outputs, noise_weight, device),
     )
+
+
+def class_weights(
+    outputs: int, noise_weight: float, device: torch.device | None = None
+) -> Float32[Tensor, " outputs"] | None:
+    """1 for each known class and `noise_weight` for the last output; None where that is 1, too."""
+    if noise_weight == 1:
+        return None
+    weights = torch.ones(outputs, device=device)
+    weights[-1] = noise_weight
+    return weights
 
 
 def _tensor(array: np.ndarray) -> Tensor:

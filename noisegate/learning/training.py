@@ -124,6 +124,7 @@ def train(
     between_batches: Callable[[], None],
     on_epoch: Callable[[Progress], None],
     beside: Beside | None = None,
+    noise_weight: float = 1.0,
     device: str = "cpu",
     together: Together = ALONE,
     resume: Mapping[int, bytes] = MappingProxyType({}),
@@ -145,6 +146,7 @@ def train(
         between_batches: called before every step. Whatever it raises stops training and passes through.
         on_epoch: called after every epoch of every execution. Within an epoch nothing waits for a GPU.
         beside: what the recipe needs of it.
+        noise_weight: how much an image of the last output counts in the loss, one of the others counting 1.
         device: "cpu", "cuda" or "cuda:1".
         together: fewer are trained at once where a GPU's memory does not suffice.
         resume: the last checkpoint of a seed, made with the same arguments but perhaps other `epochs`. The execution goes
@@ -155,7 +157,9 @@ def train(
     assert len(images) == len(labels) > 0
     assert 0 < known_images <= len(images)
     assert len(set(seeds)) == len(seeds)
-    data = make_training_set(images, labels, network, outputs, spec, torch.device(device), known_images, beside)
+    data = make_training_set(
+        images, labels, network, outputs, spec, torch.device(device), known_images, beside, noise_weight
+    )
     updates = spec.updates_per_epoch(known_images if spec.equal_updates else len(images))
     waiting, most = list(seeds), together.most
     while waiting:

@@ -12,6 +12,7 @@ from noisegate.documents import OneOf, ParsedBy
 from noisegate.noise.base import NoiseFamily
 from noisegate.noise.gaussian import GaussianNoise
 from noisegate.noise.gray import GrayNoise
+from noisegate.noise.images import DatasetImages
 from noisegate.noise.mixture import MixtureNoise
 from noisegate.noise.solid import SolidNoise
 from noisegate.noise.structured import StructuredNoise
@@ -24,6 +25,7 @@ FAMILIES: dict[str, type[NoiseFamily]] = {
     "gray": GrayNoise,
     "mixture": MixtureNoise,
     "structured": StructuredNoise,
+    "images": DatasetImages,
 }
 
 NoiseSpec = Annotated[NoiseFamily, OneOf("family", FAMILIES)]
@@ -42,6 +44,7 @@ OneOrSeveralNoises = Annotated[NoiseFamily | list[NoiseFamily], ParsedBy(_one_or
 
 __all__ = [
     "FAMILIES",
+    "DatasetImages",
     "GaussianNoise",
     "GrayNoise",
     "MixtureNoise",

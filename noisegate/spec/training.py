@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.networks.backbones import backbone_of, full_names
-from noisegate.noise import NoiseSpec, OneOrSeveralNoises
+from noisegate.noise import NoiseFamily, NoiseSpec, OneOrSeveralNoises
 from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import Features, Needed, Resize, View
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
@@ -51,6 +51,15 @@ class ClassifierExperiment(ExperimentBase):
     noise: OneOrSeveralNoises | None = Field(
         None,
         description="The noise class; several kinds may fill it together. null or quantity 0 trains without one.",
+    )
+    noise_weight: float = Field(
+        1,
+        gt=0,
+        le=1000,
+        # Not written where it is the default: specs read as they did before there was a choice.
+        exclude_if=lambda weight: weight == 1,
+        description="How much an image of the noise class counts in the loss, a known one counting 1. Below 1, fewer known images "
+        "are called noise.",
     )
     subgroup: SubgroupSpec | None = Field(None, description="Which training images to use; null for all of them.")
     base: BaseReference | None = Field(
@@ -134,7 +143,10 @@ class ClassifierExperiment(ExperimentBase):
 
     @property
     def other_datasets(self) -> dict[str, str]:
-        return {f"declared_unknown.{number}.dataset": one.dataset for number, one in enumerate(self.declared_unknown)}
+        declared = {
+            f"declared_unknown.{number}.dataset": one.dataset for number, one in enumerate(self.declared_unknown)
+        }
+        return declared | {f"{path}.dataset": noise.image_dataset or "" for path, noise in self._noises_of_images()}
 
     def check_others(self, dataset: DatasetFacts, others: Mapping[str, DatasetFacts]) -> None:
         errors = [
@@ -144,6 +156,10 @@ class ClassifierExperiment(ExperimentBase):
                 f"declared_unknown.{number}", others[f"declared_unknown.{number}.dataset"], dataset.classes
             )
         ]
+        for path, noise in self._noises_of_images():
+            other = others[f"{path}.dataset"]
+            left_out = [name for name in other.classes if name not in noise.taken_of(other.classes)]
+            errors += DeclaredUnknown(dataset=other.name, exclude=left_out).unfit(path, other, dataset.classes)
         for field, other in others.items():
             self._check_view(other, field)
         if errors:
@@ -183,6 +199,8 @@ class ClassifierExperiment(ExperimentBase):
             yield "promote", self.promote
         if self.calibration != "holdout":
             yield "calibration", self.calibration
+        if self.noise_weight != 1:
+            yield "noise_weight", "a weight"
         if self.declared_unknown:
             yield "declared_unknown", "datasets"
         yield "recipe", self.training.recipe
@@ -198,6 +216,10 @@ class ClassifierExperiment(ExperimentBase):
 
     def check(self, dataset: DatasetFacts | None, caps: Caps, base: BaseFacts | None) -> None:
         assert dataset is not None, "classifiers are trained on a dataset"
+        if self.noise_weight != 1 and not self.has_noise_class:
+            raise InvalidSpec(
+                [FieldError("noise_weight", "is given, and there is no noise class", "Leave it out, or give noise.")]
+            )
         found = [*unfit(self.network, self.training, self.image_size), *self._unfit_for_cross_validation()]
         if self.declared_unknown and self.calibration == "holdout" and self.holdout == 0:
             message = "is set, and there is no holdout to choose the rule on"
@@ -247,6 +269,16 @@ class ClassifierExperiment(ExperimentBase):
         """No noise, all training images, the rest as in this spec (section 5.1)."""
         shared = set(ClassifierExperiment.model_fields) - {"noise", "subgroup", "sweep"}
         return TrainingExperiment.model_validate(self.model_dump(mode="json", include=shared))
+
+    def _noises_of_images(self) -> Iterator[tuple[str, NoiseFamily]]:
+        """Noise that is images of a dataset, each with its path in the spec."""
+        for number, noise in enumerate(self._noises_written):
+            if noise.quantity > 0 and noise.image_dataset is not None:
+                yield (f"noise.{number}" if isinstance(self.noise, list) else "noise"), noise
+
+    def noise_source(self, noise: NoiseFamily) -> str | None:
+        """The path of the field that names the dataset of this noise, one of `noises`; None for noise that is drawn."""
+        return next((f"{path}.dataset" for path, other in self._noises_of_images() if other is noise), None)
 
     @property
     def _noises_written(self) -> list[NoiseSpec]:

@@ -70,8 +70,9 @@ class PreviewQuery(Document):
 
 
 def every_family() -> list[NoiseFamily]:
-    """An example of each family, shown when nothing is asked for."""
-    return [family.model_validate({"family": name, **family.example_fields}) for name, family in FAMILIES.items()]
+    """An example of each family that is drawn, shown when nothing is asked for."""
+    examples = [family.model_validate({"family": name, **family.example_fields}) for name, family in FAMILIES.items()]
+    return [example for example in examples if example.image_dataset is None]
 
 
 def _parsed(document: object) -> list[NoiseFamily]:
@@ -81,4 +82,9 @@ def _parsed(document: object) -> list[NoiseFamily]:
         raise InvalidSpec(
             field_errors([entry | {"loc": ("noise", *entry["loc"])} for entry in error.errors()])
         ) from error
-    return found if isinstance(found, list) else [found]
+    noises = found if isinstance(found, list) else [found]
+    for noise in noises:
+        if noise.image_dataset is not None:
+            remedy = "Leave it out of the preview: what it takes are the images of that dataset as they are."
+            raise InvalidInput(f"{noise.family} draws nothing", field="noise", remedy=remedy)
+    return noises

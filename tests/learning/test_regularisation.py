@@ -17,7 +17,7 @@ from noisegate.learning.cells import CellData, CellFeatures, PreparedCell, prepa
 from noisegate.learning.encoding import Encoder
 from noisegate.learning.folds import fold_numbers
 from noisegate.learning.regularisation import DECAYS, choose_weight_decay, train_side_by_side
-from noisegate.learning.states import TrainingSet
+from noisegate.learning.states import TrainingSet, class_weights
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Trained
 from noisegate.networks.linear.module import LinearHead
@@ -48,8 +48,12 @@ def chosen(features: np.ndarray, labels: np.ndarray, spec: LinearRecipe, **named
     return choose_weight_decay(features, labels, folds, spec=spec, **(usual | named))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("changes", [{}, {"momentum": 0.0}, {"equal_updates": True}])
-def test_side_by_side_they_are_what_the_training_loop_makes_of_each(changes: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "noise_weight"), [({}, 1.0), ({"momentum": 0.0}, 1.0), ({"equal_updates": True}, 1.0), ({}, 0.3)]
+)
+def test_side_by_side_they_are_what_the_training_loop_makes_of_each(
+    changes: dict[str, object], noise_weight: float
+) -> None:
     features, labels = blobs(60)
     known, spec = 48, recipe(learning_rate=0.05, **changes)
     data = TrainingSet(
@@ -61,12 +65,20 @@ def test_side_by_side_they_are_what_the_training_loop_makes_of_each(changes: dic
         spec=spec.model_copy(update={"weight_decay": 0.0}),
         precision="float32",
         known_images=known,
+        class_weights=class_weights(CLASSES, noise_weight),
     )
     weights, biases = train_side_by_side(data, (0.0, 0.1, 2.0), 7, lambda: None)
     for place, decay in enumerate((0.0, 0.1, 2.0)):
         one = spec.model_copy(update={"weight_decay": decay})
         (trained,) = train_all(
-            features, labels, network="linear", spec=one, seeds=[7], known_images=known, outputs=CLASSES
+            features,
+            labels,
+            network="linear",
+            spec=one,
+            seeds=[7],
+            known_images=known,
+            outputs=CLASSES,
+            noise_weight=noise_weight,
         )
         assert isinstance(trained, Trained)
         assert isinstance(trained.module, LinearHead)

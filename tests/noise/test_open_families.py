@@ -125,7 +125,7 @@ def test_a_misspelt_name_is_answered_with_the_near_one_and_all_there_are() -> No
     (error,) = caught.value.errors
     assert (error.field, error.message) == ("noise.family", "there is no 'stripe'")
     assert error.remedy == (
-        "Did you mean stripes? There are: gaussian, uniform, solid, gray, mixture, structured, stripes, mirror."
+        "Did you mean stripes? There are: gaussian, uniform, solid, gray, mixture, structured, images, stripes, mirror."
     )
 
 

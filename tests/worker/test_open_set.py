@@ -208,3 +208,36 @@ def test_its_models_know_the_known_classes_alone_and_subgroups_are_of_them(resou
     with resources.sessions.reading() as session:
         page = models.page(session, experiment_id=experiment.id, cursor=None, limit=9)
     assert {tuple(model.manifest.classes) for model in page.items} == {("dark", "bright")}
+
+
+def test_the_rule_is_chosen_by_declared_unknown_images_and_measured_on_others(resources: Resources) -> None:
+    with resources.sessions.begin() as session:
+        stored(session, resources.artefacts)
+        stored(session, resources.artefacts, "others", {"dim": 50, "light": 200})
+    declared = [{"dataset": "others", "exclude": ["light"]}]
+    document = SPEC | {"declared_unknown": declared, "unknown": [{"dataset": "others", "exclude": ["dim"]}]}
+    experiment, (row,) = run(resources, document)
+    assert row.details is not None
+    choice = row.details.rule_choice
+    assert choice is not None
+    assert (choice.unknown_images, choice.held_out_images) == (TRAIN, round(0.3 * 2 * TRAIN))
+    with resources.sessions.reading() as session:
+        (model,) = models.page(session, experiment_id=experiment.id, cursor=None, limit=9).items
+    by_reject_score = choice.scores == ["reject_score"]
+    assert (model.rule is None) == by_reject_score
+    assert by_reject_score or (model.rule is not None and list(model.rule.names) == choice.scores)
+    assert ("rule" in found_by(row).unknown[0].scores) != by_reject_score
+
+
+def test_images_of_another_dataset_are_the_noise_class(resources: Resources) -> None:
+    """Gray ones of a level between the known: with them as noise, they are called noise, and black and white are not."""
+    with resources.sessions.begin() as session:
+        stored(session, resources.artefacts)
+        stored(session, resources.artefacts, "others", {"dim": 100, "light": 140})
+    noise = {"family": "images", "dataset": "others"}
+    training = TRAINING | {"epochs": 30}
+    _, (row,) = run(resources, SPEC | {"noise": noise, "noise_weight": 0.5, "training": training})
+    held_out = found_by(row).unknown[0].scores["noise_probability"]
+    assert held_out.auroc > 0.9
+    assert row.metrics is not None
+    assert row.metrics.accuracy > 0.9

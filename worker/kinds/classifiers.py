@@ -169,7 +169,9 @@ def _prepare(taken: Taken[Spec], work: Work[Spec]) -> tuple[Context, Together]:
         data = taken(work.spec, whole)
         cell = cells.prepared(
             first.cell.id,
-            lambda: prepare_cell(work.spec, data, first.cell.position, work.check, _scored(resources, first, data)),
+            lambda: prepare_cell(
+                work.spec, data, first.cell.position, work.check, _scored(resources, first, data), others
+            ),
         )
     return Context(resources, cell, data, whole, others, placing.device, work.check), placing.together
 
