@@ -43,6 +43,8 @@ _NAMES = (
     "figure-5",
     "figure-6",
     "figure-13",
+    "open-set-6-4",
+    "open-set-6-4-drawn",
     "recommended",
 )
 _PUBLISHED_NOTE = (

@@ -9,7 +9,7 @@ import noisegate.presets
 from noisegate.errors import InvalidSpec, NotFound
 from noisegate.presets import catalogue
 from noisegate.presets.catalogue import SCALES, Scale, expand
-from noisegate.spec import ClassifierExperiment, TrainingExperiment
+from noisegate.spec import ClassifierExperiment, OpenSetExperiment, TrainingExperiment
 from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.recipes import PaperRecipe
 from noisegate.spec.sweeps import cells_of
@@ -33,13 +33,16 @@ CELLS = {
     "figure-13": 2,
     "recommended": 1,
 }
+# Protocols of the field, with the number of cells at scale smoke in the end.
+PROTOCOLS = {"open-set-6-4": (4, 2), "open-set-6-4-drawn": (2 * 5, 2 * 2)}
 EVERY_SCALE = [(name, scale) for name in CELLS for scale in SCALES]
 
 
 def test_every_row_of_the_list_is_a_preset_and_a_file() -> None:
     folder = Path(noisegate.presets.__path__[0])
-    assert list(catalogue.names()) == list(CELLS)
-    assert {path.stem for path in folder.glob("*.yaml")} == set(CELLS)
+    papers = [name for name in catalogue.names() if name not in PROTOCOLS]
+    assert papers == list(CELLS)
+    assert {path.stem for path in folder.glob("*.yaml")} == {*CELLS, *PROTOCOLS}
     assert {path.stem for path in folder.glob("*.csv")} <= set(CELLS)
     assert [catalogue.get(name).name for name in CELLS] == list(CELLS)
 
@@ -50,6 +53,18 @@ def test_every_scale_can_be_posted(name: str, scale: Scale) -> None:
     check_caps(spec, Caps())
     assert len(cells_of(spec)) == CELLS[name]
     assert scale in spec.name
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_protocols_differ_in_effort_between_scales_and_run_in_seconds_on_the_digits(name: str) -> None:
+    paper, quick, smoke = (catalogue.get(name).spec_at(scale) for scale in SCALES)
+    full, small = PROTOCOLS[name]
+    for spec, cells in ((paper, full), (quick, full), (smoke, small)):
+        check_caps(spec, Caps())
+        assert len(cells_of(spec)) == cells
+        assert isinstance(spec, OpenSetExperiment)
+    assert (quick.named_dataset, smoke.named_dataset, smoke.epochs_per_execution) == ("cifar10", "digits", 1)
+    assert (paper.sweep, paper.trained_network) == (quick.sweep, quick.trained_network)
 
 
 @pytest.mark.parametrize("name", CELLS)
