@@ -181,7 +181,7 @@ def of_experiment(session: Session, experiment_id: str, *, losses: bool = True) 
 
 
 def samples_of(
-    session: Session, experiment_id: str, *, cell: int | None, execution: int | None
+    session: Session, experiment_id: str, *, cell: int | None = None, execution: int | None = None
 ) -> list[tuple[int, int, str]]:
     """Cell, number and digest of the executions that keep the scores of each test image, in that order."""
     query = sa.select(Cell.position, Execution.position, Execution.samples_digest).join(Execution.cell)

@@ -7,15 +7,17 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from noisegate.store import executions
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution
-from service.deps import SessionsDep
+from service.deps import ArtefactsDep, SessionsDep
 from service.errors import problems
-from service.results.figures.catalogue import draw, figures_of, needs_data
+from service.results.figures.catalogue import draw, figures_of, needs_data, needs_samples
 from service.results.figures.description import describe
 from service.results.figures.entry import FigureData
 from service.results.figures.files import Format, write
 from service.results.reading import read_results
+from service.results.samples import read_samples
 from service.results.schemas import Results
 
 MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "png": "image/png"}
@@ -57,11 +59,14 @@ def get_figure(
     name: str,
     format: Format,
     sessions: SessionsDep,
+    artefacts: ArtefactsDep,
 ) -> Response:
     """Measured values with error bars, the published ones beside them, as far as the experiment has got."""
     with sessions.reading() as session:
         results = read_results(session, experiment_id)
         data = _figure_data(session, experiment_id) if needs_data(results) else {}
+        kept = executions.samples_of(session, experiment_id) if needs_samples(results) else []
+    data = data or read_samples(artefacts, kept)
     return Response(_file(name, format, results, data), media_type=MEDIA_TYPES[format])
 
 

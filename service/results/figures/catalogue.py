@@ -19,8 +19,13 @@ def needs_data(results: Results) -> bool:
     return _of_kind(results).needs_data
 
 
+def needs_samples(results: Results) -> bool:
+    """Whether its figures are drawn from the scores of each test image by each execution."""
+    return _of_kind(results).needs_samples
+
+
 def draw(name: str, results: Results, data: FigureData) -> Figure:
-    """One of `figures_of(results)`. `data` may be empty unless `needs_data(results)`.
+    """One of `figures_of(results)`. `data` may be empty unless `needs_data(results)` or `needs_samples(results)`.
 
     Raises:
         NotFound: this experiment has no such figure.

@@ -22,6 +22,7 @@ class KindFigures:
         own: title and drawing of each, by its name.
         preset: draws the figure that has the name and title of the preset an experiment was posted from.
         keeps_own: whether an experiment posted from a preset has the kind's own figures besides.
+        needs_samples: whether they are drawn from the scores of each test image.
         needs_data: whether they are drawn from more than the results: from what each execution left for figures.
     """
 
@@ -29,6 +30,7 @@ class KindFigures:
     preset: Draw
     keeps_own: bool = False
     needs_data: bool = False
+    needs_samples: bool = False
 
 
 def from_results(draw: Callable[[Results, str], Figure]) -> Draw:
