@@ -1,9 +1,9 @@
 """Executions that train image classifiers: load, train, measure, export. No transaction is open while training."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -11,26 +11,20 @@ import numpy as np
 from noisegate import tracing
 from noisegate.api.card import Card
 from noisegate.data.packing import IMAGES_FILE
-from noisegate.decision_rule import REJECT_SCORE, DecisionRule, RuleChoice
 from noisegate.details import Details, EarlyStopping, SubgroupUsed
 from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.cards import make_card
 from noisegate.evaluation.executions import run_executions
 from noisegate.evaluation.judging import judge_outcome
-from noisegate.evaluation.references import all_scores, make_reference
-from noisegate.evaluation.rule_choice import choose_rule
 from noisegate.evaluation.scored_images import score_images, scores_to_bytes
 from noisegate.judgement import Judgement, has_learnt
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.export import ModelFiles, export_model, versions
-from noisegate.learning.outcomes import Answers, ExecutionOutcome
-from noisegate.learning.prediction import answer
+from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.stopping import best_epoch
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Diverged, Together
-from noisegate.rejection import SCORES
-from noisegate.rejection.reference import HeldOut, Reference
 from noisegate.spec import ClassifierExperiment
 from noisegate.store import derived, executions, models
 from noisegate.store.derived import StoredFile
@@ -42,6 +36,7 @@ from worker import cells
 from worker.bases import counts_of, scores_of_base
 from worker.devices import occupy, place
 from worker.features import read_features
+from worker.kinds.finished import Context, Finished
 from worker.kinds.runner import Finish, Runner, Work
 from worker.recording import FinishedExecution, device_name
 from worker.resources import Resources
@@ -58,62 +53,6 @@ class TrainingDiverged(InvalidInput):
     def __init__(self, diverged: Diverged) -> None:
         detail = f"the loss stopped being a finite number in epoch {diverged.epoch} (seed {diverged.seed})"
         super().__init__(detail, remedy="Lower training.learning_rate or training.first_layer_std.")
-
-
-@dataclass(frozen=True)
-class Context:
-    """What all executions of one claim share.
-
-    `data` are the images that training takes, `whole` the dataset that they are of. `others` are other datasets that the cell
-    reads, by the path of the field that names them.
-    """
-
-    resources: Resources
-    cell: PreparedCell
-    data: CellData
-    whole: CellData
-    others: Mapping[str, CellData]
-    device: str
-    check: Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """One execution that ran to its end, and what is made of it once for all who ask."""
-
-    context: Context
-    outcome: ExecutionOutcome
-
-    @cached_property
-    def reference(self) -> Reference | None:
-        """What scores that compare remember, and the held-out images' scores; None without a holdout."""
-        context = self.context
-        return make_reference(context.cell, self.outcome, context.device, context.check)
-
-    @cached_property
-    def rule_choice(self) -> RuleChoice | None:
-        """Which scores shall decide, by the unknown images that the spec declares; None if it declares none."""
-        declared, reference = list(self._declared()), self.reference
-        if not declared or reference is None or reference.held is None:
-            return None
-        return choose_rule(reference.held, declared)
-
-    @property
-    def rule(self) -> DecisionRule | None:
-        """The rule that was chosen; None for the reject score alone."""
-        chosen = self.rule_choice
-        return DecisionRule.of(*chosen.scores) if chosen and chosen.scores != [REJECT_SCORE] else None
-
-    def _declared(self) -> Iterator[HeldOut]:
-        """What the scores say of each set of declared unknown images."""
-        context, reference = self.context, self.reference
-        for number, one in enumerate(context.cell.spec.declared_unknown):
-            data = context.others[f"declared_unknown.{number}.dataset"]
-            taken = [data.classes.index(name) for name in one.taken_of(data.classes)]
-            inputs = data.train_inputs[np.isin(data.train_labels, taken)]
-            answers = Answers(*answer(self.outcome.trained, inputs, context.device, between_batches=context.check))
-            assert reference is not None, "checked when it was posted"
-            yield all_scores(answers, len(context.cell.classes), {name: reference.fitted_of(name) for name in SCORES})
 
 
 # What a kind asks of a classifier once it is trained.

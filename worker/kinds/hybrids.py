@@ -4,7 +4,8 @@ from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.hybrid_pairs import measure_hybrids
 from noisegate.seeds import derive_seed
 from noisegate.spec import HybridsExperiment
-from worker.kinds.classifiers import Finished, classifier_runner
+from worker.kinds.classifiers import classifier_runner
+from worker.kinds.finished import Finished
 
 
 def _measure(spec: HybridsExperiment, finished: Finished) -> Analysis:

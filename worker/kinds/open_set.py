@@ -9,7 +9,8 @@ from noisegate.evaluation.open_set import UnknownImages, measure_open_set
 from noisegate.learning.cells import CellData
 from noisegate.spec import OpenSetExperiment, UnknownSet
 from noisegate.spec.open_set import HELD_OUT
-from worker.kinds.classifiers import Context, Finished, classifier_runner
+from worker.kinds.classifiers import classifier_runner
+from worker.kinds.finished import Context, Finished
 
 
 def _known(spec: OpenSetExperiment, data: CellData) -> CellData:
