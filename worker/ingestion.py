@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from noisegate.data.bases import Base
 from noisegate.data.duplicates import find_duplicates
 from noisegate.data.limits import archive_limits, image_limits
-from noisegate.data.members import Attachment, LeftOut, Member, Told
+from noisegate.data.members import Arriving
 from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.sources import LICENCES, digits_members
 from noisegate.data.uploads import read_upload
@@ -112,12 +112,12 @@ def _base_of(resources: Resources, dataset: Dataset) -> Dataset | None:
         return session.get_one(Dataset, dataset.base_id)
 
 
-def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Member | Attachment | LeftOut | Told]:
+def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[Arriving]:
     match dataset.source:
         case "digits":
             return digits_members()
         case "cifar10":
-            members: Iterable[Member | Attachment | LeftOut | Told] = resolve_name(_CIFAR10_MEMBERS)(folder)
+            members: Iterable[Arriving] = resolve_name(_CIFAR10_MEMBERS)(folder)
             return members
         case _:
             assert dataset.upload_digest, "an upload has an archive"

@@ -32,8 +32,8 @@ def read_archive(path: Path, limits: ArchiveLimits, folder: Path, names: NameEnc
     What a file is, the archive itself included, is told by its first bytes, not by its name. Images come as `Member`, with
     their bytes, not yet looked at; files with an image's suffix too, whatever they are. Texts that may label images come as
     `Attachment`, files that hold many images as `Collected`, all others as `LeftOut`; at the end `Told`, if names do not say
-    their encoding. Folders, hidden files and what systems put in by themselves are passed over. An upload that is itself a
-    file of many images comes as one `Collected`.
+    their encoding, and `EmptyFolder`. Hidden files and what systems put in by themselves are passed over. An upload that is
+    itself a file of many images comes as one `Collected`.
 
     Args:
         folder: where files that hold many images are unpacked to, under numbers. They stay there.

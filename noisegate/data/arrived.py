@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from noisegate.data.bad_images import BadImages
 from noisegate.data.layouts import Contents
-from noisegate.data.members import Attachment, Label, LeftOut, Member, Told
+from noisegate.data.members import Arriving, Attachment, EmptyFolder, Label, LeftOut, Member, Told
 from noisegate.data.originals import Arrivals
 from noisegate.data.reporting import ImageCounts
 from noisegate.errors import InvalidImage, TooLarge
@@ -31,6 +31,7 @@ class Arrived:
         self._labels: list[Label | None] = []
         self._attachments: dict[str, bytes] = {}
         self._left_out: list[LeftOut] = []
+        self._empty_folders: list[str] = []
         self.told: list[str] = []
         self._scratch = scratch
         self._image_size = image_size
@@ -42,7 +43,7 @@ class Arrived:
         """Images decoded."""
         return len(self.paths)
 
-    def take(self, members: Iterable[Member | Attachment | LeftOut | Told], progress: Callable[[int], None]) -> None:
+    def take(self, members: Iterable[Arriving], progress: Callable[[int], None]) -> None:
         """All of them, telling `progress` of the images decoded; raises for those that are bad, once all have been looked at."""
         told_at = time.monotonic()
         for member in members:
@@ -50,6 +51,8 @@ class Arrived:
                 self._decode(member)
             elif isinstance(member, Attachment):
                 self._attachments[member.name] = member.content
+            elif isinstance(member, EmptyFolder):
+                self._empty_folders.append(member.name)
             elif isinstance(member, Told):
                 self.told.append(member.sentence)
             else:
@@ -64,7 +67,7 @@ class Arrived:
         self._left_out += self._bad_images.left_out(self.count)
 
     def contents(self) -> Contents:
-        return Contents(self.paths, self._labels, self._attachments, self._left_out)
+        return Contents(self.paths, self._labels, self._attachments, self._left_out, self._empty_folders)
 
     def pixels(self, index: int, image_bytes: int) -> bytes:
         """Of the image that came as number `index`."""

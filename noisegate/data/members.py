@@ -67,7 +67,16 @@ class Told:
     sentence: str
 
 
-Found = Member | Attachment | Collected | LeftOut | Told
+@dataclass(frozen=True, slots=True)
+class EmptyFolder:
+    """A folder in which no file lies but what systems put in by themselves, or hidden ones; it may have been meant for a class."""
+
+    name: str
+
+
+# What an upload comes down to; files that hold many images are taken apart on the way.
+Arriving = Member | Attachment | LeftOut | EmptyFolder | Told
+Found = Arriving | Collected
 
 
 @dataclass(frozen=True)

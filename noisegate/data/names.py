@@ -94,6 +94,18 @@ def kept_path(name: str) -> str | None:
     return path
 
 
+def kept_folder(name: str) -> str | None:
+    """A folder's path in the same spelling; None for the root, and for hidden ones and those that systems put in."""
+    return kept_path(name) if name.strip("./") else None
+
+
+def folder_of_hidden(name: str) -> str:
+    """The folder in which a path that `kept_path` passes over is hidden: `cat` of `cat/.git/1.png`; empty for the root."""
+    parts = [part for part in unicodedata.normalize("NFC", name).split("/") if part not in ("", ".")]
+    first = next(at for at, part in enumerate(parts) if is_passed_over(part))
+    return "/".join(parts[:first])
+
+
 def marked_wrongly(raw: bytes) -> InvalidArchive:
     """The error for a name that is marked as UTF-8 and is none."""
     return refuse_bytes(raw, "is marked as UTF-8 and is not", "Pack it again with names in UTF-8.")

@@ -26,7 +26,7 @@ from noisegate.data.arrived import Arrived
 from noisegate.data.bad_images import BadImages
 from noisegate.data.bases import Base, added_to
 from noisegate.data.layouts import SPLITS, Layout, Split, resolve_layout
-from noisegate.data.members import Attachment, LeftOut, Member, Told
+from noisegate.data.members import Arriving
 from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, Entry, index_bytes
 from noisegate.data.reporting import report_of
 from noisegate.disk import storage_errors
@@ -69,7 +69,7 @@ class PackedDataset:
 
 
 def pack(
-    members: Iterable[Member | Attachment | LeftOut | Told],
+    members: Iterable[Arriving],
     image_size: int,
     folder: Path,
     progress: Callable[[int], None],

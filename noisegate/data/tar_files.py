@@ -48,11 +48,12 @@ def read_tar(stream: Readable, unpacker: Unpacker, decoder: NameDecoder) -> Iter
     for member in _members(blocks, decoder):
         meter.count_entry()
         content = _Content(blocks, member.size)
-        name = None if member.is_folder else _kept(member)
-        if name is not None:
+        if member.is_folder:
+            unpacker.enter_folder(member.name)
+        elif (name := _kept(member)) is not None:
             meter.enter(name)
             yield unpacker.take(name, member.size, content)
-        elif not member.is_folder:
+        else:
             unpacker.pass_over(member.name)
         content.skip_rest()
     # To the end of the compressed stream, so that its checksum is checked too.

@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Protocol
 
 from noisegate.data import kinds
-from noisegate.data.members import Attachment, Collected, Found, LeftOut, Member, Meter, Told, over_limit, refuse
+from noisegate.data.members import (
+    Attachment,
+    Collected,
+    EmptyFolder,
+    Found,
+    LeftOut,
+    Member,
+    Meter,
+    Told,
+    over_limit,
+    refuse,
+)
+from noisegate.data.names import folder_of_hidden, kept_folder
 from noisegate.data.streams import Again, GzipStream, Readable
 from noisegate.data.zip_directory import is_npz
 from noisegate.errors import InvalidArchive
@@ -36,6 +48,8 @@ class Unpacker:
         self._text_bytes = 0
         self._hidden = 0
         self._first_hidden = ""
+        self._folders: set[str] = set()
+        self._filled: set[str] = set()
 
     def take(self, name: str, size: int, content: Content) -> Found:
         """One file. `size` is its length or, in a container that may lie, the most that `content` will answer.
@@ -44,6 +58,7 @@ class Unpacker:
             InvalidArchive: it is damaged.
             TooLarge: over one of the limits.
         """
+        self._fill(name)
         if kinds.has_image_suffix(name):
             return self._image(name, size, b"", content)
         head = content.read(kinds.HEAD_BYTES)
@@ -64,9 +79,21 @@ class Unpacker:
         if kinds.has_image_suffix(name) and not kinds.is_trace(name):
             self._first_hidden = self._first_hidden or name
             self._hidden += 1
+        if folder := folder_of_hidden(name):
+            self._folders.add(folder)
 
-    def told(self) -> Iterator[Told]:
-        """Whether images were passed over for being hidden."""
+    def enter_folder(self, name: str) -> None:
+        """A folder, which may be empty.
+
+        Raises:
+            InvalidArchive: as `kept_path`.
+        """
+        if kept := kept_folder(name):
+            self._folders.add(kept)
+
+    def told(self) -> Iterator[EmptyFolder | Told]:
+        """At the end: folders without files, and whether images were passed over for being hidden."""
+        yield from map(EmptyFolder, sorted(self._folders - self._filled))
         if self._hidden:
             were = "image was" if self._hidden == 1 else "images were"
             yield Told(f"{self._hidden:,} hidden {were} passed over, such as {self._first_hidden!r}")
@@ -83,6 +110,13 @@ class Unpacker:
     def metered(self, stream: Readable) -> Readable:
         """The same stream, all that it answers counted."""
         return _Metered(stream, self.meter)
+
+    def _fill(self, name: str) -> None:
+        """Its folders hold a file."""
+        folder = name.rpartition("/")[0]
+        while folder and folder not in self._filled:
+            self._filled.add(folder)
+            folder = folder.rpartition("/")[0]
 
     def _image(self, name: str, size: int, head: bytes, content: Content) -> Member:
         self.meter.check_member(name, size)

@@ -6,12 +6,12 @@ from pathlib import Path
 from noisegate.api.reading import NameEncoding
 from noisegate.data.archives import read_archive
 from noisegate.data.formats import read_collected
-from noisegate.data.members import ArchiveLimits, Attachment, Collected, LeftOut, Member, Told
+from noisegate.data.members import ArchiveLimits, Arriving, Attachment, Collected
 
 
 def read_upload(
     path: Path, limits: ArchiveLimits, folder: Path, names: NameEncoding | None = None
-) -> Iterator[Member | Attachment | LeftOut | Told]:
+) -> Iterator[Arriving]:
     """The images of an archive, or of a file that holds many, and the text files beside them; one in memory at a time.
 
     Args:

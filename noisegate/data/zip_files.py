@@ -26,6 +26,7 @@ def read_zip(file: BinaryIO, unpacker: Unpacker, decoder: NameDecoder) -> Iterat
             meter.count_entry()
             spelled = names.of(entry)
             if spelled.endswith("/"):
+                unpacker.enter_folder(spelled)
                 continue
             if (name := kept_path(spelled)) is None:
                 unpacker.pass_over(spelled)

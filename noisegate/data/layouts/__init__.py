@@ -14,7 +14,7 @@ from noisegate.data.layouts.fiftyone import fiftyone
 from noisegate.data.layouts.folders import REMEDY, class_folders
 from noisegate.data.layouts.given import given_labels
 from noisegate.data.layouts.label_tables import label_tables
-from noisegate.data.layouts.passed_over import check_any_image
+from noisegate.data.layouts.passed_over import check_any_image, notes_on_empty_folders
 from noisegate.data.layouts.splitting import place
 from noisegate.data.layouts.tiny_imagenet import tiny_imagenet
 from noisegate.data.layouts.webdataset import webdataset
@@ -55,7 +55,7 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
         check_additions(contents.images, placement.placed, base)
         additions = notes_on_classes(classes, base)
         classes |= base.classes
-    alike = check_classes(classes)
+    alike = check_classes(classes, recognised.rename)
     ordered = sorted(placement.placed, key=lambda image: (image.split != "train", image.rank))
     left_out = (
         *contents.left_out,
@@ -67,5 +67,5 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
             if name not in recognised.used
         ),
     )
-    notes = (*recognised.notes, *placement.notes, *additions, *alike)
+    notes = (*recognised.notes, *placement.notes, *additions, *alike, *notes_on_empty_folders(contents))
     return Layout(tuple(sorted(classes)), tuple(ordered), recognised.layout, left_out, notes)

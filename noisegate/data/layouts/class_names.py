@@ -3,9 +3,11 @@
 Names are never made one: `A` and `a` are two classes of letters. That they are alike is said, as it may be a slip.
 """
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection
+from decimal import Decimal
 
 from noisegate.class_names import NOISE_CLASS
 from noisegate.data.layouts.words import listed
@@ -13,7 +15,7 @@ from noisegate.data.members import refuse
 from noisegate.errors import InvalidArchive
 
 _MAX_CLASS_NAME_LENGTH = 100
-_REMEDY = "Rename the folder, or the class in its table."
+_NUMBER = re.compile(r"[+-]?([0-9]{1,99}\.?[0-9]{0,99}|\.[0-9]{1,99})([eE][+-]?[0-9]{1,2})?")
 
 
 def is_class_name(name: str) -> bool:
@@ -21,23 +23,29 @@ def is_class_name(name: str) -> bool:
     return name.isprintable() and name == name.strip() and 0 < len(name) <= _MAX_CLASS_NAME_LENGTH
 
 
-def check_classes(classes: Collection[str]) -> list[str]:
-    """Sentences about names that are alike.
+def as_number(name: str) -> Decimal | None:
+    """The number that a name writes, so that `1`, `01`, `1.0` and `1e0` are one; None for words."""
+    return Decimal(name) if name.isascii() and _NUMBER.fullmatch(name) else None
+
+
+def check_classes(classes: Collection[str], rename: str) -> list[str]:
+    """Sentences about names that are alike. `rename` says where a class is renamed.
 
     Raises:
-        InvalidArchive: a name that cannot be shown or is reserved, or fewer than two classes.
+        InvalidArchive: a name that cannot be shown or is reserved, fewer than two classes, or one number written in two ways.
     """
     for name in sorted(classes):
         if not is_class_name(name):
             what = f"is no class name: 1 to {_MAX_CLASS_NAME_LENGTH} printable characters, no blanks around them"
-            raise refuse(name, what, _REMEDY)
+            raise refuse(name, what, rename)
         if name.casefold() == NOISE_CLASS:
-            raise refuse(name, "is reserved for the class that noise images are trained as", _REMEDY)
+            raise refuse(name, "is reserved for the class that noise images are trained as", rename)
     if len(classes) < 2:
         (name,) = classes
         raise InvalidArchive(
             f"the archive has one class only, {name!r}", field="archive", remedy="A classifier needs two or more."
         )
+    _check_numbers(classes)
     alike = defaultdict(set)
     for name in classes:
         alike[plain(name)].add(name)
@@ -46,6 +54,16 @@ def check_classes(classes: Collection[str]) -> list[str]:
         for _, names in sorted(alike.items())
         if len(names) > 1
     ]
+
+
+def _check_numbers(classes: Collection[str]) -> None:
+    first: dict[Decimal, str] = {}
+    for name in sorted(classes):
+        number = as_number(name)
+        if number is not None and first.setdefault(number, name) != name:
+            what = f"and {first[number]!r} are one number in two spellings, and would be two classes"
+            remedy = "Write it in one way in all tables and folders; or give the classes names that are no numbers."
+            raise refuse(name, what, remedy)
 
 
 def plain(name: str) -> str:

@@ -22,12 +22,14 @@ class Contents:
         labels: what each one's own format says of it; None for images that came as files.
         attachments: text files by path.
         left_out: files that were not read as images.
+        empty_folders: folders in which no file lies.
     """
 
     images: Sequence[str]
     labels: Sequence[Label | None]
     attachments: Mapping[str, bytes] = field(default_factory=dict)
     left_out: Sequence[LeftOut] = ()
+    empty_folders: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Recognised:
         layout: in words, for the report: `class folders in train and val`.
         notes: sentences about what was taken for what, where another reading was possible.
         used: the attachments that said it.
+        rename: the remedy for a name that no class may have.
     """
 
     layout: str
@@ -58,6 +61,7 @@ class Recognised:
     left_out: Sequence[LeftOut] = ()
     notes: Sequence[str] = ()
     used: Collection[str] = ()
+    rename: str = "Rename the folder."
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,4 +24,5 @@ def given_labels(contents: Contents) -> Recognised | None:
             raise refuse(name, what, "Send the one or the other.")
         images.append(Assigned(index, unicodedata.normalize("NFC", label.class_name), label.split, name))
     used = [name for name in contents.attachments if name.rpartition("/")[2] in _NAMES_OF_CLASSES]
-    return Recognised("labels given by the files that hold the images", images, used=used)
+    rename = "Write another name for it where that file has its labels, or leave those images out."
+    return Recognised("labels given by the files that hold the images", images, used=used, rename=rename)

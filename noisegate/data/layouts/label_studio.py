@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from noisegate.data.layouts.columns import Unclear, label_columns
+from noisegate.data.layouts.columns import Unclear
+from noisegate.data.layouts.label_columns import label_columns
 from noisegate.data.layouts.references import References, base_name
 from noisegate.data.layouts.statements import Said, Statement
 from noisegate.data.layouts.suffixes import is_picture

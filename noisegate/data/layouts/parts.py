@@ -3,6 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
+from noisegate.data.layouts.words import words_in
 from noisegate.data.members import NamedSplit
 
 _WORDS: dict[str, NamedSplit] = {
@@ -18,8 +19,6 @@ _WORDS: dict[str, NamedSplit] = {
     "evaluation": "test",
 }
 _FOLDER = re.compile(rf"({'|'.join(_WORDS)})(?:[ _-]?(?:set|images|imgs|data))?")
-# `trainLabels` is two words, `train-000001` is one and a number.
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 def part_called(folder: str) -> NamedSplit | None:
@@ -41,6 +40,5 @@ def part_of_path(path: str) -> NamedSplit | None:
 
 def part_of_file(name: str) -> NamedSplit | None:
     """The part that a file's own name says as one of its words (`val_labels.csv`); None if none, or several."""
-    words = {word.lower() for word in _WORD.findall(PurePosixPath(name).stem)}
-    parts = {_WORDS[word] for word in words if word in _WORDS}
+    parts = {_WORDS[word] for word in words_in(PurePosixPath(name).stem) if word in _WORDS}
     return parts.pop() if len(parts) == 1 else None

@@ -2,7 +2,8 @@
 
 A folder is in the place of a class if it stands where the folders of the images' classes stand, whichever files it holds. It
 makes the upload fail if all of its files were left out and one of them is neither text nor a description: so a folder of GIFs
-does, `docs/` does not. A folder elsewhere makes it fail if it holds pictures that cannot be read and no image.
+does, `docs/` does not. An empty folder does, unless it is called as a part. A folder elsewhere makes it fail if it holds pictures
+that cannot be read and no image.
 """
 
 from collections import Counter, defaultdict
@@ -10,6 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from noisegate.data.layouts.contents import Contents
+from noisegate.data.layouts.parts import part_called
 from noisegate.data.layouts.suffixes import is_description, is_picture, suffix_of
 from noisegate.data.layouts.tree import Place, Tree
 from noisegate.data.layouts.words import count, each_of, listed, were
@@ -44,8 +46,10 @@ def check_class_folders(contents: Contents, tree: Tree, classes: Collection[tupl
     Raises:
         InvalidArchive: a folder in the place of a class gives no image; all such are named.
     """
+    _check_empty(contents, tree, classes)
     lost: dict[str, list[LeftOut]] = defaultdict(list)
-    for file in contents.left_out:
+    texts = [LeftOut(name, "is text") for name in contents.attachments]
+    for file in (*contents.left_out, *texts):
         folder = _would_be_class(file, tree, classes)
         if folder is not None:
             lost[folder].append(file)
@@ -59,6 +63,45 @@ def check_class_folders(contents: Contents, tree: Tree, classes: Collection[tupl
             detail, field="archive", remedy="Convert the files, or leave the folder out of the archive."
         )
     return [f"{listed(described)} held no images, only text, and became no class"] if described else []
+
+
+def notes_on_empty_folders(contents: Contents) -> list[str]:
+    """A sentence about the outermost folders in which no file lies."""
+    folders = set(contents.empty_folders)
+    outermost = [name for name in folders if folders.isdisjoint(map(str, PurePosixPath(name).parents))]
+    return [f"nothing lies in {listed(outermost)}"] if outermost else []
+
+
+def _check_empty(contents: Contents, tree: Tree, classes: Collection[tuple[str | None, str]]) -> None:
+    """Raises InvalidArchive for an empty folder in the place of a class; all such are named."""
+    trained = {name for _, name in classes}
+    empty = {name for folder in contents.empty_folders if (name := _empty_class(folder, tree, classes, trained))}
+    if empty:
+        ones = "this folder, which is" if len(empty) == 1 else "these folders, which are"
+        detail = f"no file lies in {ones} in the place of a class: {listed(empty)}"
+        raise InvalidArchive(
+            detail, field="archive", remedy="Add images to each, or leave the folder out of the archive."
+        )
+
+
+def _empty_class(
+    folder: str, tree: Tree, classes: Collection[tuple[str | None, str]], names: Collection[str]
+) -> str | None:
+    """The class that an empty folder stands for, with its part; None if it stands elsewhere, or for one with images."""
+    place = tree.place(f"{folder}/")
+    if place is not None and place.folders:
+        if (place.part, place.folders[0]) in classes or (len(place.folders) == 1 and part_called(place.folders[0])):
+            return None
+        return _called(place)
+    # In a part without any image, where the folders of classes are empty, and not those of other parts.
+    below = PurePosixPath(folder).relative_to("/".join(tree.prefix)).parts if _is_below(folder, tree) else ()
+    if place is None and tree.parts and len(below) > 1 and part_called(below[0]) and below[1] not in names:
+        return "/".join(below[:2])
+    return None
+
+
+def _is_below(folder: str, tree: Tree) -> bool:
+    return tuple(folder.split("/"))[: len(tree.prefix)] == tree.prefix
 
 
 def _would_be_class(file: LeftOut, tree: Tree, classes: Collection[tuple[str | None, str]]) -> str | None:

@@ -72,7 +72,8 @@ def recognise(contents: Contents, references: References, said: Sequence[Said], 
     if without:
         number = count(len(without), "image")
         notes.append(f"{number} had no label in {listed(files, 'or')} and {were(len(without))} left out")
-    return Recognised(layout, images, left_out, notes, files)
+    rename = f"Write another name for it in {listed([each.file for each in said if each.labels], 'or')}."
+    return Recognised(layout, images, left_out, notes, files, rename)
 
 
 def several_meant(statement: Statement, at: str, references: References) -> InvalidArchive:

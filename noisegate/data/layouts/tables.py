@@ -2,8 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -28,10 +30,34 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Row]
 
-    def column(self, name: str) -> list[Any]:
+    def place(self, name: str) -> int:
+        """The place of a column in the header and in every row."""
+        return self._places[name]
+
+    def column(self, name: str) -> Sequence[Any]:
         """All of its cells."""
-        at = self.header.index(name)
-        return [row.cells[at] for row in self.rows]
+        return self._columns[self._places[name]]
+
+    def distinct(self, name: str) -> Set[Any]:
+        """Its cells, each once; None for those that are lists and objects."""
+        return self._distinct[self._places[name]]
+
+    # Made when first asked, for all columns at once: there may be thousands.
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        places: dict[str, int] = {}
+        for at, name in enumerate(self.header):
+            places.setdefault(name, at)
+        return places
+
+    @cached_property
+    def _columns(self) -> Sequence[Sequence[Any]]:
+        return list(zip(*(row.cells for row in self.rows), strict=True)) if self.rows else [()] * len(self.header)
+
+    @cached_property
+    def _distinct(self) -> Sequence[Set[Any]]:
+        return [_distinct(cells) for cells in self._columns]
 
 
 def read_table(name: str, content: bytes) -> Table | None:
@@ -78,10 +104,17 @@ def _csv(name: str, text: str) -> Table:
     if not rows:
         raise Unreadable(name, "is empty")
     names = [cell.strip() for cell in rows[0].cells]
-    twice = next((each for each in names if each and names.count(each) > 1), None)
+    twice = next((each for each, number in Counter(names).items() if each and number > 1), None)
     if twice:
         raise Unreadable(name, f"has two columns called {twice!r}")
     return Table(name, names, rows[1:])
+
+
+def _distinct(cells: Sequence[Any]) -> Set[Any]:
+    try:
+        return frozenset(cells)
+    except TypeError:  # lists and objects of JSON, which have no hash
+        return frozenset(None if isinstance(cell, list | dict) else cell for cell in cells)
 
 
 def _records(name: str, text: str, mark: str) -> list[Row] | Unreadable:

@@ -54,7 +54,8 @@ def webdataset(contents: Contents) -> Recognised | None:
     notes = [f"the numbers of classes are explained by {listed(lists)}, from 0"] if lists else []
     if not any(_SHARD.search(path) for path in contents.images) and (folders := class_folders_beside(contents, said)):
         return replace(folders, notes=[*folders.notes, "the samples' labels agree with the class folders"], used=used)
-    return Recognised("WebDataset's samples", images, notes=notes, used=used)
+    rename = f"Write another name for it in {listed(lists, 'or') if lists else 'the .cls or .json of its samples'}."
+    return Recognised("WebDataset's samples", images, notes=notes, used=used, rename=rename)
 
 
 def _key(path: str) -> str | None:

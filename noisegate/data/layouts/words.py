@@ -1,14 +1,22 @@
 """Pieces of the sentences that layouts say."""
 
+import re
 from collections.abc import Collection, Sequence
 
 # The others are counted.
 _MOST_NAMED = 10
+# `imageId` is two words, `train-000001` is one and a number.
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 def each_of(text: str) -> frozenset[str]:
     """The words of a text."""
     return frozenset(text.split())
+
+
+def words_in(name: str) -> set[str]:
+    """The words of a column's or a file's name, in small letters."""
+    return {word.lower() for word in _WORD.findall(name)}
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
