@@ -155,6 +155,8 @@ def _kind(path: Path) -> tuple[Kind | None, str]:
         head = file.read(kinds.HEAD_BYTES)
     if is_image(head) and not kinds.is_camera_raw(path.name):
         return "image", ""
+    if what := kinds.missing(path.name, head):
+        raise UnusableFile(f"{path} {what}. Fetch the whole of it, by git lfs pull for one, or take it out.")
     if kinds.holds_images(path.name, head) or kinds.may_be_npz(head):
         return "many", ""
     if kinds.is_text(path.name):

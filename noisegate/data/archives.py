@@ -24,6 +24,7 @@ _REMEDY = (
     "Pack the folders as zip, tar, tar.gz, tar.bz2, tar.xz or tar.zst, or send Parquet, .npy, .npz or idx; "
     "renaming another kind is not enough."
 )
+_FETCH = "Run git lfs pull where it was cloned, and send the file then."
 
 
 def read_archive(path: Path, limits: ArchiveLimits, folder: Path, names: NameEncoding | None = None) -> Iterator[Found]:
@@ -59,7 +60,7 @@ def read_archive(path: Path, limits: ArchiveLimits, folder: Path, names: NameEnc
         elif (found := unpacked(file, head)) is not None:
             yield from _read_packed(_UPLOAD, *found, unpacker, decoder)
         else:
-            raise _refuse_upload(_what_it_is(head))
+            raise _refuse_upload(_what_it_is(head), _FETCH if kinds.is_lfs_pointer(head) else _REMEDY)
 
 
 def _is_one_file(file: BinaryIO, head: bytes, limits: ArchiveLimits) -> bool:
@@ -94,9 +95,11 @@ def _what_it_is(head: bytes) -> str:
         return "is empty"
     if is_image(head):
         return "is a single image"
+    if b"NUMPY" in head[1:8]:
+        return "is a damaged array of NumPy's: its first byte was changed, as a transfer in text mode does"
     described = kinds.describe("", head)
     return f"is {described}, which is not read here" if described else "is in no format that is read here"
 
 
-def _refuse_upload(what: str) -> InvalidArchive:
-    return InvalidArchive(f"the file {what}", field="archive", remedy=_REMEDY)
+def _refuse_upload(what: str, remedy: str = _REMEDY) -> InvalidArchive:
+    return InvalidArchive(f"the file {what}", field="archive", remedy=remedy)

@@ -1,6 +1,8 @@
 """What a file is: told by its first bytes, and by its suffix only where bytes say too little."""
 
+import re
 import struct
+import zlib
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -32,13 +34,17 @@ _RAW_SUFFIXES = {
 # What systems put into folders by themselves, in lower case. macOS calls the icon of a folder "Icon" and a carriage return.
 _TRACES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin"}
 _TEXT_SUFFIXES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".cls", ".yaml", ".yml"}
+_MANY_SUFFIXES = {".parquet", ".npy", ".npz"}
 # CIFAR's binary version begins with a label, so only the names of its files tell it.
 _CIFAR = ("data_batch_*.bin", "test_batch.bin", "train.bin", "test.bin")
 _MOST_IDX_DIMENSIONS = 4
 
 GZIP, XZ, ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and empty
-_NPY, _PARQUET = b"\x93NUMPY", b"PAR1"
+_NPY, _PARQUET, _ENCRYPTED_PARQUET = b"\x93NUMPY", b"PAR1", b"PARE"
+_LFS_POINTER = b"version https://git-lfs"
+_IDX_NAME = re.compile(r"[.-]idx[0-9]-ubyte(\.gz)?$")
+_GZIP_HEAD_BYTES = 32
 
 _KNOWN_SUFFIXES = {
     ".svg": "an SVG drawing",
@@ -80,8 +86,47 @@ def holds_images(name: str, head: bytes) -> bool:
     """Whether a file holds many images: Parquet, an array of NumPy's, MNIST's idx or CIFAR's binary version."""
     if head.startswith(_NPY) or is_idx(head):
         return True
+    if head.startswith(_ENCRYPTED_PARQUET):
+        return _suffix(name) == ".parquet"
     if head.startswith(_PARQUET):
         return not is_text(name)  # whose first word this may be
+    return _is_cifar(name)
+
+
+def missing(name: str, head: bytes) -> str | None:
+    """What lies in the place of a file that would be read under this name, and is not that file: words that follow on the name.
+
+    It may be the labels of all images, or a part of the data set, so the file is not one to pass over. None for all others.
+    """
+    if is_lfs_pointer(head) and (is_text(name) or _is_cifar(name) or _is_many(name)):
+        return "is a Git LFS pointer in the place of a file"
+    if not _is_many(name) or holds_images(name, head) or is_zip(head) or is_packed_idx(head):
+        return None
+    what = describe("", head)
+    it_is = f"is {what}" if what else "begins as no such file does" if head else "is empty"
+    return f"is damaged, or another file: by its name it holds images, and it {it_is}"
+
+
+def is_lfs_pointer(head: bytes) -> bool:
+    """Whether a file only says where Git LFS has the file that is meant."""
+    return head.startswith(_LFS_POINTER)
+
+
+def is_packed_idx(head: bytes) -> bool:
+    """Whether a file is MNIST's idx, packed by gzip."""
+    if not head.startswith(GZIP):
+        return False
+    try:
+        return is_idx(zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _GZIP_HEAD_BYTES))
+    except zlib.error:
+        return False
+
+
+def _is_many(name: str) -> bool:
+    return _suffix(name) in _MANY_SUFFIXES or _IDX_NAME.search(name) is not None
+
+
+def _is_cifar(name: str) -> bool:
     return any(fnmatchcase(PurePosixPath(name).name, pattern) for pattern in _CIFAR)
 
 

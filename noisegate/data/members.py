@@ -54,10 +54,14 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A file that was not read as an image, and why: words that follow on its name, such as `is not an image`."""
+    """A file that was not read as an image, and why: words that follow on its name, such as `is not an image`.
+
+    `remedy` is what its sender can do, where it was meant to hold images.
+    """
 
     name: str
     why: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """What becomes of each file in an archive: an image, a text, a file that holds many images, or left out."""
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,8 @@ from noisegate.errors import InvalidArchive
 from noisegate.file_kinds import is_image
 
 _CHUNK_BYTES = 256 * 2**10
-_GZIP_HEAD_BYTES = 32
+_FETCH = "Run git lfs pull where it was cloned, and pack the files again."
+_WHOLE = "Send the whole of it, or leave it out if no image and no label is in it."
 
 
 class Content(Protocol):
@@ -64,9 +64,11 @@ class Unpacker:
         head = content.read(kinds.HEAD_BYTES)
         if is_image(head) and not kinds.is_camera_raw(name):
             return self._image(name, size, head, content)
+        if what := kinds.missing(name, head):
+            raise refuse(name, what, _FETCH if kinds.is_lfs_pointer(head) else _WHOLE)
         if kinds.holds_images(name, head):
             return self.collect(name, Again(head, content))
-        if head.startswith(kinds.GZIP) and kinds.is_idx(_gzip_head(head)):
+        if kinds.is_packed_idx(head):
             return self._gunzip(name, Again(head, content))
         if kinds.may_be_npz(head):
             return self._npz(name, Again(head, content))
@@ -165,14 +167,6 @@ def _named(name: str) -> Iterator[None]:
         yield
     except InvalidArchive as error:
         raise refuse(name, f"cannot be unpacked: {error.detail}", "Send an intact copy.") from error
-
-
-def _gzip_head(head: bytes) -> bytes:
-    """How a gzip stream that begins with `head` begins when unpacked; empty if that cannot be told."""
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _GZIP_HEAD_BYTES)
-    except zlib.error:
-        return b""
 
 
 def _why(name: str, head: bytes) -> str:

@@ -17,8 +17,10 @@ from noisegate.data.formats.parts import paired, part_of, row_name
 from noisegate.data.formats.pixel_values import Geometry, geometry_of, to_levels, white_of
 from noisegate.data.formats.readers import Reader
 from noisegate.data.members import ArchiveLimits, Collected, Label, LeftOut, Member, NamedSplit, refuse
+from noisegate.errors import InvalidArchive
 
 _NO_ROLE = "is an array, and its name says neither images nor labels, as train_images and train_labels or x_train and y_train do"
+_PAIR = "Send one .npz with the arrays images and labels, or images.npy and labels.npy in one archive."
 # The 19 kinds of CIFAR-10-C and CIFAR-100-C; each file holds the same 10,000 test images five times over.
 _CORRUPTIONS = {
     "brightness", "contrast", "defocus_blur", "elastic_transform", "fog", "frost", "gaussian_blur", "gaussian_noise",
@@ -51,13 +53,24 @@ def read(
     with_role = [array for array in arrays if part_of(array.name).role]
     others = [array for array in arrays if not part_of(array.name).role]
     _refuse_corruptions(others)
+    for array in with_role:
+        open_npy(array)  # what is damaged is to be called so, before it is called one of two
     pairs, copies = paired(with_role)
-    yield from (*copies, *(LeftOut(array.name, _NO_ROLE) for array in others))
+    yield from (*copies, *(_without_role(array) for array in others))
     opened = [_open(pair.split, open_npy(pair.images), open_npy(pair.labels)) for pair in pairs]
     check_alike([pair.labels for pair in opened])
     check_limits((Rows(pair.images.name, pair.images.shape[0], pair.geometry.image_bytes) for pair in opened), limits)
     for pair in opened:
         yield from _images(pair)
+
+
+def _without_role(array: Collected) -> LeftOut:
+    """What to say of an array whose name says neither images nor labels; if it is damaged, that."""
+    try:
+        open_npy(array)
+    except InvalidArchive as error:
+        return LeftOut(array.name, error.detail.removeprefix(f"{array.name!r} "), error.remedy or "")
+    return LeftOut(array.name, _NO_ROLE, _PAIR)
 
 
 def _open(split: NamedSplit | None, images: NpyFile, labels: NpyFile) -> _Opened:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.data.formats.fixed_rows import blocks, cut_short
+from noisegate.data import kinds
+from noisegate.data.formats.fixed_rows import blocks
 from noisegate.data.members import Collected, over_limit, refuse
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -20,6 +21,7 @@ _READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.form
 _FAILURES = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError)
 # An array in Fortran's order has its images spread over the whole file: each block reads all of it.
 _MOST_FORTRAN_BYTES = 2**30
+_AGAIN = "Save it again, or fetch it by git lfs pull if it is a pointer of Git LFS, and send all of it."
 
 Array = npt.NDArray[Any]
 
@@ -73,7 +75,10 @@ def open_npy(file: Collected) -> NpyFile:
                 raise refuse(file.name, f"is of version {version} of .npy", "Save plain numbers with numpy.save.")
             shape, in_fortran_order, dtype = read_header(opened)
         except _FAILURES as error:
-            raise cut_short(file.name) from error
+            opened.seek(0)
+            head = opened.read(kinds.HEAD_BYTES)
+            damage = "is damaged or cut short: its header, which says its shape and type, cannot be read"
+            raise refuse(file.name, kinds.missing(file.name, head) or damage, _AGAIN) from error
         offset = opened.tell()
     if dtype.hasobject:
         what = "holds Python objects, which NumPy keeps as a pickle: opening one runs what its author wrote"
@@ -86,8 +91,8 @@ def open_npy(file: Collected) -> NpyFile:
     if math.prod(shape) * dtype.itemsize != held:
         raise refuse(
             file.name,
-            f"holds {held:,} bytes, and its header says {shape} of {dtype}",
-            "Save it again, and send all of it.",
+            f"is damaged or cut short: it holds {held:,} bytes, and its header says {shape} of {dtype}",
+            _AGAIN,
         )
     if in_fortran_order and held > _MOST_FORTRAN_BYTES:
         detail = f"{file.name!r} has more than {_MOST_FORTRAN_BYTES:,} bytes in Fortran's order"

@@ -28,6 +28,7 @@ class Columns:
         has_path: whether these structs have the field `path`.
         label: of whole numbers or texts.
         class_names: what the numbers stand for, if the file says it.
+        part: of texts that name each row's part, if there is one.
     """
 
     image: str
@@ -37,13 +38,15 @@ class Columns:
     is_text: bool
     class_names: tuple[str, ...] | None
     has_coarse: bool
+    part: str | None = None
 
     @property
     def leaves(self) -> list[str]:
         """The paths of Parquet's own columns, of which structs have one for each field."""
+        others = [self.label, *([self.part] if self.part else [])]
         if not self.in_struct:
-            return [self.image, self.label]
-        return [f"{self.image}.bytes", *([f"{self.image}.path"] if self.has_path else []), self.label]
+            return [self.image, *others]
+        return [f"{self.image}.bytes", *([f"{self.image}.path"] if self.has_path else []), *others]
 
 
 def columns_of(name: str, schema: "pa.Schema") -> Columns | None:
@@ -62,7 +65,7 @@ def columns_of(name: str, schema: "pa.Schema") -> Columns | None:
     value_type = schema.field(label).type
     if pa.types.is_dictionary(value_type):
         value_type = value_type.value_type
-    is_text = _is_text(value_type)
+    is_text = is_text_type(value_type)
     if not is_text and not pa.types.is_integer(value_type):
         what = f"has the labels {label!r} of type {value_type}: labels are whole numbers or texts, one an image"
         raise refuse(name, what, f"Cast {label!r} to int64 or string; for several labels an image, choose one.")
@@ -152,5 +155,8 @@ def _is_binary(kind: "pa.DataType") -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
-def _is_text(kind: "pa.DataType") -> bool:
+def is_text_type(kind: "pa.DataType") -> bool:
+    """Whether values are texts, or numbers that stand for texts."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

@@ -1,7 +1,7 @@
 """One Parquet file, opened and read with bounded memory, whatever it claims of itself."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,11 +30,15 @@ _ENCRYPTED = b"PARE"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: the image's file, the path that its writer had for it, and the label; each None where the row has none."""
+    """One row: the image's file, the path that its writer had for it, the label and what the column of parts says.
+
+    Each is None where the row has none.
+    """
 
     content: bytes | None
     path: str | None
     label: int | str | None
+    part: str | None = None
 
 
 @contextmanager
@@ -60,6 +64,19 @@ def opened(file: Collected, limits: ArchiveLimits) -> Iterator["pq.ParquetFile"]
         yield table
 
 
+def texts(file: Collected, column: str, limits: ArchiveLimits) -> Iterator[str | None]:
+    """The values of a column of texts in their order.
+
+    Raises:
+        InvalidArchive: damaged.
+        TooLarge: a page of more than 256 MiB.
+    """
+    with opened(file, limits) as table:
+        _largest_page(file, [column], limits)
+        for batch in table.iter_batches(_BATCH_ROWS, columns=[column], use_threads=False):
+            yield from batch.column(column).to_pylist()
+
+
 def rows(file: Collected, columns: Columns, limits: ArchiveLimits) -> Iterator[Row]:
     """The rows of a file in their order; in memory are one page of each column, and a batch of 64 MiB at most.
 
@@ -68,7 +85,7 @@ def rows(file: Collected, columns: Columns, limits: ArchiveLimits) -> Iterator[R
         TooLarge: a page of more than 256 MiB.
     """
     with opened(file, limits) as table:
-        batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, _largest_page(file, columns, limits))))
+        batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, _largest_page(file, columns.leaves, limits))))
         batches = table.iter_batches(batch_rows, columns=columns.leaves, use_threads=False)
         count = 0
         for batch in batches:
@@ -87,8 +104,9 @@ def _rows_of(batch: "pa.RecordBatch", columns: Columns) -> Iterator[Row]:
         fields = dict(zip((field.name for field in image.type), image.flatten(), strict=True))
         contents, paths = fields["bytes"], fields.get("path")
     said = paths.to_pylist() if paths is not None else [None] * len(labels)
-    for content, path, label in zip(contents, said, labels, strict=True):
-        yield Row(content.as_py(), path, label)
+    parts = batch.column(columns.part).to_pylist() if columns.part else [None] * len(labels)
+    for content, path, label, part in zip(contents, said, labels, parts, strict=True):
+        yield Row(content.as_py(), path, label, part)
 
 
 def _footer(file: Collected) -> bytes:
@@ -118,8 +136,8 @@ def _footer(file: Collected) -> bytes:
         return source.read(footer_bytes)
 
 
-def _largest_page(file: Collected, columns: Columns, limits: ArchiveLimits) -> int:
-    """The bytes of the largest page that will be unpacked; all of them have been looked at then."""
+def _largest_page(file: Collected, columns: Sequence[str], limits: ArchiveLimits) -> int:
+    """The bytes of the largest page that will be unpacked of Parquet's own columns; all have been looked at then."""
     largest = count = 0
 
     def check(page_bytes: int) -> None:
@@ -128,10 +146,10 @@ def _largest_page(file: Collected, columns: Columns, limits: ArchiveLimits) -> i
         if page_bytes > _MOST_PAGE_BYTES:
             detail = f"{file.name!r} has a page of more than {_MOST_PAGE_BYTES:,} bytes, which is unpacked as a whole"
             raise over_limit(detail, "Write it with smaller pages: write_batch_size=16, in to_parquet and in pyarrow.")
-        if count > len(columns.leaves) * (2 * limits.max_files):
+        if count > len(columns) * (2 * limits.max_files):
             raise over_limit(f"{file.name!r} has more pages than rows may be read", "Write it anew.")
 
-    leaves = set(columns.leaves)
+    leaves = set(columns)
     with file.path.open("rb") as source:
         for chunk in chunks(_footer(file)):
             if chunk.path in leaves:

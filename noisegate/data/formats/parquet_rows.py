@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from noisegate.data.formats.parquet_columns import Columns, columns_of, listed
+from noisegate.data.formats.parquet_columns import columns_of, listed
 from noisegate.data.formats.parquet_file import Row, opened, rows
+from noisegate.data.formats.parquet_parts import Table, check_parts, part_of_row, with_parts
 from noisegate.data.formats.parts import Held, check_one_data_set, part_of, row_name
+from noisegate.data.layouts.text import as_label
 from noisegate.data.members import ArchiveLimits, Collected, Label, LeftOut, Member, Meter, NamedSplit, Told, refuse
 
 _SUFFIXES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".webp"))
@@ -18,13 +19,6 @@ _EMBED = (
     "Embed them before it is written: ds.with_format('arrow').map(embed_table_storage, batched=True).with_format(None)"
     ".to_parquet(…), with embed_table_storage from datasets.table. What push_to_hub writes has them."
 )
-
-
-@dataclass(frozen=True)
-class _Table:
-    file: Collected
-    held: Held
-    columns: Columns
 
 
 def read(
@@ -39,7 +33,7 @@ def read(
         InvalidArchive: damaged files, several data sets, or columns or labels that cannot be told for certain.
         TooLarge: over one of the limits.
     """
-    tables: list[_Table] = []
+    tables: list[Table] = []
     for file in files:
         with opened(file, limits) as table:
             schema = table.schema_arrow
@@ -47,26 +41,45 @@ def read(
         if columns is None:
             yield LeftOut(file.name, f"has no column of images; it has {listed(schema.names)}")
         else:
+            columns, told = with_parts(file, schema, columns, limits)
+            yield from told
             part = part_of(file.name)
             # Files of one split in one folder are its shards, whatever they are called.
-            tables.append(_Table(file, Held(part.split, part.folders), columns))
+            tables.append(Table(file, Held(part.split, part.folders), columns))
     check_one_data_set((table.held, table.file.name) for table in tables)
     _check_alike(tables)
+    yield from check_parts(tables)
     if any(table.columns.has_coarse for table in tables):
         yield Told("the fine labels are the classes; the coarse labels were not used")
     yield from _missing_shards([table.file.name for table in tables])
     meter = Meter(limits, sum(table.file.path.stat().st_size for table in tables))
     reached: Counter[NamedSplit | None] = Counter()
+    is_one_part = len({table.held.split for table in tables}) == 1
+    used: set[str] = set()
     for one in tables:
-        for row in rows(one.file, one.columns, limits):
-            yield _member(one, reached[one.held.split], row, meter)
-            reached[one.held.split] += 1
+        for number, row in enumerate(rows(one.file, one.columns, limits)):
+            split = part_of_row(one, number, row, is_one_part)
+            found = _member(one, split, reached[split], number, row, meter)
+            reached[split] += 1
+            if isinstance(found, Member) and found.label:
+                used.add(found.label.class_name)
+            yield found
+    named = {name for table in tables for name in table.columns.class_names or ()}
+    if without := sorted(named - used):
+        yield Told(f"no image is here of {listed(without)}, which the files name as classes")
 
 
-def _member(table: _Table, number: int, row: Row, meter: Meter) -> Member | LeftOut:
+def _member(
+    table: Table, split: NamedSplit | None, place: int, number: int, row: Row, meter: Meter
+) -> Member | LeftOut:
+    """The image of a row: `number` counts those of its file, `place` those of its part."""
     meter.count_entry()
-    name = row_name(table.held.split, number, _suffix(row.content))
-    if row.label is None or (table.columns.class_names is not None and row.label == _UNLABELLED):
+    name = row_name(split, place, _suffix(row.content))
+    if (
+        row.label is None
+        or (isinstance(row.label, str) and not as_label(row.label))
+        or (table.columns.class_names is not None and row.label == _UNLABELLED)
+    ):
         return LeftOut(name, "has no label")
     if row.content is None and row.path is not None:
         what = f"holds no images, only where they lay on the computer that wrote it: {row.path!r} in row {number}"
@@ -75,13 +88,13 @@ def _member(table: _Table, number: int, row: Row, meter: Meter) -> Member | Left
         return LeftOut(name, "has no image")
     meter.unpack(len(row.content))
     meter.check_member(name, len(row.content))
-    return Member(name, row.content, Label(_class_name(table, row.label, number), table.held.split))
+    return Member(name, row.content, Label(_class_name(table, row.label, number), split))
 
 
-def _class_name(table: _Table, label: int | str, number: int) -> str:
+def _class_name(table: Table, label: int | str, number: int) -> str:
     names = table.columns.class_names
     if isinstance(label, str):
-        return label
+        return as_label(label) or ""
     if names is None and label < 0:
         what = f"has the label {label} in row {number}: whether that is a class or says that there is none is not known"
         raise refuse(
@@ -95,7 +108,7 @@ def _class_name(table: _Table, label: int | str, number: int) -> str:
     return names[label]
 
 
-def _check_alike(tables: Sequence[_Table]) -> None:
+def _check_alike(tables: Sequence[Table]) -> None:
     """Whether all name their classes, or none does: numbers and names would be classes beside each other."""
     bare = [table for table in tables if not table.columns.is_text and table.columns.class_names is None]
     named = [table for table in tables if table not in bare]

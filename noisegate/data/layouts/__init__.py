@@ -14,9 +14,11 @@ from noisegate.data.layouts.fiftyone import fiftyone
 from noisegate.data.layouts.folders import REMEDY, class_folders
 from noisegate.data.layouts.given import given_labels
 from noisegate.data.layouts.label_tables import label_tables
+from noisegate.data.layouts.other_tasks import other_tasks
 from noisegate.data.layouts.passed_over import check_any_image, notes_on_empty_folders
 from noisegate.data.layouts.splitting import place
 from noisegate.data.layouts.tiny_imagenet import tiny_imagenet
+from noisegate.data.layouts.unused import check_no_part_lost, may_say_classes, notes_on_lists
 from noisegate.data.layouts.webdataset import webdataset
 from noisegate.data.members import LeftOut
 
@@ -28,6 +30,7 @@ LAYOUTS: tuple[Callable[[Contents], Recognised | None], ...] = (
     tiny_imagenet,
     fiftyone,
     label_tables,
+    other_tasks,
     class_folders,
 )
 
@@ -42,12 +45,14 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
     class would be no order at all.
 
     Raises:
-        InvalidArchive: no images; a layout of none of the known kinds; a folder that would be a class and has no image; fewer
+        InvalidArchive: no images; a layout of none of the known kinds; a folder that would be a class and has no image; a
+            file that may be a part and cannot be read; fewer
             than two classes; a class name that is reserved or cannot be shown; a test class that is not in train, or a class
             too small to be split.
     """
     check_any_image(contents, REMEDY)
     recognised = next(found for layout in LAYOUTS if (found := layout(contents)) is not None)
+    check_no_part_lost(contents, recognised)
     placement = place(recognised.images, validation, base)
     classes = {image.class_name for image in placement.placed}
     additions = []
@@ -55,7 +60,7 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
         check_additions(contents.images, placement.placed, base)
         additions = notes_on_classes(classes, base)
         classes |= base.classes
-    alike = check_classes(classes, recognised.rename)
+    alike = check_classes(classes, recognised.rename, may_say_classes(contents, recognised.used))
     ordered = sorted(placement.placed, key=lambda image: (image.split != "train", image.rank))
     left_out = (
         *contents.left_out,
@@ -67,5 +72,12 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
             if name not in recognised.used
         ),
     )
-    notes = (*recognised.notes, *placement.notes, *additions, *alike, *notes_on_empty_folders(contents))
+    notes = (
+        *recognised.notes,
+        *placement.notes,
+        *additions,
+        *alike,
+        *notes_on_empty_folders(contents),
+        *notes_on_lists(contents, recognised.used),
+    )
     return Layout(tuple(sorted(classes)), tuple(ordered), recognised.layout, left_out, notes)

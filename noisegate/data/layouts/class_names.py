@@ -28,8 +28,12 @@ def as_number(name: str) -> Decimal | None:
     return Decimal(name) if name.isascii() and _NUMBER.fullmatch(name) else None
 
 
-def check_classes(classes: Collection[str], rename: str) -> list[str]:
-    """Sentences about names that are alike. `rename` says where a class is renamed.
+def check_classes(classes: Collection[str], rename: str, unused: Collection[str] = ()) -> list[str]:
+    """Sentences about names that are alike.
+
+    Args:
+        rename: the remedy for a name that no class may have.
+        unused: files that may have been meant to say the classes.
 
     Raises:
         InvalidArchive: a name that cannot be shown or is reserved, fewer than two classes, or one number written in two ways.
@@ -42,9 +46,12 @@ def check_classes(classes: Collection[str], rename: str) -> list[str]:
             raise refuse(name, "is reserved for the class that noise images are trained as", rename)
     if len(classes) < 2:
         (name,) = classes
-        raise InvalidArchive(
-            f"the archive has one class only, {name!r}", field="archive", remedy="A classifier needs two or more."
-        )
+        detail = f"the archive has one class only, {name!r}"
+        remedy = "A classifier needs two or more."
+        if unused:
+            detail += f" (nothing was read of {listed(unused)})"
+            remedy += " If such a file says the classes, send it as CSV with the columns file and label."
+        raise InvalidArchive(detail, field="archive", remedy=remedy)
     _check_numbers(classes)
     alike = defaultdict(set)
     for name in classes:

@@ -13,6 +13,7 @@ from noisegate.data.layouts.parts import part_of_path
 from noisegate.data.layouts.references import References
 from noisegate.data.layouts.statements import Said, Statement, recognise
 from noisegate.data.layouts.text import Unreadable, decoded, parsed, single_label
+from noisegate.data.layouts.words import listed
 
 _FILE = "labels.json"
 
@@ -40,15 +41,12 @@ def fiftyone(contents: Contents) -> Recognised | None:
 def _said(name: str, document: Mapping[str, Any], folder: str, references: References) -> Said:
     classes = _classes(name, document.get("classes"))
     part = part_of_path(name)
-    return Said(
-        name,
-        [
-            Statement(
-                f"{key!r}", key, references.find_beside(f"{folder}/{key}"), _label(name, key, value, classes), part
-            )
-            for key, value in document["labels"].items()
-        ],
-    )
+    statements = [
+        Statement(f"{key!r}", key, references.find_beside(f"{folder}/{key}"), _label(name, key, value, classes), part)
+        for key, value in document["labels"].items()
+    ]
+    without = set(classes or ()) - {statement.label for statement in statements}
+    return Said(name, statements, [f"no image is here of {listed(without)}, which {name!r} names"] if without else [])
 
 
 def _classes(name: str, found: object) -> Sequence[str] | None:

@@ -113,6 +113,11 @@ def _fault_of_places(tree: Tree, paths: Sequence[str], places: Sequence[Place | 
             return refuse(path, f"lies outside {beside}", REMEDY)
         if not place.folders and not tree.parts:
             return refuse(path, "lies in no class folder, as other images do", REMEDY)
+        if len(inner) > 1 and len(place.folders) == deepest and part_called(place.folders[-1]):
+            outer, part = place.folders[0], place.folders[-1]
+            what = f"lies in {part!r}, which is called as a part, within {outer!r}, which stands where classes do"
+            remedy = f"Put parts outermost, as {part}/{outer}/<image>; or move the images up into {outer!r}."
+            return refuse(path, what, remedy)
         if len(inner) > 1 and len(place.folders) == deepest:
             either = listed({place.folders[0], place.folders[-1]}, "or")
             return refuse(path, f"lies deeper than a class folder: its class may be {either}", REMEDY)

@@ -6,7 +6,7 @@ server put before the name. Images are found by that name, or by the name withou
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from noisegate.data.layouts.columns import Unclear
@@ -15,7 +15,7 @@ from noisegate.data.layouts.references import References, base_name
 from noisegate.data.layouts.statements import Said, Statement
 from noisegate.data.layouts.suffixes import is_picture
 from noisegate.data.layouts.tables import Table
-from noisegate.data.layouts.text import Unreadable, single_label
+from noisegate.data.layouts.text import Unreadable, as_label, single_label
 from noisegate.data.layouts.words import count, each_of, listed
 
 # What the export adds to a task's own data and to its choices.
@@ -34,7 +34,7 @@ def label_studio(table: Table, references: References) -> Said | Unclear | None:
         Unreadable: a task with several choices, or of another kind than choices.
     """
     if set(table.header) >= _IS_FULL:
-        return _said(table.file, list(_tasks(table)), references)
+        return _said(table.file, list(_tasks(table)), references, _skipped(table))
     if not set(table.header) >= _IS_FLAT:
         return None
     own = [name for name in table.header if name and name not in _BOOKKEEPING]
@@ -108,7 +108,25 @@ def _only(file: str, choices: Sequence[object], at: str) -> str | None:
     return single_label(file, choices[0], at) if choices else None
 
 
-def _said(file: str, rows: Sequence[tuple[str, str, str, str | None]], references: References) -> Said:
+def _skipped(table: Table) -> set[str]:
+    """The classes that skipped annotations chose: they do not count, and their class must not be lost by that."""
+    found: set[str | None] = set()
+    for row in table.rows:
+        for annotation in _list(table.file, row.cells[table.place("annotations")], row.at):
+            if isinstance(annotation, dict) and annotation.get("was_cancelled"):
+                for result in _list(table.file, annotation.get("result"), row.at):
+                    value = result.get("value") if isinstance(result, dict) else None
+                    choices = value.get("choices") if isinstance(value, dict) else None
+                    found.update(map(as_label, choices if isinstance(choices, list) else ()))
+    return {label for label in found if label is not None}
+
+
+def _said(
+    file: str,
+    rows: Sequence[tuple[str, str, str, str | None]],
+    references: References,
+    skipped: Collection[str] = (),
+) -> Said:
     statements = []
     for at, image, upload, label in rows:
         names = [base_name(image), base_name(upload)]
@@ -116,9 +134,8 @@ def _said(file: str, rows: Sequence[tuple[str, str, str, str | None]], reference
         meant = next((found for name in names if name and (found := references.called(name))), ())
         statements.append(Statement(at, image, meant, label))
     _check_one_image_each(file, statements)
-    return Said(
-        file, statements, [f"{file!r} was read as Label Studio's export: images were found by their file names"]
-    )
+    notes = [f"{file!r} was read as Label Studio's export: images were found by their file names"]
+    return Said(file, statements, notes, {each.label for each in statements if each.label is not None} | set(skipped))
 
 
 def _check_one_image_each(file: str, statements: Sequence[Statement]) -> None:

@@ -4,30 +4,27 @@ Which column is which is told by `noisegate.data.layouts.columns`. What a table 
 """
 
 import re
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from noisegate.data.layouts.agreement import Labelled, check_agreement, class_folders_beside
-from noisegate.data.layouts.columns import Columns, Unclear, choose, unread_parts
+from noisegate.data.layouts.columns import Unclear
 from noisegate.data.layouts.contents import Contents, Recognised
 from noisegate.data.layouts.folders import folder_reading
-from noisegate.data.layouts.label_studio import label_studio
 from noisegate.data.layouts.lists import read_list
-from noisegate.data.layouts.one_hot import ROBOFLOW, is_one_hot, one_hot
-from noisegate.data.layouts.parts import part_called, part_of_file, part_of_path
+from noisegate.data.layouts.parts import part_of_file, part_of_path
 from noisegate.data.layouts.references import References
-from noisegate.data.layouts.statements import Said, Statement, recognise, several_meant
+from noisegate.data.layouts.said_by_tables import read_said
+from noisegate.data.layouts.statements import Said, recognise, several_meant
 from noisegate.data.layouts.suffixes import suffix_of
-from noisegate.data.layouts.tables import Table, read_table
-from noisegate.data.layouts.text import Unreadable, as_label, single_label
+from noisegate.data.layouts.tables import read_table
+from noisegate.data.layouts.text import Unreadable
 from noisegate.data.layouts.words import count, listed, were
-from noisegate.data.members import NamedSplit, refuse
+from noisegate.data.members import refuse
 
 # As Kaggle calls the answers that are to be given: their labels are made up.
 _EXAMPLE = "submission"
-_NEARLY_ALL = 0.8
 _NUMBER = re.compile(r"[0-9]+")
 _TABLES, _SHEETS = {"csv", "tsv", "json", "jsonl", "ndjson"}, {"xls", "xlsx", "ods"}
 _REMEDY = "Keep one column with the image files and one called label; or arrange the images as <class>/<image>."
@@ -182,21 +179,6 @@ def _with_parts(by_folder: Recognised, named: Sequence[Said]) -> tuple[Recognise
     return replace(by_folder, images=images), [f"the parts are those that {files} names"]
 
 
-def _elsewhere(file: str, statements: Sequence[Statement], references: References) -> list[str]:
-    """A sentence about the few images that a table finds in other folders than nearly all: their own may be missing."""
-    paths = [references.paths[each.meant[0]] for each in statements if len(each.meant) == 1]
-    folders = Counter(path.rpartition("/")[0] for path in paths)
-    if not folders:
-        return []
-    usual, number = folders.most_common(1)[0]
-    others = [path for path in paths if path.rpartition("/")[0] != usual]
-    if not others or number < _NEARLY_ALL * len(paths):
-        return []
-    return [
-        f"{file!r} names {count(len(others), 'image')} outside {usual or '.'!r}, where all others lie, such as {others[0]!r}"
-    ]
-
-
 def _outside(said: Said, in_folders: Collection[int]) -> Said:
     return replace(
         said, statements=[each for each in said.statements if not any(index in in_folders for index in each.meant)]
@@ -233,41 +215,8 @@ def _sort_in(found: _Found, name: str, content: bytes, references: References) -
     table = read_table(name, content)
     if table is None:
         return
-    said, is_named = _said(table, references, folder, part)
+    said, is_named = read_said(table, references, folder, part)
     if isinstance(said, Unclear):
         found.unclear.append((name, said.why))
     elif said:
         (found.named if is_named else found.others).append(said)
-
-
-def _said(
-    table: Table, references: References, folder: str, part: NamedSplit | None
-) -> tuple[Said | Unclear | None, bool]:
-    """What a table says, and whether its labels are sure to be labels."""
-    if PurePosixPath(table.file).name == ROBOFLOW and len(table.header) > 1:
-        return one_hot(table, table.header[0], table.header[1:], references, folder, part), True
-    exported = label_studio(table, references)
-    if exported is not None:
-        return exported, True
-    columns = choose(table, references, folder, part)
-    if isinstance(columns, Unclear) and columns.file is not None and is_one_hot(table, columns.others):
-        return one_hot(table, columns.file, columns.others, references, folder, part), True
-    if not isinstance(columns, Columns):
-        return columns, False
-    file, label = table.header.index(columns.file), table.header.index(columns.label)
-    at_part = table.header.index(columns.part) if columns.part else None
-    statements = []
-    for row in table.rows:
-        written = as_label(row.cells[file]) or ""
-        own_part = part if at_part is None else part_called(as_label(row.cells[at_part]) or "")
-        meant = references.find(written, folder, part if at_part is None else None)
-        if len(meant) > 1:
-            meant = references.find(written, folder, own_part)
-        statements.append(
-            Statement(row.at, written, meant, single_label(table.file, row.cells[label], row.at), own_part)
-        )
-    notes = [] if columns.is_named else [f"the column {columns.label!r} of {table.file!r} was taken for the classes"]
-    notes += _elsewhere(table.file, statements, references)
-    if unread := unread_parts(table, columns):
-        notes.append(f"{listed(unread)} of {table.file!r} may name parts, but not as train, val or test: not used")
-    return Said(table.file, statements, notes), columns.is_named

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from noisegate.data.layouts.parts import part_called
-from noisegate.data.layouts.words import each_of, words_in
+from noisegate.data.layouts.words import each_of, listed, words_in
 
 _PART_WORDS = each_of("split splits subset part partition set fold")
 # `is_train`, with 0 and 1, which says nothing of the others.
@@ -32,8 +32,8 @@ def may_name_parts(name: str) -> bool:
 
 
 def note_on_unread(names: Collection[str], file: str) -> str:
-    """A sentence about columns that are called so and say no parts; `names` for a sentence, `file` as it is called."""
-    return f"{', '.join(map(repr, names))} of {file!r} may name parts, but not as train, val or test: not used"
+    """A sentence about columns of a file that are called so and say no parts."""
+    return f"{listed(names)} of {file!r} may name parts, but not as train, val or test: not used"
 
 
 def _is_named(name: str) -> bool:

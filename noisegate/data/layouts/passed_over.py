@@ -15,7 +15,7 @@ from noisegate.data.layouts.parts import part_called
 from noisegate.data.layouts.suffixes import is_description, is_picture, suffix_of
 from noisegate.data.layouts.tree import Place, Tree
 from noisegate.data.layouts.words import count, each_of, listed, were
-from noisegate.data.members import LeftOut
+from noisegate.data.members import LeftOut, refuse
 from noisegate.errors import InvalidArchive
 from noisegate.image_kinds import IMAGE_KINDS
 
@@ -26,6 +26,9 @@ def check_any_image(contents: Contents, remedy: str) -> None:
     """Raises InvalidArchive if there is no image, saying which files were passed over, or that there are labels alone."""
     if contents.images:
         return
+    for file in contents.left_out:
+        if file.remedy:
+            raise refuse(file.name, file.why, file.remedy)
     pictures = [file for file in contents.left_out if is_picture(file.name)]
     files = pictures or [file for file in contents.left_out if not is_description(file.name)]
     if files:

@@ -53,8 +53,9 @@ def place(images: Sequence[Assigned], validation: Validation, base: BaseClasses 
     notes = [_note(sum(image.split == "validation" for image in images), role)] if "validation" in parts else []
     left_out = [image.index for image in images if image.split == "validation" and role == "leave_out"]
     _check_left_out(images, taken, base)
+    notes += _note_on_training(images, base)
     if base is not None:
-        return Placement(_placed(taken, base.trained), left_out, notes + _note_on_training(images))
+        return Placement(_placed(taken, base.trained), left_out, notes)
     sides = {image.split for image in taken}
     if "train" not in sides:
         named = " and ".join(sorted(part for part in parts if part))
@@ -93,11 +94,12 @@ def _note(number: int, role: _Role) -> str:
             return f"{images} {were(number)} left out, as asked for"
 
 
-def _note_on_training(images: Sequence[Assigned]) -> list[str]:
+def _note_on_training(images: Sequence[Assigned], base: BaseClasses | None) -> list[str]:
     number = sum(image.split is None for image in images)
     if not number:
         return []
-    return [f"{count(number, 'image')} of no part became training images: none are drawn from what is added to a base"]
+    why = "others are of one" if base is None else "none are drawn from what is added to a base"
+    return [f"{count(number, 'image')} of no part became training images: {why}"]
 
 
 def _sided(image: Assigned, role: _Role, parts: Collection[str | None]) -> Assigned:

@@ -1,7 +1,7 @@
 """What tables say of images, put together: every image has one label and one part, or the upload is refused."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -26,11 +26,12 @@ class Statement:
 
 @dataclass(frozen=True)
 class Said:
-    """What one file says; `notes` on how it was understood."""
+    """What one file says; `notes` on how it was understood, `wanted` the classes that must not be without an image."""
 
     file: str
     statements: Sequence[Statement]
     notes: Sequence[str] = field(default_factory=list)
+    wanted: Collection[str] = ()
 
     @property
     def labels(self) -> set[str]:
@@ -66,6 +67,7 @@ def recognise(contents: Contents, references: References, said: Sequence[Said], 
     without = [path for index, path in enumerate(contents.images) if index not in known]
     left_out = [LeftOut(path, f"has no label in {listed(files, 'or')}") for path in without]
     notes = [note for each in said for note in each.notes] + _notes_on_rows(said)
+    _check_wanted_classes(said, {each.label for each in known.values()})
     lacking = {label for each in said for label in each.labels} - {each.label for each in known.values()}
     if lacking:
         notes.append(f"no image is here of {listed(lacking)}, of which {listed(files, 'or')} has rows")
@@ -120,6 +122,19 @@ def _check_lost_classes(contents: Contents, said: Sequence[Said], with_images: s
             if lost:
                 what = f"is a class of {each.file!r} of which no image can be read: {lost.name!r} {lost.why}"
                 raise refuse(statement.label, what, "Convert its files, or take the class out of the table.")
+
+
+def _check_wanted_classes(said: Sequence[Said], with_images: set[str]) -> None:
+    for each in said:
+        lost = sorted(set(each.wanted) - with_images)
+        if lost:
+            what = "is a class of" if len(lost) == 1 else f"and {count(len(lost) - 1, 'other')} are classes of"
+            why = "of which no image is here whose annotation counts: their files are missing, or they were skipped"
+            raise refuse(
+                lost[0],
+                f"{what} {each.file!r} {why}",
+                "Add their images, annotate them, or leave their tasks out of the export.",
+            )
 
 
 def _notes_on_rows(said: Iterable[Said]) -> list[str]:

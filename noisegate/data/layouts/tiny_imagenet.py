@@ -15,13 +15,15 @@ from noisegate.data.layouts.words import count, were
 from noisegate.data.members import LeftOut, refuse
 
 _ANNOTATIONS = "val/val_annotations.txt"
+_LIST = "wnids.txt"
 
 
 def tiny_imagenet(contents: Contents) -> Recognised | None:
     """Every training and validation image; test images have no labels and are left out. None without val_annotations.txt.
 
     Raises:
-        InvalidArchive: a validation image without a line of its own, or an image where Tiny-ImageNet has none.
+        InvalidArchive: a validation image without a line of its own, an image where Tiny-ImageNet has none, or a class of
+            wnids.txt or with a folder without a training image.
     """
     roots = [name for name in contents.attachments if f"/{name}".endswith(f"/{_ANNOTATIONS}")]
     if len(roots) != 1:
@@ -42,12 +44,42 @@ def tiny_imagenet(contents: Contents) -> Recognised | None:
             case _:
                 what = "lies where Tiny-ImageNet, recognised by val_annotations.txt, has no images"
                 raise refuse(path, what, "Leave it out; or leave val_annotations.txt out.")
+    _check_no_class_lost(contents, root, {image.class_name for image in found if image.split == "train"})
     words = f"{root}words.txt"
     called = _display_names({image.class_name for image in found}, contents.attachments.get(words))
     notes = _notes(found, annotated, roots[0], len(left_out))
     images = [replace(image, class_name=called[image.class_name]) for image in found]
-    used = [name for name in contents.attachments if name in (roots[0], words) or name.endswith("_boxes.txt")]
-    return Recognised("Tiny-ImageNet", images, left_out, notes, used)
+    used = [
+        name for name in contents.attachments if name in (roots[0], words, root + _LIST) or name.endswith("_boxes.txt")
+    ]
+    rename = f"Write another name for it in {words!r}, or rename its folder."
+    return Recognised("Tiny-ImageNet", images, left_out, notes, used, rename)
+
+
+def _check_no_class_lost(contents: Contents, root: str, trained: Collection[str]) -> None:
+    """Raises InvalidArchive for a class that is listed or has a folder, and no training image that can be read."""
+    content = contents.attachments.get(root + _LIST)
+    said = dict.fromkeys(_lines(root + _LIST, content), root + _LIST) if content is not None else {}
+    others = [
+        *contents.attachments,
+        *(file.name for file in contents.left_out),
+        *(f"{name}/" for name in contents.empty_folders),
+    ]
+    for path in others:
+        match path.removeprefix(root).split("/"):
+            case ["train", wnid, _, *_] if path.startswith(root):
+                said.setdefault(wnid, f"{root}train/{wnid}")
+    lost = sorted(said.keys() - set(trained))
+    if lost:
+        why = f"is a class by {said[lost[0]]!r}, and has no training image that can be read"
+        more = f"; so are {count(len(lost) - 1, 'other class', 'other classes')}" if lost[1:] else ""
+        raise refuse(
+            lost[0], why + more, f"Add images to train/{lost[0]}/images/, or take it out of {said[lost[0]]!r}."
+        )
+
+
+def _lines(name: str, content: bytes) -> list[str]:
+    return [line.strip() for line in decoded(name, content).splitlines() if line.strip()]
 
 
 def _annotations(name: str, content: bytes) -> dict[str, str]:

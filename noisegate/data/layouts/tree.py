@@ -117,7 +117,10 @@ def _inner(grouped: dict[str | None, list[Folders]]) -> dict[str | None, Folders
     for part, folders in grouped.items():
         deep = [each for each in folders if each]
         if deep:
-            inner[part] = shared_folders(deep)[: min(map(len, deep)) - 1]
+            shared, least = shared_folders(deep), min(map(len, deep))
+            # Of `train_images/train_images/1.png` the inner folder is no class either.
+            is_doubled = len(shared) == least and shared[-1] == part
+            inner[part] = shared[: least if is_doubled else least - 1]
     depth = min(map(len, inner.values()), default=0)
     for level in range(depth):
         named = {folders[level] for folders in inner.values()}

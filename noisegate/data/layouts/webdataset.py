@@ -52,6 +52,9 @@ def webdataset(contents: Contents) -> Recognised | None:
     _check_no_class_lost(contents, {label.label for _, label in said}, lists)
     used = {name for of_sample in labels.values() for name in of_sample} | lists.keys()
     notes = [f"the numbers of classes are explained by {listed(lists)}, from 0"] if lists else []
+    for name, classes in lists.items():
+        if without := set(classes) - {label.label for _, label in said}:
+            notes.append(f"no image is here of {listed(without)}, which {name!r} names")
     if not any(_SHARD.search(path) for path in contents.images) and (folders := class_folders_beside(contents, said)):
         return replace(folders, notes=[*folders.notes, "the samples' labels agree with the class folders"], used=used)
     rename = f"Write another name for it in {listed(lists, 'or') if lists else 'the .cls or .json of its samples'}."
