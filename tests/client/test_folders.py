@@ -69,6 +69,10 @@ def only_other_kinds(folder: Path) -> None:
     fill(two_classes(folder), {"fox/1.heic": b"1", "fox/2.heic": b"1"})
 
 
+def pointer(folder: Path) -> None:
+    fill(two_classes(folder), {"labels.csv": b"version https://git-lfs.github.com/spec/v1\n"})
+
+
 def flat(folder: Path) -> None:
     fill(folder, {"1.png": b"1", "2.png": b"1"})
 
@@ -124,6 +128,7 @@ def accents_twice(folder: Path) -> None:
         (nothing, "the folder holds no images. Arrange the images as train/<class>/<image>"),
         (empty_class, f"fox holds no {IMAGE_KINDS} files. Add images, or take the folder out."),
         (only_other_kinds, "in the place of a class: fox: 2 files, all .heic, were passed over"),
+        (pointer, "labels.csv is a Git LFS pointer in the place of a file. Fetch the whole of it"),
         (flat, "'1.png' and 1 other image lie in no class folder"),
         (too_deep, "'cat/2024/1.png' lies deeper than a class folder"),
         (beside_the_classes, "'cover.png' lies in no class folder"),

@@ -6,10 +6,19 @@ import pytest
 
 from noisegate.errors import NoisegateError
 
-from .brought import archive_rows, export_rows, folder_rows, format_rows, image_rows, table_rows
+from .brought import archive_rows, export_rows, folder_rows, format_rows, image_rows, lost_rows, part_rows, table_rows
 from .brought.rows import Row, check, packed
 
-ROWS = [*archive_rows.ROWS, *image_rows.ROWS, *folder_rows.ROWS, *table_rows.ROWS, *export_rows.ROWS, *format_rows.ROWS]
+ROWS = [
+    *archive_rows.ROWS,
+    *image_rows.ROWS,
+    *folder_rows.ROWS,
+    *table_rows.ROWS,
+    *export_rows.ROWS,
+    *format_rows.ROWS,
+    *lost_rows.ROWS,
+    *part_rows.ROWS,
+]
 BY_NAME = {row.name: row for row in ROWS}
 
 

@@ -54,7 +54,7 @@ def _samples(names: str = "cat dog", count: int = 5, before: str = "", numbers: 
     return found
 
 
-def _tiny_imagenet() -> dict[str, bytes]:
+def tiny_imagenet() -> dict[str, bytes]:
     wnids = {"n02012849": "crane (n02012849)", "n03126707": "crane (n03126707)", "n01443537": "goldfish"}
     files: dict[str, bytes] = {
         "tiny/words.txt": b"n02012849\tcrane\nn03126707\tcrane\nn01443537\tgoldfish, Carassius auratus\n"
@@ -160,7 +160,7 @@ ROWS: list[Row] = [
     ),
     taken(
         "Tiny-ImageNet",
-        zipped(_tiny_imagenet()),
+        zipped(tiny_imagenet()),
         dict.fromkeys(("crane (n02012849)", "crane (n03126707)", "goldfish"), (4, 1)),
         val="test",
         notes=["3 validation images became test images", "1 test image had no label"],

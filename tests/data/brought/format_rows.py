@@ -30,7 +30,7 @@ def _split(part: Part | None, count: int, first: int = 0, names: Sequence[str] =
     return [photo(names[n % len(names)], part, n) for n in numbers], [n % len(names) for n in numbers]
 
 
-def _parquet(part: Part | None, count: int, first: int = 0, names: Sequence[str] = PAIR, label: str = "label") -> bytes:
+def parquet(part: Part | None, count: int, first: int = 0, names: Sequence[str] = PAIR, label: str = "label") -> bytes:
     """As `datasets` of Hugging Face writes it."""
     images, labels = _split(part, count, first, names)
     with TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def _parquet(part: Part | None, count: int, first: int = 0, names: Sequence[str]
         return path.read_bytes()
 
 
-def _plain_parquet(columns: Mapping[str, object]) -> bytes:
+def plain_parquet(columns: Mapping[str, object]) -> bytes:
     """As pandas and pyarrow write it."""
     file = io.BytesIO()
     pq.write_table(pa.table(dict(columns)), file)
@@ -98,14 +98,14 @@ FLOATS = {"images": np.stack([gray(str(n % 3), None, n) for n in range(15)]) / 2
 IMAGES, LABELS = _split(None, 10)
 
 ROWS: list[Row] = [
-    taken("Parquet of Hugging Face", alone(_parquet(None, 10)), FOUR_ONE),
+    taken("Parquet of Hugging Face", alone(parquet(None, 10)), FOUR_ONE),
     taken(
         "Parquet in its repository's folders",
         zipped(
             {
                 "README.md": b"x",
-                "data/train-00000-of-00001.parquet": _parquet("train", 8),
-                "data/test-00000-of-00001.parquet": _parquet("test", 4),
+                "data/train-00000-of-00001.parquet": parquet("train", 8),
+                "data/test-00000-of-00001.parquet": parquet("test", 4),
             }
         ),
         BOTH,
@@ -113,36 +113,36 @@ ROWS: list[Row] = [
     ),
     taken(
         "Parquet with validation",
-        tarred({"train.parquet": _parquet("train", 8), "validation.parquet": _parquet("val", 2)}, "tar.gz"),
+        tarred({"train.parquet": parquet("train", 8), "validation.parquet": parquet("val", 2)}, "tar.gz"),
         FOUR_ONE,
         val="test",
         notes=[BECAME],
     ),
     taken(
         "Parquet in shards",
-        zipped({SHARD.format(0): _parquet(None, 5), SHARD.format(1): _parquet(None, 5, 5)}),
+        zipped({SHARD.format(0): parquet(None, 5), SHARD.format(1): parquet(None, 5, 5)}),
         FOUR_ONE,
     ),
     taken(
         "Parquet with a shard missing",
-        zipped({SHARD.format(1): _parquet(None, 10)}),
+        zipped({SHARD.format(1): parquet(None, 10)}),
         FOUR_ONE,
         notes=["of the 2 files data/train-…-of-00002.parquet, 1 came"],
     ),
     taken(
         "Parquet of pandas, classes in words",
-        alone(_plain_parquet({"image": IMAGES, "label": [PAIR[n] for n in LABELS]})),
+        alone(plain_parquet({"image": IMAGES, "label": [PAIR[n] for n in LABELS]})),
         FOUR_ONE,
     ),
     taken(
         "Parquet with numbers alone",
-        alone(_plain_parquet({"image": [photo("01"[n % 2], None, n) for n in range(10)], "label": LABELS})),
+        alone(plain_parquet({"image": [photo("01"[n % 2], None, n) for n in range(10)], "label": LABELS})),
         {"0": (4, 1), "1": (4, 1)},
     ),
     taken(
         "Parquet with nulls",
         alone(
-            _plain_parquet(
+            plain_parquet(
                 {"image": [*IMAGES, photo("frog"), None], "label": [*(PAIR[n] for n in LABELS), None, "frog"]}
             )
         ),
@@ -152,7 +152,7 @@ ROWS: list[Row] = [
     refused(
         "Parquet with paths only",
         alone(
-            _plain_parquet(
+            plain_parquet(
                 {
                     "image": pa.array(
                         [{"bytes": None, "path": "/home/me/0.png"}] * 2,
@@ -166,24 +166,24 @@ ROWS: list[Row] = [
     ),
     refused(
         "Parquet with two label columns",
-        alone(_plain_parquet({"image": IMAGES, "label": LABELS, "category": LABELS})),
+        alone(plain_parquet({"image": IMAGES, "label": LABELS, "category": LABELS})),
         "several columns that could be the labels",
     ),
     refused(
         "Parquet with several labels an image",
-        alone(_plain_parquet({"image": IMAGES, "label": [[n] for n in LABELS]})),
+        alone(plain_parquet({"image": IMAGES, "label": [[n] for n in LABELS]})),
         "labels are whole numbers or texts",
     ),
-    refused("Parquet without labels", alone(_plain_parquet({"image": IMAGES})), "has no column that is called label"),
-    refused("Parquet cut short", alone(_parquet(None, 10)[:-200]), "'upload' is damaged or cut short"),
+    refused("Parquet without labels", alone(plain_parquet({"image": IMAGES})), "has no column that is called label"),
+    refused("Parquet cut short", alone(parquet(None, 10)[:-200]), "'upload' is damaged or cut short"),
     refused(
         "Parquet beside class folders",
-        zipped({**PETS, "train.parquet": _parquet("train", 10)}),
+        zipped({**PETS, "train.parquet": parquet("train", 10)}),
         "is an image file beside files that hold images",
     ),
     refused(
         "Parquet and arrays",
-        zipped({"train.parquet": _parquet("train", 10), "pets.npz": _medmnist()}),
+        zipped({"train.parquet": parquet("train", 10), "pets.npz": _medmnist()}),
         "these may be the same images twice",
     ),
     taken("MedMNIST", alone(_medmnist()), WITH_VAL, notes=[BECAME]),

