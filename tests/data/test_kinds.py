@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisegate.data.members import ArchiveLimits, Attachment, Collected, Found, LeftOut, Member, Told
+from noisegate.data.members import ArchiveLimits, Attachment, Collected, EmptyFolder, Found, LeftOut, Member, Told
 from noisegate.errors import InvalidArchive, TooLarge
 from noisegate.file_kinds import is_image
 
@@ -230,7 +230,11 @@ def test_what_systems_put_in_is_passed_over(tmp_path: Path, kind: str) -> None:
     names = ".DS_Store a/._1.png .hidden/1.png __MACOSX/a/1.png a/Thumbs.db a/desktop.ini a/Icon\r a/@eaDir/1.jpg"
     files = dict.fromkeys([*names.split(" "), ".ipynb_checkpoints/a.csv", "folder/"], b"")
     found = found_in(write_archive(tmp_path / "a", files | {"./a/1.png": b"1"}, kind))
-    assert found == [Member("a/1.png", b"1"), Told("1 hidden image was passed over, such as '.hidden/1.png'")]
+    assert found == [
+        Member("a/1.png", b"1"),
+        EmptyFolder("folder"),
+        Told("1 hidden image was passed over, such as '.hidden/1.png'"),
+    ]
 
 
 @pytest.mark.parametrize(

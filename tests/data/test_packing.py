@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisegate.data.members import ArchiveLimits, Attachment, LeftOut, Member, Told
+from noisegate.data.members import ArchiveLimits, Arriving, LeftOut, Member
 from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.uploads import read_upload
 from noisegate.errors import InvalidArchive, InvalidImage, StorageFull, TooLarge
@@ -21,7 +21,7 @@ from .archive_factory import KINDS, dataset, picture, pixels, write_archive
 
 
 def packed(
-    members: Iterable[Member | Attachment | LeftOut | Told],
+    members: Iterable[Arriving],
     folder: Path,
     image_size: int = 8,
     limits: ImageLimits | None = None,
