@@ -10,5 +10,5 @@ def derive_seed(seed: int, *path: str | int) -> int:
     ("families", cell), ("weight_decay", cell), ("holdout",), ("folds",) and ("hybrids",) below an experiment's seed;
     ("split", class, name) and ("shuffle", split, class, name) below 0, for every dataset alike.
     """
-    text = "/".join(str(part) for part in (seed, *path))
+    text = "/".join(map(str, (seed, *path)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

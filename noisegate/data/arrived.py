@@ -79,7 +79,7 @@ class Arrived:
         except (InvalidImage, TooLarge) as error:
             self._bad_images.add(member.name, error)
             return
-        self._scratch.write(pixels.tobytes())
+        self._scratch.write(pixels.data)
         self.files.add(member)
         self.paths.append(member.name)
         self._labels.append(member.label)

@@ -114,7 +114,7 @@ class Base:
         if side is None:
             image = open_image(self.originals.read(place), _ANY_SIZE)
             side = max(image.width, image.height)
-        return replace(found, key=self._key(place), longer_side=side, file=found.file + 1)
+        return found._replace(key=self._key(place), longer_side=side, file=found.file + 1)
 
     def _key(self, place: int) -> str:
         """What tells the image from others of its class. In an index older than keys it is what it was for class folders."""
@@ -145,7 +145,7 @@ def added_to(
     twins = _twins(base, layout.images, files, check)
     _check_agreement(base, layout.images, paths, twins)
     new = [image for image in layout.images if image.index not in twins]
-    together = [*base.placed(), *(replace(image, index=image.index + len(base)) for image in new)]
+    together = [*base.placed(), *(image._replace(index=image.index + len(base)) for image in new)]
     together.sort(key=lambda image: (image.split != "train", image.rank))
     known = [LeftOut(paths[index], IN_BASE) for index in twins]
     both = replace(layout, images=tuple(together), left_out=(*layout.left_out, *known))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,7 @@ class Label:
     split: NamedSplit | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One image: its path (`train/cat/1.png`), and its file or its pixels (height, width, 3).
 
     The path says what it is, unless its format does: then `label` is given, and the path only names it.

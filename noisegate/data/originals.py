@@ -23,9 +23,8 @@ import mmap
 import os
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,8 +65,7 @@ class Arrivals:
         self._scratch.flush()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the index says of one image.
 
     Attributes:

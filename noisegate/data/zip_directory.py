@@ -92,8 +92,10 @@ class Names:
         Raises:
             InvalidArchive: the name has no certain reading.
         """
-        said = _said(entry)
-        name = self._decoder.decode(_raw(entry)) if said is None else said
+        name = _said(entry)
+        if name is None:
+            spelled = entry.orig_filename
+            name = spelled if spelled.isascii() else self._decoder.decode(_raw(entry))
         return name.replace("\\", "/")
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -106,8 +107,7 @@ class ImageLimits:
     max_pixels: int = 50_000_000
 
 
-@dataclass(frozen=True)
-class OpenedImage:
+class OpenedImage(NamedTuple):
     """An image file of which the header is read and no pixel is decoded. `width` and `height` are the upright ones."""
 
     container: Container

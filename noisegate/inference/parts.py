@@ -1,8 +1,7 @@
 """What the readers of all image formats share: what they return, how they refuse, and how many parts they go over."""
 
 import struct
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from noisegate.errors import InvalidImage
 
@@ -16,8 +15,7 @@ _MOST_PARTS = 20_000
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(NamedTuple):
     """An image file without its metadata, and how to turn it upright (EXIF orientation, 1 … 8).
 
     `decoded_pixels` is how many pixels decoding makes, where the decoder makes others than its header tells; 0 elsewhere.

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from noisegate.data.members import Label, LeftOut, NamedSplit
 from noisegate.seeds import derive_seed
@@ -32,8 +32,7 @@ class Contents:
     empty_folders: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
+class Assigned(NamedTuple):
     """What a layout says of one image. `index` is its place in `Contents.images`; `name` tells it from others of its class.
 
     `split` is None where the layout has no parts: the images are split then.
@@ -64,8 +63,7 @@ class Recognised:
     rename: str = "Rename the folder."
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """Where one image belongs; `index` is its place in the sequence that was given."""
 
     index: int

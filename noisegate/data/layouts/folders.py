@@ -36,11 +36,11 @@ def class_folders(contents: Contents) -> Recognised:
     Raises:
         InvalidArchive: folders of another layout, or that could mean two things; a class folder whose files were all left out.
     """
-    found = folder_reading(contents.images)
-    if isinstance(found, InvalidArchive):
-        raise _with_texts(found, contents)
     tree = read_tree(contents.images)
     places = tree.places(contents.images)
+    found = _reading(tree, contents.images, places)
+    if isinstance(found, InvalidArchive):
+        raise _with_texts(found, contents)
     with_images = {(place.part, place.folders[0]) for place in places if place and place.folders}
     notes = check_class_folders(contents, tree, with_images)
     return replace(found, notes=[*found.notes, *notes])
@@ -60,7 +60,10 @@ def _with_texts(fault: InvalidArchive, contents: Contents) -> InvalidArchive:
 def folder_reading(paths: Sequence[str]) -> Recognised | InvalidArchive:
     """What the folders say by themselves, or why they say nothing. `paths` are one or more."""
     tree = read_tree(paths)
-    places = tree.places(paths)
+    return _reading(tree, paths, tree.places(paths))
+
+
+def _reading(tree: Tree, paths: Sequence[str], places: Sequence[Place | None]) -> Recognised | InvalidArchive:
     fault = _fault_of_parts(tree, paths, places) or _fault_of_places(tree, paths, places)
     if fault:
         return fault
@@ -130,7 +133,7 @@ def _fault_of_places(tree: Tree, paths: Sequence[str], places: Sequence[Place | 
 def _notes(places: Sequence[Place | None], left_out: Sequence[LeftOut]) -> list[str]:
     notes = []
     classes = [place.folders for place in places if place and place.folders]
-    named_as_parts = {folders[0] for folders in classes if part_called(folders[0])}
+    named_as_parts = {folder for folder in {folders[0] for folders in classes} if part_called(folder)}
     if named_as_parts:
         notes.append(f"{listed(named_as_parts)} was taken for a class, as images lie directly in it")
     if len(classes[0]) > 1:

@@ -175,7 +175,7 @@ def _with_parts(by_folder: Recognised, named: Sequence[Said]) -> tuple[Recognise
         return by_folder, [
             f"the parts that {files} names were not used, as it names none for {count(missing, 'image')}"
         ]
-    images = [replace(image, split=part_of[image.index]) for image in by_folder.images]
+    images = [image._replace(split=part_of[image.index]) for image in by_folder.images]
     return replace(by_folder, images=images), [f"the parts are those that {files} names"]
 
 

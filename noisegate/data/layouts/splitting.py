@@ -5,7 +5,7 @@ The draw depends on the paths alone: an image keeps its side in every archive fo
 
 from collections import Counter
 from collections.abc import Collection, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from noisegate.api.reading import Validation
@@ -105,11 +105,11 @@ def _note_on_training(images: Sequence[Assigned], base: BaseClasses | None) -> l
 def _sided(image: Assigned, role: _Role, parts: Collection[str | None]) -> Assigned:
     """The image with train or test for its part."""
     if image.split != "validation":
-        return replace(image, split=image.split or "train")
+        return image if image.split else image._replace(split="train")
     assert role != "leave_out", "left out before"
     # Two slashes, as in no path: train/cat/1.png and val/cat/1.png are two images of one side then.
     name = f"validation//{image.name}" if role in parts or role == "train" else image.name
-    return replace(image, split=role, name=name)
+    return image._replace(split=role, name=name)
 
 
 def _placed(images: Sequence[Assigned], trained: Set[str] = frozenset()) -> list[Placed]:

@@ -5,7 +5,6 @@ Classes are called by their first word in words.txt; where two have the same, by
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from noisegate.data.layouts.class_names import is_class_name
@@ -48,7 +47,7 @@ def tiny_imagenet(contents: Contents) -> Recognised | None:
     words = f"{root}words.txt"
     called = _display_names({image.class_name for image in found}, contents.attachments.get(words))
     notes = _notes(found, annotated, roots[0], len(left_out))
-    images = [replace(image, class_name=called[image.class_name]) for image in found]
+    images = [image._replace(class_name=called[image.class_name]) for image in found]
     used = [
         name for name in contents.attachments if name in (roots[0], words, root + _LIST) or name.endswith("_boxes.txt")
     ]

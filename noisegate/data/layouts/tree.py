@@ -7,6 +7,7 @@ no other folder could be meant: where all images lie in folders of the same name
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from noisegate.data.layouts.parts import part_called
 from noisegate.data.members import NamedSplit
@@ -14,8 +15,7 @@ from noisegate.data.members import NamedSplit
 Folders = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a path stands. `folders` are those below the part, the class first; empty for what lies in the part itself."""
 
     part: str | None
