@@ -33,8 +33,8 @@ def read_archive(path: Path, limits: ArchiveLimits, folder: Path, names: NameEnc
     What a file is, the archive itself included, is told by its first bytes, not by its name. Images come as `Member`, with
     their bytes, not yet looked at; files with an image's suffix too, whatever they are. Texts that may label images come as
     `Attachment`, files that hold many images as `Collected`, all others as `LeftOut`; at the end `Told`, if names do not say
-    their encoding, and `EmptyFolder`. Hidden files and what systems put in by themselves are passed over. An upload that is
-    itself a file of many images comes as one `Collected`.
+    their encoding, or `names` was given and none needed it, and `EmptyFolder`. Hidden files and what systems put in by
+    themselves are passed over. An upload that is itself a file of many images comes as one `Collected`.
 
     Args:
         folder: where files that hold many images are unpacked to, under numbers. They stay there.
@@ -61,6 +61,8 @@ def read_archive(path: Path, limits: ArchiveLimits, folder: Path, names: NameEnc
             yield from _read_packed(_UPLOAD, *found, unpacker, decoder)
         else:
             raise _refuse_upload(_what_it_is(head), _FETCH if kinds.is_lfs_pointer(head) else _REMEDY)
+    yield from decoder.told()
+    yield from unpacker.told()
 
 
 def _is_one_file(file: BinaryIO, head: bytes, limits: ArchiveLimits) -> bool:

@@ -62,7 +62,9 @@ class NameDecoder:
         return readings[0]
 
     def told(self) -> Iterator[Told]:
-        """Which encodings were used."""
+        """Which encodings were used, and whether the one that was named was needed."""
+        if self._asked and not self._used:
+            yield Told(f"names={self._asked} had no effect: the names in it are ASCII, or say their encoding")
         for encoding, count in self._used.items():
             yield Told(f"{count:,} names in the archive do not say their encoding and were read as {encoding}")
 

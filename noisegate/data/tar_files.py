@@ -58,8 +58,6 @@ def read_tar(stream: Readable, unpacker: Unpacker, decoder: NameDecoder) -> Iter
         content.skip_rest()
     # To the end of the compressed stream, so that its checksum is checked too.
     blocks.drain()
-    yield from decoder.told()
-    yield from unpacker.told()
 
 
 class _Member(NamedTuple):

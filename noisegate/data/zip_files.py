@@ -35,8 +35,6 @@ def read_zip(file: BinaryIO, unpacker: Unpacker, decoder: NameDecoder) -> Iterat
             meter.enter(name)
             with archive.open(entry) as content:
                 yield unpacker.take(name, entry.file_size, _Metered(content, entry, name, meter))
-    yield from decoder.told()
-    yield from unpacker.told()
 
 
 class _Metered:

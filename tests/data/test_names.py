@@ -205,7 +205,15 @@ def test_which_encoding_was_used_is_told(tmp_path: Path) -> None:
     said = "2 names in the archive do not say their encoding and were read as cp850"
     assert found_in(path, "cp850")[-1] == Told(said)
     path = raw_zip(tmp_path / "a", [RawEntry(name.name, marked=True) for name in bytes_of("Äpfel", encoding="utf-8")])
-    assert not any(isinstance(found, Told) for found in found_in(path, "cp850"))
+    assert not any(isinstance(found, Told) for found in found_in(path))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_encoding_that_no_name_needed_is_told(tmp_path: Path, kind: str) -> None:
+    path = write_archive(tmp_path / "a", {"plums/1.png": b"1"}, kind)
+    said = "names=cp850 had no effect: the names in it are ASCII, or say their encoding"
+    assert found_in(path, "cp850")[-1] == Told(said)
+    assert not any(isinstance(found, Told) for found in found_in(path))
 
 
 def test_a_mark_that_lies(tmp_path: Path) -> None:

@@ -33,12 +33,14 @@ class Contents:
 
 
 class Assigned(NamedTuple):
-    """What a layout says of one image. `index` is its place in `Contents.images`; `name` tells it from others of its class.
+    """What a layout says of one image: a tuple, as there is one an image, and frozen dataclasses take longer to make.
+
+    `index` is its place in `Contents.images`; `name` tells it from others of its class.
 
     `split` is None where the layout has no parts: the images are split then.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # and not the method of tuples
     class_name: str
     split: NamedSplit | None
     name: str
@@ -66,7 +68,7 @@ class Recognised:
 class Placed(NamedTuple):
     """Where one image belongs; `index` is its place in the sequence that was given."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # as above
     split: Split
     class_name: str
     name: str

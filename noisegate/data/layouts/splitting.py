@@ -40,9 +40,14 @@ def place(images: Sequence[Assigned], validation: Validation, base: BaseClasses 
             stays the same.
 
     Raises:
-        InvalidArchive: there is nothing to train from, a test class is not in train, or a class is too small to be split.
+        InvalidArchive: there is nothing to train from, a test class is not in train, a class is too small to be split, or it
+            was said what a validation part becomes and there is none.
     """
     parts = {image.split for image in images}
+    if validation != "auto" and "validation" not in parts:
+        detail = f"validation={validation} was asked for, and the archive has no validation part"
+        remedy = "Leave validation out; or call the folder of that part `val`, or name it in a table."
+        raise InvalidArchive(detail, field="validation", remedy=remedy)
     if parts == {None} and base is None:
         return Placement(_drawn(images))
     sides_there_are = parts if base is None else parts | set(SPLITS)

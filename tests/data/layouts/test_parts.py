@@ -193,3 +193,13 @@ def test_classes_that_would_be_left_out_with_the_validation_images() -> None:
     images = [*of_classes(3, before="train/"), *of_classes(2, ("cat", "frog"), before="val/")]
     with pytest.raises(InvalidArchive, match="'frog' has validation images alone"):
         read(images, validation="leave_out")
+
+
+@pytest.mark.parametrize("validation", ["train", "test", "leave_out"])
+@pytest.mark.parametrize("parts", [("",), ("train/", "test/")])
+def test_what_becomes_of_a_part_that_is_not_there_is_refused(validation: Validation, parts: tuple[str, ...]) -> None:
+    images = [path for part in parts for path in of_classes(3, before=part)]
+    with pytest.raises(InvalidArchive, match=f"validation={validation} was asked for") as refusal:
+        read(images, validation=validation)
+    assert refusal.value.field == "validation"
+    assert refusal.value.remedy
