@@ -25,6 +25,7 @@ from service.conditional import ConditionalGet
 from service.cors import for_websites
 from service.database_counts import DatabaseCounts
 from service.datasets import routes as datasets
+from service.datasets import upload_routes as uploads
 from service.datasets.registration import register_digits
 from service.deps import Resources
 from service.ending import in_background, told_of_the_end
@@ -36,6 +37,7 @@ from service.fast_path import FastPath
 from service.guard import Door, Guard
 from service.heads import as_get, without_body
 from service.hybrids import routes as hybrids
+from service.idempotency import refuse_key_of_dry_run
 from service.limits import BodyLimit, limit_of_body
 from service.measuring import Measured
 from service.models import cards
@@ -56,6 +58,7 @@ ROOMS = (
     measuring,
     presets,
     backbones,
+    uploads,
     datasets,
     experiments,
     events,
@@ -131,10 +134,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Measured)
     app.add_middleware(for_websites, settings=settings)
     routers = [room.router for room in ROOMS]
-    refuse_unknown = Depends(RefuseUnknownQuery())
+    of_all = [Depends(RefuseUnknownQuery()), Depends(refuse_key_of_dry_run)]
     install_handlers(app, routers)
     for router in routers:
-        app.include_router(router, dependencies=[refuse_unknown])
+        app.include_router(router, dependencies=of_all)
     if not tracing.wanted():  # what goes past FastAPI has no span
         app.fast_path = FastPath(
             "POST",

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from noisegate.errors import InvalidInput
 from noisegate.store import idempotency
 from noisegate.store.idempotency import Keyed, Reservation, StoredAnswer
 from noisegate.store.sessions import Sessions
@@ -37,6 +38,8 @@ REPLAYED: dict[str, Any] = {
     }
 }
 
+_YES = TypeAdapter(bool)
+
 Work = Callable[[Session], StoredAnswer]
 
 
@@ -54,6 +57,25 @@ IdempotencyKeyHeader = Annotated[
         "and nothing is done twice. A request that failed is forgotten, and may be sent again, corrected or not.",
     ),
 ]
+
+
+async def refuse_key_of_dry_run(request: Request) -> None:
+    """A dependency of every route. A dry run keeps nothing, so there is no first answer to be given again.
+
+    Raises:
+        InvalidInput: a dry run was asked for with an Idempotency-Key.
+    """
+    if "idempotency-key" in request.headers and _is_true(request.query_params.get("dry_run", "false")):
+        detail = "is given with dry_run, which does nothing that could be done twice"
+        remedy = "Leave the header out; or leave dry_run out, and the request is carried out once."
+        raise InvalidInput(detail, field="Idempotency-Key", remedy=remedy)
+
+
+def _is_true(value: str) -> bool:
+    try:
+        return _YES.validate_python(value)
+    except ValidationError:
+        return False  # the route refuses it
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,20 @@ def test_a_source_has_nothing_to_be_read_in_another_way(client: TestClient, quer
     assert [error["field"] for error in answer.json()["errors"]] == [query.split("=")[0]]
 
 
+@pytest.mark.parametrize(("field", "value"), [("name", "ten"), ("image_size", 16)])
+def test_what_is_given_in_query_and_body_is_refused(client: TestClient, field: str, value: str | int) -> None:
+    answer = client.post(f"/datasets?{field}={value}", json={"source": "digits", field: value})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["message"]) == (field, "is given in the query and in the body")
+
+
+def test_what_becomes_of_validation_images_is_refused_where_there_are_none(client: TestClient) -> None:
+    answer = _tried(client, _pets(), validation="leave_out")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "validation")
+    assert answer.json()["errors"][0]["remedy"].startswith("Leave validation out")
+
+
 def test_a_dry_run_finds_that_the_name_is_taken(client: TestClient) -> None:
     answer = _tried(client, _pets(), name="digits")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "name")

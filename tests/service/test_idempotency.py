@@ -1,5 +1,7 @@
 """One creation, however often and from however many places a request is sent with its key."""
 
+import itertools
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,10 +129,30 @@ def test_an_error_of_the_server_releases_the_key(
     assert count(sessions) == 1
 
 
-def test_a_dry_run_takes_no_key(client: TestClient, sessions: Sessions) -> None:
-    assert client.post("/experiments?dry_run=true", json=SPEC, headers=KEY).status_code == 200
+def test_every_dry_run_refuses_a_key(client: TestClient, sessions: Sessions) -> None:
+    """Every route of the OpenAPI document that has dry_run, so that a new one cannot forget it."""
+    with_dry_run = [
+        (method, path.replace("{", "").replace("}", ""))
+        for path, methods in client.get("/openapi.json").json()["paths"].items()
+        for method, operation in methods.items()
+        if any(one["name"] == "dry_run" for one in operation.get("parameters", ()))
+    ]
+    assert {("post", "/experiments"), ("post", "/datasets"), ("delete", "/datasets/reference")} <= set(with_dry_run)
+    for (method, path), yes in itertools.product(with_dry_run, ("true", "1", "on")):
+        headers = KEY | {"Content-Type": "application/json"}
+        answer = client.request(method, f"{path}?dry_run={yes}", content=json.dumps(SPEC), headers=headers)
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["field"]) == (422, "Idempotency-Key"), (method, path)
+        assert error["remedy"].startswith("Leave the header out")
     with sessions.reading() as session:
         assert session.scalars(sa.select(IdempotencyKey)).all() == []
+
+
+def test_a_key_without_a_dry_run_is_taken(client: TestClient, sessions: Sessions) -> None:
+    assert client.post("/experiments?dry_run=false", json=SPEC, headers=KEY).status_code == 202
+    wrong = client.post("/experiments?dry_run=perhaps", json=SPEC, headers=KEY)
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "dry_run")
+    assert count(sessions) == 1
 
 
 def test_a_key_is_forgotten_after_its_time(client: TestClient, sessions: Sessions) -> None:
