@@ -16,7 +16,7 @@ from noisegate.client.classifying import classify
 from noisegate.client.console import make_printable
 from noisegate.client.errors import ClientError, Interrupted, ProblemError
 from noisegate.client.http import Client
-from noisegate.client.options import Url
+from noisegate.client.options import READ_AS_IT_IS, ReadingOptions, Url
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.reports import report_block, warnings_about
 from noisegate.client.show import (
@@ -205,10 +205,7 @@ def upload(
     *,
     name: str | None = None,
     image_size: int | None = None,
-    base: str | None = None,
-    names: str | None = None,
-    bad_images: Literal["refuse", "skip"] | None = None,
-    validation: Literal["auto", "train", "test", "leave_out"] | None = None,
+    reading: ReadingOptions = READ_AS_IT_IS,
     dry_run: bool = False,
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -217,27 +214,20 @@ def upload(
     Args:
         archive: A folder of train/CLASS/…, test/CLASS/…, or CLASS/…; or an archive of one, or a file that holds many images.
         image_size: Pixels a side that every image is scaled to. Without it 32, or the base's.
-        base: Id or name of a dataset. The new one holds its images and those of the archive; what it has already is left out.
-        names: The encoding of names in a zip that does not say it, such as shift_jis.
-        bad_images: skip leaves out what cannot be read, and counts it; refuse (the default) names it all.
-        validation: What images of a validation part become; auto (the default): test images if there are no others, else training
-            images.
         dry_run: Only say what would be read.
     """
     console = console_for()
-    packed, found = pack(archive, validation or "auto")
+    packed, found = pack(archive, reading.validation or "auto")
     if found:
         console.print(found_block(archive, found, packed.total))
-    asked = {"names": names, "bad_images": bad_images, "validation": validation}
-    reading = {option: value for option, value in asked.items() if value is not None}
     with Client(url) as client:
         if dry_run:
             with ProgressDisplay(console, "upload") as progress:
-                report = client.inspect_upload(packed, image_size, progress.show_bytes, base, **reading)
+                report = client.inspect_upload(packed, image_size, progress.show_bytes, **reading.given())
             console.print(report_block(report))
             return
         with ProgressDisplay(console, "upload") as progress:
-            dataset = client.upload(packed, name, image_size, progress.show_bytes, base, **reading)
+            dataset = client.upload(packed, name, image_size, progress.show_bytes, **reading.given())
         with ProgressDisplay(console, "reading") as progress:
             dataset = client.wait_for_dataset(dataset["id"], dataset_shown(client, progress))
         if dataset["error"]:

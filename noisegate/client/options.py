@@ -4,14 +4,42 @@ import copy
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from noisegate.api.reading import BadImages, NameEncoding, Validation
 from noisegate.client.errors import ClientError
 from noisegate.client.transport import DEFAULT_URL
 
 Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How an upload is to be read and what it is added to, as `POST /datasets` takes it.
+
+    Attributes:
+        base: Id or name of a dataset. The new one holds its images and those sent; what it has already is left out.
+        names: The encoding of names in a zip that does not say it, such as shift_jis.
+        bad_images: skip leaves out what cannot be read, and counts it; refuse (the default) names it all.
+        validation: What images of a validation part become; auto (the default): test images if there are no others, else training
+            images.
+    """
+
+    base: str | None = None
+    names: NameEncoding | None = None
+    bad_images: BadImages | None = None
+    validation: Validation | None = None
+
+    def given(self) -> dict[str, str]:
+        """Those that were given."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+READ_AS_IT_IS = ReadingOptions()
 
 # The service merges these field by field with those of a preset; every other field it takes whole.
 _MERGED = ("training",)

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from noisegate.api.answers import ExperimentAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
+from noisegate.api.reading import Validation
 from noisegate.client.errors import ClientError, ProblemError
 from noisegate.client.files import ArchiveFile, FolderTar, Uploadable
 from noisegate.client.http import Client
-from noisegate.client.options import Url, nested, parse_settings, url_option
+from noisegate.client.options import READ_AS_IT_IS, ReadingOptions, Url, nested, parse_settings, url_option
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.reports import warnings_about
 from noisegate.client.show import console_for, results_table
@@ -37,6 +38,7 @@ def train(
     name: str | None = None,
     preset: str = "recommended",
     scale: Literal["paper", "quick", "smoke"] | None = None,
+    reading: ReadingOptions = READ_AS_IT_IS,
     settings: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     url: Url = DEFAULT_URL,
 ) -> int:
@@ -54,18 +56,18 @@ def train(
     chosen = parse_settings(settings or [])
     if "dataset" in chosen:
         raise ClientError("--set dataset: the dataset is the one that is sent. `noisegate run` trains on another.")
-    archive, found = pack(images)
+    archive, found = pack(images, reading.validation or "auto")
     console.print(found_block(images, found, archive.total), soft_wrap=True)
     with Client(url) as client:
         document = _document(client, preset, scale, chosen)
         _check_settings(client, document)
-        if name and found:
+        if name and found and reading.base is None:
             _check_name(client, name, found)
-        dataset = _upload(client, console, archive, name)
+        dataset = _upload(client, console, archive, name, reading)
         return _train(client, console, {**document, "dataset": dataset["id"]}, url)
 
 
-def pack(images: Path, validation: str = "auto") -> tuple[Uploadable, FoundImages | None]:
+def pack(images: Path, validation: Validation = "auto") -> tuple[Uploadable, FoundImages | None]:
     """What to send for a folder or an archive, and what is in it as far as that was looked at; raises UnusableFile."""
     if not images.is_dir():
         return ArchiveFile(images), None
@@ -109,9 +111,11 @@ def _by_class(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     return totals
 
 
-def _upload(client: Client, console: Console, archive: Uploadable, name: str | None) -> DatasetAnswer:
+def _upload(
+    client: Client, console: Console, archive: Uploadable, name: str | None, reading: ReadingOptions
+) -> DatasetAnswer:
     with _said("Stopped; nothing of the upload is kept."), ProgressDisplay(console, "upload") as progress:
-        dataset = client.upload(archive, name, on_bytes=progress.show_bytes)
+        dataset = client.upload(archive, name, None, progress.show_bytes, **reading.given())
     goes_on = f"Stopped waiting; the service goes on reading dataset {dataset['id']}: see `noisegate datasets`."
     with _said(goes_on), ProgressDisplay(console, "reading") as progress:
         dataset = client.wait_for_dataset(dataset["id"], dataset_shown(client, progress))

@@ -122,6 +122,23 @@ def test_an_archive_is_sent_as_it_is(server: Peer, tmp_path: Path, capsys: pytes
     assert (sent.body, sent.headers["Content-Type"]) == (b"a tar, zipped", "application/gzip")
 
 
+def test_how_images_are_read_is_said_by_the_options_of_upload(server: Peer, tmp_path: Path) -> None:
+    (tmp_path / "pets.zip").write_bytes(b"zip")
+    options = ["--names", "gbk", "--bad-images", "skip", "--validation", "leave_out", "--base", "birds"]
+    for command in ("train", "upload"):
+        assert cli.run([command, str(tmp_path / "pets.zip"), *options]) == 0
+    trained, uploaded = (request.query for request in server.requests if request.path == "/datasets")
+    assert trained == uploaded == {"names": "gbk", "bad_images": "skip", "validation": "leave_out", "base": "birds"}
+
+
+def test_what_becomes_of_validation_images_is_refused_where_a_folder_has_none(
+    server: Peer, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", str(photos), "--validation", "train"]) == 1
+    assert "validation=train was asked for, and the folder has no validation part" in capsys.readouterr().err
+    assert server.requests == []
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_model_that_is_not_default(
     server: Peer, photos: Path, capsys: pytest.CaptureFixture[str], there: bool
