@@ -12,7 +12,7 @@ from noisegate.judgement import Finding, FindingCode, Judgement, MeasuredOn
 from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.spec import ClassifierExperiment, ExperimentSpec, TrainingExperiment, parse_spec
 from noisegate.spec.caps import Caps
-from noisegate.store import claims, datasets, executions, planning
+from noisegate.store import claims, datasets, executions, ingestions, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.executions import ExecutionResult
 from noisegate.store.leases import Lease, LeaseLost
@@ -27,9 +27,9 @@ def digest(number: int) -> str:
     return f"{number:064x}"
 
 
-def packed(number: int = 1, train_count: int = 100) -> datasets.Packed:
+def packed(number: int = 1, train_count: int = 100) -> ingestions.Packed:
     """What ingestion would have found in a dataset of two classes; different numbers are different contents."""
-    return datasets.Packed(
+    return ingestions.Packed(
         classes=["cat", "dog"],
         counts={"train": {"cat": train_count // 2, "dog": train_count // 2}, "test": {"cat": 10, "dog": 10}},
         train_count=train_count,
@@ -50,9 +50,9 @@ def ready_dataset(session: Session, name: str = "pets", *, number: int = 1, trai
     waiting = datasets.register(
         session, name=name, source="upload", image_size=32, upload_digest=digest(3000 + number)
     ).dataset
-    claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=LEASE_SECONDS)
+    claimed = ingestions.claim(session, waiting.id, owner="factory", lease_seconds=LEASE_SECONDS)
     assert claimed is not None
-    return datasets.record_ready(session, claimed[1], packed(number, train_count))
+    return ingestions.record_ready(session, claimed[1], packed(number, train_count))
 
 
 def stored_dataset(
@@ -70,9 +70,9 @@ def stored_dataset(
     waiting = datasets.register(
         session, name=name, source="upload", image_size=image_size, upload_digest=digests[0]
     ).dataset
-    claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=LEASE_SECONDS)
+    claimed = ingestions.claim(session, waiting.id, owner="factory", lease_seconds=LEASE_SECONDS)
     assert claimed is not None
-    found = datasets.Packed(
+    found = ingestions.Packed(
         classes=["dark", "bright"],
         counts={"train": {"dark": train_count // 2, "bright": train_count // 2}, "test": {"dark": 20, "bright": 20}},
         train_count=train_count,
@@ -83,7 +83,7 @@ def stored_dataset(
         labels_digest=digests[1],
         licence=None,
     )
-    return datasets.record_ready(session, claimed[1], found)
+    return ingestions.record_ready(session, claimed[1], found)
 
 
 def shades_spec(**changes: Any) -> TrainingExperiment:

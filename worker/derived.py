@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from noisegate.errors import NoisegateError, StorageUnavailable
-from noisegate.store import awaiting, derived, files
+from noisegate.store import awaiting, derivations, derived, files
 from noisegate.store.derived import StoredFile
 from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.tables import Derived
@@ -40,7 +40,7 @@ def make_one(resources: Resources, derived_id: str) -> None:
     with resources.sessions.begin() as session:
         claimed = None
         for wanted in (derived_id, None):
-            claimed = claimed or derived.claim(session, wanted, owner=resources.owner, lease_seconds=seconds)
+            claimed = claimed or derivations.claim(session, wanted, owner=resources.owner, lease_seconds=seconds)
         pieces = derived.files_of(session, claimed[0].id) if claimed else {}
     if claimed is None:
         return
@@ -56,7 +56,7 @@ def _bring_to_its_end(resources: Resources, row: Derived, lease: Lease, pieces: 
     except (Draining, Cancelled) as stop:
         # Its finished pieces stay. Cancelled: no execution waits for it any more; it is claimed again once one does.
         log.info("derived_given_back", reason=type(stop).__name__)
-        _write(resources, lease, lambda session: derived.release(session, lease))
+        _write(resources, lease, lambda session: derivations.release(session, lease))
         if isinstance(stop, Draining):
             resources.wakeups.derive(row.id)
     except (Forfeited, LeaseLost):
@@ -66,7 +66,7 @@ def _bring_to_its_end(resources: Resources, row: Derived, lease: Lease, pieces: 
     except Exception as error:
         log.warning("derived_failed", exc_info=not isinstance(error, NoisegateError))
         failure = failure_of(error, resources.owner)
-        discarded = _write(resources, lease, lambda session: derived.record_failed(session, lease, failure))
+        discarded = _write(resources, lease, lambda session: derivations.record_failed(session, lease, failure))
         files.discard(resources.sessions, resources.artefacts, discarded or [])
         settle(resources)
 
@@ -77,7 +77,7 @@ def _make(resources: Resources, row: Derived, lease: Lease, pieces: dict[str, St
     def beat(session: Session, held: Sequence[Lease]) -> Renewed:
         if not held:
             return Renewed((), may_go_on=True)
-        return derived.renew(session, lease, settings.lease_seconds, done=making.done, total=making.total)
+        return derivations.renew(session, lease, settings.lease_seconds, done=making.done, total=making.total)
 
     with (
         resources.artefacts.scratch() as folder,
@@ -102,7 +102,7 @@ def _record(resources: Resources, making: Making, made: Mapping[str, Path], stor
             for name, file in made.items():
                 if file.exists():  # not so when the database went away after an earlier try
                     resources.artefacts.place(file, stored[name].digest)
-            doubtful = derived.record_ready(session, making.lease, stored, total=making.total)
+            doubtful = derivations.record_ready(session, making.lease, stored, total=making.total)
     finally:
         files.discard(resources.sessions, resources.artefacts, doubtful)
     log.info("derived_ready", bytes=sum(one.size_bytes for one in stored.values()))

@@ -16,8 +16,8 @@ from noisegate.data.packing import PackedDataset, pack
 from noisegate.data.sources import LICENCES, digits_members
 from noisegate.data.uploads import read_upload
 from noisegate.errors import NoisegateError, StorageUnavailable
-from noisegate.store import datasets, files
-from noisegate.store.datasets import Packed
+from noisegate.store import files, ingestions
+from noisegate.store.ingestions import Packed
 from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
 from noisegate.store.packed import fetch_originals, open_packed
 from noisegate.store.quotas import check_room
@@ -40,7 +40,7 @@ def ingest_one(resources: Resources, dataset_id: str) -> None:
     with resources.sessions.begin() as session:
         claimed = None
         for wanted in (dataset_id, None):
-            claimed = claimed or datasets.claim(
+            claimed = claimed or ingestions.claim(
                 session, wanted, owner=resources.owner, lease_seconds=settings.lease_seconds
             )
     if claimed is None:
@@ -56,7 +56,7 @@ def _bring_to_its_end(resources: Resources, dataset: Dataset, lease: Lease) -> N
         packed = _ingest(resources, dataset, lease)
     except Draining:
         with resources.sessions.begin() as session:
-            datasets.release(session, lease)
+            ingestions.release(session, lease)
         resources.wakeups.ingest(dataset.id)
     except (Forfeited, LeaseLost):
         log.warning("ingestion_forfeited", dataset=dataset.id)
@@ -66,7 +66,7 @@ def _bring_to_its_end(resources: Resources, dataset: Dataset, lease: Lease) -> N
         # Bad archives and full disks end here, and so do unexpected errors: the dataset fails and says why.
         log.warning("ingestion_failed", dataset=dataset.id, exc_info=not isinstance(error, NoisegateError))
         with resources.sessions.begin() as session:
-            datasets.record_failed(session, lease, failure_of(error, resources.owner))
+            ingestions.record_failed(session, lease, failure_of(error, resources.owner))
         _discard_upload_of(resources, dataset)
     else:
         _look_for_copies(resources, dataset.id, packed.names)
@@ -158,7 +158,7 @@ def _record(
             for file, digest in zip(packed.paths, digests, strict=True):
                 if file.exists():  # not so when the database went away after an earlier try
                     resources.artefacts.place(file, digest)
-            ready = datasets.record_ready(session, lease, found)
+            ready = ingestions.record_ready(session, lease, found)
     finally:
         # Those that no row names: another worker has taken over, or the content was known and had its originals.
         files.discard(resources.sessions, resources.artefacts, digests)
@@ -183,7 +183,7 @@ def _look_for_copies(resources: Resources, dataset_id: str, names: Sequence[str]
         packed = open_packed(resources.artefacts, dataset)
         found = find_duplicates(packed.images, packed.labels, packed.train_count, names, packed.classes, go_on)
         with resources.sessions.begin() as session:
-            datasets.note_duplicates(session, dataset_id, found)
+            ingestions.note_duplicates(session, dataset_id, found)
     except (Draining, FileNotFoundError, *DATABASE_AWAY, StorageUnavailable) as error:
         # Shut down, deleted meanwhile, or away: the dataset is whole without it.
         log.warning("copies_not_looked_for", dataset=dataset_id, reason=repr(error))

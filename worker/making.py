@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from noisegate.errors import StorageFull
-from noisegate.store import derived, files
+from noisegate.store import derivations, files
 from noisegate.store.derived import StoredFile
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.tables import Derived
@@ -77,7 +77,7 @@ class Making:
                 files.lock(session)
                 if file.exists():  # not so when the database went away after an earlier try
                     self.resources.artefacts.place(file, stored.digest)
-                derived.keep_piece(session, self.lease, name, stored)
+                derivations.keep_piece(session, self.lease, name, stored)
         except LeaseLost:
             files.discard(self.resources.sessions, self.resources.artefacts, [stored.digest])
             raise

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from noisegate import __version__
 from noisegate.api.problems import Failure
 from noisegate.errors import StorageUnavailable
-from noisegate.store import datasets, derived, experiments, expiry, files, idempotency, workers
+from noisegate.store import derivations, derived, experiments, expiry, files, idempotency, ingestions, workers
 from noisegate.store.clock import seconds_now
 from noisegate.store.wakeups import DERIVE, INGEST, TRAIN
 from worker.lease import DATABASE_AWAY
@@ -141,7 +141,7 @@ def note_dead(resources: Resources, processes: Processes) -> None:
     if gone:
         with resources.sessions.begin() as session:
             lost = expiry.expire(session, gone, describe)
-            lost += datasets.expire(session, gone) + derived.expire(session, gone)
+            lost += ingestions.expire(session, gone) + derivations.expire(session, gone)
         note_reaped("process_died", gone)
         log.warning("processes_died", held=lost)
 
@@ -158,7 +158,7 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
     """
     settings, wakeups = resources.settings, resources.wakeups
     allowed: dict[str, Any] = {"lease_seconds": settings.lease_seconds, "max_losses": settings.max_losses}
-    reaped, ingestions, late = expiry.ReapedExecutions([], [], []), datasets.ReapedDatasets([], []), list[str]()
+    reaped, of_datasets, late = expiry.ReapedExecutions([], [], []), ingestions.ReapedDatasets([], []), list[str]()
     # Most looks find nothing, and a transaction that may write would keep others on SQLite waiting.
     with resources.sessions.reading() as session:
         any_lost = trust_leases and expiry.any_expired(session, settings.lease_seconds)
@@ -167,19 +167,19 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
         with resources.sessions.begin() as session:
             reaped = expiry.reap(session, error=WORKER_LOST, **allowed)
         with resources.sessions.begin() as session:
-            ingestions = datasets.reap(session, error=WORKER_LOST, **allowed)
+            of_datasets = ingestions.reap(session, error=WORKER_LOST, **allowed)
         _reap_derived(resources, allowed)
     if any_late:
         with resources.sessions.begin() as session:
             late = experiments.expire(session)
-    if any(vars(reaped).values()) or any(vars(ingestions).values()) or late:
-        log.warning("leases_reaped", **vars(reaped), ingestions=vars(ingestions), late=late)
-    _count(reaped, ingestions, late)
+    if any(vars(reaped).values()) or any(vars(of_datasets).values()) or late:
+        log.warning("leases_reaped", **vars(reaped), ingestions=vars(of_datasets), late=late)
+    _count(reaped, of_datasets, late)
     for id in reaped.requeued:
         wakeups.train(id)
-    for id in ingestions.waiting:
+    for id in of_datasets.waiting:
         wakeups.ingest(id)
-    files.discard(resources.sessions, resources.artefacts, ingestions.uploads_of_failed)
+    files.discard(resources.sessions, resources.artefacts, of_datasets.uploads_of_failed)
     with resources.sessions.reading() as session:
         any_unsettled = derived.any_unsettled(session)
     if any_unsettled:
@@ -189,7 +189,7 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
 
 def _reap_derived(resources: Resources, allowed: dict[str, Any]) -> None:
     with resources.sessions.begin() as session:
-        reaped = derived.reap(session, error=WORKER_LOST, **allowed)
+        reaped = derivations.reap(session, error=WORKER_LOST, **allowed)
     if reaped.waiting or reaped.failed:
         log.warning("derived_reaped", requeued=reaped.waiting, failed=reaped.failed)
     note_reaped("derived_requeued", reaped.waiting)
@@ -199,11 +199,11 @@ def _reap_derived(resources: Resources, allowed: dict[str, Any]) -> None:
     files.discard(resources.sessions, resources.artefacts, reaped.pieces_of_failed)
 
 
-def _count(reaped: expiry.ReapedExecutions, ingestions: datasets.ReapedDatasets, late: list[str]) -> None:
+def _count(reaped: expiry.ReapedExecutions, of_datasets: ingestions.ReapedDatasets, late: list[str]) -> None:
     for kind, ids in vars(reaped).items():
         note_reaped(kind, ids)
-    note_reaped("ingestion_requeued", ingestions.waiting)
-    note_reaped("ingestion_failed", ingestions.uploads_of_failed)
+    note_reaped("ingestion_requeued", of_datasets.waiting)
+    note_reaped("ingestion_failed", of_datasets.uploads_of_failed)
     note_reaped("late", late)
 
 
@@ -234,13 +234,13 @@ def _wake_overdue(resources: Resources) -> None:
             wakeups.train(id)
     if wakeups.waiting(INGEST) == 0:
         with resources.sessions.begin() as session:
-            unread = datasets.overdue(session, wakeup_seconds=settings.wakeup_seconds)
+            unread = ingestions.overdue(session, wakeup_seconds=settings.wakeup_seconds)
         note_reaped("woken", unread)
         for id in unread:
             wakeups.ingest(id)
     if wakeups.waiting(DERIVE) == 0:
         with resources.sessions.begin() as session:
-            unmade = derived.overdue(session, wakeup_seconds=settings.wakeup_seconds)
+            unmade = derivations.overdue(session, wakeup_seconds=settings.wakeup_seconds)
         note_reaped("woken", unmade)
         for id in unmade:
             wakeups.derive(id)

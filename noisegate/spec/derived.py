@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from noisegate.documents import OneOf, Strict
+from noisegate.spec.formats import format_of
 
 Resize = Literal["stretch", "crop", "pad"]
 
@@ -20,6 +21,12 @@ class DerivedSpec(Strict):
     """What an artefact is made by, besides what it is made of. Fields that are added later need a default."""
 
     kind: str
+
+    @property
+    def format(self) -> int:
+        """Workers that understand it have a FORMAT of at least this (noisegate.spec.formats)."""
+        choices = self.model_dump(exclude_defaults=True)
+        return format_of([("derived", self.kind), *((self.kind, choice) for choice in choices)])
 
 
 class View(DerivedSpec):

@@ -126,6 +126,11 @@ class Dataset(Leased, Owned, Base):
         doc="Median over its originals, in pixels; null in datasets older than that."
     )
     licence: Mapped[str | None] = mapped_column(sa.Text)
+    format: Mapped[int] = mapped_column(
+        default=1,
+        server_default="1",
+        doc="Workers whose FORMAT is less leave its ingestion alone (noisegate.spec.formats).",
+    )
     reading: Mapped[Reading] = mapped_column(
         Typed(Reading), default=AS_IT_IS, server_default="{}", doc="What the one who sent it said of it."
     )
@@ -169,6 +174,9 @@ class Derived(Leased, Base):
     kind: Mapped[str] = mapped_column(sa.String(20))
     key: Mapped[str] = mapped_column(sa.String(64), doc="SHA-256 of all that it follows from (spec.derived.Needed).")
     parameters: Mapped[DerivedSpec] = mapped_column(Typed(AnyDerived))
+    format: Mapped[int] = mapped_column(
+        default=1, server_default="1", doc="Workers whose FORMAT is less do not make it (noisegate.spec.formats)."
+    )
     state: Mapped[DerivedState] = mapped_column(_named(DerivedState), default=DerivedState.WAITING)
     done: Mapped[int] = mapped_column(default=0, doc="How much of `total` is made, in units of its kind: images.")
     total: Mapped[int | None]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from noisegate.admin import cleaning
 from noisegate.spec.derived import Needed, View
-from noisegate.store import datasets, derived, idempotency
+from noisegate.store import datasets, derived, idempotency, ingestions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.clock import seconds_now
 from noisegate.store.remote import RemoteArtefacts
@@ -35,9 +35,9 @@ def _age(path: Path, seconds: float) -> None:
 
 def _failed(session: sa.orm.Session, name: str, age: float) -> str:
     waiting = datasets.register(session, name=name, source="upload", image_size=32, upload_digest="f" * 64).dataset
-    claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=30)
+    claimed = ingestions.claim(session, waiting.id, owner="factory", lease_seconds=30)
     assert claimed is not None
-    datasets.record_failed(session, claimed[1], factories.failure("invalid-archive"))
+    ingestions.record_failed(session, claimed[1], factories.failure("invalid-archive"))
     _set_age(session, waiting.id, age)
     return waiting.id
 

@@ -16,7 +16,7 @@ from noisegate.api.card import Card
 from noisegate.judgement import Judgement
 from noisegate.manifest import Calibration, ModelManifest
 from noisegate.regularisation import Regularisation
-from noisegate.store import datasets, executions, models, planning
+from noisegate.store import datasets, executions, ingestions, models, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.models import ModelDigests
 from noisegate.store.sessions import Sessions
@@ -61,9 +61,9 @@ def ready_dataset(
     waiting = datasets.register(
         session, name=name, source="upload", image_size=IMAGE_SIZE, upload_digest=f"{number:064x}"
     ).dataset
-    claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=30)
+    claimed = ingestions.claim(session, waiting.id, owner="factory", lease_seconds=30)
     assert claimed is not None
-    return datasets.record_ready(session, claimed[1], found)
+    return ingestions.record_ready(session, claimed[1], found)
 
 
 def onnx_bytes(logits: Sequence[float], image_size: int = IMAGE_SIZE) -> bytes:

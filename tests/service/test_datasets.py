@@ -10,7 +10,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from noisegate.errors import Conflict
-from noisegate.store import datasets
+from noisegate.store import datasets, ingestions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings
@@ -145,9 +145,9 @@ def test_one_dataset_by_id_and_by_name(client: TestClient, sessions: Sessions, a
 
 def test_a_failed_ingestion_says_why(client: TestClient, sessions: Sessions) -> None:
     with sessions.begin() as session:
-        claimed = datasets.claim(session, None, owner="w", lease_seconds=30)
+        claimed = ingestions.claim(session, None, owner="w", lease_seconds=30)
         assert claimed is not None
-        datasets.record_failed(session, claimed[1], failure("invalid-archive", "is empty"))
+        ingestions.record_failed(session, claimed[1], failure("invalid-archive", "is empty"))
     found = client.get(f"/datasets/{claimed[0].id}").json()
     assert (found["state"], found["error"]["detail"]) == ("failed", "is empty")
 

@@ -4,7 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from noisegate.spec.caps import Caps
-from noisegate.store import datasets, derived, executions
+from noisegate.store import datasets, derivations, executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -231,9 +231,9 @@ def test_it_says_what_it_waits_for(client: TestClient, sessions: Sessions) -> No
     backbone = {"dataset": "pets", "executions": 2, "network": {"backbone": "tf_efficientnet_lite0"}, "image_size": 64}
     ids = [client.post("/experiments", json=backbone | {"seed": seed}).json()["id"] for seed in range(2)]
     with sessions.begin() as session:
-        found = derived.claim(session, None, owner="w", lease_seconds=30)
+        found = derivations.claim(session, None, owner="w", lease_seconds=30)
         assert found is not None
-        derived.renew(session, found[1], 30, done=7, total=120)
+        derivations.renew(session, found[1], 30, done=7, total=120)
     plain = client.post("/experiments", json=SPEC | {"sweep": {}}).json()
     listed = {one["id"]: one["waits_for"] for one in client.get("/experiments").json()["items"]}
     for id in ids:

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from noisegate.noise import FAMILIES, UniformNoise
 from noisegate.noise.drawing import noise_images
-from noisegate.store import datasets
+from noisegate.store import datasets, ingestions
 from noisegate.store.sessions import Sessions
 from service.noise.schemas import PreviewQuery, every_family
 from service.noise.sheet import LINE_HEIGHT, MARGIN, MAX_PIXELS, MAX_ROWS, Sheet, SheetLayout, plan_sheet
@@ -192,9 +192,9 @@ def test_patches_need_a_dataset_that_is_ready(client: TestClient) -> None:
     sessions: Sessions = client.app_state["resources"].sessions
     with sessions.begin() as session:
         digits = datasets.get(session, "digits")
-        claimed = datasets.claim(session, digits.id, owner="test", lease_seconds=30)
+        claimed = ingestions.claim(session, digits.id, owner="test", lease_seconds=30)
         assert claimed is not None
-        datasets.record_failed(session, claimed[1], failure("unexpected"))
+        ingestions.record_failed(session, claimed[1], failure("unexpected"))
     failed = client.get(PATH, params={"dataset": digits.id})
     assert (failed.status_code, failed.json()["code"], failed.headers.get("retry-after")) == (409, "conflict", None)
     assert client.get(PATH, params={"family": "gaussian", "dataset": "cats"}).status_code == 200

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from noisegate.store import datasets
+from noisegate.store import ingestions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -44,9 +44,9 @@ def test_the_same_bytes_again_are_the_same_dataset(
     assert waiting.json()["id"] == first.json()["id"]
     assert len(stored_files()) == 1, "the archive still has to be ingested"
     with sessions.begin() as session:
-        claimed = datasets.claim(session, first.json()["id"], owner="w", lease_seconds=30)
+        claimed = ingestions.claim(session, first.json()["id"], owner="w", lease_seconds=30)
         assert claimed is not None
-        datasets.record_ready(session, claimed[1], packed())
+        ingestions.record_ready(session, claimed[1], packed())
     done = client.post("/datasets", content=zip_bytes(), headers=ZIP)
     assert (done.status_code, done.json()["id"], done.json()["state"]) == (200, first.json()["id"], "ready")
     assert len(stored_files()) == 1, "sending it again added nothing; a worker removes the first when it has served"

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from noisegate.data.members import Member
 from noisegate.data.packing import pack
 from noisegate.inference.decoding import ImageLimits
-from noisegate.store import datasets
+from noisegate.store import datasets, ingestions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Dataset
@@ -49,7 +49,7 @@ def pets(sessions: Sessions, artefacts: Artefacts) -> Dataset:
         members = (Member(name, data) for name, data in PETS.items())
         packed = pack(members, SIZE, folder, lambda _: None, ImageLimits())
         images, labels, originals, index = map(artefacts.put_file, packed.paths)
-    found = datasets.Packed(
+    found = ingestions.Packed(
         classes=list(packed.classes),
         counts={split: dict(counts) for split, counts in packed.counts.items()},
         train_count=packed.train_count,
@@ -69,9 +69,9 @@ def pets(sessions: Sessions, artefacts: Artefacts) -> Dataset:
         waiting = datasets.register(
             session, name="pets", source="upload", image_size=SIZE, upload_digest="a" * 64
         ).dataset
-        claimed = datasets.claim(session, waiting.id, owner="factory", lease_seconds=30)
+        claimed = ingestions.claim(session, waiting.id, owner="factory", lease_seconds=30)
         assert claimed is not None
-        return datasets.record_ready(session, claimed[1], found)
+        return ingestions.record_ready(session, claimed[1], found)
 
 
 def _sent(client: TestClient, files: Mapping[str, bytes], **query: Any) -> Any:
@@ -136,9 +136,9 @@ def test_what_is_no_base_is_refused_by_name_and_nothing_is_kept(
     with sessions.begin() as session:
         ready_dataset(session, artefacts, "old", number=2)
         waiting = datasets.register(session, name="bad", source="upload", image_size=SIZE, upload_digest="b" * 64)
-        claimed = datasets.claim(session, waiting.dataset.id, owner="factory", lease_seconds=30)
+        claimed = ingestions.claim(session, waiting.dataset.id, owner="factory", lease_seconds=30)
         assert claimed is not None
-        datasets.record_failed(session, claimed[1], failure("invalid-archive"))
+        ingestions.record_failed(session, claimed[1], failure("invalid-archive"))
     files = sorted(stored_files())
     cases: list[tuple[dict[str, Any], int, str]] = [
         ({"base": "nowhere"}, 422, "base"),

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict, NotFound
-from noisegate.store import dataset_names, datasets, files
+from noisegate.store import dataset_names, datasets, files, ingestions
 from noisegate.store.leases import Lease
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import DatasetState
@@ -18,7 +18,7 @@ def _upload(session: Session, name: str, number: int) -> tuple[Dataset, Lease]:
     dataset = datasets.register(
         session, name=name, source="upload", image_size=32, upload_digest=factories.digest(number)
     ).dataset
-    claimed = datasets.claim(session, dataset.id, owner="w", lease_seconds=30)
+    claimed = ingestions.claim(session, dataset.id, owner="w", lease_seconds=30)
     assert claimed is not None
     return claimed
 
@@ -40,9 +40,9 @@ def test_the_same_content_in_another_archive_becomes_another_name(sessions: Sess
     with sessions.begin() as session:
         first = factories.ready_dataset(session, "pets", number=1)
         second, lease = _upload(session, "animals", 77)
-        assert datasets.record_ready(session, lease, factories.packed(1)).id == first.id
+        assert ingestions.record_ready(session, lease, factories.packed(1)).id == first.id
         third, lease = _upload(session, "beasts", 78)
-        assert datasets.record_ready(session, lease, factories.packed(1)).id == first.id
+        assert ingestions.record_ready(session, lease, factories.packed(1)).id == first.id
     with sessions.reading() as session:
         assert {datasets.get(session, name).id for name in ("pets", "animals", "beasts", second.id, third.id)} == {
             first.id
@@ -57,7 +57,7 @@ def test_a_name_belongs_to_one_dataset_until_it_fails(sessions: Sessions) -> Non
         datasets.register(session, name="pets", source="upload", image_size=32, upload_digest=factories.digest(2))
     assert caught.value.field == "name"
     with sessions.begin() as session:
-        datasets.record_failed(session, lease, factories.failure("invalid-archive"))
+        ingestions.record_failed(session, lease, factories.failure("invalid-archive"))
         assert datasets.get(session, "pets").id == failing.id, "nothing else has the name yet"
         heir = datasets.register(
             session, name="pets", source="upload", image_size=32, upload_digest=factories.digest(1)
@@ -75,13 +75,13 @@ def _twice(session: Session) -> Lease:
     assert (again.created, again.dataset.id) == (False, first.id)
     assert {datasets.get(session, name).id for name in ("left", "right")} == {first.id}
     assert not {"left", "right"} & set(dataset_names.usable(session))
-    assert datasets.claim(session, None, owner="w", lease_seconds=30) is None, "a name is nothing to ingest"
+    assert ingestions.claim(session, None, owner="w", lease_seconds=30) is None, "a name is nothing to ingest"
     return lease
 
 
 def test_another_name_given_meanwhile_stays(sessions: Sessions) -> None:
     with sessions.begin() as session:
-        ready = datasets.record_ready(session, _twice(session), factories.packed(1))
+        ready = ingestions.record_ready(session, _twice(session), factories.packed(1))
         assert datasets.get(session, "right").id == ready.id
         assert dataset_names.usable(session) == ["left", "right"]
 
@@ -90,7 +90,7 @@ def test_another_name_given_meanwhile_follows_to_what_has_the_same_content(sessi
     with sessions.begin() as session:
         known = factories.ready_dataset(session, "pets", number=1)
     with sessions.begin() as session:
-        datasets.record_ready(session, _twice(session), factories.packed(1))
+        ingestions.record_ready(session, _twice(session), factories.packed(1))
     with sessions.reading() as session:
         assert {datasets.get(session, name).id for name in ("left", "right", "pets")} == {known.id}
 
@@ -98,7 +98,7 @@ def test_another_name_given_meanwhile_follows_to_what_has_the_same_content(sessi
 def test_another_name_given_meanwhile_is_free_again_after_a_failure(sessions: Sessions) -> None:
     with sessions.begin() as session:
         lease = _twice(session)
-        datasets.record_failed(session, lease, factories.failure("invalid-archive"))
+        ingestions.record_failed(session, lease, factories.failure("invalid-archive"))
     with sessions.begin() as session:
         failed = datasets.get(session, "right")
         assert (failed.id, failed.state) == (lease.id, DatasetState.FAILED)
@@ -111,7 +111,7 @@ def test_deletion_answers_the_files_nobody_needs(sessions: Sessions) -> None:
     with sessions.begin() as session:
         dataset = factories.ready_dataset(session, "pets", number=1)
         _, lease = _upload(session, "animals", 77)
-        datasets.record_ready(session, lease, factories.packed(1))
+        ingestions.record_ready(session, lease, factories.packed(1))
     with sessions.begin() as session:
         digests = datasets.delete(session, dataset.id)
         assert digests == [factories.digest(number) for number in (1001, 2001, 4001, 5001)]
@@ -136,7 +136,7 @@ def test_an_archive_stays_as_long_as_someone_waits_for_it(sessions: Sessions) ->
     with sessions.begin() as session:
         _, lease = _upload(session, "pets", 5)
         assert files.unreferenced(session, [factories.digest(5)]) == []
-        datasets.record_ready(session, lease, factories.packed(1))
+        ingestions.record_ready(session, lease, factories.packed(1))
         assert files.unreferenced(session, [factories.digest(5)]) == [factories.digest(5)]
 
 
@@ -146,16 +146,16 @@ def test_a_source_from_before_originals_were_kept_is_ingested_once_more(sessions
 
     with sessions.begin() as session:
         old = asked(session).dataset
-        claimed = datasets.claim(session, old.id, owner="w", lease_seconds=30)
+        claimed = ingestions.claim(session, old.id, owner="w", lease_seconds=30)
         assert claimed is not None
-        datasets.record_ready(session, claimed[1], dataclasses.replace(factories.packed(), originals_digest=None))
+        ingestions.record_ready(session, claimed[1], dataclasses.replace(factories.packed(), originals_digest=None))
     with sessions.begin() as session:
         again = asked(session)
         assert (again.created, again.dataset.name) == (True, "digits with originals")
         assert asked(session) == datasets.Registered(again.dataset, created=False)
-        claimed = datasets.claim(session, again.dataset.id, owner="w", lease_seconds=30)
+        claimed = ingestions.claim(session, again.dataset.id, owner="w", lease_seconds=30)
         assert claimed is not None
-        datasets.record_ready(session, claimed[1], factories.packed())
+        ingestions.record_ready(session, claimed[1], factories.packed())
     with sessions.begin() as session:
         digits = asked(session)
         assert (digits.created, digits.dataset.id) == (False, old.id)

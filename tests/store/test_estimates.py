@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from noisegate.spec.caps import Caps
-from noisegate.store import datasets, derived, planning
+from noisegate.store import datasets, derivations, derived, planning
 from noisegate.store.derived import StoredFile
 from noisegate.store.estimates import Estimate, estimate
 from noisegate.store.sessions import Sessions
@@ -120,9 +120,9 @@ def _made(session: Session, experiment: Experiment, *, view_seconds: float, feat
     features, view = derived.lineage(session, needed)
     at = BEGAN
     for row, seconds in ((view, view_seconds), (features, features_seconds)):
-        claimed = derived.claim(session, row.id, owner="w", lease_seconds=30)
+        claimed = derivations.claim(session, row.id, owner="w", lease_seconds=30)
         assert claimed is not None
-        derived.record_ready(session, claimed[1], {"a": StoredFile(factories.digest(9), 1)}, total=120)
+        derivations.record_ready(session, claimed[1], {"a": StoredFile(factories.digest(9), 1)}, total=120)
         found = session.get_one(Derived, row.id, populate_existing=True)
         at += timedelta(seconds=seconds)
         found.created_at, found.finished_at = BEGAN, at

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from noisegate.api.problems import Failure
-from noisegate.store import datasets, events, executions, experiments, expiry, leases
+from noisegate.store import datasets, events, executions, experiments, expiry, ingestions, leases
 from noisegate.store.clock import seconds_now
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.sessions import Sessions
@@ -77,12 +77,12 @@ def test_a_dead_process_of_an_ingestion_is_noticed_too(sessions: Sessions) -> No
         waiting = datasets.register(
             session, name="pets", source="upload", image_size=32, upload_digest="a" * 64
         ).dataset
-        datasets.claim(session, waiting.id, owner="w/1", lease_seconds=LEASE)
+        ingestions.claim(session, waiting.id, owner="w/1", lease_seconds=LEASE)
         assert expiry.owners(session, "w") == {"w/1"}
-        assert datasets.expire(session, {"w/2"}) == []
-        assert datasets.expire(session, {"w/1"}) == [waiting.id]
+        assert ingestions.expire(session, {"w/2"}) == []
+        assert ingestions.expire(session, {"w/1"}) == [waiting.id]
         assert expiry.any_expired(session, LEASE)
-        reaped = datasets.reap(session, lease_seconds=LEASE, max_losses=3, error=LOST)
+        reaped = ingestions.reap(session, lease_seconds=LEASE, max_losses=3, error=LOST)
         assert reaped.waiting == [waiting.id]
         assert session.get_one(Dataset, waiting.id, populate_existing=True).owner is None
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict, InvalidInput, NotFound, NotYours
-from noisegate.store import datasets, deletion, experiments, keys, models
+from noisegate.store import datasets, deletion, experiments, ingestions, keys, models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.keys import Scope
 from noisegate.store.sessions import Sessions
@@ -152,9 +152,9 @@ def test_ones_own_name_for_what_is_everybodys_can_go(sessions: Sessions, found_o
         else:
             other = datasets.register(session, name="mine", source="upload", image_size=32, upload_digest="f" * 64)
             assert other.created
-            claimed = datasets.claim(session, other.dataset.id, owner="w1", lease_seconds=30)
+            claimed = ingestions.claim(session, other.dataset.id, owner="w1", lease_seconds=30)
             assert claimed is not None
-            datasets.record_ready(session, claimed[1], packed(1))
+            ingestions.record_ready(session, claimed[1], packed(1))
         assert datasets.get(session, "mine").id == shared.id
     with ada.begin() as session:
         assert datasets.delete(session, "mine") == []

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import sqlalchemy as sa
 
-from noisegate.store import claims, datasets, events, executions, experiments, expiry, leases
+from noisegate.store import claims, datasets, events, executions, experiments, expiry, ingestions, leases
 from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
@@ -257,23 +257,23 @@ def test_wakeups_become_overdue_once(sessions: Sessions) -> None:
         assert expiry.overdue(session, wakeup_seconds=30, limit=10) == []
         assert len(expiry.overdue(session, wakeup_seconds=-1, limit=3)) == 3
         waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None).dataset
-        assert datasets.overdue(session, wakeup_seconds=-1) == [waiting.id]
+        assert ingestions.overdue(session, wakeup_seconds=-1) == [waiting.id]
 
 
 def test_ingestions_are_leased_alike(sessions: Sessions) -> None:
     with sessions.begin() as session:
         waiting = datasets.register(session, name="new", source="digits", image_size=32, upload_digest=None).dataset
-        claimed = datasets.claim(session, None, owner="w", lease_seconds=EXPIRED)
+        claimed = ingestions.claim(session, None, owner="w", lease_seconds=EXPIRED)
         assert claimed is not None
         zombie = claimed[1]
-        assert datasets.claim(session, waiting.id, owner="other", lease_seconds=30) is None
-        assert datasets.reap(session, lease_seconds=60, max_losses=2, error=LOST).waiting == [waiting.id]
-        again = datasets.claim(session, waiting.id, owner="w", lease_seconds=EXPIRED)
+        assert ingestions.claim(session, waiting.id, owner="other", lease_seconds=30) is None
+        assert ingestions.reap(session, lease_seconds=60, max_losses=2, error=LOST).waiting == [waiting.id]
+        again = ingestions.claim(session, waiting.id, owner="w", lease_seconds=EXPIRED)
         assert again is not None
     with pytest.raises(LeaseLost), sessions.begin() as session:
-        datasets.record_ready(session, zombie, factories.packed())
+        ingestions.record_ready(session, zombie, factories.packed())
     with sessions.begin() as session:
-        assert datasets.reap(session, lease_seconds=60, max_losses=2, error=LOST).waiting == []
+        assert ingestions.reap(session, lease_seconds=60, max_losses=2, error=LOST).waiting == []
     with sessions.reading() as session:
         assert datasets.page(session, cursor=None, limit=9).items[0].error == LOST
 

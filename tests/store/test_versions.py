@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from noisegate.errors import Conflict, InvalidInput, NoisegateError, NotReady
-from noisegate.store import datasets, files
+from noisegate.store import datasets, files, ingestions
 from noisegate.store.leases import Lease
 from noisegate.store.prerequisites import usable_base
 from noisegate.store.sessions import Sessions
@@ -22,7 +22,7 @@ def _register(session: Session, name: str, base: Dataset | None, number: int = 7
 
 
 def _lease(session: Session, dataset: Dataset) -> Lease:
-    claimed = datasets.claim(session, dataset.id, owner="w", lease_seconds=30)
+    claimed = ingestions.claim(session, dataset.id, owner="w", lease_seconds=30)
     assert claimed is not None
     return claimed[1]
 
@@ -32,7 +32,7 @@ def _ready(session: Session, name: str, base: Dataset, number: int) -> Dataset:
     version = _register(session, name, base, 100 + number).dataset
     shared = [str(base.originals_digest), *(base.shared_originals or ())]
     found = dataclasses.replace(factories.packed(number), shared_originals=shared)
-    return datasets.record_ready(session, _lease(session, version), found)
+    return ingestions.record_ready(session, _lease(session, version), found)
 
 
 def test_the_base_belongs_to_what_a_dataset_is(sessions: Sessions) -> None:
@@ -101,13 +101,13 @@ def test_a_base_stays_while_something_is_added_to_it(sessions: Sessions) -> None
         datasets.delete(session, "pets")
     assert caught.value.remedy
     with sessions.begin() as session:
-        datasets.record_failed(session, _lease(session, version), factories.failure("invalid-archive"))
+        ingestions.record_failed(session, _lease(session, version), factories.failure("invalid-archive"))
         datasets.delete(session, "pets")
 
 
 def _failed(session: Session) -> Dataset:
     waiting = _register(session, "failed", None).dataset
-    datasets.record_failed(session, _lease(session, waiting), factories.failure("invalid-archive"))
+    ingestions.record_failed(session, _lease(session, waiting), factories.failure("invalid-archive"))
     return waiting
 
 
@@ -146,6 +146,6 @@ def test_a_base_by_another_name_is_the_dataset_itself(sessions: Sessions, asked:
     with sessions.begin() as session:
         base = factories.ready_dataset(session, "pets", number=1)
         twin = _register(session, "twin", None).dataset
-        datasets.record_ready(session, _lease(session, twin), factories.packed(1))
+        ingestions.record_ready(session, _lease(session, twin), factories.packed(1))
         assert usable_base(session, "twin", **asked).id == base.id
         assert base.state is DatasetState.READY

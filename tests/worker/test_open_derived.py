@@ -13,7 +13,7 @@ from noisegate.data.packing import IMAGES_FILE
 from noisegate.errors import InvalidInput
 from noisegate.spec import KINDS, DatasetFacts, TrainingExperiment
 from noisegate.spec.derived import DERIVED, DerivedSpec, Needed, View
-from noisegate.store import awaiting, derived, executions, experiments
+from noisegate.store import awaiting, derivations, derived, executions, experiments
 from noisegate.store.states import DerivedState, State
 from noisegate.store.tables import Derived, Experiment, utc_now
 from noisegate.store.wakeups import DERIVE
@@ -135,9 +135,9 @@ def test_a_worker_that_dies_between_ready_and_go_holds_nobody_up(resources: Reso
     upload(resources, photographs())
     post(resources)
     with resources.sessions.begin() as session:
-        claimed = derived.claim(session, None, owner="w/1", lease_seconds=30)
+        claimed = derivations.claim(session, None, owner="w/1", lease_seconds=30)
         assert claimed is not None
-        derived.record_ready(session, claimed[1], {}, total=20)
+        derivations.record_ready(session, claimed[1], {}, total=20)
     with resources.sessions.reading() as session:
         assert executions.count_waiting(session, most=9) == 0
     reaper.look(resources)

@@ -13,7 +13,7 @@ from noisegate.details import Details
 from noisegate.open_set import OpenSetFound
 from noisegate.spec import parse_spec
 from noisegate.spec.caps import Caps
-from noisegate.store import datasets, executions, experiments, models, planning
+from noisegate.store import datasets, executions, experiments, ingestions, models, planning
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.states import State
 from noisegate.store.tables import Dataset, Execution, Experiment
@@ -65,9 +65,9 @@ def stored(
         np.save(folder / "labels.npy", labels, allow_pickle=False)
         digests = [artefacts.put_file(folder / "images.npy"), artefacts.put_file(folder / "labels.npy")]
     waiting = datasets.register(session, name=name, source="upload", image_size=SIZE, upload_digest=digests[0]).dataset
-    claimed = datasets.claim(session, waiting.id, owner="test", lease_seconds=LEASE)
+    claimed = ingestions.claim(session, waiting.id, owner="test", lease_seconds=LEASE)
     assert claimed is not None
-    found = datasets.Packed(
+    found = ingestions.Packed(
         classes=names,
         counts={"train": dict.fromkeys(names, TRAIN), "test": dict.fromkeys(names, TEST)},
         train_count=TRAIN * len(names),
@@ -78,7 +78,7 @@ def stored(
         labels_digest=digests[1],
         licence=None,
     )
-    return datasets.record_ready(session, claimed[1], found)
+    return ingestions.record_ready(session, claimed[1], found)
 
 
 def run(resources: Resources, document: dict[str, Any]) -> tuple[Experiment, list[Execution]]:

@@ -20,7 +20,7 @@ from noisegate.inference.decoding import ImageLimits, decode_image
 from noisegate.manifest import ModelManifest
 from noisegate.spec.caps import Caps
 from noisegate.spec.derived import Needed, View
-from noisegate.store import claims, datasets, deletion, derived, executions, experiments, files
+from noisegate.store import claims, datasets, deletion, derivations, derived, executions, experiments, files
 from noisegate.store.prerequisites import dataset_facts
 from noisegate.store.remote import RemoteArtefacts
 from noisegate.store.states import DerivedState, State
@@ -300,7 +300,7 @@ def test_a_view_that_is_lost_too_often_fails_what_waits_for_it(resources: Resour
     experiment = post(resources)
     for _ in range(resources.settings.max_losses):
         with resources.sessions.begin() as session:
-            assert derived.claim(session, None, owner="gone/1", lease_seconds=-1) is not None
+            assert derivations.claim(session, None, owner="gone/1", lease_seconds=-1) is not None
         reaper.look(resources)
     row = only(resources)
     assert row.error is not None
