@@ -137,7 +137,7 @@ def _settle(session: Session, row: Derived, experiment_id: str) -> None:
     if row.state is DerivedState.FAILED:
         assert row.error is not None, "what has failed says why"
         experiments.fail_waiting(session, experiment, waits, row.error)
-    still = _next_missing()
+    still = sa.null() if row.state is DerivedState.FAILED else _next_missing()
     statement = sa.update(Execution).where(Execution.experiment_id == experiment_id, waits)
     changes: dict[str, Any] = {"waits_for": still, "held": still.is_not(None), "woken_at": seconds_now()}
     session.execute(statement.values(**changes), execution_options={"synchronize_session": False})
