@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-cards bench-paper clean
+.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -65,6 +65,10 @@ bench: .venv/installed-test
 # Two idle cores and wrk; some ten minutes. PEERS=--install-peers adds LitServe and BentoML, each in an environment of its own.
 bench-classify: .venv/installed-test
 	$(BIN)/python benchmarks/classify.py $(PEERS)
+
+# The same with a backbone at 224 px and JPEGs of 640 × 480; ARCHIVE=photographs.tar, of <class>/*, 128 px. Some ten minutes.
+bench-classify-photographs: .venv/installed-test
+	$(BIN)/python benchmarks/classify.py --photographs $(ARCHIVE) $(PEERS)
 
 # Two idle cores; some fifteen minutes. ARCHIVE=cifar10.tar.xz gives the naive loop real JPEGs. On a CUDA machine, from a bare
 # checkout, with PyTorch, NumPy, pydantic, torchvision and Pillow (eight minutes): python3 benchmarks/train_gpu.py

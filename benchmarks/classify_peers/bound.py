@@ -1,4 +1,4 @@
-"""Decode and network in a loop, no HTTP: what one core can do at most with ONNX Runtime and each decoder. Images a second.
+"""Decode, resize and network in a loop, no HTTP: what one core can do at most with ONNX Runtime and each decoder. Images a second.
 
 python -m classify_peers.bound FOLDER_OF_JPEGS SECONDS
 """
@@ -27,7 +27,7 @@ def decoders(model: OnnxModel) -> dict[str, Decode]:
     if importlib.util.find_spec("simplejpeg"):
         import simplejpeg
 
-        found["simplejpeg"] = lambda data: simplejpeg.decode_jpeg(data, "RGB")
+        found["simplejpeg"] = lambda data: model.fitted(simplejpeg.decode_jpeg(data, "RGB"))
     return found
 
 

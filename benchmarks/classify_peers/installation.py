@@ -3,20 +3,23 @@
 import sys
 from pathlib import Path
 
+from classify_peers.subjects import Subject
 from noisegate.client.http import Client
 from noisegate.local import running as local
 
 FILES = ("model.onnx", "model.json", "model.safetensors")
 LIMIT_SECONDS = 600
-PRESET = {"preset": "recommended", "scale": "smoke", "name": "a model to serve"}
 
 
-def train(data_dir: Path, model_dir: Path) -> None:
-    """Train the preset `recommended` on the digits, and copy what `default` then names to `model_dir`."""
+def train(subject: Subject, data_dir: Path, model_dir: Path) -> None:
+    """Train what the subject is about, make its model `default`, and copy that to `model_dir`."""
     with local.running(data_dir, 0, isolated=True) as up, up.client() as client:
-        experiment = client.wait(client.create_experiment(PRESET, time_limit=LIMIT_SECONDS)["id"])
+        document = subject.document(client, data_dir)
+        experiment = client.wait(client.create_experiment(document, time_limit=LIMIT_SECONDS)["id"])
         if experiment["state"] != "succeeded":
             sys.exit(f"the training {experiment['state']}: {experiment['error']}")
+        # Of so few images no model may be found good enough to become it by itself; how good it is plays no part here.
+        client.set_alias("default", next(client.models(experiment["id"]))["id"])
         _copy_default(client, model_dir)
 
 

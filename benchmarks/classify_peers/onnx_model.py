@@ -43,6 +43,10 @@ class OnnxModel:
             image = image.resize(self.size, Image.Resampling.BILINEAR)
         return np.asarray(image)
 
+    def fitted(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The same of decoded pixels."""
+        return pixels if pixels.shape[:2] == self.size else self.pixels(Image.fromarray(pixels))
+
     def logits(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits [n, outputs] of pixels [n, size, size, 3]."""
         (logits,) = self.session.run(["logits"], {"images": batch})

@@ -50,12 +50,13 @@ class Started:
         return sum(sum(process.cpu_times()[:2]) for process in _family(self.process))
 
     def memory(self) -> dict[str, float]:
-        """MiB of the process and all below it: resident, and with what they share counted once."""
+        """MiB of the process and all below it: resident, the most that was, and with what they share counted once."""
         family = _family(self.process)
         found = [process.memory_full_info() for process in family]
         return {
             "processes": len(family),
             "rss_mib": round(sum(each.rss for each in found) / MIB, 1),
+            "peak_rss_mib": round(sum(_peak_bytes(process) for process in family) / MIB, 1),
             "pss_mib": round(sum(each.pss for each in found) / MIB, 1),
         }
 
@@ -150,6 +151,12 @@ def _clean_environment() -> dict[str, str]:
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
+
+
+def _peak_bytes(process: psutil.Process) -> int:
+    """The most that was resident at any time; psutil does not tell it."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _end(child: "subprocess.Popen[bytes]", process: psutil.Process) -> None:
