@@ -180,7 +180,9 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a model that did not load is left alone before a name tries to move to it again.",
     )
-    max_batch: int = Field(32, ge=1, description="Images that run through a model together.")
+    max_batch: int = Field(
+        32, ge=1, description="Images that run through a model together, up to 79 pixels a side; of larger ones fewer."
+    )
     max_waiting_images: int = Field(256, ge=1, description="Images that may wait for one model; more are refused.")
     max_batch_images: int = Field(1_000, ge=1, description="Images of one POST /classify/batch.")
     max_batches: int = Field(8, ge=1, description="POST /classify/batch that are answered at once; more are refused.")

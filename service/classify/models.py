@@ -26,7 +26,7 @@ from noisegate.store.models import DEFAULT_ALIAS, Named
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.access import ANYBODY, Caller
-from service.classify.batching import Answered, Batcher, ConcurrencyLimit
+from service.classify.batching import Answered, Batcher, ConcurrencyLimit, most_together
 from service.classify.decoding import Decoder
 from service.classify.loading import LoadedModel, Loader
 from service.ending import in_a_thread
@@ -223,10 +223,9 @@ class Classifiers:
         async with self._one_load:
             loaded = await in_a_thread(self._loader.load, id, self._settings.model_cache_bytes)
             self._make_room(loaded)
-        settings = self._settings
-        batcher = Batcher(
-            loaded.classifier, self._threads, most=settings.max_batch, most_waiting=settings.max_waiting_images
-        )
+        most = most_together(loaded.classifier.manifest.image_size, self._settings.max_batch)
+        most_waiting = self._settings.max_waiting_images
+        batcher = Batcher(loaded.classifier, self._threads, most=most, most_waiting=most_waiting)
         return Loaded(id, loaded.version, loaded.classifier, batcher)
 
     def _make_room(self, loaded: LoadedModel) -> None:

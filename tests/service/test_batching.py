@@ -16,7 +16,7 @@ from noisegate.rejection.decision import DecisionOptions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
-from service.classify.batching import Answered, Batcher, Busy
+from service.classify.batching import Answered, Batcher, Busy, most_together
 from service.classify.models import Classified, Classifiers, Loaded
 from service.errors import ModelUnusable
 from tests.rejection.manifests import manifest
@@ -304,3 +304,11 @@ def test_one_who_goes_away_while_his_batch_runs_takes_nobody_along(threads: Thre
         answer = found[place]
         assert isinstance(answer, Answered)
         same_alone(classifier, images[place], answer)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "most", "together"),
+    [(32, 32, 32), (79, 32, 32), (224, 32, 4), (224, 2, 2), (448, 32, 1), (4096, 32, 1)],
+)
+def test_a_batch_has_fewer_images_the_larger_they_are(image_size: int, most: int, together: int) -> None:
+    assert most_together(image_size, most) == together
