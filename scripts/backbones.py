@@ -2,8 +2,9 @@
 
     python scripts/backbones.py > noisegate/networks/backbones/catalogue.csv
 
-Names, licences, parameters of their input come from timm's own configurations; where they are cut, from building them without
-weights. What takes other than RGB images of one size is left out. For another version of timm: run it again, and look at what
+Names, licences, parameters of their input come from timm's own configurations; where they are cut, what they compute and how many
+weights they have, from building them without weights: those of the families that can be cut, and no others, as that would take many
+minutes. What takes other than RGB images of one size is left out. For another version of timm: run it again, and look at what
 changes.
 """
 
@@ -11,15 +12,20 @@ import csv
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import cache
 
 import timm
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from noisegate.networks.backbones.cutting import early_part, place_of_cut
 
-# Building all the others, too, would take many minutes.
 FILES = ("efficientnet", "resnet", "convnext", "regnet")
-FIELDS = ["name", "image_size", "fixed_size", "crop", "interpolation", "mean", "std", "licence", "cut"]
+FIELDS = [
+    *("name", "image_size", "fixed_size", "crop", "interpolation", "mean", "std", "licence", "cut"),
+    *("macs", "parameters"),
+]
 # Pixels a side of what is shown to a network to see where it is cut: divisible by every stride.
 _SIZE = 256
 
@@ -54,21 +60,44 @@ def rows_of(architecture: str) -> Iterator[dict[str, object]]:
             "std": " ".join(f"{one:g}" for one in config.std),
             "licence": config.license or "",
             "cut": cut,
+            **counts_of(architecture, height),
         }
 
 
 def cut_of(architecture: str) -> str:
     """The last stage before the cut, the channels of the activations there, and their stride; "" if it cannot be cut."""
-    if timm.models.model_entrypoint(architecture).__module__.rpartition(".")[2] not in FILES:
+    network = built(architecture)
+    if network is None:
         return ""
-    with torch.device("meta"):
-        network = timm.create_model(architecture, pretrained=False, num_classes=0).eval()
-        upto = place_of_cut(network)
-        # What is in no file of weights would be left without values.
-        if upto is None or {name for name, _ in network.named_buffers()} - set(network.state_dict()):
-            return ""
-        _, channels, height, _ = early_part(network, upto)(torch.zeros(1, 3, _SIZE, _SIZE)).shape
+    upto = place_of_cut(network)
+    # What is in no file of weights would be left without values.
+    if upto is None or {name for name, _ in network.named_buffers()} - set(network.state_dict()):
+        return ""
+    _, channels, height, _ = early_part(network, upto)(torch.zeros(1, 3, _SIZE, _SIZE, device="meta")).shape
     return f"{upto} {channels} {_SIZE // height}"
+
+
+@cache
+def counts_of(architecture: str, image_size: int) -> dict[str, object]:
+    """What one image costs, and how many weights there are, both without the layer that names classes; "" where it is not built."""
+    network = built(architecture)
+    if network is None:
+        return {"macs": "", "parameters": ""}
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, image_size, image_size, device="meta"))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    # The counter takes a multiplication and an addition for two.
+    return {"macs": counter.get_total_flops() // 2, "parameters": parameters}
+
+
+@cache
+def built(architecture: str) -> nn.Module | None:
+    """The network without values; None of other families."""
+    if timm.models.model_entrypoint(architecture).__module__.rpartition(".")[2] not in FILES:
+        return None
+    with torch.device("meta"):
+        network: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0).eval()
+    return network
 
 
 if __name__ == "__main__":

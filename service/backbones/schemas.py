@@ -25,6 +25,11 @@ class BackboneRead(BaseModel):
     image_size: int = Field(
         description="Pixels a side of what it was trained on; what a spec without image_size means."
     )
+    macs: int | None = Field(
+        description="Multiplications, each with an addition, that an image of `image_size` takes; they grow with its area. Null "
+        "where they were not counted."
+    )
+    parameters: int | None = Field(description="Weights of the network; null where they were not counted.")
     fixed_size: bool = Field(description="Whether it takes no other size.")
     fine_tune: bool = Field(description="Whether the recipe fine_tune can train its later layers.")
     licence: str = Field(description="Of the weights, as their publishers name it; empty where they name none.")
@@ -42,6 +47,8 @@ class BackboneRead(BaseModel):
             source=source,
             size_bytes=None if file is None else file.stat().st_size,
             image_size=backbone.image_size,
+            macs=backbone.macs,
+            parameters=backbone.parameters,
             fixed_size=backbone.fixed_size,
             fine_tune=backbone.cut is not None,
             licence=backbone.licence,

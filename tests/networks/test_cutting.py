@@ -1,12 +1,14 @@
 """Backbones in two parts: together they compute what the whole does, and depths are counted from the head."""
 
 import copy
+import math
 
 import pytest
 import timm
 import torch
+from torch import nn
 
-from noisegate.networks.backbones import CUT_FAMILIES, backbone_of, catalogue
+from noisegate.networks.backbones import CUT_FAMILIES, EMBEDDED, backbone_of, catalogue
 from noisegate.networks.backbones.cutting import depths, early_part, late_part, place_of_cut
 from noisegate.networks.building import architecture
 from tests.learning.fine_tuning import made_up
@@ -65,3 +67,24 @@ def test_depths_of_the_embedded_backbone() -> None:
     # Blocks of three, four and one are left.
     blocks = {".".join(name.split(".")[1:4]): depth for name, depth in found.items() if ".blocks." in name}
     assert list(blocks.values()) == [9, 8, 7, 6, 5, 4, 3, 2]
+
+
+@pytest.mark.parametrize("name", [EMBEDDED, "resnet18.a1_in1k", "convnext_atto.d2_in1k"])
+def test_the_catalogue_says_what_an_image_costs(name: str) -> None:
+    """Counted by hand: each number that a layer gives takes one multiplication for each number it is made of."""
+    backbone, counted = backbone_of(name), 0
+
+    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal counted
+        if isinstance(layer, nn.Conv2d):
+            counted += output.numel() * (layer.in_channels // layer.groups) * math.prod(layer.kernel_size)
+        elif isinstance(layer, nn.Linear):
+            counted += output.numel() * layer.in_features
+
+    with torch.device("meta"):
+        network = timm.create_model(name, pretrained=False, num_classes=0).eval()
+        for layer in network.modules():
+            layer.register_forward_hook(count)
+        network(torch.zeros(1, 3, backbone.image_size, backbone.image_size))
+    assert backbone.macs == counted
+    assert backbone.parameters == sum(weight.numel() for weight in network.parameters())

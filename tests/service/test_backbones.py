@@ -38,6 +38,8 @@ def test_without_a_folder_the_embedded_one_is_at_hand(shared_client: TestClient)
                 "source": "embedded",
                 "size_bytes": 18_826_032,
                 "image_size": 224,
+                "macs": 383_907_552,
+                "parameters": 3_371_008,
                 "fixed_size": False,
                 "fine_tune": True,
                 "licence": "apache-2.0",
@@ -108,3 +110,8 @@ def test_bad_requests_name_the_field(shared_client: TestClient) -> None:
     cursor = shared_client.get("/backbones", params={"q": "resnet", "limit": 1}).json()["next_cursor"]
     other = shared_client.get("/backbones", params={"q": "vit", "cursor": cursor})
     assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "cursor")
+
+
+def test_what_was_not_counted_is_null(shared_client: TestClient) -> None:
+    found = shared_client.get("/backbones/vit_base_patch16_224.augreg2_in21k_ft_in1k").json()
+    assert (found["macs"], found["parameters"]) == (None, None)

@@ -51,6 +51,9 @@ class Backbone:
         mean, std: of each channel, in units of 0 … 1: subtracted, and what the rest is divided by.
         licence: of the weights; "" where timm gives none.
         cut: None where its layers are not known to be a chain.
+        macs: multiplications, each with an addition, in convolutions and matrix products, for one image of `image_size` and without
+            the layer that names the classes of its training; None where they were not counted.
+        parameters: weights, without that layer's; None where they were not counted.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Backbone:
     std: tuple[float, float, float]
     licence: str
     cut: Cut | None
+    macs: int | None
+    parameters: int | None
 
 
 @cache
@@ -100,6 +105,8 @@ def _of_row(row: Mapping[str, str]) -> Backbone:
         std=_of_channels(row["std"]),
         licence=row["licence"],
         cut=_cut(row["cut"]),
+        macs=int(row["macs"]) if row["macs"] else None,
+        parameters=int(row["parameters"]) if row["parameters"] else None,
     )
 
 
