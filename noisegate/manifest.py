@@ -13,7 +13,7 @@ from noisegate.errors import InvalidInput
 from noisegate.judgement import Judgement
 from noisegate.regularisation import Regularisation
 from noisegate.spec import NOISE_CLASS, ExperimentSpec
-from noisegate.spec.derived import Resize
+from noisegate.spec.derived import CropShare, DecodingField, Fitting, InterpolationField, Resize
 
 DEFAULT_MAX_FALSE_REJECT = 0.05
 
@@ -175,6 +175,9 @@ class ModelManifest(Document):
         description="How it becomes that square; left out where it is stretched, also where those who trained the model cut out "
         "the centre, so that the accuracy they publish is not quite what is served here.",
     )
+    interpolation: InterpolationField = "bilinear"
+    crop_share: CropShare = 1.0
+    decoding: DecodingField = "full"
     classes: list[str] = Field(
         min_length=2, description="Known classes in the order of the logits; without the noise class."
     )
@@ -212,6 +215,11 @@ class ModelManifest(Document):
         description="The weight decay that it was trained with, and how it was chosen; left out where the spec gives a number.",
         exclude_if=lambda regularisation: regularisation is None,
     )
+
+    @property
+    def fitting(self) -> Fitting:
+        """How an image file becomes what the model takes."""
+        return Fitting(self.resize, self.interpolation, self.crop_share, self.decoding)
 
     def budget(self, asked: float | None) -> float:
         """The largest share of known images to be rejected wrongly that decisions are made for.

@@ -9,6 +9,10 @@ class ViewAnswer(TypedDict):
     id: str
     image_size: int
     resize: str
+    # Older services have none of the three.
+    interpolation: NotRequired[str]
+    crop_share: NotRequired[float]
+    decoding: NotRequired[str]
     state: Literal["waiting", "running", "ready", "failed"]
     images_done: int
     size_bytes: int | None

@@ -47,7 +47,7 @@ def write_piece(
     with storage_errors(), file.open("wb") as written:
         for number, place in enumerate(places, 1):
             try:
-                pixels = decode_image(originals.read(place), view.image_size, limits, view.resize)
+                pixels = decode_image(originals.read(place), view.image_size, limits, view.fitting)
             except (InvalidImage, TooLarge) as error:
                 detail = f"{originals.name(place)!r}: {error.detail}"
                 raise type(error)(detail, field="dataset", remedy="Upload the data set again without it.") from error

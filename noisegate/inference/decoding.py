@@ -6,8 +6,11 @@ PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF and JPEG 2000, of one picture each. What e
 - 16-bit gray divided by 257 and rounded (65,535 becomes 255); 16-bit colour loses its low byte, as Pillow reads it;
 - palette, gray, CMYK, YCbCr and YCCK converted to RGB, without colour profiles;
 - transparency composited over white;
-- made a square by antialiased bilinear filtering, if it has another size: stretched; or cropped, its shorter side becoming the
-  square's and its middle cut out; or padded, its longer side becoming the square's, in the middle of gray of level 128.
+- made a square by antialiased bilinear or bicubic filtering, if it has another size: stretched; or cropped, its shorter side
+  becoming the square's and its middle cut out; or padded, its longer side becoming the square's, in the middle of gray of level
+  128. A crop share below 1 takes that much of the sides about the middle.
+
+A JPEG is decoded at its own size; or, where `decoding` is scaled and it is large enough, at a half or a quarter of it.
 
 Nothing global is changed by a call, so any number of threads may decode at once.
 """
@@ -39,9 +42,9 @@ from PIL.ImageFile import ImageFile
 from noisegate.errors import TooLarge
 from noisegate.inference import fast_jpeg
 from noisegate.inference.containers import bare_jpeg, unwrap
-from noisegate.inference.fitting import resized
+from noisegate.inference.fitting import resized, scale_factor
 from noisegate.inference.parts import Container, Kind, animated, refuse
-from noisegate.spec.derived import Resize
+from noisegate.spec.derived import Fitting
 
 # The classes themselves rather than Image.open, which warns about large images before their size can be checked,
 # and which turns a JPEG with a second picture (MPO, as telephones write it) into an animated image.
@@ -99,6 +102,10 @@ _ORIENTATION_TAG = 0x0112
 _STILL_LYING = (1, 2, 3, 4)
 
 
+# How images become squares unless it is said otherwise.
+PLAIN = Fitting()
+
+
 @dataclass(frozen=True)
 class ImageLimits:
     """The largest image file read: its size in bytes, and width times height, checked before any pixel is decoded."""
@@ -116,23 +123,39 @@ class OpenedImage(NamedTuple):
     height: int
     limits: ImageLimits
 
-    def pixels(self, image_size: int, resize: Resize = "stretch") -> npt.NDArray[np.uint8]:
+    def pixels(self, image_size: int, fitting: Fitting = PLAIN) -> npt.NDArray[np.uint8]:
         """The pixels as uint8 RGB of shape (image_size, image_size, 3).
 
         Raises:
             InvalidImage: animated, damaged or cut short.
             TooLarge: more pixels than the limits allow.
         """
+        factor = self._factor(image_size, fitting)
         if self.lazy is None:
-            quick = fast_jpeg.decode(self.container.data)
+            quick = fast_jpeg.decode(self.container.data, factor)
             if quick is not None:
-                if quick.shape[:2] == (image_size, image_size) and self.container.orientation == 1:
+                as_it_is = quick.shape[:2] == (image_size, image_size) and fitting.crop_share == 1
+                if as_it_is and self.container.orientation == 1:
                     return quick
-                return resized(_upright(Image.fromarray(quick), self.container.orientation), image_size, resize)
+                return resized(_upright(Image.fromarray(quick), self.container.orientation), image_size, fitting)
         with _failures_told(self.limits):
+            image = self._loaded(factor)
+            return resized(_upright(_to_rgb(image), _orientation(self.container, image)), image_size, fitting)
+
+    def _factor(self, image_size: int, fitting: Fitting) -> int:
+        is_jpeg = self.container.kind == "JPEG"
+        return scale_factor(self.width, self.height, image_size, fitting) if is_jpeg else 1
+
+    def _loaded(self, factor: int) -> Image.Image:
+        """Decoded, its sides divided by the factor and rounded up."""
+        if factor == 1:
             image = self.lazy or _header(unwrap(self.container.data), self.limits)
-            image.load()
-            return resized(_upright(_to_rgb(image), _orientation(self.container, image)), image_size, resize)
+        else:
+            # Opened once more: what was decoded already could not be scaled.
+            image = _header(unwrap(self.container.data), self.limits)
+            image.draft(None, (image.width // factor, image.height // factor))
+        image.load()
+        return image
 
 
 def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
@@ -159,29 +182,27 @@ def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
         return _opened(container, image, image.size, _orientation(container, image), limits)
 
 
-def decode_image(
-    data: bytes, image_size: int, limits: ImageLimits, resize: Resize = "stretch"
-) -> npt.NDArray[np.uint8]:
+def decode_image(data: bytes, image_size: int, limits: ImageLimits, fitting: Fitting = PLAIN) -> npt.NDArray[np.uint8]:
     """The pixels of an image file, as uint8 RGB of shape (image_size, image_size, 3).
 
     Raises:
         InvalidImage: of no kind that is read; animated, damaged or cut short.
         TooLarge: more bytes or more pixels than `limits` allow.
     """
-    return open_image(data, limits).pixels(image_size, resize)
+    return open_image(data, limits).pixels(image_size, fitting)
 
 
 def decode_with_size(
-    data: bytes, image_size: int, limits: ImageLimits, resize: Resize = "stretch"
+    data: bytes, image_size: int, limits: ImageLimits, fitting: Fitting = PLAIN
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """The same, and the file's own (width, height), upright; raises as `decode_image`."""
     opened = open_image(data, limits)
-    return opened.pixels(image_size, resize), (opened.width, opened.height)
+    return opened.pixels(image_size, fitting), (opened.width, opened.height)
 
 
 def resize_pixels(pixels: npt.NDArray[np.uint8], image_size: int) -> npt.NDArray[np.uint8]:
     """Pixels (height, width, 3) stretched to the size (image_size, image_size, 3), exactly as `decode_image` stretches."""
-    return resized(Image.fromarray(pixels), image_size, "stretch")
+    return resized(Image.fromarray(pixels), image_size, PLAIN)
 
 
 def _opened(

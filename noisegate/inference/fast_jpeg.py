@@ -26,10 +26,22 @@ def size_of(data: bytes) -> tuple[int, int] | None:
     return (width, height) if colours in _PLAIN else None
 
 
-def decode(data: bytes) -> npt.NDArray[np.uint8] | None:
-    """The pixels of a JPEG that `size_of` knows, uint8 RGB [height, width, 3]; None if it is damaged."""
+def decode(data: bytes, factor: int = 1) -> npt.NDArray[np.uint8] | None:
+    """The pixels of a JPEG that `size_of` knows, uint8 RGB [height, width, 3]; None if it is damaged.
+
+    Args:
+        factor: 1, 2 or 4, by which the sides are divided, rounded up.
+    """
     try:
-        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
+        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", **_least(data, factor))
     except ValueError:
         return None
     return pixels
+
+
+def _least(data: bytes, factor: int) -> dict[str, int]:
+    """The sides to ask for: the decoder takes the smallest of its own that are no smaller."""
+    if factor == 1:
+        return {}
+    height, width, _colours, _subsampling = simplejpeg.decode_jpeg_header(data)
+    return {"min_height": -(-height // factor), "min_width": -(-width // factor)}

@@ -2,7 +2,7 @@
 
 import functools
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import onnx
@@ -214,7 +214,7 @@ def _manifest(cell: PreparedCell, outcome: ExecutionOutcome, execution: int, dif
     return ModelManifest(
         network=named(cell.spec.network),
         image_size=cell.spec.image_size,
-        resize=cell.spec.resize,
+        **asdict(cell.spec.fitting),
         classes=list(cell.classes),
         has_noise_class=cell.spec.has_noise_class,
         calibration=outcome.calibration,

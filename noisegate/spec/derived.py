@@ -6,7 +6,8 @@ them its cells need (`ExperimentBase.needed`), and none of its executions starts
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,6 +16,56 @@ from noisegate.documents import OneOf, Strict
 from noisegate.spec.formats import format_of
 
 Resize = Literal["stretch", "crop", "pad"]
+Interpolation = Literal["bilinear", "bicubic"]
+Decoding = Literal["full", "scaled"]
+
+# Fields of specs, views and manifests. None is written where it is the default: documents read as before there was a choice.
+InterpolationField = Annotated[
+    Interpolation,
+    Field(
+        description="How pixels between pixels are made where an image is made a square, antialiased either way.",
+        exclude_if=lambda interpolation: interpolation == "bilinear",
+    ),
+]
+CropShare = Annotated[
+    float,
+    Field(
+        ge=0.1,
+        le=1,
+        description="The share of its sides, about the middle, that the square is made of; 1 for all of it. With resize crop, of "
+        "the shorter side. Not with pad.",
+        exclude_if=lambda share: share == 1,
+    ),
+]
+DecodingField = Annotated[
+    Decoding,
+    Field(
+        description="scaled: a JPEG that is far larger than the square is decoded at a half or a quarter of its size, which takes "
+        "large photographs a third of the time and gives slightly other pixels; full: at its own.",
+        exclude_if=lambda decoding: decoding == "full",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How an image of any size becomes the square that a network takes: in training, views and serving alike."""
+
+    resize: Resize = "stretch"
+    interpolation: Interpolation = "bilinear"
+    crop_share: float = 1.0
+    decoding: Decoding = "full"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is how datasets are packed when they are uploaded."""
+        return self == Fitting()
+
+    def named_members(self) -> Iterator[tuple[str, str]]:
+        """What it has that is not the default, as pairs of a field and what it says."""
+        for one in fields(self):
+            if (value := getattr(self, one.name)) != one.default:
+                yield one.name, f"{value}"
 
 
 class DerivedSpec(Strict):
@@ -30,11 +81,19 @@ class DerivedSpec(Strict):
 
 
 class View(DerivedSpec):
-    """A dataset's images at one size and one way of resizing: `images.npy`, uint8 [n, size, size, 3], training images first."""
+    """A dataset's images at one size, made squares in one way: `images.npy`, uint8 [n, size, size, 3], training images first."""
 
     kind: Literal["view"] = "view"
     image_size: int = Field(ge=8, le=4096, description="Pixels a side.")
     resize: Resize = "stretch"
+    interpolation: InterpolationField = "bilinear"
+    crop_share: CropShare = 1.0
+    decoding: DecodingField = "full"
+
+    @property
+    def fitting(self) -> Fitting:
+        """How an image becomes one of its squares."""
+        return Fitting(self.resize, self.interpolation, self.crop_share, self.decoding)
 
 
 class Features(DerivedSpec):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -10,7 +11,7 @@ from noisegate.errors import FieldError, InvalidSpec
 from noisegate.networks.backbones import backbone_of, full_names
 from noisegate.noise import NoiseFamily, NoiseSpec, OneOrSeveralNoises
 from noisegate.spec.caps import Caps, Requested
-from noisegate.spec.derived import Features, Needed, Resize, View
+from noisegate.spec.derived import CropShare, DecodingField, Features, Fitting, InterpolationField, Needed, Resize, View
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.networks import BackboneNetwork, NetworkChoice, named, trained_network, unfit
@@ -47,6 +48,9 @@ class ClassifierExperiment(ExperimentBase):
         description="How images become squares: stretched; cropped (the shorter side fits, the middle is cut out); or padded "
         "(the longer side fits, the rest is gray).",
     )
+    interpolation: InterpolationField = "bilinear"
+    crop_share: CropShare = 1.0
+    decoding: DecodingField = "full"
     training: Training = PaperRecipe()
     noise: OneOrSeveralNoises | None = Field(
         None,
@@ -118,6 +122,11 @@ class ClassifierExperiment(ExperimentBase):
         if isinstance(document, dict) and document.get("calibration") == "cross_validated":
             return {"holdout": 0} | document
         return document
+
+    @property
+    def fitting(self) -> Fitting:
+        """How images become squares."""
+        return Fitting(self.resize, self.interpolation, self.crop_share, self.decoding)
 
     @property
     def trained_network(self) -> str:
@@ -193,8 +202,7 @@ class ClassifierExperiment(ExperimentBase):
     def named_members(self) -> Iterator[tuple[str, str]]:
         yield from super().named_members()
         yield "network", "backbone" if isinstance(self.network, BackboneNetwork) else self.network
-        if self.resize != "stretch":
-            yield "resize", self.resize
+        yield from self.fitting.named_members()
         if self.promote != "if_none":
             yield "promote", self.promote
         if self.calibration != "holdout":
@@ -220,7 +228,11 @@ class ClassifierExperiment(ExperimentBase):
             raise InvalidSpec(
                 [FieldError("noise_weight", "is given, and there is no noise class", "Leave it out, or give noise.")]
             )
-        found = [*unfit(self.network, self.training, self.image_size), *self._unfit_for_cross_validation()]
+        found = [
+            *unfit(self.network, self.training, self.image_size),
+            *self._unfit_fitting(),
+            *self._unfit_for_cross_validation(),
+        ]
         if self.declared_unknown and self.calibration == "holdout" and self.holdout == 0:
             message = "is set, and there is no holdout to choose the rule on"
             found.append(("declared_unknown", message, "Give holdout 0.1, or leave declared_unknown out."))
@@ -286,8 +298,8 @@ class ClassifierExperiment(ExperimentBase):
         return self.noise if isinstance(self.noise, list) else [self.noise] if self.noise else []
 
     def _view_of(self, dataset: DatasetFacts) -> Needed | None:
-        as_packed = (self.image_size, self.resize) == (dataset.image_size, "stretch")
-        return None if as_packed else Needed(View(image_size=self.image_size, resize=self.resize))
+        as_packed = self.image_size == dataset.image_size and self.fitting.is_plain
+        return None if as_packed else Needed(View(image_size=self.image_size, **asdict(self.fitting)))
 
     def _check_view(self, dataset: DatasetFacts, field: str | None = None) -> None:
         """Refuse what a dataset without original files cannot give; `field` names it where it is not the one trained on."""
@@ -299,14 +311,20 @@ class ClassifierExperiment(ExperimentBase):
         if self.image_size != dataset.image_size:
             message = f"is {self.image_size}, but {kept}"
             errors.append(FieldError("image_size", message, f"Use image_size {dataset.image_size}, {remedy}"))
-        if self.resize != "stretch":
-            errors.append(FieldError("resize", f"is {self.resize}, but {kept}", f"Leave it out, {remedy}"))
+        for name, said in self.fitting.named_members():
+            errors.append(FieldError(name, f"is {said}, but {kept}", f"Leave it out, {remedy}"))
         if field is not None:
             message = (
                 f"names {dataset.name!r}, which was packed at {dataset.image_size} before original files were kept"
             )
             errors = [FieldError(field, message, f"Use image_size {dataset.image_size} and stretch, {remedy}")]
         raise InvalidSpec(errors)
+
+    def _unfit_fitting(self) -> Iterator[tuple[str, str, str]]:
+        """As `unfit`: what of making squares does not go together."""
+        if self.resize == "pad" and self.crop_share < 1:
+            message = f"is {self.crop_share:g}, and resize is pad, which shows all of an image"
+            yield "crop_share", message, "Leave it out, or resize by crop or stretch."
 
     def _unfit_for_cross_validation(self) -> Iterator[tuple[str, str, str]]:
         """As `unfit`: what does not go with calibration cross_validated."""

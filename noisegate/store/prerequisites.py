@@ -109,7 +109,7 @@ def check_base_view(base: Execution, specs: Iterable[ExperimentSpec], facts: Dat
     seen = base.cell.spec.needed(facts)
     if base.scores_digest is None and any(spec.needs_base and spec.needed(facts) != seen for spec in specs):
         message = "was trained on images of another size, resized otherwise, or by another backbone, and left no scores"
-        raise _refuse("base", message, "Give the image_size and the resize of the base, or leave the base out.")
+        raise _refuse("base", message, "Give the image_size and the resizing of the base, or leave the base out.")
 
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:

@@ -53,10 +53,10 @@ class Decoder:
         return await to_thread.run_sync(work, limiter=self._threads)
 
     async def _decoded(self, image: bytes, manifest: ModelManifest, threads: CapacityLimiter) -> npt.NDArray[np.uint8]:
-        size, resize = manifest.image_size, manifest.resize
+        size, fitting = manifest.image_size, manifest.fitting
         if len(image) > _SMALL_BYTES:
-            return await to_thread.run_sync(decode_image, image, size, self.limits, resize, limiter=threads)
+            return await to_thread.run_sync(decode_image, image, size, self.limits, fitting, limiter=threads)
         opened = open_image(image, self.limits)
         if opened.width * opened.height > _SMALL_PIXELS:
-            return await to_thread.run_sync(opened.pixels, size, resize, limiter=threads)
-        return opened.pixels(size, resize)
+            return await to_thread.run_sync(opened.pixels, size, fitting, limiter=threads)
+        return opened.pixels(size, fitting)

@@ -1,6 +1,7 @@
 """What /datasets reads and answers."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
@@ -50,6 +51,9 @@ class ViewRead(Answer):
     id: str
     image_size: int
     resize: str = Field(description="stretch, crop or pad.")
+    interpolation: str = Field(description="bilinear or bicubic.")
+    crop_share: float = Field(description="The share of the sides that was used, about the middle.")
+    decoding: str = Field(description="full, or scaled: large JPEGs decoded at a part of their size.")
     state: DerivedState
     images_done: int
     size_bytes: int | None = Field(description="Null until it is ready.")
@@ -115,4 +119,4 @@ def read(session: Session, rows: Sequence[Dataset]) -> list[DatasetRead]:
 
 
 def _view(row: Derived, view: View) -> ViewRead:
-    return ViewRead.of_row(row, image_size=view.image_size, resize=view.resize, images_done=row.done)
+    return ViewRead.of_row(row, image_size=view.image_size, **asdict(view.fitting), images_done=row.done)

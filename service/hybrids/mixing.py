@@ -58,7 +58,7 @@ def _decoded(
     field: str, data: bytes, manifest: ModelManifest, limits: ImageLimits
 ) -> tuple[npt.NDArray[np.uint8], Size]:
     try:
-        return decode_with_size(data, manifest.image_size, limits, manifest.resize)
+        return decode_with_size(data, manifest.image_size, limits, manifest.fitting)
     except (InvalidImage, TooLarge) as error:
         raise type(error)(f"{field}: {error.detail}", field=field, remedy=error.remedy) from error
 

@@ -14,7 +14,7 @@ from noisegate.data.packing import pack
 from noisegate.data.views import join_pieces, pieces_of, view_bytes, write_piece
 from noisegate.errors import InvalidImage
 from noisegate.inference.decoding import ImageLimits, decode_image
-from noisegate.spec.derived import View
+from noisegate.spec.derived import Fitting, View
 
 from .archive_factory import dataset, picture
 
@@ -48,7 +48,7 @@ def test_a_view_is_an_npy_of_what_the_decoder_gives(tmp_path: Path) -> None:
     assert file.stat().st_size == view_bytes(view, len(originals))
     assert (found.shape, found.dtype) == ((18, 12, 12, 3), np.uint8)
     for place, pixels in enumerate(found):
-        assert np.array_equal(pixels, decode_image(files[originals.name(place)], 12, LIMITS, "pad"))
+        assert np.array_equal(pixels, decode_image(files[originals.name(place)], 12, LIMITS, Fitting("pad")))
 
 
 def test_pieces_of_any_size_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_images
 
 from noisegate.errors import InvalidImage, NoisegateError, TooLarge
-from noisegate.inference.decoding import ImageLimits, decode_image, resize_pixels
-from noisegate.spec.derived import Resize
+from noisegate.inference.decoding import ImageLimits, decode_image, open_image, resize_pixels
+from noisegate.inference.fitting import scale_factor
+from noisegate.spec.derived import Fitting, Resize
 from tests.conftest import examples
 
 Pixels = npt.NDArray[np.uint8]
@@ -95,21 +97,21 @@ def test_cropped_is_the_middle_of_the_whole_with_its_shorter_side_resized(width:
     whole = image.resize((round(width * share), round(height * share)), Image.Resampling.BILINEAR)
     left, top = (whole.width - 12) // 2, (whole.height - 12) // 2
     expected = np.asarray(whole.crop((left, top, left + 12, top + 12))).astype(int)
-    found = decode_image(encoded(image), 12, LIMITS, "crop")
+    found = decode_image(encoded(image), 12, LIMITS, Fitting("crop"))
     assert np.abs(found - expected).max() <= 1
 
 
 def test_cropped_lies_in_the_middle_to_half_a_pixel() -> None:
     image = picture(41, 20)
     mirrored = ImageOps.mirror(image)
-    one, other = (decode_image(encoded(each), 10, LIMITS, "crop").astype(int) for each in (image, mirrored))
+    one, other = (decode_image(encoded(each), 10, LIMITS, Fitting("crop")).astype(int) for each in (image, mirrored))
     assert np.abs(one - other[:, ::-1]).max() <= 1
 
 
 @pytest.mark.parametrize(("width", "height", "inner"), [(40, 20, (12, 6)), (20, 40, (6, 12)), (300, 7, (12, 1))])
 def test_padded_is_the_whole_in_the_middle_of_gray(width: int, height: int, inner: tuple[int, int]) -> None:
     image = picture(width, height)
-    found = decode_image(encoded(image), 12, LIMITS, "pad")
+    found = decode_image(encoded(image), 12, LIMITS, Fitting("pad"))
     left, top = (12 - inner[0]) // 2, (12 - inner[1]) // 2
     place = slice(top, top + inner[1]), slice(left, left + inner[0])
     np.testing.assert_array_equal(found[place], np.asarray(image.resize(inner, Image.Resampling.BILINEAR)))
@@ -121,7 +123,44 @@ def test_padded_is_the_whole_in_the_middle_of_gray(width: int, height: int, inne
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 def test_a_square_of_the_right_size_stays_as_it_is(resize: Resize) -> None:
     image = picture(12, 12)
-    np.testing.assert_array_equal(decode_image(encoded(image), 12, LIMITS, resize), np.asarray(image))
+    np.testing.assert_array_equal(decode_image(encoded(image), 12, LIMITS, Fitting(resize)), np.asarray(image))
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 20), (20, 40), (28, 24)])
+def test_bicubic_is_pillows(width: int, height: int) -> None:
+    image = picture(width, height)
+    stretched = decode_image(encoded(image), 12, LIMITS, Fitting(interpolation="bicubic"))
+    np.testing.assert_array_equal(stretched, np.asarray(image.resize((12, 12), Image.Resampling.BICUBIC)))
+    left, top = (width - min(width, height)) // 2, (height - min(width, height)) // 2
+    square = image.crop((left, top, width - left, height - top))
+    cropped = decode_image(encoded(image), 12, LIMITS, Fitting("crop", "bicubic"))
+    whole_pixels = np.asarray(square.resize((12, 12), Image.Resampling.BICUBIC)).astype(int)
+    # What lies beyond the square takes part at its rim.
+    assert np.abs(cropped - whole_pixels)[4:-4, 4:-4].max() <= 1
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75])
+@pytest.mark.parametrize(("width", "height"), [(40, 24), (24, 40), (32, 32)])
+def test_a_crop_share_is_that_much_of_the_sides_about_the_middle(width: int, height: int, share: float) -> None:
+    # Levels that rise by one a pixel: a box's mean level is that at its middle, whatever the filter.
+    rising = np.broadcast_to(np.arange(width, dtype=np.uint8)[None, :, None], (height, width, 3))
+    data = encoded(Image.fromarray(np.ascontiguousarray(rising)))
+    side = min(width, height)
+    for resize, used in (("stretch", width), ("crop", side)):
+        found = decode_image(data, 8, LIMITS, Fitting(resize, crop_share=share))[0, :, 0].astype(float)
+        step = used * share / 8
+        expected = (width - used * share) / 2 + step * (np.arange(8) + 0.5) - 0.5
+        assert np.abs(found - expected).max() <= 0.51 + (step < 1)
+
+
+def test_a_square_of_the_right_size_is_cropped_too() -> None:
+    image = picture(12, 12)
+    inner = image.resize((12, 12), Image.Resampling.BILINEAR, box=(3, 3, 9, 9))
+    for kind in ("PNG", "JPEG"):
+        data = encoded(image if kind == "PNG" else inner, kind, quality=100)
+        found = decode_image(data, 12, LIMITS, Fitting(crop_share=0.5))
+        assert not np.array_equal(found, decode_image(data, 12, LIMITS))
+    np.testing.assert_array_equal(decode_image(encoded(image), 12, LIMITS, Fitting(crop_share=0.5)), np.asarray(inner))
 
 
 @pytest.mark.parametrize("resize", ["crop", "pad"])
@@ -130,8 +169,8 @@ def test_images_are_turned_upright_before_they_are_fitted(resize: Resize) -> Non
     exif[0x0112] = 6
     data = encoded(picture(30, 12), "JPEG", exif=exif, quality=100)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    again = decode_image(encoded(upright), 8, LIMITS, resize)
-    np.testing.assert_array_equal(decode_image(data, 8, LIMITS, resize), again)
+    again = decode_image(encoded(upright), 8, LIMITS, Fitting(resize))
+    np.testing.assert_array_equal(decode_image(data, 8, LIMITS, Fitting(resize)), again)
 
 
 def test_shrinking_averages() -> None:
@@ -338,3 +377,48 @@ def test_threads_decode_beside_each_other() -> None:
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(decode, files))
     np.testing.assert_array_equal(alone, together)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "fitting", "factor"),
+    [
+        (640, 480, Fitting(decoding="scaled"), 1),
+        (1200, 896, Fitting(decoding="scaled"), 2),
+        (1200, 895, Fitting(decoding="scaled"), 1),
+        (895, 1200, Fitting(decoding="scaled"), 1),
+        (4000, 3000, Fitting(decoding="scaled"), 4),
+        (4000, 3000, Fitting("crop", "bicubic", 0.5, "scaled"), 2),
+        (60_000, 40_000, Fitting(decoding="scaled"), 4),
+        (60_000, 40_000, Fitting(), 1),
+    ],
+)
+def test_a_jpeg_is_scaled_where_twice_the_pixels_are_left(
+    width: int, height: int, fitting: Fitting, factor: int
+) -> None:
+    assert scale_factor(width, height, 224, fitting) == factor
+
+
+SCALED = Fitting(decoding="scaled")
+
+
+def test_scaled_decoding_stays_near_to_the_whole() -> None:
+    for photograph in load_sample_images().images:
+        data = encoded(Image.fromarray(photograph), "JPEG", quality=90)
+        for size in (100, 50, 25):
+            found = decode_image(data, size, LIMITS, SCALED).astype(int)
+            difference = np.abs(found - decode_image(data, size, LIMITS))
+            assert 0 < difference.mean() < 2
+            assert difference.max() < 48
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP"])
+def test_other_kinds_than_jpeg_are_never_scaled(kind: str) -> None:
+    data = encoded(picture(200, 100), kind)
+    np.testing.assert_array_equal(decode_image(data, 12, LIMITS, SCALED), decode_image(data, 12, LIMITS))
+
+
+def test_the_same_image_can_be_made_squares_of_several_sizes() -> None:
+    data = encoded(picture(200, 100).convert("CMYK"), "JPEG")
+    opened = open_image(data, LIMITS)
+    for size in (64, 12, 50, 12):
+        np.testing.assert_array_equal(opened.pixels(size, SCALED), decode_image(data, size, LIMITS, SCALED))

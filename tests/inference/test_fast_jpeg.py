@@ -13,6 +13,8 @@ from PIL import Image, ImageFile, ImageOps
 from noisegate.errors import InvalidImage, TooLarge
 from noisegate.inference import fast_jpeg
 from noisegate.inference.decoding import ImageLimits, decode_image, decode_with_size, open_image
+from noisegate.inference.fitting import scale_factor
+from noisegate.spec.derived import Fitting
 from tests.inference.fuzzing import cases, exif, first_kinds
 
 Pixels = npt.NDArray[np.uint8]
@@ -73,6 +75,27 @@ def test_the_same_pixels_as_pillow_to_the_last_bit(monkeypatch: pytest.MonkeyPat
         np.testing.assert_array_equal(fast_jpeg.decode(file), by_pillow(file), err_msg=f"{picture} {options}")
         seen.add((picture.mode, options["progressive"], options.get("subsampling"), options["restart_marker_blocks"]))
     assert len(seen) == 2 * 3 * 3 + 2 * 3, "every kind took part"
+
+
+def test_scaled_to_the_same_pixels_as_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "MAXBLOCK", 2**20)
+    draw, scaled = random.Random(2), 0
+    for _ in range(300):
+        picture, options = drawn(draw)
+        size, orientation = draw.randint(1, 30), draw.randint(1, 8)
+        fitting = Fitting(draw.choice(("stretch", "crop", "pad")), decoding="scaled")
+        file = saved(picture, **options, exif=exif(orientation))
+        quick = decode_image(file, size, LIMITS, fitting)
+        with monkeypatch.context() as without:
+            without.setattr(fast_jpeg, "simplejpeg", None)
+            np.testing.assert_array_equal(quick, decode_image(file, size, LIMITS, fitting), err_msg=f"{options}")
+        factor = scale_factor(*picture.size, size, fitting)
+        if factor > 1:
+            scaled += 1
+            lazy = Image.open(io.BytesIO(file))
+            lazy.draft(None, (picture.width // factor, picture.height // factor))
+            np.testing.assert_array_equal(fast_jpeg.decode(file, factor), np.asarray(lazy.convert("RGB")))
+    assert scaled > 100
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from noisegate.errors import InvalidSpec
 from noisegate.spec import FORMAT, KINDS, DatasetFacts, TrainingExperiment, parse_spec
 from noisegate.spec.caps import Caps, check_caps
-from noisegate.spec.derived import Needed, View
+from noisegate.spec.derived import Fitting, Needed, View
 from noisegate.spec.sweeps import CellPoint, cells_of, value_at
 
 NOISE = {"family": "uniform"}
@@ -236,6 +236,26 @@ def test_the_way_of_resizing_is_written_only_where_it_is_another_and_can_be_swep
         cells_of(parse_spec({"dataset": "d", "sweep": {"resize": ["fold"]}}))
 
 
+@pytest.mark.parametrize(
+    ("field", "default", "other"),
+    [("interpolation", "bilinear", "bicubic"), ("crop_share", 1, 0.875), ("decoding", "full", "scaled")],
+)
+def test_how_squares_are_made_is_written_only_where_it_is_another(field: str, default: Any, other: Any) -> None:
+    assert field not in parse_spec({"dataset": "d", field: default}).model_dump(mode="json")
+    written = parse_spec({"dataset": "d", field: other}).model_dump(mode="json")
+    assert written[field] == other
+    assert _training(written).fitting == Fitting(**{field: other})
+    cells = cells_of(parse_spec({"dataset": "d", "sweep": {field: [default, other]}}))
+    assert [_cell(cell).fitting for cell in cells] == [Fitting(), Fitting(**{field: other})]
+
+
+def test_a_padded_image_has_no_crop_share() -> None:
+    spec = _training({"resize": "pad", "crop_share": 0.5})
+    with pytest.raises(InvalidSpec, match="shows all of an image") as caught:
+        spec.check(_facts(has_originals=True), Caps(), None)
+    assert [error.field for error in caught.value.errors] == ["crop_share"]
+
+
 def _facts(**changes: Any) -> DatasetFacts:
     known: dict[str, Any] = {"classes": ("a", "b"), "train_count": 100, "test_counts": {"a": 5, "b": 5}}
     return DatasetFacts(name="d", image_size=32, **(known | changes))
@@ -247,6 +267,9 @@ def _facts(**changes: Any) -> DatasetFacts:
         ({}, None),
         ({"image_size": 64}, View(image_size=64)),
         ({"resize": "crop"}, View(image_size=32, resize="crop")),
+        ({"interpolation": "bicubic"}, View(image_size=32, interpolation="bicubic")),
+        ({"crop_share": 0.875}, View(image_size=32, crop_share=0.875)),
+        ({"decoding": "scaled"}, View(image_size=32, decoding="scaled")),
     ],
 )
 def test_a_cell_needs_a_view_unless_the_dataset_was_packed_so(document: dict[str, Any], wanted: View | None) -> None:
@@ -271,6 +294,9 @@ def test_a_cell_needs_a_view_unless_the_dataset_was_packed_so(document: dict[str
         ({"dataset": "d", "training": {"recipe": "one_cycle"}}, FORMAT),
         ({"dataset": "d", "resize": "stretch"}, 1),
         ({"dataset": "d", "resize": "pad"}, FORMAT),
+        ({"dataset": "d", "interpolation": "bicubic"}, FORMAT),
+        ({"dataset": "d", "crop_share": 0.875}, FORMAT),
+        ({"dataset": "d", "decoding": "scaled"}, FORMAT),
     ],
 )
 def test_what_older_workers_do_not_know_has_a_newer_format(document: dict[str, Any], format: int) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import io
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from noisegate.errors import Conflict, InvalidSpec
 from noisegate.inference.decoding import ImageLimits, decode_image
 from noisegate.manifest import ModelManifest
 from noisegate.spec.caps import Caps
-from noisegate.spec.derived import Needed, View
+from noisegate.spec.derived import Fitting, Needed, View
 from noisegate.store import claims, datasets, deletion, derivations, derived, executions, experiments, files
 from noisegate.store.prerequisites import dataset_facts
 from noisegate.store.remote import RemoteArtefacts
@@ -99,12 +99,14 @@ def pixels_of(resources: Resources, derived_id: str) -> Any:
     return np.load(resources.artefacts.path(stored[IMAGES_FILE].digest), allow_pickle=False)
 
 
-def expected(resources: Resources, dataset: Dataset, images: Mapping[str, bytes], size: int, resize: Any) -> np.ndarray:
+def expected(
+    resources: Resources, dataset: Dataset, images: Mapping[str, bytes], size: int, fitting: Fitting
+) -> np.ndarray:
     """Each file decoded by itself, in the order of the dataset's packed pixels, which tell which file is where."""
     packed = np.load(resources.artefacts.path(str(dataset.images_digest)), allow_pickle=False)
     by_pixels = {decode_image(data, PACKED, LIMITS).tobytes(): data for data in images.values()}
     assert len(by_pixels) == len(images)
-    return np.stack([decode_image(by_pixels[one.tobytes()], size, LIMITS, resize) for one in packed])
+    return np.stack([decode_image(by_pixels[one.tobytes()], size, LIMITS, fitting) for one in packed])
 
 
 def waiting(resources: Resources) -> int:
@@ -127,7 +129,7 @@ def test_executions_wait_for_their_view_and_train_on_it(resources: Resources) ->
     row = only(resources)
     assert (row.state, row.done, row.total, row.error) == (DerivedState.READY, 20, 20, None)
     assert row.size_bytes == 128 + 20 * 3 * WANTED**2
-    assert np.array_equal(pixels_of(resources, row.id), expected(resources, dataset, images, WANTED, "stretch"))
+    assert np.array_equal(pixels_of(resources, row.id), expected(resources, dataset, images, WANTED, Fitting()))
     assert resources.wakeups.waiting(TRAIN) == 2
     for _ in range(2):
         train_oldest(resources)
@@ -136,28 +138,38 @@ def test_executions_wait_for_their_view_and_train_on_it(resources: Resources) ->
         assert experiments.get(session, experiment.id).format == 2, "workers of format 1 would not wait"
 
 
-@pytest.mark.parametrize("resize", ["crop", "pad"])
-def test_a_view_is_what_the_serving_decoder_makes(resources: Resources, resize: str) -> None:
+@pytest.mark.parametrize(
+    "fitting",
+    [
+        Fitting("crop"),
+        Fitting("pad"),
+        Fitting(interpolation="bicubic"),
+        Fitting("crop", crop_share=0.875),
+    ],
+    ids=str,
+)
+def test_a_view_is_what_the_serving_decoder_makes(resources: Resources, fitting: Fitting) -> None:
     images = photographs()
     dataset = upload(resources, images)
-    post(resources, resize=resize, image_size=PACKED)
+    post(resources, **asdict(fitting), image_size=PACKED)
     make_one(resources, "whatever waits")
     found = pixels_of(resources, only(resources).id)
-    assert np.array_equal(found, expected(resources, dataset, images, PACKED, resize))
-    assert not np.array_equal(found, expected(resources, dataset, images, PACKED, "stretch"))
+    assert np.array_equal(found, expected(resources, dataset, images, PACKED, fitting))
+    assert not np.array_equal(found, expected(resources, dataset, images, PACKED, Fitting()))
 
 
 def test_what_was_trained_on_a_view_is_served_what_its_training_saw(resources: Resources) -> None:
     images = photographs()
     dataset = upload(resources, images)
-    post(resources, resize="crop", keep_models="best")
+    fitting = Fitting("crop", "bicubic", 0.875, "scaled")
+    post(resources, **asdict(fitting), keep_models="best")
     make_one(resources, only(resources).id)
     train_oldest(resources)
     with resources.sessions.reading() as session:
         manifest = session.scalars(sa.select(Model)).one().manifest
         assert manifest.spec.needed(dataset_facts(session.get_one(Dataset, dataset.id))) is not None
-    assert (manifest.image_size, manifest.resize) == (WANTED, "crop")
-    assert ModelManifest.model_validate_json(manifest.model_dump_json()).resize == "crop"
+    assert (manifest.image_size, manifest.fitting) == (WANTED, fitting)
+    assert ModelManifest.model_validate_json(manifest.model_dump_json()).fitting == fitting
     served = {asyncio.run(Decoder(LIMITS).decode(data, manifest))[0].tobytes() for data in images.values()}
     assert served == {one.tobytes() for one in pixels_of(resources, only(resources).id)}
 
@@ -248,7 +260,7 @@ def test_a_worker_that_is_asked_to_end_gives_the_view_back_and_another_goes_on(
     make_one(resources, row.id)
     # What was being decoded is decoded again, and nothing else.
     assert decoded == [range(5), range(5, 10), range(10, 15), range(10, 15), range(15, 20)]
-    assert np.array_equal(pixels_of(resources, row.id), expected(resources, dataset, images, WANTED, "stretch"))
+    assert np.array_equal(pixels_of(resources, row.id), expected(resources, dataset, images, WANTED, Fitting()))
     assert stored(resources) == named(resources)
 
 
@@ -372,7 +384,7 @@ def test_a_worker_killed_in_the_middle_of_a_view_is_followed_by_another(
         experiments.cancel(session, experiment.id)
     row = only(resources)
     assert (row.losses, row.attempt) == (1, 2)
-    assert np.array_equal(pixels_of(resources, row.id), expected(resources, dataset, images, 1024, "stretch"))
+    assert np.array_equal(pixels_of(resources, row.id), expected(resources, dataset, images, 1024, Fitting()))
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -406,7 +418,7 @@ def test_a_machine_that_shares_files_goes_on_with_the_pieces_of_another(
     found = np.load(first.artefacts.fetch(stored.digest), allow_pickle=False)
     for digest in dataset.digests:
         first.artefacts.fetch(digest)
-    assert np.array_equal(found, expected(first, dataset, images, WANTED, "stretch"))
+    assert np.array_equal(found, expected(first, dataset, images, WANTED, Fitting()))
 
 
 def test_a_kind_of_a_newer_version_is_left_alone(resources: Resources) -> None:
@@ -444,8 +456,18 @@ def test_keys_say_what_an_artefact_follows_from() -> None:
     others = [
         Needed(View(image_size=17)),
         Needed(View(image_size=16, resize="pad")),
+        Needed(View(image_size=16, interpolation="bicubic")),
+        Needed(View(image_size=16, crop_share=0.9)),
+        Needed(View(image_size=16, decoding="scaled")),
         Needed(View(image_size=16), plain),
     ]
     keys = {needed.key("a" * 64) for needed in [plain, *others]} | {plain.key("b" * 64)}
-    assert len(keys) == 5
+    assert len(keys) == 8
     assert plain.key("a" * 64) == Needed(View(image_size=16, resize="stretch")).key("a" * 64)
+
+
+def test_views_of_earlier_versions_keep_their_keys() -> None:
+    # As the version before interpolation, crop share and decoding computed them.
+    plain, cropped = View(image_size=16), View(image_size=224, resize="crop")
+    assert Needed(plain).key("a" * 64) == "4e039a498e3b3f739160f89a78447f335a7a077e389e3c7a587a07fe40f0241b"
+    assert Needed(cropped).key("a" * 64) == "5edbbbebd4d9d6477903eed846916bd4b0064f0e0d626fbe2a169e3d4c403089"
