@@ -11,6 +11,7 @@ import numpy as np
 from noisegate.data.packing import IMAGES_FILE
 from noisegate.learning.cells import CellFeatures
 from noisegate.learning.encoding import Encoder, make_encoder
+from noisegate.learning.quantising import in_8_bits
 from noisegate.networks.backbones import backbone_of
 from noisegate.networks.pretrained import LoadedBackbone
 from noisegate.spec.derived import Features
@@ -60,7 +61,7 @@ def make_features(making: Making) -> dict[str, Path]:
     asked = making.row.parameters
     assert isinstance(asked, Features)
     images = _images(making)
-    encoder = _encoder(making, asked, images.shape[1])
+    encoder = _encoder(making, asked, images)
     wanted = [_Wanted(FEATURES_FILE, images, encoder)]
     if asked.flipped:
         wanted.append(_Wanted(FLIPPED_FILE, images[: making.row.dataset.train_count], encoder.mirrored))
@@ -100,12 +101,15 @@ def _images(making: Making) -> np.ndarray:
     return open_packed(resources.artefacts, row.dataset, digest).images
 
 
-def _encoder(making: Making, asked: Features, image_size: int) -> Encoder:
+def _encoder(making: Making, asked: Features, images: np.ndarray) -> Encoder:
     """That of an earlier attempt, so that all pieces are computed by the same bytes."""
     if WEIGHTS_FILE not in making.pieces:
         folder = making.resources.settings.weights_dir
         # Published weights stay what they are.
-        made = (_published if asked.weights == "default" else _make_encoder)(asked, image_size, folder)
+        plain = asked.model_copy(update={"precision": "float32"})
+        made = (_published if asked.weights == "default" else _make_encoder)(plain, images.shape[1], folder)
+        if asked.precision == "int8":
+            made = in_8_bits(made, images[: making.row.dataset.train_count])
         for name, file in _written(making, made).items():
             making.keep(name, file)
     graph, kept = (making.piece(name).read_bytes() for name in (GRAPH_FILE, WEIGHTS_FILE))

@@ -18,6 +18,7 @@ from noisegate.spec.formats import format_of
 Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["bilinear", "bicubic"]
 Decoding = Literal["full", "scaled"]
+Precision = Literal["float32", "int8"]
 
 # Fields of specs, views and manifests. None is written where it is the default: documents read as before there was a choice.
 InterpolationField = Annotated[
@@ -43,6 +44,15 @@ DecodingField = Annotated[
         description="scaled: a JPEG that is far larger than the square is decoded at a half or a quarter of its size, which takes "
         "large photographs a third of the time and gives slightly other pixels; full: at its own.",
         exclude_if=lambda decoding: decoding == "full",
+    ),
+]
+
+PrecisionField = Annotated[
+    Precision,
+    Field(
+        description="What the backbone computes in, in training as in serving. int8: about half the time, a quarter of the size, "
+        "nearly the same features; for the recipe linear.",
+        exclude_if=lambda precision: precision == "float32",
     ),
 ]
 
@@ -111,6 +121,7 @@ class Features(DerivedSpec):
         exclude_if=lambda upto: upto is None,
         description="timm's name of the last stage that computes; null for all of them, and the pooled vector.",
     )
+    precision: PrecisionField = "float32"
     flipped: bool = Field(
         False,
         exclude_if=lambda flipped: not flipped,

@@ -11,6 +11,7 @@ from noisegate.documents import ParsedBy, Strict, known_name
 from noisegate.networks import NETWORKS, linear, tail
 from noisegate.networks.backbones import CUT_FAMILIES, Backbone, backbone_of, full_names
 from noisegate.networks.network import Network
+from noisegate.spec.derived import PrecisionField
 from noisegate.spec.recipe import TrainingSpec
 from noisegate.spec.recipes import PaperRecipe
 
@@ -47,6 +48,7 @@ class BackboneNetwork(Strict):
         "default",
         description="The published weights, or the name of a file in the folder NOISEGATE_WEIGHTS_DIR of the workers.",
     )
+    precision: PrecisionField = "float32"
 
     @property
     def facts(self) -> Backbone:
@@ -130,6 +132,9 @@ def _unfit_recipe(
         families = ", ".join(CUT_FAMILIES)
         remedy = f"Use the recipe linear, or a backbone of these families: {families} (fine_tune in GET /backbones)."
         yield "training.recipe", message, remedy
+    if training.tunes_backbone and isinstance(network, BackboneNetwork) and network.precision == "int8":
+        message = f"is int8, and the recipe {training.recipe} trains layers of the backbone in float32"
+        yield "network.precision", message, "Leave it out, or use the recipe linear."
     if not asked.takes_first_layer_std and training.initial_std not in (None, _USUAL_STD):
         message = f"means nothing to the network {named(network)}, which initialises itself"
         yield "training.first_layer_std", message, "Leave it out."

@@ -4,6 +4,7 @@ import functools
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -19,6 +20,7 @@ from noisegate.learning.encoding import Encoder, make_encoder
 from noisegate.learning.export import ExportMismatch, export_model, largest_difference
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import answer
+from noisegate.learning.quantising import in_8_bits
 from noisegate.networks.backbones import backbone_of
 from noisegate.networks.preprocessing import Preprocessing
 from noisegate.networks.pretrained import LoadedBackbone
@@ -90,6 +92,44 @@ def test_features_are_those_that_pytorch_computes() -> None:
 def test_features_do_not_depend_on_how_many_are_computed_at_once() -> None:
     images = data().test_images[:20]
     assert (np.concatenate([encoder()(image[np.newaxis]) for image in images]) == encoder()(images)).all()
+
+
+@functools.cache
+def quantised() -> Encoder:
+    return in_8_bits(encoder(), data().train_images)
+
+
+def test_in_8_bits_features_are_nearly_the_same_and_the_weights_stay() -> None:
+    images = data().test_images[:20]
+    exact, found = encoder()(images), quantised()(images)
+    assert found.dtype == np.float32
+    assert not np.array_equal(found, exact)
+    assert np.linalg.norm(found - exact) < 0.05 * np.linalg.norm(exact)
+    assert (quantised().weights, quantised().source) == (encoder().weights, SOURCE)
+    operations = {node.op_type for node in onnx.load_from_string(quantised().graph).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operations
+
+
+def test_8_bits_are_the_same_bytes_each_time_and_for_any_number_of_images_at_once() -> None:
+    assert in_8_bits(encoder(), data().train_images).graph == quantised().graph
+    images = data().test_images[:20]
+    assert (np.concatenate([quantised()(image[np.newaxis]) for image in images]) == quantised()(images)).all()
+
+
+def test_a_model_in_8_bits_is_served_as_it_was_trained() -> None:
+    images = cell_data(image_size=SIZE)
+    made = CellFeatures(quantised()(images.train_images), quantised()(images.test_images), quantised())
+    network = NETWORK | {"precision": "int8"}
+    cell = prepare_cell(
+        spec(network=network, noise={"family": "uniform", "quantity": 1}), replace(images, features=made), 0
+    )
+    (outcome,) = run_all(cell, [7])
+    assert isinstance(outcome, ExecutionOutcome)
+    files = export_model(cell, outcome, execution=0)
+    logits, served = Classifier(files.onnx, files.manifest).logits(images.test_images)
+    assert (served == made.test).all()
+    assert (logits[:, :-1].argmax(axis=1) == images.test_labels).mean() > 0.9
+    assert files.manifest.spec.model_dump(mode="json")["network"]["precision"] == "int8"
 
 
 def test_an_encoder_is_its_two_files() -> None:

@@ -53,6 +53,23 @@ def test_without_flips_none_are_computed() -> None:
     assert needed.parameters == Features(backbone="tf_efficientnet_lite0.in1k", upto="blocks.3")
 
 
+def test_8_bits_are_another_artefact_and_for_the_recipe_linear_alone() -> None:
+    network = SPEC["network"] | {"precision": "int8"}
+    with pytest.raises(InvalidSpec, match="in float32") as caught:
+        parse_spec(SPEC | {"network": network}).check(FACTS, Caps(), None)
+    assert [error.field for error in caught.value.errors] == ["network.precision"]
+    linear, plain = (parse_spec({"dataset": "d", "network": one}) for one in (network, SPEC["network"]))
+    linear.check(FACTS, Caps(), None)
+    made, usual = linear.needed(FACTS), plain.needed(FACTS)
+    assert made is not None
+    assert usual is not None
+    assert made.parameters == Features(backbone="tf_efficientnet_lite0.in1k", precision="int8")
+    assert made.key("a" * 64) != usual.key("a" * 64)
+    assert ("precision", "int8") in set(linear.named_members())
+    assert parse_spec(linear.model_dump(mode="json")) == linear
+    assert "precision" not in plain.model_dump(mode="json")["network"]
+
+
 def test_features_of_before_are_written_and_found_as_they_were() -> None:
     made = Features(backbone="b.t")
     assert made.model_dump_json() == '{"kind":"features","backbone":"b.t","weights":"default"}'

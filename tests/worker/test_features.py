@@ -86,6 +86,20 @@ def test_the_served_graph_gives_what_was_trained_on(resources: Resources) -> Non
     np.testing.assert_allclose(served, computed[:20], rtol=1e-4, atol=1e-4)
 
 
+def test_a_backbone_in_8_bits_computes_and_serves_the_same(resources: Resources) -> None:
+    post(resources, executions=1, network=NETWORK | {"precision": "int8"})
+    work(resources)
+    row, (model,) = only(resources), all_of(resources, Model)
+    with resources.sessions.reading() as session:
+        kept = derived.files_of(session, row.id)
+        dataset = session.get_one(Derived, row.id).dataset
+    computed = np.load(resources.artefacts.fetch(kept[features.FEATURES_FILE].digest))
+    images = np.load(resources.artefacts.fetch(str(dataset.images_digest)))
+    classifier = Classifier(resources.artefacts.fetch(model.onnx_digest), model.manifest)
+    assert (classifier.logits(images[:20])[1] == computed[:20]).all()
+    assert resources.artefacts.fetch(model.onnx_digest).stat().st_size < 5e6
+
+
 def test_a_cross_validated_execution_ends_with_a_model_that_serves(resources: Resources) -> None:
     noise = {"family": "uniform", "quantity": 0.5}
     post(resources, executions=2, noise=noise, calibration="cross_validated", holdout=0)
