@@ -103,10 +103,12 @@ class Option(Document):
 
     def spec_for(self, facts: DatasetFacts) -> dict[str, Any]:
         """What it adds to the spec for a dataset."""
-        limited, noise = self.limited_noise(facts), self.spec.get("noise")
+        # Without original files there is nothing to decode again: the pixels are those that were packed.
+        spec = {name: value for name, value in self.spec.items() if name != "decoding" or facts.has_originals}
+        limited, noise = self.limited_noise(facts), spec.get("noise")
         if limited is None or not isinstance(noise, dict):
-            return dict(self.spec)
-        return {**self.spec, "noise": {**noise, "quantity": limited}}
+            return spec
+        return {**spec, "noise": {**noise, "quantity": limited}}
 
     def limited_noise(self, facts: DatasetFacts) -> float | None:
         """The quantity of noise that makes `noise_images`, if its own makes more of this dataset."""
