@@ -7,7 +7,7 @@ takes 224 × 224. plain is FastAPI with PyTorch, bare FastAPI with ONNX Runtime,
 without HTTP (the faster of batches of 1 and 16): with the decoder that Noisegate has, and with Pillow, as all others have it.
 LitServe and BentoML take part where they are installed: --install-peers puts them, pinned, into environments of their own; of
 their settings the fastest in a trial is taken. Rounds go through all servers in turn; the table shows medians, ratios are taken
-within rounds. Exits with 1 if a target is missed.
+within rounds, of answers a second, and of answers in a second of processor time. Exits with 1 if a target is missed.
 """
 
 import argparse
@@ -58,6 +58,7 @@ class Bench:
         write_script(script, folder, content_type)
         with started(server, self.bodies, self.server_core, self.folder) as up:
             load(up.url, script, WARM_UP_SECONDS, self.load_core)
+            up.settle()
             before = up.cpu_seconds()
             found = load(up.url, script, seconds, self.load_core)
             used = up.cpu_seconds() - before
@@ -72,12 +73,14 @@ class Bench:
         environment = {**os.environ, "PYTHONPATH": import_path(), "CLASSIFY_MODEL": str(self.model_dir)}
         pin = pinned_to(self.server_core)
         ended = subprocess.run(command, stdout=subprocess.PIPE, env=environment, preexec_fn=pin, check=True)
-        found: dict[str, dict[str, float]] = json.loads(ended.stdout)
-        best = max(found, key=lambda decoder: max(found[decoder].values()))
+        found: dict[str, dict[str, dict[str, float]]] = json.loads(ended.stdout)
+        # By processor time, as another program's turn on the core would decide otherwise.
+        fastest = {name: min(paces.values(), key=lambda pace: pace["cpu_us"]) for name, paces in found.items()}
+        best = min(fastest, key=lambda decoder: fastest[decoder]["cpu_us"])
         return {
             name: {
-                "per_second": round(max(found[decoder].values()), 1),
-                **{f"batch_{size}": round(reached, 1) for size, reached in found[decoder].items()},
+                **{key: round(value, 1) for key, value in fastest[decoder].items()},
+                **{f"batch_{size}": round(pace["per_second"], 1) for size, pace in found[decoder].items()},
             }
             for name, decoder in ((BOUND, best), (PILLOW_BOUND, "pillow"))
         }
@@ -119,6 +122,7 @@ def main() -> int:
         "settings": {server.name: server.settings for server in chosen if server.settings},
         "medians": _medians(rounds),
         "ratios": _ratios(rounds),
+        "cpu_ratios": _cpu_ratios(rounds),
         "rounds": rounds,
     }
     return _report(subject, figures)
@@ -180,9 +184,19 @@ def _ratios(rounds: list[Round]) -> dict[str, float]:
     }
 
 
+def _cpu_ratios(rounds: list[Round]) -> dict[str, float]:
+    """The same of answers in a second of processor time, which is what an idle core gives."""
+    others = [name for name in rounds[0] if name != OURS]
+    return {
+        name: round(statistics.median(each[name]["cpu_us"] / each[OURS]["cpu_us"] for each in rounds), 3)
+        for name in others
+    }
+
+
 def _targets(subject: Subject, figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Every target by what it says: what was found, and whether it was reached; null where nothing was measured."""
-    wanted, ratios = subject.targets, figures["ratios"]
+    wanted = subject.targets
+    ratios = figures["cpu_ratios" if wanted.by_processor_time else "ratios"]
     ours = figures["medians"][OURS] | {"onnx_mb": figures["onnx_mb"]}
     found = {
         f"at least {target:g} × {name}": (ratios.get(name), name in ratios and ratios[name] >= target)
@@ -226,6 +240,7 @@ def _table(figures: dict[str, Any]) -> Table:
         "p90 ms",
         "p99 ms",
         "CPU µs",
+        "by CPU",
         "failed",
         "RSS MiB",
         "peak",
@@ -241,7 +256,10 @@ def _table(figures: dict[str, Any]) -> Table:
         memory = [f"{found[key]:.0f}" if key in found else "" for key in ("rss_mib", "peak_rss_mib", "pss_mib")]
         settings = figures["settings"].get(name, "")
         shown = "" if ratio is None else f"{ratio:.2f} ×"
-        table.add_row(name, f"{found['per_second']:,.0f}", shown, *latencies, cpu, failed, *memory, settings)
+        by_cpu = figures["cpu_ratios"].get(name)
+        shown_by_cpu = "" if by_cpu is None else f"{by_cpu:.2f} ×"
+        row = (f"{found['per_second']:,.0f}", shown, *latencies, cpu, shown_by_cpu, failed, *memory, settings)
+        table.add_row(name, *row)
     for name in figures["not_installed"]:
         table.add_row(name, "not installed")
     return table
