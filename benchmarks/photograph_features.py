@@ -60,5 +60,5 @@ def _decoded(archive: Path, a_class: int, image_size: int) -> tuple[UInt8[np.nda
             name = PurePosixPath(member.name).parts[0]
             if member.isfile() and names[name] < a_class and (content := opened.extractfile(member)):
                 names[name] += 1
-                pixels.append(decode_image(content.read(), image_size, ImageLimits(), "stretch"))
+                pixels.append(decode_image(content.read(), image_size, ImageLimits()))
     return np.stack(pixels), list(names.elements())
