@@ -146,7 +146,8 @@ def test_a_crop_share_is_that_much_of_the_sides_about_the_middle(width: int, hei
     rising = np.broadcast_to(np.arange(width, dtype=np.uint8)[None, :, None], (height, width, 3))
     data = encoded(Image.fromarray(np.ascontiguousarray(rising)))
     side = min(width, height)
-    for resize, used in (("stretch", width), ("crop", side)):
+    ways: list[tuple[Resize, int]] = [("stretch", width), ("crop", side)]
+    for resize, used in ways:
         found = decode_image(data, 8, LIMITS, Fitting(resize, crop_share=share))[0, :, 0].astype(float)
         step = used * share / 8
         expected = (width - used * share) / 2 + step * (np.arange(8) + 0.5) - 0.5
