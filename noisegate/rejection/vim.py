@@ -31,20 +31,19 @@ class VirtualLogit(Scorer):
     def fit(self, training: TrainingAnswers) -> Fitted:
         """`origin` of the features [width] and `directions` of the subspace [directions, width], float32; `scale` [1].
 
-        The origin is where the last layer has logits of 0, nearest to features of 0. The layer is found from its answers, which are
-        affine in the features: as it is where there are more images than features, and as far as these images show it where
-        there are fewer.
+        The subspace goes through the features nearest to 0 where the last layer has logits of 0. The layer is found from its
+        answers, which are affine in the features: as it is where there are more images than features, and as far as these images
+        show it where there are fewer. `origin` is the point of the subspace that is nearest to the mean of the features: lengths
+        outside the subspace are the same from each of its points, and from this one float32 is enough.
         """
-        features = training.features.astype(np.float64)
-        logits = training.logits.astype(np.float64)
-        weights = np.linalg.lstsq(features - features.mean(axis=0), logits - logits.mean(axis=0))[0]
-        bias = logits.mean(axis=0) - features.mean(axis=0) @ weights
-        origin = -bias @ np.linalg.pinv(weights)
+        features, mean = training.features.astype(np.float64), training.features.mean(axis=0, dtype=np.float64)
+        zero = _where_logits_are_zero(features, training.logits.astype(np.float64))
         images, width = features.shape
         kept = max(1, min(_DIRECTIONS, width // 2, images // 2))
-        directions = np.linalg.svd(features - origin, full_matrices=False)[2][:kept]
+        directions = np.linalg.svd(features - zero, full_matrices=False)[2][:kept]
+        origin = zero + (mean - zero) @ directions.T @ directions
         remainder = _remainders(features, origin, directions).mean()
-        scale = max(0.0, logits.max(axis=1).mean()) / max(_LEAST_REMAINDER, remainder)
+        scale = max(0.0, training.logits.max(axis=1).mean()) / max(_LEAST_REMAINDER, remainder)
         return {
             "origin": origin.astype(np.float32),
             "directions": directions.astype(np.float32),
@@ -57,6 +56,14 @@ class VirtualLogit(Scorer):
         virtual = fitted["scale"][0] * _remainders(features, fitted["origin"], fitted["directions"])
         score: Rows = virtual - known.log_sum_exp
         return score
+
+
+def _where_logits_are_zero(features: Rows, logits: Rows) -> Rows:
+    """Of the features that a layer with these answers gives logits of 0, the ones nearest to 0; [width]."""
+    mean, mean_logits = features.mean(axis=0), logits.mean(axis=0)
+    weights = np.linalg.lstsq(features - mean, logits - mean_logits)[0]
+    zero: Rows = (mean @ weights - mean_logits) @ np.linalg.pinv(weights)
+    return zero
 
 
 def _remainders(

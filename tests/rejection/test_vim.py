@@ -23,13 +23,30 @@ def scores(fitted_on: TrainingAnswers, features: np.ndarray) -> Rows:
     return scorer.value(KnownLogits(layer(features)), features, scorer.fit(fitted_on))
 
 
-def test_at_the_origin_the_layer_answers_nothing() -> None:
-    """Of all points where it does so, it is the one nearest to 0."""
-    origin = VirtualLogit().fit(training(100))["origin"].astype(np.float64)
-    np.testing.assert_allclose(layer(origin[np.newaxis]), np.zeros((1, CLASSES)), atol=1e-5)
+def virtual_logits(fitted_on: TrainingAnswers, features: np.ndarray, directions: int) -> np.ndarray:
+    """By the formulas of the paper in float64, with the layer's own weights."""
+    weights, bias = layer(np.eye(WIDTH)) - layer(np.zeros((WIDTH, WIDTH))), layer(np.zeros((1, WIDTH)))[0]
+    origin = -np.linalg.pinv(weights.T) @ bias
+    shifted = fitted_on.features - origin
+    _, axes = np.linalg.eigh(shifted.T @ shifted)
+    rest = axes[:, : WIDTH - directions]
+    scale = fitted_on.logits.max(axis=1).mean() / np.linalg.norm(shifted @ rest, axis=1).mean()
+    virtual: np.ndarray = scale * np.linalg.norm((features - origin) @ rest, axis=1)
+    return virtual
+
+
+@pytest.mark.parametrize("apart", [0.0, 1000.0])
+def test_it_is_the_papers_formula_also_where_features_are_large_and_alike(apart: float) -> None:
+    """A network may answer every image with nearly the same features: float32 of their squares then tells nothing."""
+    near = training(100)
     weights = layer(np.eye(WIDTH)) - layer(np.zeros((WIDTH, WIDTH)))
-    elsewhere = origin - weights @ np.linalg.lstsq(weights, origin)[0]
-    np.testing.assert_allclose(elsewhere, np.zeros(WIDTH), atol=1e-5)
+    features = near.features + apart * np.linalg.svd(weights.T)[2][-1]
+    answers = TrainingAnswers(layer(features), features, near.labels)
+    tried = features[:20] + 0.1
+    known = KnownLogits(layer(tried))
+    scorer = VirtualLogit()
+    found = scorer.value(known, tried.astype(np.float32), scorer.fit(answers)) + known.log_sum_exp
+    np.testing.assert_allclose(found, virtual_logits(answers, tried, WIDTH // 2), rtol=1e-3)
 
 
 def test_virtual_logits_of_training_images_are_as_large_as_their_largest_logits() -> None:
