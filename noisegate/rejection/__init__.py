@@ -6,9 +6,11 @@ A score is a module with a `Scorer` and an entry here. Models stored before it a
 from noisegate.rejection.energy import Energy
 from noisegate.rejection.entropy import Entropy
 from noisegate.rejection.knn import NearestNeighbour
+from noisegate.rejection.mahalanobis import Mahalanobis
 from noisegate.rejection.max_logit import MaximumLogit
 from noisegate.rejection.msp import MaximumSoftmaxProbability
 from noisegate.rejection.scores import Scorer
+from noisegate.rejection.vim import VirtualLogit
 
 # In the order of answers and cards.
 SCORES: dict[str, Scorer] = {
@@ -17,6 +19,8 @@ SCORES: dict[str, Scorer] = {
     "energy": Energy(),
     "entropy": Entropy(),
     "knn": NearestNeighbour(),
+    "mahalanobis": Mahalanobis(),
+    "vim": VirtualLogit(),
 }
 
 

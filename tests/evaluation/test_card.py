@@ -249,7 +249,7 @@ def test_a_family_is_measured_on_its_own_images(
         compute_scores(rows.logits[:, :3], rows.features, reference)
         for rows in (Answers(logits, features), outcome.test_answers)
     )
-    for score, sign in (("knn", 1), ("entropy", 1), ("energy", -1), ("msp", -1)):
+    for score, sign in (("knn", 1), ("mahalanobis", 1), ("vim", 1), ("entropy", 1), ("energy", -1), ("msp", -1)):
         assert found.scores[score] == pytest.approx(share_of_pairs(sign * scores_tested[score], sign * scores[score]))
     as_noise = probabilities.argmax(axis=1) == 3
     assert outcome.calibration
@@ -269,7 +269,7 @@ def test_what_was_trained_on_is_marked_and_left_out_of_the_mean(card: Card) -> N
     assert card.untrained_noise.families == [family.name for family in untrained]
     assert card.untrained_noise.auroc == pytest.approx(sum(family.auroc or 0 for family in untrained) / 8)
     assert card.untrained_noise.rejected == pytest.approx(sum(family.rejected or 0 for family in untrained) / 8)
-    assert set(card.untrained_noise.scores) == OTHER_SCORES | {"knn"}
+    assert set(card.untrained_noise.scores) == OTHER_SCORES | {"knn", "mahalanobis", "vim"}
     for score, mean in card.untrained_noise.scores.items():
         assert mean == pytest.approx(sum(family.scores[score] for family in untrained) / 8)
 

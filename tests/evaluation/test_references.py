@@ -80,7 +80,7 @@ def test_thresholds_reject_at_most_their_share_of_the_holdout(trained: Pair) -> 
         level = np.array([round((1 - share) * 1000)])
         for name, values in columns.items():
             (bound,) = found.thresholds(name, level)
-            beyond = values > bound if name in ("entropy", "knn") else values < bound
+            beyond = values > bound if name in ("entropy", "knn", "mahalanobis", "vim") else values < bound
             assert beyond.mean() <= share
 
 

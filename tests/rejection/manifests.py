@@ -6,7 +6,7 @@ from noisegate.manifest import Calibration, Metrics, ModelManifest
 from noisegate.rejection.reference import Reference
 from noisegate.spec import TrainingExperiment
 
-SCORE_NAMES = ("msp", "max_logit", "energy", "entropy", "knn")
+SCORE_NAMES = ("msp", "max_logit", "energy", "entropy", "knn", "mahalanobis", "vim")
 
 
 def manifest(
@@ -53,12 +53,29 @@ def manifest(
     )
 
 
+def _a_class_along_the_first_axis(width: int) -> dict[str, np.ndarray]:
+    """A squared distance that is Euclidean, as the variance is 1 everywhere."""
+    axis = np.eye(1, width, dtype=np.float32)
+    nothing = np.zeros((1, width), dtype=np.float32)
+    return {
+        "centre": axis[0],
+        "directions": nothing,
+        "classes": nothing,
+        "offsets": np.zeros(1),
+        "variance": np.ones(1),
+    }
+
+
 def reference(classes: int, width: int = 2) -> Reference:
-    """Quantiles of the five scores from 0 to 1, ten holdout images a class, one feature vector along the first axis."""
+    """Quantiles of the scores from 0 to 1, ten holdout images a class, one feature vector along the first axis."""
     return Reference(
         quantiles={name: np.linspace(0, 1, 1001) for name in SCORE_NAMES},
         nonconformity=np.tile(np.arange(10) / 10, classes),
         class_counts=np.full(classes, 10),
         reject_scores=np.arange(10 * classes) / (10 * classes),
-        fitted={"knn": {"features": np.eye(1, width, dtype=np.float32), "neighbours": np.array([5])}},
+        fitted={
+            "knn": {"features": np.eye(1, width, dtype=np.float32), "neighbours": np.array([5])},
+            "mahalanobis": _a_class_along_the_first_axis(width),
+            "vim": {"origin": np.zeros(width), "directions": np.eye(1, width), "scale": np.ones(1)},
+        },
     )

@@ -191,8 +191,10 @@ def test_each_score_has_a_threshold_of_its_own_for_each_share() -> None:
         "energy": -0.7,
         "entropy": 0.7,
         "knn": 0.7,
+        "mahalanobis": 0.7,
+        "vim": 0.7,
     }
-    assert [score["threshold"] for score in lax.scores.values()] == [0.0] * 5
+    assert [score["threshold"] for score in lax.scores.values()] == [0.0] * 7
     # A threshold of 0 on unknownness: what is known by its logits lies above it, an entropy or a distance beyond.
     assert {name: score["rejects"] for name, score in lax.scores.items()} == {
         "msp": False,
@@ -200,6 +202,8 @@ def test_each_score_has_a_threshold_of_its_own_for_each_share() -> None:
         "energy": False,
         "entropy": True,
         "knn": True,
+        "mahalanobis": True,
+        "vim": False,
     }
     assert strict.scores["knn"]["value"] == lax.scores["knn"]["value"] == pytest.approx(np.sqrt(2 - np.sqrt(2)))
 

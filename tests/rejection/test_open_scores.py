@@ -15,8 +15,10 @@ from noisegate.learning.prediction import predict
 from noisegate.rejection import SCORES
 from noisegate.rejection.decision import Decider, DecisionOptions
 from noisegate.rejection.documents import Decision
+from noisegate.rejection.mahalanobis import Mahalanobis
 from noisegate.rejection.reference import DamagedReference, Reference
 from noisegate.rejection.scores import Fitted, KnownLogits, Rows, Scorer, TrainingAnswers
+from noisegate.rejection.vim import VirtualLogit
 from tests.inference.test_classifier import onnx_model, random_images
 from tests.learning.factories import CLASSES, cell_data, experiment_spec, run_all
 from tests.rejection.manifests import SCORE_NAMES, manifest
@@ -176,6 +178,7 @@ def test_files_keep_the_names_that_they_had(trained: Pair, monkeypatch: pytest.M
     old = {f"quantiles.{name}" for name in SCORE_NAMES}
     old |= {"nonconformity", "class_counts", "reject_scores", "features", "neighbours"}
     old |= {"held_noise", "held.reject_score", *(f"held.{name}" for name in SCORE_NAMES)}
+    old |= {f"fitted.{score.name}.{array}" for score in (Mahalanobis, VirtualLogit) for array in score.arrays}
     assert tensors.keys() == old
     assert (tensors["neighbours"].tolist(), tensors["neighbours"].dtype) == ([5], np.int64)
     assert tensors["features"].dtype == np.float32

@@ -95,5 +95,5 @@ def test_thresholds_lie_on_the_side_of_the_unknown() -> None:
     found = reference(2)
     levels = np.array([1000, 950])
     for name in SCORE_NAMES:
-        expected = [1.0, 0.95] if name in ("entropy", "knn") else [-1.0, -0.95]
+        expected = [1.0, 0.95] if name in ("entropy", "knn", "mahalanobis", "vim") else [-1.0, -0.95]
         assert found.thresholds(name, levels).tolist() == pytest.approx(expected)

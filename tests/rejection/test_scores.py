@@ -54,7 +54,9 @@ def test_with_fewer_rows_than_neighbours_the_farthest_counts() -> None:
 
 @pytest.mark.parametrize("name", SCORE_NAMES)
 def test_a_sharper_image_is_less_unknown_by_every_score(name: str) -> None:
-    found = logit_scores(np.array([[9.0, 0.0], [0.1, 0.0]])) | {"knn": np.array([0.1, 0.9])}
+    found = logit_scores(np.array([[9.0, 0.0], [0.1, 0.0]])) | dict.fromkeys(
+        ("knn", "mahalanobis", "vim"), np.array([0.1, 0.9])
+    )
     certain, doubtful = SCORES[name].unknownness(found[name])
     assert certain < doubtful
 
@@ -72,7 +74,8 @@ def test_each_score_is_explained() -> None:
     for name, scorer in SCORES.items():
         assert scorer.name == name
         assert f"| `{name}`" in table
-    directions = {"msp": "known", "max_logit": "known", "energy": "known", "entropy": "unknown", "knn": "unknown"}
+    directions = {"msp": "known", "max_logit": "known", "energy": "known", "entropy": "unknown"}
+    directions |= dict.fromkeys(("knn", "mahalanobis", "vim"), "unknown")
     described = describe_scores().split("; ")
     assert [one.partition(":")[0].strip("`") for one in described] == list(directions)
     assert [one.rpartition("higher = more ")[2].strip(")") for one in described] == list(directions.values())

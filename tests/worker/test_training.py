@@ -77,7 +77,7 @@ def test_a_model_is_kept_with_its_reference_and_its_card(resources: Resources) -
     bright = np.full((1, 8, 8, 3), 190, dtype=np.uint8)
     (decision,) = classifier.classify(bright)
     assert decision.conformal
-    assert set(decision.scores) == {"msp", "max_logit", "energy", "entropy", "knn"}
+    assert set(decision.scores) == {"msp", "max_logit", "energy", "entropy", "knn", "mahalanobis", "vim"}
     assert card.accuracy == 1.0
     assert {one.name: one.trained for one in card.families}["uniform"]
 
