@@ -12,8 +12,8 @@ from noisegate.inference.decoding import ImageLimits, decode_image
 from noisegate.learning.encoding import make_encoder
 from noisegate.networks.backbones import EMBEDDED, backbone_of
 from noisegate.networks.backbones.loading import load
+from noisegate.noise import StructuredNoise
 from noisegate.noise.drawing import noise_chunks
-from noisegate.spec import parse_spec
 
 _NOISE_IMAGES = 200
 
@@ -44,9 +44,9 @@ def _compute(archive: Path, a_class: int) -> Photographs:
     backbone = backbone_of(EMBEDDED)
     encoder = make_encoder(load(backbone, None, None), backbone.image_size)
     pixels, names = _decoded(archive, a_class, backbone.image_size)
-    spec = parse_spec({"dataset": "any", "noise": {"family": "structured", "quantity": 1}})
+    noise_of_cell = StructuredNoise(family="structured", quantity=1)
     sources = pixels[:: max(1, len(pixels) // _NOISE_IMAGES)]
-    chunks = noise_chunks(np.random.default_rng(0), spec.noises[0], _NOISE_IMAGES, backbone.image_size, sources)
+    chunks = noise_chunks(np.random.default_rng(0), noise_of_cell, _NOISE_IMAGES, backbone.image_size, sources)
     noise = np.concatenate([encoder(chunk) for _, chunk in chunks])
     labels = np.unique(names, return_inverse=True)[1].astype(np.int64)
     return Photographs(encoder(pixels), labels, noise)
