@@ -104,9 +104,13 @@ class _Blocks:
             pass
 
     def drain(self) -> None:
-        self._meter.unpack(len(self._ahead) - self._at)
-        while piece := self._stream.read(_CHUNK_BYTES):
+        """To the end, where nothing but zeros may be: the files of a second archive would be lost in silence."""
+        piece = self._ahead[self._at :] or self._stream.read(_CHUNK_BYTES)
+        while piece:
             self._meter.unpack(len(piece))
+            if piece.count(0) < len(piece):
+                raise damaged("something stands behind its end marker, as where archives were joined")
+            piece = self._stream.read(_CHUNK_BYTES)
 
     def _pieces(self, count: int) -> Iterator[bytes]:
         while count:
@@ -200,7 +204,7 @@ def _pax_records(content: bytes) -> dict[str, bytes]:
         records[key.decode("ascii", "backslashreplace")] = value
         at = end
     if any(key.startswith("GNU.sparse.") for key in records):
-        name = records.get("path", b"a member").decode("utf-8", "backslashreplace")
+        name = records.get("GNU.sparse.name") or records.get("path", b"a member").decode("utf-8", "backslashreplace")
         raise refuse(name, _REFUSED[b"S"], "Pack the files themselves.")
     return records
 

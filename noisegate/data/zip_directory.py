@@ -40,12 +40,15 @@ def open_zip(
         fault: makes the error for an archive that is damaged or cut short, given what is wrong.
 
     Raises:
-        InvalidArchive: damaged, cut short, or with a name that is marked as UTF-8 and is not.
+        InvalidArchive: damaged, cut short, behind another archive, or with a name that is marked as UTF-8 and is not.
         TooLarge: more than `most_entries`.
     """
     _check_directory_size(file, most_entries)
     try:
         with zipfile.ZipFile(file) as archive:
+            # `zipfile` reads the last of several archives in one file, and passes over the others.
+            if before := min((entry.header_offset for entry in archive.infolist()), default=0):
+                raise fault(f"{before:,} bytes lie before its first file, as where archives were joined")
             yield archive
     except UnicodeDecodeError as error:
         raise marked_wrongly(error.object) from error

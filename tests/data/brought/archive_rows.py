@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from noisegate.api.reading import Reading
-from tests.data.archive_factory import RawEntry, raw_zip, unicode_path
+from tests.data.archive_factory import RawEntry, raw_zip, unicode_path, write_archive
 
 from .photos import photo
 from .rows import Row, Write, refused, taken
@@ -54,6 +54,16 @@ def _twice(path: Path) -> None:
             archive.writestr(name, content)
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("cat/0.png", photo("dog"))
+
+
+def _joined(kind: str) -> Write:
+    """Two archives after each other in one file, each with classes of its own."""
+
+    def write(path: Path) -> None:
+        first = write_archive(path, folders("bus car"), kind).read_bytes()
+        path.write_bytes(first + write_archive(path, PETS, kind).read_bytes())
+
+    return write
 
 
 def _by_method(method: int) -> Write:
@@ -135,6 +145,11 @@ ROWS: list[Row] = [
         "a program before the zip",
         self_extracting(PETS),
         "the file is in no format that is read here",
+    ),
+    refused("two zips in one file", _joined("zip"), r"damaged .*: [0-9,]+ bytes lie before its first file, as where"),
+    *(
+        refused(f"two of {kind} in one file", _joined(kind), "damaged .*: something stands behind its end marker")
+        for kind in ("tar", "tar.gz", "tar.zst")
     ),
     refused("7z", alone(b"7z\xbc\xaf\x27\x1c" + bytes(600)), "the file is a 7z archive, which is not read here"),
     refused("RAR", alone(b"Rar!\x1a\x07\x01\0" + bytes(600)), "the file is a RAR archive, which is not read here"),
