@@ -77,7 +77,7 @@ class Arrived:
         try:
             pixels = self._pixels(member)
         except (InvalidImage, TooLarge) as error:
-            self._bad_images.add(member.name, error)
+            self._bad_images.add(member.name, error, member.label)
             return
         self._scratch.write(pixels.data)
         self.files.add(member)

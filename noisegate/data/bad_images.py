@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from noisegate.api.reading import BadImages as Asked
-from noisegate.data.members import LeftOut
+from noisegate.data.members import Label, LeftOut
 from noisegate.errors import InvalidImage, TooLarge
 
 # The others are counted.
@@ -16,10 +16,12 @@ class BadImages:
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._found: list[tuple[str, InvalidImage | TooLarge]] = []
+        self._labels: list[Label | None] = []
 
-    def add(self, name: str, error: InvalidImage | TooLarge) -> None:
-        """One more, and what is wrong with it."""
+    def add(self, name: str, error: InvalidImage | TooLarge, label: Label | None) -> None:
+        """One more, what is wrong with it, and what its format says of it."""
         self._found.append((name, error))
+        self._labels.append(label)
 
     def left_out(self, read: int) -> Sequence[LeftOut]:
         """Those found, if they are to be left out; `read` counts the images that are good.
@@ -28,7 +30,10 @@ class BadImages:
             InvalidImage, TooLarge: there are some and they are not to be left out; TooLarge if all are over a limit.
         """
         if self._asked == "skip":
-            return [LeftOut(name, f"cannot be read: {error.detail}") for name, error in self._found]
+            return [
+                LeftOut(name, f"cannot be read: {error.detail}", label=label)
+                for (name, error), label in zip(self._found, self._labels, strict=True)
+            ]
         if self._found:
             raise self._refusal(read)
         return []

@@ -55,12 +55,13 @@ class Collected:
 class LeftOut:
     """A file that was not read as an image, and why: words that follow on its name, such as `is not an image`.
 
-    `remedy` is what its sender can do, where it was meant to hold images.
+    `remedy` is what its sender can do, where it was meant to hold images; `label` is what its format says of it by itself.
     """
 
     name: str
     why: str
     remedy: str = ""
+    label: Label | None = None
 
 
 @dataclass(frozen=True, slots=True)

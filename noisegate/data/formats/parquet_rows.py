@@ -55,31 +55,36 @@ def read(
     meter = Meter(limits, sum(table.file.path.stat().st_size for table in tables))
     reached: Counter[NamedSplit | None] = Counter()
     is_one_part = len({table.held.split for table in tables}) == 1
+    named = {name for table in tables for name in table.columns.class_names or ()}
     used: set[str] = set()
     for one in tables:
         for number, row in enumerate(rows(one.file, one.columns, limits)):
             split = part_of_row(one, number, row, is_one_part)
-            found = _member(one, split, reached[split], number, row, meter)
+            label = _label(one, split, number, row)
+            found = _member(one, row_name(split, reached[split], _suffix(row.content)), number, row, label, meter)
             reached[split] += 1
-            if isinstance(found, Member) and found.label:
-                used.add(found.label.class_name)
+            if label:
+                (used if isinstance(found, Member) else named).add(label.class_name)
             yield found
-    named = {name for table in tables for name in table.columns.class_names or ()}
     if without := sorted(named - used):
         yield Told(f"no image is here of {listed(without)}, which the files name as classes")
 
 
-def _member(
-    table: Table, split: NamedSplit | None, place: int, number: int, row: Row, meter: Meter
-) -> Member | LeftOut:
-    """The image of a row: `number` counts those of its file, `place` those of its part."""
-    meter.count_entry()
-    name = row_name(split, place, _suffix(row.content))
+def _label(table: Table, split: NamedSplit | None, number: int, row: Row) -> Label | None:
+    """What a row says of its image; `number` counts those of its file."""
     if (
         row.label is None
         or (isinstance(row.label, str) and not as_label(row.label))
         or (table.columns.class_names is not None and row.label == _UNLABELLED)
     ):
+        return None
+    return Label(_class_name(table, row.label, number), split)
+
+
+def _member(table: Table, name: str, number: int, row: Row, label: Label | None, meter: Meter) -> Member | LeftOut:
+    """The image of a row."""
+    meter.count_entry()
+    if label is None:
         return LeftOut(name, "has no label")
     if row.content is None and row.path is not None:
         what = f"holds no images, only where they lay on the computer that wrote it: {row.path!r} in row {number}"
@@ -88,7 +93,7 @@ def _member(
         return LeftOut(name, "has no image")
     meter.unpack(len(row.content))
     meter.check_member(name, len(row.content))
-    return Member(name, row.content, Label(_class_name(table, row.label, number), split))
+    return Member(name, row.content, label)
 
 
 def _class_name(table: Table, label: int | str, number: int) -> str:

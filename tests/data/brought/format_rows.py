@@ -147,6 +147,7 @@ ROWS: list[Row] = [
             )
         ),
         FOUR_ONE,
+        notes=["no image is here of 'frog'"],
         left_out={"00010.png": "label", "00011": "image"},
     ),
     refused(

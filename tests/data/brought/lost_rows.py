@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from noisegate.api.reading import Reading
 from tests.data.formats.collected import npy
 
 from .export_rows import tiny_imagenet
@@ -121,6 +122,12 @@ CLASSES: list[Row] = [
         alone(plain_parquet({"image": [*IMAGES, photo("frog")], "label": [*NAMES, " "]})),
         FOUR_ONE,
         left_out={"00010.png": "has no label"},
+    ),
+    refused(
+        "a class of Parquet whose images cannot be read",
+        alone(plain_parquet({"image": [*IMAGES, b"junk"], "label": [*NAMES, "frog"]})),
+        "'00010' cannot be read: .*, and nothing is left of the class 'frog'",
+        reading=Reading(bad_images="skip"),
     ),
     refused(
         "a name of Parquet that cannot be shown",
