@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from noisegate.data.bad_images import BadImages
 from noisegate.data.layouts import Contents
+from noisegate.data.layouts.words import count
 from noisegate.data.members import Arriving, Attachment, EmptyFolder, Label, LeftOut, Member, Told
 from noisegate.data.originals import Arrivals
 from noisegate.data.reporting import ImageCounts
@@ -17,6 +18,8 @@ from noisegate.errors import InvalidImage, TooLarge
 from noisegate.inference.decoding import ImageLimits, open_image, resize_pixels
 
 _PROGRESS_SECONDS = 0.5
+# Of 255: what 12 bits in 16 come to.
+_DIM = 16
 
 
 class Arrived:
@@ -33,6 +36,7 @@ class Arrived:
         self._left_out: list[LeftOut] = []
         self._empty_folders: list[str] = []
         self.told: list[str] = []
+        self._dim: list[str] = []
         self._scratch = scratch
         self._image_size = image_size
         self._limits = limits
@@ -65,6 +69,9 @@ class Arrived:
         self.files.flush()
         progress(self.count)
         self._left_out += self._bad_images.left_out(self.count)
+        if self._dim:
+            what = f"{count(len(self._dim), 'image')} of 16 bits came out nearly black, such as {self._dim[0]!r}"
+            self.told.append(f"{what}: white is 65,535, and no value is much above {_DIM * 257:,}")
 
     def contents(self) -> Contents:
         return Contents(self.paths, self._labels, self._attachments, self._left_out, self._empty_folders)
@@ -92,4 +99,6 @@ class Arrived:
         image = open_image(member.content, self._limits)
         pixels = image.pixels(self._image_size)
         self.sides.add(image.container.kind, image.width, image.height)
+        if image.lazy is not None and image.lazy.mode.startswith("I;16") and pixels.max() <= _DIM:
+            self._dim.append(member.name)
         return pixels

@@ -70,6 +70,18 @@ def test_pixels_labels_and_counts(tmp_path: Path) -> None:
     assert names != sorted(names)
 
 
+def test_images_of_12_bits_in_16_are_told(tmp_path: Path) -> None:
+    def deep(white: int) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(np.linspace(0, white, 64).astype(np.uint16).reshape(8, 8)).save(file, "PNG")
+        return file.getvalue()
+
+    files = dataset(train=3, test=1) | {"train/cat/deep.png": deep(2**16 - 1)}
+    assert from_files(files, tmp_path / "white").report.notes == []
+    (note,) = from_files(files | {"train/cat/dim.png": deep(2**12 - 1)}, tmp_path / "dim").report.notes
+    assert note.startswith("1 image of 16 bits came out nearly black, such as 'train/cat/dim.png'")
+
+
 def test_archive_format_order_and_top_folder_change_nothing(tmp_path: Path) -> None:
     files = dataset(train=9, test=3)
     shuffled = dict(random.Random(1).sample(list(files.items()), len(files)))
