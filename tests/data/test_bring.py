@@ -6,7 +6,17 @@ import pytest
 
 from noisegate.errors import NoisegateError
 
-from .brought import archive_rows, export_rows, folder_rows, format_rows, image_rows, lost_rows, part_rows, table_rows
+from .brought import (
+    archive_rows,
+    export_rows,
+    folder_rows,
+    format_rows,
+    image_rows,
+    lost_rows,
+    part_rows,
+    table_rows,
+    told_rows,
+)
 from .brought.rows import Row, check, packed
 
 ROWS = [
@@ -18,6 +28,7 @@ ROWS = [
     *format_rows.ROWS,
     *lost_rows.ROWS,
     *part_rows.ROWS,
+    *told_rows.ROWS,
 ]
 BY_NAME = {row.name: row for row in ROWS}
 

@@ -18,7 +18,7 @@ from noisegate.data.layouts.other_tasks import other_tasks
 from noisegate.data.layouts.passed_over import check_any_image, notes_on_empty_folders
 from noisegate.data.layouts.splitting import place
 from noisegate.data.layouts.tiny_imagenet import tiny_imagenet
-from noisegate.data.layouts.unused import check_no_part_lost, may_say_classes, notes_on_lists
+from noisegate.data.layouts.unused import check_no_part_lost, may_say_classes, notes_on_parts
 from noisegate.data.layouts.webdataset import webdataset
 from noisegate.data.members import LeftOut
 
@@ -78,6 +78,6 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
         *additions,
         *alike,
         *notes_on_empty_folders(contents),
-        *notes_on_lists(contents, recognised.used),
+        *notes_on_parts(contents, recognised),
     )
     return Layout(tuple(sorted(classes)), tuple(ordered), recognised.layout, left_out, notes)

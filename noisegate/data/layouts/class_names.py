@@ -10,12 +10,14 @@ from collections.abc import Collection
 from decimal import Decimal
 
 from noisegate.class_names import NOISE_CLASS
-from noisegate.data.layouts.words import listed
+from noisegate.data.layouts.words import listed, were
 from noisegate.data.members import refuse
 from noisegate.errors import InvalidArchive
 
 _MAX_CLASS_NAME_LENGTH = 100
 _NUMBER = re.compile(r"[+-]?([0-9]{1,99}\.?[0-9]{0,99}|\.[0-9]{1,99})([eE][+-]?[0-9]{1,2})?")
+
+_BETWEEN = re.compile(r"\s*[|,;+&]\s*|\s+")
 
 
 def is_class_name(name: str) -> bool:
@@ -56,11 +58,25 @@ def check_classes(classes: Collection[str], rename: str, unused: Collection[str]
     alike = defaultdict(set)
     for name in classes:
         alike[plain(name)].add(name)
-    return [
+    known = set(classes)
+    joined = [name for name in classes if len(pieces := _pieces(name)) > 1 and pieces <= known]
+    several = (
+        [
+            f"{listed(joined)} {'joins' if len(joined) == 1 else 'join'} names of other classes, and {were(len(joined))} kept apart"
+        ]
+        if joined
+        else []
+    )
+    return several + [
         f"the classes {listed(names)} differ only in capitals, blanks or forms of a letter, and were kept apart"
         for _, names in sorted(alike.items())
         if len(names) > 1
     ]
+
+
+def _pieces(name: str) -> set[str]:
+    """The names in a label of several, such as `cat|dog` and `cat, dog`."""
+    return set(_BETWEEN.split(name))
 
 
 def _check_numbers(classes: Collection[str]) -> None:

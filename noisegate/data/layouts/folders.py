@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
-from noisegate.data.layouts.parts import part_called
+from noisegate.data.layouts.parts import beside_part, part_called
 from noisegate.data.layouts.passed_over import check_class_folders
 from noisegate.data.layouts.suffixes import suffix_of
 from noisegate.data.layouts.tree import Place, Tree, read_tree
@@ -64,7 +64,7 @@ def folder_reading(paths: Sequence[str]) -> Recognised | InvalidArchive:
 
 
 def _reading(tree: Tree, paths: Sequence[str], places: Sequence[Place | None]) -> Recognised | InvalidArchive:
-    fault = _fault_of_parts(tree, paths, places) or _fault_of_places(tree, paths, places)
+    fault = _fault_of_parts(tree, paths, places) or _fault_of_places(tree, paths, places) or _fault_of_names(places)
     if fault:
         return fault
     images, left_out = [], []
@@ -130,12 +130,34 @@ def _fault_of_places(tree: Tree, paths: Sequence[str], places: Sequence[Place | 
     return None
 
 
+def _fault_of_names(places: Sequence[Place | None]) -> InvalidArchive | None:
+    """Class folders that only the word for a part tells apart, such as `cat_train` and `cat_test`: one class may be meant."""
+    first: dict[str, tuple[str, str]] = {}
+    for name in sorted({place.folders[0] for place in places if place and place.folders}):
+        found = beside_part(name)
+        if found is None:
+            continue
+        rest, part = found
+        other, its_part = first.setdefault(rest, (name, part))
+        if part != its_part:
+            what = f"and {other!r}, which stand where classes do, differ only in the word for a part: they may be one class"
+            return refuse(
+                name, what, f"Put parts outermost, as {part}/{rest}/<image>; or rename them if they are two classes."
+            )
+    return None
+
+
 def _notes(places: Sequence[Place | None], left_out: Sequence[LeftOut]) -> list[str]:
     notes = []
     classes = [place.folders for place in places if place and place.folders]
     named_as_parts = {folder for folder in {folders[0] for folders in classes} if part_called(folder)}
     if named_as_parts:
-        notes.append(f"{listed(named_as_parts)} was taken for a class, as images lie directly in it")
+        what = (
+            "a class, as images lie directly in it"
+            if len(named_as_parts) == 1
+            else "classes, as images lie directly in them"
+        )
+        notes.append(f"{listed(named_as_parts)} {were(len(named_as_parts))} taken for {what}")
     if len(classes[0]) > 1:
         notes.append(f"images lie in {'/'.join(classes[0][1:])!r} below each class folder, which was passed through")
     unlabelled = 0

@@ -19,12 +19,19 @@ _WORDS: dict[str, NamedSplit] = {
     "evaluation": "test",
 }
 _FOLDER = re.compile(rf"({'|'.join(_WORDS)})(?:[ _-]?(?:set|images|imgs|data))?")
+_BESIDE = re.compile(rf"({'|'.join(_WORDS)})[ _.-](.+)|(.+)[ _.-]({'|'.join(_WORDS)})")
 
 
 def part_called(folder: str) -> NamedSplit | None:
     """The part that a folder's name says, in small or capital letters; None if it says none."""
     match = _FOLDER.fullmatch(folder.lower())
     return _WORDS[match[1]] if match else None
+
+
+def beside_part(name: str) -> tuple[str, NamedSplit] | None:
+    """What stands beside the part's word in a name, and the part: `cat` in `cat_train` and `train-cat`; None if none does."""
+    match = _BESIDE.fullmatch(name.lower())
+    return (match[2] or match[3], _WORDS[match[1] or match[4]]) if match else None
 
 
 def part_of_path(path: str) -> NamedSplit | None:

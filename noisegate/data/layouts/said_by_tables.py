@@ -13,10 +13,12 @@ from noisegate.data.layouts.references import References
 from noisegate.data.layouts.statements import Said, Statement
 from noisegate.data.layouts.tables import Table
 from noisegate.data.layouts.text import as_label, single_label
-from noisegate.data.layouts.words import count, listed
+from noisegate.data.layouts.words import count, each_of, listed
 from noisegate.data.members import NamedSplit, refuse
 
 _NEARLY_ALL = 0.8
+# Of tables for object detection, and of classified pictures whose object is boxed.
+_BOX_WORDS = each_of("xmin ymin xmax ymax x1 y1 x2 y2 bbox roi.x1 roi.y1 roi.x2 roi.y2")
 
 
 def read_said(
@@ -66,6 +68,10 @@ def _notes(table: Table, columns: Columns, statements: Sequence[Statement], refe
         stand = "stands" if len(columns.same) == 1 else "stand"
         notes.append(
             f"{listed(columns.same)} of {table.file!r} {stand} one to one for {columns.label!r}, which was taken"
+        )
+    if boxes := [name for name in table.header if name.strip().lower() in _BOX_WORDS]:
+        notes.append(
+            f"{table.file!r} has boxes, {listed(boxes)}, which were not read: a class was taken for the whole image"
         )
     notes += _elsewhere(table.file, statements, references)
     if unread := unread_parts(table, columns):

@@ -55,6 +55,8 @@ def webdataset(contents: Contents) -> Recognised | None:
     for name, classes in lists.items():
         if without := set(classes) - {label.label for _, label in said}:
             notes.append(f"no image is here of {listed(without)}, which {name!r} names")
+    if lonely := _without_image(contents, set(labels)):
+        notes.append(f"no image is here for {listed(lonely)}, which say a class")
     if not any(_SHARD.search(path) for path in contents.images) and (folders := class_folders_beside(contents, said)):
         return replace(folders, notes=[*folders.notes, "the samples' labels agree with the class folders"], used=used)
     rename = f"Write another name for it in {listed(lists, 'or') if lists else 'the .cls or .json of its samples'}."
@@ -109,6 +111,16 @@ def _check_no_class_lost(contents: Contents, classes: Collection[str], lists: Ma
             if called and called not in classes:
                 what = f"{pictures[key].why}, and so is every image of the class {called!r}"
                 raise refuse(pictures[key].name, what, f"Send them as {IMAGE_KINDS}, or leave their samples out.")
+
+
+def _without_image(contents: Contents, keys: Collection[str]) -> list[str]:
+    """Files `.cls` of samples of which no image came, none that was left out either."""
+    pictures = {_key(file.name) for file in contents.left_out if is_picture(file.name)}
+    return [
+        name
+        for name in contents.attachments
+        if _is_cls(name) and (key := _key(name)) not in keys and key not in pictures
+    ]
 
 
 def _check_one_image_each(paths: Sequence[str], keys: Sequence[str | None]) -> None:

@@ -148,3 +148,8 @@ def test_folders_that_make_no_dataset(given: list[str], words: str) -> None:
         resolved(given)
     assert caught.value.field == "archive"
     assert caught.value.remedy
+
+
+def test_a_name_that_joins_others_is_told() -> None:
+    (note,) = resolved(unsplit(2, ("cat", "dog", "cat|dog", "guinea pig"))).notes
+    assert note == "'cat|dog' joins names of other classes, and was kept apart"
