@@ -14,7 +14,7 @@ from noisegate.data.formats.fixed_rows import Rows, check_limits
 from noisegate.data.formats.npy import NPY_MAGIC, NpyFile, open_npy
 from noisegate.data.formats.npz import NPZ_MAGIC, unpacked
 from noisegate.data.formats.parts import paired, part_of, row_name
-from noisegate.data.formats.pixel_values import Geometry, geometry_of, to_levels, white_of
+from noisegate.data.formats.pixel_values import Geometry, check_highest, geometry_of, to_levels, white_of
 from noisegate.data.formats.readers import Reader
 from noisegate.data.members import ArchiveLimits, Collected, Label, LeftOut, Member, NamedSplit, refuse
 from noisegate.errors import InvalidArchive
@@ -81,11 +81,13 @@ def _open(split: NamedSplit | None, images: NpyFile, labels: NpyFile) -> _Opened
 def _images(pair: _Opened) -> Iterator[Member]:
     names = class_names(pair.labels)
     white = white_of(pair.images)
-    row = 0
+    row = highest = 0
     for block in pair.images.blocks():
+        highest = max(highest, int(block.max()))
         for pixels in pair.geometry.to_rgb(to_levels(block, white)):
             yield Member(row_name(pair.split, row), pixels, Label(names[row], pair.split))
             row += 1
+    check_highest(pair.images, highest)
 
 
 def _refuse_corruptions(arrays: Sequence[Collected]) -> None:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from noisegate.data.formats.npy import Array, NpyFile
 from noisegate.data.members import refuse
+from noisegate.errors import InvalidArchive
 
 _WHITE = 255
 _SHAPES = "Save images as (images, height, width) or (images, height, width, 3)."
@@ -79,10 +80,19 @@ def white_of(array: NpyFile) -> int:
         return _WHITE
     if parts and not whole:
         return 1
-    scale = f", from {lowest:g} to {highest:g}" if highest >= lowest else ""
+    raise _uncertain(array, f", from {lowest:g} to {highest:g}" if highest >= lowest else "")
+
+
+def check_highest(array: NpyFile, highest: int) -> None:
+    """Raises InvalidArchive for images of uint8 without a value above 1, as of black and white: 1 may be white."""
+    if array.dtype == np.uint8 and highest <= 1:
+        raise _uncertain(array, f", up to {highest}")
+
+
+def _uncertain(array: NpyFile, scale: str) -> InvalidArchive:
     what = f"holds values of type {array.dtype}{scale}: which one is white cannot be told for certain"
     remedy = "Save uint8, 0 … 255: numpy.rint(255 * images).astype('uint8') if 1 is white."
-    raise refuse(array.name, what, remedy)
+    return refuse(array.name, what, remedy)
 
 
 def to_levels(block: Array, white: int) -> npt.NDArray[np.uint8]:

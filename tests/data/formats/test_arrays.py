@@ -47,6 +47,7 @@ def labelled(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     # A height of 1 or 3 could be that of channels, and is refused.
     shape = (count, draw(st.sampled_from([2, 4, 5])), draw(st.integers(1, 5)), *draw(st.sampled_from([(), (1,), (3,)])))
     images = draw(arrays.arrays(np.uint8, shape))
+    images[0, 0, 0] |= 2  # without a value above 1 they are refused
     of_type = draw(st.sampled_from(["u1", "<i8", ">i4", "<u2"]))
     return images, draw(
         arrays.arrays(of_type, draw(st.sampled_from([(count,), (count, 1)])), elements=st.integers(0, 99))
@@ -135,6 +136,7 @@ def _normal(*shape: int) -> np.ndarray:
         (np.full((3, 4, 4), 300), "from 300 to 300"),
         (np.full((3, 4, 4), -1), "from -1 to -1"),
         (np.full((3, 4, 4), np.nan), "which one is white"),
+        (np.eye(4, dtype=np.uint8)[np.newaxis].repeat(3, 0), "of type uint8, up to 1: which one is white"),
         (np.full((3, 4, 4), 4095, np.uint16), "from 4095 to 4095"),
         (np.zeros((3, 4, 4), bool), "type bool"),
         (np.zeros((3, 4, 4), complex), "type complex128"),
