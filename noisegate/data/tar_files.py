@@ -204,8 +204,8 @@ def _pax_records(content: bytes) -> dict[str, bytes]:
         records[key.decode("ascii", "backslashreplace")] = value
         at = end
     if any(key.startswith("GNU.sparse.") for key in records):
-        name = records.get("GNU.sparse.name") or records.get("path", b"a member").decode("utf-8", "backslashreplace")
-        raise refuse(name, _REFUSED[b"S"], "Pack the files themselves.")
+        name = records.get("GNU.sparse.name") or records.get("path", b"a member")
+        raise refuse(name.decode("utf-8", "backslashreplace"), _REFUSED[b"S"], "Pack the files themselves.")
     return records
 
 

@@ -78,7 +78,8 @@ class Unpacker:
 
     def pass_over(self, name: str) -> None:
         """One that is hidden, or that a system put in: no class, but if it is called as images are, it is told."""
-        if kinds.has_image_suffix(name) and not kinds.is_trace(name):
+        # A file that is called `.png`, as programs write one whose name is empty, has no suffix by itself.
+        if kinds.has_image_suffix(f"_{name.rpartition('/')[2]}") and not kinds.is_trace(name):
             self._first_hidden = self._first_hidden or name
             self._hidden += 1
         if folder := folder_of_hidden(name):

@@ -181,6 +181,12 @@ ROWS: list[Row] = [
         notes=["2 hidden images were passed over, such as '.git/cat.png'"],
     ),
     taken(
+        "an image whose name is its suffix",
+        zipped({**PETS, "cat/.png": photo("cat")}),
+        FOUR_ONE,
+        notes=["1 hidden image was passed over, such as 'cat/.png'"],
+    ),
+    taken(
         "hidden folder called as a class",
         zipped({**PETS, ".ipynb_checkpoints/0-checkpoint.png": photo("frog")}),
         FOUR_ONE,
