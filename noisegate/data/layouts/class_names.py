@@ -55,23 +55,35 @@ def check_classes(classes: Collection[str], rename: str, unused: Collection[str]
             remedy += " If such a file says the classes, send it as CSV with the columns file and label."
         raise InvalidArchive(detail, field="archive", remedy=remedy)
     _check_numbers(classes)
+    return [
+        *_notes_on_doubtful(classes),
+        *(
+            f"the classes {listed(names)} differ only in capitals, blanks or forms of a letter, and were kept apart"
+            for _, names in sorted(_alike(classes).items())
+            if len(names) > 1
+        ),
+    ]
+
+
+def _alike(classes: Collection[str]) -> dict[str, set[str]]:
     alike = defaultdict(set)
     for name in classes:
         alike[plain(name)].add(name)
+    return alike
+
+
+def _notes_on_doubtful(classes: Collection[str]) -> list[str]:
+    """Sentences about names that may stand for several classes, or for none."""
     known = set(classes)
-    joined = [name for name in classes if len(pieces := _pieces(name)) > 1 and pieces <= known]
-    several = (
-        [
-            f"{listed(joined)} {'joins' if len(joined) == 1 else 'join'} names of other classes, and {were(len(joined))} kept apart"
-        ]
-        if joined
-        else []
-    )
-    return several + [
-        f"the classes {listed(names)} differ only in capitals, blanks or forms of a letter, and were kept apart"
-        for _, names in sorted(alike.items())
-        if len(names) > 1
-    ]
+    notes = []
+    if joined := [name for name in classes if len(pieces := _pieces(name)) > 1 and pieces <= known]:
+        join = "joins" if len(joined) == 1 else "join"
+        notes.append(f"{listed(joined)} {join} names of other classes, and {were(len(joined))} kept apart")
+    numbers = {name: as_number(name) for name in classes}
+    negative = [name for name, number in numbers.items() if number is not None and number < 0]
+    if negative and None not in numbers.values():
+        notes.append(f"{listed(negative)} {were(len(negative))} kept as a class, and may say that an image has none")
+    return notes
 
 
 def _pieces(name: str) -> set[str]:

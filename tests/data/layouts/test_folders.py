@@ -150,6 +150,12 @@ def test_folders_that_make_no_dataset(given: list[str], words: str) -> None:
     assert caught.value.remedy
 
 
-def test_a_name_that_joins_others_is_told() -> None:
-    (note,) = resolved(unsplit(2, ("cat", "dog", "cat|dog", "guinea pig"))).notes
-    assert note == "'cat|dog' joins names of other classes, and was kept apart"
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (("cat", "dog", "cat|dog", "guinea pig"), "'cat|dog' joins names of other classes, and was kept apart"),
+        (("-1", "0", "1"), "'-1' was kept as a class, and may say that an image has none"),
+    ],
+)
+def test_names_that_may_be_no_class_are_told(classes: tuple[str, ...], said: str) -> None:
+    assert resolved(unsplit(2, classes)).notes == (said,)
