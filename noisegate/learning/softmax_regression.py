@@ -6,7 +6,7 @@ GPU steps are recorded as a whole.
 
 import torch
 from jaxtyping import Float32, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from noisegate.learning.checkpoints import TrainingState
@@ -48,7 +48,7 @@ def descend(
     return loss
 
 
-def _move(optimizer: torch.optim.Optimizer, gradients: dict[nn.Parameter, Tensor]) -> None:
+def _move(optimizer: torch.optim.Optimizer, gradients: dict[Tensor, Tensor]) -> None:
     """A step of SGD with Nesterov's momentum, or with none; `gradients` are used up."""
     for group in optimizer.param_groups:
         momentum, rate, decay = group["momentum"], group["lr"], group["weight_decay"]
