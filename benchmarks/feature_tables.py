@@ -11,6 +11,7 @@ could move an accuracy is a standard error of its own, the binomial one, which s
 """
 
 import argparse
+import contextlib
 import io
 import itertools
 import math
@@ -57,44 +58,79 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="pixels a side")
     parser.add_argument("--executions", type=int, default=50)
     parser.add_argument("--workers", type=int, help="training processes; one a core by default")
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
+    parser.add_argument("--base-epochs", type=int, help="of a base of its own; without it, the preset's, of all epochs")
+    parser.add_argument("--url", help="a running Noisegate; without it, one is started on the data directory")
     asked = parser.parse_args()
     console = console_for()
-    with local.running(asked.data_dir, 0, asked.workers, isolated=True) as up, up.client() as client:
+    with contextlib.ExitStack() as stack:
+        url = asked.url or stack.enter_context(local.running(asked.data_dir, 0, asked.workers, isolated=True)).url
+        client = stack.enter_context(Client(url))
         images = _ensure_dataset(client, asked)
-        tables = {preset: _table(client, console, asked, preset, up.url) for preset in PRESETS}
-    plain, noisy = (tables[preset]["executions"] for preset in PRESETS)
-    figures: dict[str, Any] = {key: getattr(asked, key) for key in ("name", "train", "test", "size", "executions")}
-    figures |= {"images": images, "rows": {preset: table["rows"] for preset, table in tables.items()}}
-    figures |= {"scatter": {preset: _scatter(tables[preset]["executions"], images["test"]) for preset in PRESETS}}
-    figures |= {"within": {PRESETS[0]: _within(plain), PRESETS[1]: _within(noisy)}, "noise": _between(plain, noisy)}
+        base = _base(client, console, asked) if asked.base_epochs else {}
+        tables = {preset: _table(client, console, asked, preset, url, base) for preset in asked.presets}
+    found = {preset: table["executions"] for preset, table in tables.items()}
+    figures: dict[str, Any] = {
+        key: getattr(asked, key) for key in ("train", "test", "size", "executions", "base_epochs")
+    }
+    figures |= {"images": images, "tables": {preset: table["results"] for preset, table in tables.items()}}
+    figures |= {"scatter": {preset: _scatter(one, images["test"]) for preset, one in found.items()}}
+    figures |= {"within": {preset: _within(one) for preset, one in found.items()}}
+    figures |= {"noise": _between(*found.values()) if len(found) == len(PRESETS) else []}
     for name, lines in (*figures["within"].items(), ("with noise, less without; same seeds", figures["noise"])):
         console.print(name, *(f"  {_words(line)}" for line in lines), sep="\n")
     console.print(figures["scatter"])
-    console.print(f"Kept in {keep(f'feature_tables_{asked.name}', figures)}")
+    console.print(f"Kept in {keep(f'feature_tables_{_kept(asked)}', figures)}")
+
+
+def _kept(asked: argparse.Namespace) -> str:
+    return f"{asked.name}_base_of_{asked.base_epochs}" if asked.base_epochs else str(asked.name)
+
+
+def _base(client: Client, console: Console, asked: argparse.Namespace) -> dict[str, Any]:
+    """A base that was trained for a few epochs, so that it misclassifies more of the training images."""
+    spec = {
+        "name": f"base of {asked.name}, {asked.base_epochs} epochs",
+        "dataset": asked.name,
+        "network": {"backbone": "tf_efficientnet_lite0"},
+        "image_size": asked.size,
+        "training": {"recipe": "linear", "epochs": asked.base_epochs},
+        "holdout": 0,
+        "executions": 1,
+        "keep_models": "all",
+    }
+    results = run_or_resume(client, console, spec)
+    return {"base": {"experiment": results["experiment"]["id"]}}
 
 
 def _words(line: Compared) -> str:
     return f"{line['cells']}: {line['points']:+.2f} ± {line['error']:.2f} points, p = {line['p_value']:.2g}"
 
 
-def _table(client: Client, console: Console, asked: argparse.Namespace, preset: str, url: str) -> dict[str, Any]:
+def _table(
+    client: Client, console: Console, asked: argparse.Namespace, preset: str, url: str, base: dict[str, Any]
+) -> dict[str, Any]:
     """Rows of the results, and each cell's accuracies in the order of its seeds; the figure is kept."""
     spec = {
         "preset": preset,
         "scale": "paper",
-        "name": f"{preset} of {asked.name}",
+        "name": f"{preset} of {_kept(asked)}",
         "dataset": asked.name,
         "image_size": asked.size,
         "executions": asked.executions,
+        **base,
     }
     results = run_or_resume(client, console, spec)
     id = results["experiment"]["id"]
     with httpx2.Client(trust_env=False, timeout=60) as http:
         drawn = http.get(f"{url}/results/{id}/figures/{preset}.svg").raise_for_status()
     _FIGURES.mkdir(exist_ok=True)
-    (_FIGURES / f"{preset}-{asked.name}.svg").write_bytes(drawn.content)
+    (_FIGURES / f"{preset}-{_kept(asked).replace('_', '-')}.svg").write_bytes(drawn.content)
     return {
-        "rows": [_row(row) for row in results["rows"]],
+        "results": {
+            "base": results["base"] and results["base"]["scored"],
+            "rows": [_row(row) for row in results["rows"]],
+        },
         "executions": _accuracies(list(client.executions(id)), results["rows"]),
     }
 
@@ -163,6 +199,7 @@ def _scatter(found: Accuracies, test_images: int) -> dict[str, float]:
 def _ensure_dataset(client: Client, asked: argparse.Namespace) -> dict[str, int]:
     """How many images it has to train on and to test on; uploaded unless it is there."""
     if all(dataset["name"] != asked.name for dataset in client.datasets()):
+        asked.data_dir.mkdir(parents=True, exist_ok=True)
         drawn = asked.data_dir / f"{asked.name}.tar"
         _draw(asked.archive, drawn, asked.train, asked.test)
         sent = client.upload(drawn, name=asked.name, image_size=asked.size)

@@ -110,24 +110,22 @@ def _averaged(several: Sequence[dict[str, tuple[float, float]]]) -> dict[str, tu
 
 
 def summary(choices: Sequence[Figures]) -> dict[str, Any]:
-    """Mean and standard deviation over choices, in percent."""
+    """Mean and standard deviation over choices, in percent; of near unknowns each choice's, too, for comparisons in pairs."""
     return {
         group: {
             score: {
-                what: {
-                    "mean": round(float(np.mean(values)), 2),
-                    "std": round(float(np.std(values, ddof=1)), 2),
-                    "n": len(values),
-                }
-                for what, values in (
-                    ("auroc", [100 * one[group][score][0] for one in choices]),
-                    ("rejected", [100 * one[group][score][1] for one in choices]),
-                )
+                what: _spread([100 * one[group][score][place] for one in choices], each=group == "near")
+                for place, what in enumerate(("auroc", "rejected"))
             }
             for score in choices[0][group]
         }
         for group in choices[0]
     }
+
+
+def _spread(values: Sequence[float], *, each: bool) -> dict[str, Any]:
+    found = {"mean": round(float(np.mean(values)), 2), "std": round(float(np.std(values, ddof=1)), 2), "n": len(values)}
+    return {**found, "values": [round(value, 2) for value in values]} if each else found
 
 
 def words(table: dict[str, Any]) -> str:
