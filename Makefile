@@ -97,7 +97,7 @@ bench-open-set: .venv/installed-test
 
 NAME ?= flowers
 # Tables 2 and 3 on features, 50 executions a cell, a quarter of an hour of a core or more: make bench-feature-tables ARCHIVE=flowers.tar
-# RUNS=runs; what the folder has already is not repeated. The copy of CIFAR-10: NAME=cifar10 TABLES="--train 100 --test 500".
+# RUNS=runs; what the folder has already is not repeated. The copy of CIFAR-10: NAME=cifar10 TABLES="--train 100 --test 500 --base-epochs 1".
 bench-feature-tables: .venv/installed-local
 	$(BIN)/python benchmarks/feature_tables.py --archive $(ARCHIVE) --name $(NAME) --data-dir $(RUNS)/$(NAME) $(TABLES)
 

@@ -98,7 +98,7 @@ def mean(cells: Iterator[Figures]) -> Figures:
             if (other == name or (target == "near" and other.startswith("near")))
         ]
         found[target] = _averaged(members)
-    found["noise"] = _averaged([found[name] for name in NOISE])
+    found["noise"] = _averaged([found.pop(name) for name in NOISE])
     return found
 
 
@@ -124,7 +124,7 @@ def summary(choices: Sequence[Figures]) -> dict[str, Any]:
 
 
 def _spread(values: Sequence[float], *, each: bool) -> dict[str, Any]:
-    found = {"mean": round(float(np.mean(values)), 2), "std": round(float(np.std(values, ddof=1)), 2), "n": len(values)}
+    found = {"mean": round(float(np.mean(values)), 2), "std": round(float(np.std(values, ddof=1)), 2)}
     return {**found, "values": [round(value, 2) for value in values]} if each else found
 
 
