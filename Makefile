@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-cards bench-paper clean
+.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-open-set bench-feature-tables bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -94,6 +94,16 @@ bench-networks: .venv/installed-test
 bench-linear: .venv/installed-test
 	mkdir -p $(RUNS)
 	$(BIN)/python benchmarks/linear_heads.py --archive $(ARCHIVE) --features $(RUNS)/features.npz
+
+# Some fifteen minutes of a core: make bench-open-set ARCHIVE=photographs.tar CIFAR10=cifar10.tar.xz RUNS=runs
+bench-open-set: .venv/installed-test
+	$(BIN)/python benchmarks/open_set_flowers.py --archive $(ARCHIVE) --cifar10 $(CIFAR10) --features $(RUNS)/open-set-features
+
+NAME ?= flowers
+# Tables 2 and 3 on features, 50 executions a cell, a quarter of an hour of a core or more: make bench-feature-tables ARCHIVE=flowers.tar
+# RUNS=runs; what the folder has already is not repeated. The copy of CIFAR-10: NAME=cifar10 TABLES="--train 100 --test 500 --base-epochs 1".
+bench-feature-tables: .venv/installed-local
+	$(BIN)/python benchmarks/feature_tables.py --archive $(ARCHIVE) --name $(NAME) --data-dir $(RUNS)/$(NAME) $(TABLES)
 
 # make bench-cards ARCHIVE=cifar10.tar.xz RUNS=runs: half an hour on two cores.
 bench-cards: .venv/installed-test

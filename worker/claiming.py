@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from noisegate.spec import ExperimentSpec
 from noisegate.store import claims
 from noisegate.store.leases import Lease
+from noisegate.store.settings import Settings
 from noisegate.store.tables import Execution
 from worker.devices import claim_capacity
 from worker.kinds import RUNNERS
@@ -54,20 +55,27 @@ def claim_oldest(resources: Resources) -> Claimed | None:
 
 
 def claim_more(resources: Resources, claimed: Claimed) -> None:
-    """Claim as many more of the cell as this process can run along with the one that it holds.
+    """Claim as many more of the cell as this process can run along with the one that it holds, or should run after it.
 
     In a second step, because how many that are depends on the cell, and to estimate it may take seconds.
     """
-    settings, capacity = resources.settings, claim_capacity(resources.settings)
-    if settings.claim_capacity or capacity == 1:
+    settings = resources.settings
+    if settings.claim_capacity:
         return  # as many as the settings say are held
-    spec, dataset = claimed.spec, claimed.executions[0].cell.experiment.dataset
-    most = RUNNERS[spec.kind].at_once(settings, spec, dataset, capacity) - 1
-    if most < 1:
+    most = max(_together(settings, claimed), claimed.spec.recipe.runs_a_claim if claimed.spec.recipe else 1)
+    if most == 1:
         return
     (held,) = claimed.leases
     with resources.sessions.begin() as session:
-        granted = claims.claim_beside(session, held, lease_seconds=settings.lease_seconds, most=most)
+        granted = claims.claim_beside(session, held, lease_seconds=settings.lease_seconds, most=most - 1)
     with resources.sessions.reading() as session:
         # In one step: the heartbeat's thread reads it.
         claimed.rows = claims.rows_of(session, [held, *granted], claimed.executions[0].cell)
+
+
+def _together(settings: Settings, claimed: Claimed) -> int:
+    """How many executions of the cell this process can run at once."""
+    capacity, spec = claim_capacity(settings), claimed.spec
+    if capacity == 1:
+        return 1
+    return RUNNERS[spec.kind].at_once(settings, spec, claimed.executions[0].cell.experiment.dataset, capacity)

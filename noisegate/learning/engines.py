@@ -20,6 +20,7 @@ from noisegate.learning.augmentation import changed, flipped_as_drawn
 from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.recipe import dtype_of, make_optimizer, set_learning_rate
+from noisegate.learning.softmax_regression import descend, is_written_out
 from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet
 from noisegate.networks.building import architecture
@@ -95,14 +96,13 @@ class Separate(Engine):
         self, state: TrainingState, places: Int64[Tensor, " batch"], draws: Int64[Tensor, "batch draws"]
     ) -> Float32[Tensor, ""]:
         data = self._data
-        shown = data.preprocessing.shown(_chosen(data, places, draws))
+        shown, labels = data.preprocessing.shown(_chosen(data, places, draws)), data.labels.index_select(0, places)
+        if is_written_out(state, data.spec.smoothing):
+            return descend(state, shown, labels, data.class_weights)
         with self._autocast():
             logits, _ = state.module(shown)
         loss = functional.cross_entropy(
-            logits.float(),
-            data.labels.index_select(0, places),
-            weight=data.class_weights,
-            label_smoothing=data.spec.smoothing,
+            logits.float(), labels, weight=data.class_weights, label_smoothing=data.spec.smoothing
         )
         _descend(state.optimizer, [one for one in state.module.parameters() if one.requires_grad], loss)
         if state.average is not None and data.spec.average_decay is not None:

@@ -43,6 +43,8 @@ _NAMES = (
     "figure-5",
     "figure-6",
     "figure-13",
+    "table-2-features",
+    "table-3-features",
     "open-set-6-4",
     "open-set-6-4-drawn",
     "recommended",

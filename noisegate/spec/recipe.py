@@ -88,6 +88,11 @@ class TrainingSpec(Strict, ABC):
         return False
 
     @property
+    def runs_a_claim(self) -> int:
+        """How many executions of a cell a process takes on one after another, where it could not run them at once."""
+        return 1
+
+    @property
     def needs_backbone(self) -> bool:
         """Whether it trains what lies on top of a backbone."""
         return False

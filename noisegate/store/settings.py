@@ -165,7 +165,8 @@ class Settings(BaseSettings):
     claim_capacity: int = Field(
         0,
         ge=0,
-        description="Executions of one cell that one process claims; 0: one on a CPU, on a GPU as many as train well at once.",
+        description="Executions of one cell that one process claims; 0: one on a CPU, on a GPU as many as train well at once; "
+        "of the recipe linear ten, one after another, as preparing its cells takes longer than an execution.",
     )
     engine: Literal["auto", "separate", "grouped", "multiplied", "vmapped"] = Field(
         "auto",

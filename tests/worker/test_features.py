@@ -18,6 +18,7 @@ from noisegate.store.states import DerivedState, State
 from noisegate.store.tables import Derived, Execution, Experiment, Model
 from tests import factories
 from worker import features
+from worker.claiming import claim_more, claim_oldest
 from worker.derived import make_one
 from worker.lease import draining
 from worker.resources import Resources
@@ -68,6 +69,19 @@ def test_executions_wait_for_features_and_are_trained_on_them(resources: Resourc
     assert model.manifest.source.sha256.startswith("57934424")
     with resources.sessions.reading() as session:
         assert session.get_one(Model, model.id).card is not None
+
+
+@pytest.mark.parametrize(("recipe", "held"), [("linear", 10), ("fine_tune", 1)])
+def test_as_many_of_a_cell_are_claimed_as_are_worth_preparing_it(resources: Resources, recipe: str, held: int) -> None:
+    """Executions stand in line cell by cell: by themselves each claim would prepare another cell."""
+    sweep = {"training.batch_size": [8, 16]}
+    post(resources, executions=12, training={"recipe": recipe}, sweep=sweep)
+    make_one(resources, only(resources).id)
+    claimed = claim_oldest(resources)
+    assert claimed is not None
+    claim_more(resources, claimed)
+    assert len(claimed.ids) == held
+    assert {one.cell_id for one in claimed.executions} == {claimed.executions[0].cell_id}
 
 
 def test_the_served_graph_gives_what_was_trained_on(resources: Resources) -> None:

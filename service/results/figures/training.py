@@ -27,7 +27,7 @@ _CHARTS: dict[str, Callable[[Results], Chart | None]] = {
     "gray": quantity_chart,
     "uniform-127-50": quantity_chart,
 }
-_TABLES = {"table-2", "table-3", "table-3-gaussian"}
+_TABLES = {"table-2", "table-3", "table-3-gaussian", "table-2-features", "table-3-features"}
 
 
 def draw_accuracy(results: Results, title: str) -> Figure:
