@@ -24,7 +24,7 @@ from tests.data.archive_factory import write_archive
 IMAGE_SIZE = 16
 # One of every kind, a sweep over noise and one over subgroups: what takes another way through service and worker. All
 # others differ in their numbers only, and take minutes.
-AT_EACH_COMMIT = ("table-3", "mixed-gaussian", "figure-5", "figure-6", "figure-13")
+AT_EACH_COMMIT = ("table-3", "mixed-gaussian", "figure-5", "figure-6", "figure-13", "open-set-6-4")
 PRESETS = [
     name if name in AT_EACH_COMMIT else pytest.param(name, marks=pytest.mark.nightly) for name in catalogue.names()
 ]
@@ -33,6 +33,7 @@ METRICS = ("accuracy", "confidence", "spuriousness", "true_class_probability", "
 MEASURES = {
     "hybrids": {"accepted_as_low", "accepted_as_high", "accepted_as_other", "rejected"},
     "curve_fitting": {"crossing", "rmse"},
+    "open_set": {"auroc of held_out", "oscr of held_out", "rejected of held_out"},
     "decision_map": {"accuracy", "area_A", "area_noise"},
 }
 
