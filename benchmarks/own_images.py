@@ -7,7 +7,7 @@ The archive holds <class>/*, with 500 photographs of each class or more. 100 of 
 to test on, and 200 others again to choose settings by, which `--tune` tests on instead. Parts, each of which can be run by itself:
 
     few           `noisegate train` on the 100 of each class, with no options; scikit-learn's logistic regression on the same
-                  features and split; and 50 executions more, of ten draws of noise
+                  features and split; 50 executions more of the same cell, and 50 of ten draws of noise
     all           the same on all photographs, without the 50
     linear        the recipe in this process, tested on the 200; three seeds; scikit-learn beside it
     fine_tune     likewise, two seeds
