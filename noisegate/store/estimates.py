@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, selectinload
 from noisegate.spec import ExperimentBase
 from noisegate.spec.derived import DerivedSpec, Features, View
 from noisegate.store.json_columns import Unreadable
-from noisegate.store.missing import images_made, missing_artefacts, told
+from noisegate.store.missing import missing_artefacts
 from noisegate.store.planning import Plan
 from noisegate.store.prerequisites import dataset_facts
 from noisegate.store.states import DerivedState, State
@@ -97,18 +97,17 @@ def _images_of(dataset: Dataset | None, cells: Iterable[Cell], executions: int) 
 
 
 def _preparing(session: Session, planned: Plan) -> tuple[float, list[str]]:
-    """Seconds for what is to be made of the dataset first, and what of it has never been made here."""
-    dataset, missing = planned.dataset, missing_artefacts(session, planned)
-    if dataset is None:
-        return 0.0, []
+    """Seconds for what is to be made of datasets' images first, and what of it has never been made here."""
+    missing = missing_artefacts(session, planned)
     rates = _making_rates(session) if missing else {}
     seconds, unknown = 0.0, []
     for one in missing:
-        kind = _kind_made(one.parameters, one.follows_from.parameters if one.follows_from else None)
+        source = one.needed.follows_from
+        kind = _kind_made(one.needed.parameters, source.parameters if source else None)
         if kind in rates:
-            seconds += images_made(one.parameters, dataset) * statistics.median(rates[kind])
+            seconds += one.images * statistics.median(rates[kind])
         else:
-            unknown.append(told(one))
+            unknown.append(one.told)
     return seconds, unknown
 
 

@@ -85,3 +85,14 @@ def test_what_is_there_needs_nothing_and_finished_pieces_are_paid_for(session: S
     session.flush()
     assert need(session, image_size=224) == DiskNeed([], 0, 0)
     assert need(session, **LINEAR).made == ["features of tf_efficientnet_lite0.in1k"]
+
+
+def test_other_datasets_whose_images_are_read_are_made_as_well(session: Session) -> None:
+    """Noise of another dataset's images, at the same size: its 40 images to train on and 20 to test on."""
+    zoo = factories.ready_dataset(session, "zoo", number=2, train_count=40)
+    zoo.classes, zoo.counts = ["ape", "bat"], {"train": {"ape": 20, "bat": 20}, "test": {"ape": 10, "bat": 10}}
+    session.flush()
+    noise = {"family": "images", "dataset": "zoo", "quantity": 0.5}
+    found = need(session, image_size=64, noise=noise, sweep={})
+    assert found.made == ["images at 64 pixels"]
+    assert found.kept_bytes == (120 + 60) * 3 * 64**2
