@@ -40,14 +40,17 @@ class Split:
 
 
 class Stopwatch:
-    """Seconds since it was made: by the clock, and of the processor in all processes that this one has started."""
+    """Seconds since it was made: by the clock, and of the processor in all processes that this one has started; and how many
+    processes wanted a core in the last minute, those of others too.
+    """
 
     def __init__(self) -> None:
         self._clock, self._spent = time.perf_counter(), _processor_seconds()
 
     def read(self) -> dict[str, float]:
         spent = _processor_seconds() - self._spent
-        return {"seconds": round(time.perf_counter() - self._clock, 1), "core_seconds": round(spent, 1)}
+        seconds = time.perf_counter() - self._clock
+        return {"seconds": round(seconds, 1), "core_seconds": round(spent, 1), "load": round(os.getloadavg()[0], 1)}
 
 
 @contextmanager
