@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-open-set bench-feature-tables bench-cards bench-paper clean
+.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -104,6 +104,12 @@ NAME ?= flowers
 # RUNS=runs; what the folder has already is not repeated. The copy of CIFAR-10: NAME=cifar10 TABLES="--train 100 --test 500 --base-epochs 1".
 bench-feature-tables: .venv/installed-local
 	$(BIN)/python benchmarks/feature_tables.py --archive $(ARCHIVE) --name $(NAME) --data-dir $(RUNS)/$(NAME) $(TABLES)
+
+# Photographs to a served model, and beside a textbook's loop: make bench-own-images IMAGES=photographs.tar RUNS=runs, of <class>/* with
+# 500 of each class. An hour on two idle cores, most of it the loop's; what the folder has already is not repeated. Parts of it:
+# PARTS="few all linear fine_tune textbook textbook_time", any of them; PARTS="few all" takes some ten minutes.
+bench-own-images: .venv/installed-local
+	$(BIN)/python benchmarks/own_images.py --images $(IMAGES) --runs $(RUNS) $(if $(PARTS),--parts $(PARTS))
 
 # make bench-cards ARCHIVE=cifar10.tar.xz RUNS=runs: half an hour on two cores.
 bench-cards: .venv/installed-test

@@ -57,10 +57,8 @@ def place(settings: Settings, spec: ClassifierExperiment, dataset: Dataset, exec
         NoDevice: a GPU is asked for and there is none.
         InsufficientMemory: not even one fits into the GPU's free memory, or into what the settings allow of it.
     """
-    if spec.training.needs_backbone:
-        # A layer on features: moving them would take as long as training does. Later layers of a backbone would gain from a GPU;
-        # that has been measured on none yet, and what a GPU is given must be known to fit.
-        return Placing("cpu", ALONE)
+    if spec.training.needs_backbone and not spec.training.tunes_backbone:
+        return Placing("cpu", ALONE)  # a layer on features: moving them would take as long as training does
     network, device = spec.trained_network, choose_device(settings)
     offered = engines_for(network, spec.training, image_size=spec.image_size)
     wanted = settings.engine if settings.engine in offered else "separate"
@@ -139,6 +137,7 @@ def _needed(
             spec=spec.training,
             precision=precision,
             engine=engine,
+            activations=spec.activations,
         )
         for engine in engines
     ]

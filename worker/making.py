@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from noisegate.errors import StorageFull
 from noisegate.store import derivations, files
 from noisegate.store.derived import StoredFile
 from noisegate.store.leases import Lease, LeaseLost
+from noisegate.store.quotas import check_room_for
 from noisegate.store.tables import Derived
 from worker.lease import Heartbeat
 from worker.resources import Resources
@@ -47,13 +47,8 @@ class Making:
         Raises:
             StorageFull: they are not free, besides what the server leaves.
         """
-        free, left = self.resources.artefacts.free_bytes(), self.resources.settings.min_free_bytes
-        if free - needed < left:
-            raise StorageFull(
-                f"{what} takes {needed:,} bytes of the disk on the way; {free:,} are free, and this server leaves {left:,}",
-                field="image_size",
-                remedy="Free some space, delete datasets or run `noisegate gc`, then post it again; or use a smaller image_size.",
-            )
+        left = self.resources.settings.min_free_bytes
+        check_room_for(self.resources.artefacts, what, needed, min_free_bytes=left)
 
     def keep(self, name: str, file: Path) -> None:
         """Keep a finished piece: `file`, which lies in the folder, moves among the artefacts.

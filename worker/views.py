@@ -6,7 +6,7 @@ from pathlib import Path
 from noisegate.data.limits import image_limits
 from noisegate.data.originals import Originals
 from noisegate.data.packing import IMAGES_FILE
-from noisegate.data.views import image_bytes, join_pieces, pieces_of, view_bytes, write_piece
+from noisegate.data.views import join_pieces, pieces_of, view_bytes, write_piece
 from noisegate.inference.decoding import ImageLimits
 from noisegate.spec.derived import View
 from noisegate.store.packed import fetch_originals
@@ -64,5 +64,5 @@ def _name(places: range) -> str:
 def _check_room(making: Making, view: View, pieces: list[range]) -> None:
     missing = sum(len(places) for places in pieces if _name(places) not in making.pieces)
     count = pieces[-1].stop
-    needed = view_bytes(view, count) + missing * image_bytes(view)
+    needed = view_bytes(view, count) + missing * view.bytes_an_image()
     making.check_room(needed, f"a view of {count:,} images at {view.image_size} pixels")

@@ -164,6 +164,12 @@ class EstimateAnswer(TypedDict):
     detail: str
 
 
+class DiskAnswer(TypedDict):
+    kept_bytes: int
+    most_bytes: int
+    detail: str
+
+
 class PlanAnswer(TypedDict):
     """The answer to a dry run."""
 
@@ -177,6 +183,7 @@ class PlanAnswer(TypedDict):
     choice: NotRequired[ChoiceAnswer | None]
     warnings: NotRequired[list[PlanWarningAnswer]]
     estimate: NotRequired[EstimateAnswer]
+    disk: NotRequired[DiskAnswer | None]
 
 
 class ExecutionAnswer(TypedDict):

@@ -182,7 +182,8 @@ def plan_table(plan: PlanAnswer) -> RenderableType:
     chosen = [choice["reason"]] if (choice := plan.get("choice")) else []
     warned = [f"Beware: {warning['detail']} {warning['remedy']}" for warning in plan.get("warnings", [])]
     lasts = [estimate["detail"]] if (estimate := plan.get("estimate")) else []
-    return Group(table, *(Text(line) for line in [*chosen, *warned, total, *lasts]))
+    room = [disk["detail"]] if (disk := plan.get("disk")) else []
+    return Group(table, *(Text(line) for line in [*chosen, *warned, total, *lasts, *room]))
 
 
 def presets_table(presets: Iterable[PresetAnswer]) -> RenderableType:

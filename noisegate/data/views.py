@@ -18,17 +18,12 @@ _COPIED_BYTES = 2**20
 
 def view_bytes(view: View, count: int) -> int:
     """The size of the file that holds `count` images."""
-    return _HEADER_BYTES + count * image_bytes(view)
-
-
-def image_bytes(view: View) -> int:
-    """Bytes of one image."""
-    return 3 * view.image_size**2
+    return _HEADER_BYTES + count * view.bytes_an_image()
 
 
 def pieces_of(view: View, count: int) -> Iterator[range]:
     """The places of `count` images in pieces of about 64 MiB."""
-    step = max(1, _PIECE_BYTES // image_bytes(view))
+    step = max(1, _PIECE_BYTES // view.bytes_an_image())
     yield from (range(start, min(start + step, count)) for start in range(0, count, step))
 
 

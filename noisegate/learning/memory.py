@@ -1,5 +1,6 @@
 """How much of a GPU's memory a training takes, estimated before it starts, and how many executions fit at once."""
 
+import math
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.engines import Engine, EngineName, Separate, Stacked, engines_for
 from noisegate.learning.recipe import Precision
-from noisegate.learning.states import TrainingSet, state_of
+from noisegate.learning.states import Holdout, TrainingSet, state_of
 from noisegate.networks.building import architecture
 from noisegate.networks.preprocessing import Preprocessing
 from noisegate.spec.recipe import TrainingSpec
@@ -28,6 +29,9 @@ GIB = 2**30
 _MARGIN = 1.5
 # Once a process: what PyTorch loads when it is first used, and the workspaces that cuBLAS keeps for 17 streams.
 _LIBRARIES_BYTES = 3 * GIB // 2
+
+# Of one image, or of activations: side, side, channels.
+Shape = tuple[int, int, int]
 
 
 class InsufficientMemory(InvalidInput):
@@ -74,13 +78,22 @@ def needed(
     spec: TrainingSpec,
     precision: Precision,
     engine: EngineName,
+    activations: Shape | None = None,
 ) -> Needed:
-    """Bytes to train on this number of images, noise included: an estimate with a margin, not a measurement."""
+    """Bytes to train on this number of images, noise and holdout included: an estimate with a margin, not a measurement.
+
+    Args:
+        activations: side, side and channels of what the network takes in place of images, if it does; float32, and of mirrored
+            images as well where the recipe flips.
+    """
     step = spec.model_copy(update={"batch_size": min(spec.batch_size, images)})
-    in_step = partial(_peak_of_step, network, outputs, image_size, step, precision, engine)
+    shape = activations or (image_size, image_size, 3)
+    of_image = math.prod(shape) if activations is None else (2 if spec.augmentation else 1) * 4 * math.prod(shape)
+    kind = torch.uint8 if activations is None else torch.float32
+    in_step = partial(_peak_of_step, network, outputs, shape, kind, step, precision, engine)
     # Of stacked runs, what one more of them adds.
     of_step = in_step(1) if engine == "separate" else in_step(2) - in_step(1)
-    data = images * (3 * image_size**2 + 8)
+    data = images * (of_image + 8)
     orders = 2 * images * 8  # of this pass, and of the next while it is drawn
     return Needed(shared=data + _LIBRARIES_BYTES, each=round(of_step * _MARGIN) + orders)
 
@@ -95,7 +108,8 @@ def free_bytes(device: torch.device) -> int:
 def _peak_of_step(
     network: str,
     outputs: int,
-    image_size: int,
+    shape: Shape,
+    kind: torch.dtype,
     spec: TrainingSpec,
     precision: Precision,
     engine: EngineName,
@@ -106,17 +120,21 @@ def _peak_of_step(
     The step is carried out on PyTorch's meta device, where tensors have sizes and no values.
     """
     with torch.device("meta"), _Held() as held:
+        images, labels = torch.empty(1, *shape, dtype=kind), torch.empty(1, dtype=torch.int64)
+        taken_as_it_is = kind is torch.float32
         data = TrainingSet(
-            images=torch.empty(1, image_size, image_size, 3, dtype=torch.uint8),
-            labels=torch.empty(1, dtype=torch.int64),
-            preprocessing=Preprocessing(torch.empty(image_size, image_size, 3)),
+            images=images,
+            labels=labels,
+            preprocessing=Preprocessing(torch.empty(1) if taken_as_it_is else torch.empty(*shape)),
             network=network,
             outputs=outputs,
             spec=spec,
             precision=precision,
             known_images=1,
+            flipped=images if taken_as_it_is and spec.augmentation else None,
+            holdout=Holdout(images, labels) if spec.stops_after is not None else None,
         )
-        modules = [architecture(network, image_size=image_size, outputs=outputs) for _ in range(executions)]
+        modules = [architecture(network, image_size=shape[0], outputs=outputs) for _ in range(executions)]
         states = [state_of(data, 0, module.train(), torch.Generator()) for module in modules]
         stepped = _engine(engine, data, states)
         changes = DRAWS if spec.augmentation else 0

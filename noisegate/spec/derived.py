@@ -13,12 +13,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from noisegate.documents import OneOf, Strict
+from noisegate.networks.backbones import backbone_of
 from noisegate.spec.formats import format_of
 
 Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["bilinear", "bicubic"]
 Decoding = Literal["full", "scaled"]
 Precision = Literal["float32", "int8"]
+
+# Numbers of a pooled vector, about: the catalogue does not know them, and backbones have 192 to 4,096. An image at 224 pixels takes
+# some thirty times their bytes.
+_POOLED_VALUES = 1280
 
 # Fields of specs, views and manifests. None is written where it is the default: documents read as before there was a choice.
 InterpolationField = Annotated[
@@ -89,6 +94,14 @@ class DerivedSpec(Strict):
         choices = self.model_dump(exclude_defaults=True)
         return format_of([("derived", self.kind), *((self.kind, choice) for choice in choices)])
 
+    def bytes_an_image(self, image_size: int) -> int:  # noqa: ARG002
+        """Bytes on the disk of what is made of one image, about; 0 where it is not known.
+
+        Args:
+            image_size: pixels a side of the images that it is made of.
+        """
+        return 0
+
 
 class View(DerivedSpec):
     """A dataset's images at one size, made squares in one way: `images.npy`, uint8 [n, size, size, 3], training images first."""
@@ -104,6 +117,10 @@ class View(DerivedSpec):
     def fitting(self) -> Fitting:
         """How an image becomes one of its squares."""
         return Fitting(self.resize, self.interpolation, self.crop_share, self.decoding)
+
+    def bytes_an_image(self, image_size: int = 0) -> int:  # noqa: ARG002
+        """Exact; the originals have sizes of their own."""
+        return 3 * self.image_size**2
 
 
 class Features(DerivedSpec):
@@ -127,6 +144,11 @@ class Features(DerivedSpec):
         exclude_if=lambda flipped: not flipped,
         description="Also of the training images mirrored left to right: `flipped.npy`, in their order.",
     )
+
+    def bytes_an_image(self, image_size: int) -> int:
+        """Of float32 numbers: exact for activations, about for pooled vectors; those of a mirrored image are as many again."""
+        cut = backbone_of(self.backbone).cut
+        return 4 * (cut.values(image_size) if self.upto and cut else _POOLED_VALUES)
 
 
 DERIVED: dict[str, type[DerivedSpec]] = {"view": View, "features": Features}

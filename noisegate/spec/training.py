@@ -134,6 +134,14 @@ class ClassifierExperiment(ExperimentBase):
         return trained_network(self.network, self.training).name
 
     @property
+    def activations(self) -> tuple[int, int, int] | None:
+        """Side, side and channels of what is trained on in place of images where a backbone's later layers go on training."""
+        if isinstance(self.network, str) or not self.training.tunes_backbone:
+            return None
+        assert self.network.facts.cut, "checked"
+        return self.network.facts.cut.shape(self.image_size)
+
+    @property
     def epochs_per_execution(self) -> int:
         return self.training.epochs
 

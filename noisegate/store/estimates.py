@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
 from noisegate.spec import ExperimentBase
-from noisegate.spec.derived import DerivedSpec, Features, Needed, View
+from noisegate.spec.derived import DerivedSpec, Features, View
 from noisegate.store.json_columns import Unreadable
+from noisegate.store.missing import missing_artefacts
 from noisegate.store.planning import Plan
 from noisegate.store.prerequisites import dataset_facts
 from noisegate.store.states import DerivedState, State
@@ -96,30 +97,18 @@ def _images_of(dataset: Dataset | None, cells: Iterable[Cell], executions: int) 
 
 
 def _preparing(session: Session, planned: Plan) -> tuple[float, list[str]]:
-    """Seconds for what is to be made of the dataset first, and what of it has never been made here."""
-    dataset, needed = planned.dataset, [planned.needed(spec) for spec in planned.specs]
-    if dataset is None:
-        return 0.0, []
-    assert dataset.content_hash, "the dataset is ready"
-    chains = {one.key(dataset.content_hash): one for wanted in needed if wanted for one in wanted.chain}
-    there = sa.select(Derived.key).where(Derived.dataset_id == dataset.id, Derived.state == DerivedState.READY)
-    ready = set(session.scalars(there))
-    missing = [one for key, one in chains.items() if key not in ready]
+    """Seconds for what is to be made of datasets' images first, and what of it has never been made here."""
+    missing = missing_artefacts(session, planned)
     rates = _making_rates(session) if missing else {}
     seconds, unknown = 0.0, []
     for one in missing:
-        kind = _kind_made(one.parameters, one.follows_from.parameters if one.follows_from else None)
+        source = one.needed.follows_from
+        kind = _kind_made(one.needed.parameters, source.parameters if source else None)
         if kind in rates:
-            seconds += _images_made(one.parameters, dataset) * statistics.median(rates[kind])
+            seconds += one.images * statistics.median(rates[kind])
         else:
-            unknown.append(_told_made(one))
+            unknown.append(one.told)
     return seconds, unknown
-
-
-def _images_made(made: DerivedSpec, dataset: Dataset) -> int:
-    """As makers count them in a row's `total`: flipped ones are images of their own."""
-    train, test = dataset.train_count or 0, dataset.test_count or 0
-    return train + test + (train if isinstance(made, Features) and made.flipped else 0)
 
 
 def _making_rates(session: Session) -> dict[_Kind, list[float]]:
@@ -146,15 +135,6 @@ def _described(made: DerivedSpec) -> _Kind:
     if isinstance(made, View):
         return (made.kind, made.image_size)
     return (made.kind, made.backbone, made.upto) if isinstance(made, Features) else (made.kind,)
-
-
-def _told_made(needed: Needed) -> str:
-    made = needed.parameters
-    if isinstance(made, View):
-        return f"images at {made.image_size} pixels"
-    if isinstance(made, Features):
-        return f"features of {made.backbone}" + (f" up to {made.upto}" if made.upto else "")
-    return made.kind
 
 
 def _seconds(since: datetime | None, until: datetime | None) -> float:

@@ -1,6 +1,6 @@
 """What an experiment would come to, checked against datasets and caps; and its rows, created all at once."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,6 +67,13 @@ class Plan:
     def others_of(self, position: int) -> dict[str, Dataset]:
         """Other datasets that the cell at a position reads; an additional base cell reads those of the first."""
         return self.others[position if position < len(self.others) else 0] if self.others else {}
+
+    def artefacts(self) -> Iterator[tuple[Dataset, Needed]]:
+        """The derived artefacts that cells read, each with the dataset that it is made of: the cell's, or another that it reads."""
+        for position, spec in enumerate(self.specs):
+            for dataset in (self.dataset, *self.others_of(position).values()):
+                if dataset and (needed := spec.needed(dataset_facts(dataset))):
+                    yield dataset, needed
 
     @property
     def format(self) -> int:
@@ -175,13 +182,10 @@ def _bind_artefacts(session: Session, experiment: Experiment, planned: Plan) -> 
     """Name in each cell what it reads; returns the ids of those that are not ready."""
     # By dataset, in one order, so that two transactions that want the same rows cannot deadlock.
     wanted: dict[str, set[Needed]] = {}
-    datasets = {one.id: one for one in (planned.dataset, *(o for some in planned.others for o in some.values())) if one}
-    for cell in experiment.cells:
-        if planned.dataset and (needed := planned.needed(cell.spec)):
-            wanted.setdefault(planned.dataset.id, set()).add(needed)
-        for other in planned.others_of(cell.position).values():
-            if needed := cell.spec.needed(dataset_facts(other)):
-                wanted.setdefault(other.id, set()).add(needed)
+    datasets: dict[str, Dataset] = {}
+    for dataset, needed in planned.artefacts():
+        datasets[dataset.id] = dataset
+        wanted.setdefault(dataset.id, set()).add(needed)
     rows = {id: derived.ensure(session, datasets[id], wanted[id]) for id in sorted(wanted)}
     for cell in experiment.cells:
         _name_artefacts(cell, planned, rows)

@@ -50,6 +50,26 @@ def check_room(artefacts: Artefacts, *, min_free_bytes: int, wanted: int = 0) ->
         )
 
 
+def check_room_for(artefacts: Artefacts, what: str, needed: int, *, min_free_bytes: int) -> None:
+    """Look whether there is room for what is made of a dataset's images.
+
+    Args:
+        what: takes the room, in words.
+        needed: bytes of the disk that are taken while it is made.
+
+    Raises:
+        StorageFull: they are not free, besides what this server leaves.
+    """
+    free = artefacts.free_bytes()
+    if free - needed < min_free_bytes:
+        raise StorageFull(
+            f"{what} takes {needed:,} bytes of the disk on the way; {free:,} are free, and this server leaves "
+            f"{min_free_bytes:,}",
+            field="image_size",
+            remedy="Free some space, delete datasets or run `noisegate gc`, then post it again; or use a smaller image_size.",
+        )
+
+
 def _count_open(session: Session, most: int) -> int:
     """Executions that wait or run, of all experiments; counts an index, and no further than `most`."""
     query = sa.select(Execution.state).where(Execution.state.in_([State.QUEUED, State.RUNNING])).limit(most)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from noisegate.judgement import BACKBONE_HINT, few_updates
 from noisegate.spec.labels import label
 from noisegate.store.estimates import Estimate
+from noisegate.store.missing import DiskNeed
 from noisegate.store.planning import Plan
 
 
@@ -37,6 +38,22 @@ class EstimateRead(BaseModel):
         return cls(minutes=minutes, detail=f"About {minutes:g} minutes{first}, as {alike} took here.")
 
 
+class DiskRead(BaseModel):
+    """The disk that is taken by what is made of the images first: views and features that are not there yet. About."""
+
+    kept_bytes: int = Field(description="Of what stays as long as it is used.")
+    most_bytes: int = Field(description="Taken on the way: what is made lies there twice for a moment.")
+    detail: str = Field(description="In one sentence, with what is made.")
+
+    @classmethod
+    def of(cls, need: DiskNeed) -> "DiskRead | None":
+        if not need.made:
+            return None
+        what = " and ".join(need.made)
+        detail = f"To be made first: {what}. About {_size(need.kept_bytes)} of the disk, {_size(need.most_bytes)} on the way."
+        return cls(kept_bytes=need.kept_bytes, most_bytes=need.most_bytes, detail=detail)
+
+
 def warnings_of(plan: Plan) -> Iterator[PlanWarning]:
     """What to think over before posting it: weight updates that are probably too few to learn."""
     few = []
@@ -58,6 +75,10 @@ def warnings_of(plan: Plan) -> Iterator[PlanWarning]:
     instead = "" if recipe.needs_backbone else f" Or, {BACKBONE_HINT}."
     remedy = f"More training.epochs, or smaller batches (training.batch_size).{instead}"
     yield PlanWarning(field="training.epochs", detail=detail, remedy=remedy)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _minutes(seconds: float) -> float:

@@ -7,9 +7,11 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from sqlalchemy.orm import Session
 
 from noisegate import tracing
-from noisegate.store import awaiting, deletion, estimates, executions, experiments, files, planning, quotas
+from noisegate.store import awaiting, deletion, estimates, executions, experiments, files, missing, planning, quotas
 from noisegate.store.idempotency import StoredAnswer
+from noisegate.store.missing import DiskNeed
 from noisegate.store.pages import Page
+from noisegate.store.planning import Plan
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, Experiment
 from service.bodies import JSON, require_json
@@ -65,7 +67,8 @@ def create_experiment(
         with resources.sessions.reading() as session:
             chosen = posted.for_dataset(session)
             planned = planning.plan(session, chosen.spec, resources.settings.caps)
-            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned))
+            need = _fitting(session, planned, resources)
+            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned), need)
         return Response(answer.model_dump_json(), media_type=JSON)
 
     def create(session: Session) -> StoredAnswer:
@@ -144,6 +147,7 @@ def _created(session: Session, posted: Posted, resources: Resources, time_limit:
     planned = planning.plan(session, posted.spec, settings.caps)
     quotas.check_queue(session, planned.executions, most=settings.max_queued_executions)
     quotas.check_room(resources.artefacts, min_free_bytes=settings.min_free_bytes)
+    _fitting(session, planned, resources)
     return planning.create(
         session,
         planned,
@@ -153,6 +157,16 @@ def _created(session: Session, posted: Posted, resources: Resources, time_limit:
         time_limit=time_limit,
         traceparent=tracing.traceparent(),
     )
+
+
+def _fitting(session: Session, planned: Plan, resources: Resources) -> DiskNeed:
+    """What is to be made of the images first; raises StorageFull where it has no room."""
+    need, settings = missing.disk_need(session, planned), resources.settings
+    # Machines that share artefacts elsewhere make them on disks of their own, and look there.
+    if need.made and not settings.artefact_url:
+        what = f"making {' and '.join(need.made)} first"
+        quotas.check_room_for(resources.artefacts, what, need.most_bytes, min_free_bytes=settings.min_free_bytes)
+    return need
 
 
 def _announce(resources: Resources, answer: ExperimentRead, awaited: list[str]) -> None:

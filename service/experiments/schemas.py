@@ -18,13 +18,14 @@ from noisegate.spec import ExperimentSpec, parse_spec
 from noisegate.spec.labels import label
 from noisegate.store.estimates import Estimate
 from noisegate.store.experiments import Progress
+from noisegate.store.missing import DiskNeed
 from noisegate.store.planning import Plan
 from noisegate.store.prerequisites import dataset_facts, usable_dataset
 from noisegate.store.states import DerivedState, State
 from noisegate.store.tables import Cell, Derived, Execution, Experiment
 from service.errors import Problem
 from service.experiments.examples import EXAMPLES
-from service.experiments.planned import EstimateRead, PlanWarning, warnings_of
+from service.experiments.planned import DiskRead, EstimateRead, PlanWarning, warnings_of
 from service.schemas import AS_STORED, Answer, DatasetSummary
 
 _CHOICE = "What the preset chose for this dataset, and why; null of presets that leave no choice."
@@ -223,9 +224,10 @@ class PlanRead(BaseModel):
     training_images: int = Field(description="Of all executions of all cells, over all epochs.")
     warnings: list[PlanWarning] = Field(description="What would be done as asked, and probably is not what was meant.")
     estimate: EstimateRead
+    disk: DiskRead | None = Field(description="Null where nothing is made of the images first, or all of it is there.")
 
     @classmethod
-    def of(cls, posted: Posted, plan: Plan, estimate: Estimate) -> "PlanRead":
+    def of(cls, posted: Posted, plan: Plan, estimate: Estimate, need: DiskNeed) -> "PlanRead":
         cells = [
             PlannedCell(
                 cell=number,
@@ -249,6 +251,7 @@ class PlanRead(BaseModel):
             training_images=plan.total_training_images,
             warnings=list(warnings_of(plan)),
             estimate=EstimateRead.of(estimate),
+            disk=DiskRead.of(need),
         )
 
 

@@ -188,12 +188,14 @@ def test_lists() -> None:
         "choice": {"name": "paper_few", "title": "The network", "reason": "The network: it has few images."},
         "warnings": [{"field": "training.epochs", "detail": "It makes 5 updates.", "remedy": "More epochs."}],
         "estimate": {"minutes": None, "detail": "How long it takes cannot be said."},
+        "disk": {"kept_bytes": 1, "most_bytes": 2, "detail": "To be made first: images at 224 pixels."},
     }
     text = printed(plan_table(plan | told))  # type: ignore[arg-type]
     for line in (
         "The network: it has few images.",
         "Beware: It makes 5 updates. More epochs.",
         "How long it takes cannot be",
+        "To be made first: images at 224",
     ):
         assert line in text
 

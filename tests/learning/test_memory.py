@@ -8,13 +8,14 @@ from torch.profiler import ProfilerActivity, profile
 
 from noisegate.learning.batches import Batch
 from noisegate.learning.engines import ENGINES, EngineName, build_engine
-from noisegate.learning.memory import GIB, InsufficientMemory, Needed, needed
+from noisegate.learning.memory import _LIBRARIES_BYTES, GIB, InsufficientMemory, Needed, needed
 from noisegate.learning.recipe import Precision
-from noisegate.learning.states import TrainingSet, fresh_state
+from noisegate.learning.states import Beside, TrainingSet, fresh_state, make_training_set
 from noisegate.networks.building import architecture
 from noisegate.networks.preprocessing import Preprocessing
 from noisegate.spec import PaperRecipe, TrainingSpec
 
+from . import fine_tuning
 from .factories import one_cycle
 
 SPEC = PaperRecipe(batch_size=32)
@@ -139,3 +140,34 @@ def test_a_hundredfold_noise_fits_into_8_gib(engine: EngineName) -> None:
         engine=engine,
     )
     assert largest.fitting(8 * GIB, 50, "a GPU") >= 20
+
+
+@pytest.mark.parametrize("training", [{}, {"flip": False, "patience": 1}])
+def test_later_layers_of_a_backbone_take_what_was_reckoned(training: dict[str, Any]) -> None:
+    """On a CPU, with what is shared: activations, of mirrored images too where it flips; and weights of the best epoch."""
+    cell = fine_tuning.cell(training)
+    flipped = cell.flipped if cell.training.augmentation else None
+    data = make_training_set(
+        cell.inputs,
+        cell.labels,
+        cell.spec.trained_network,
+        cell.outputs,
+        cell.training,
+        torch.device("cpu"),
+        cell.known_images,
+        Beside(flipped, fine_tuning.encoder().layers, (cell.holdout_inputs, cell.holdout_labels)),
+    )
+    each = (allocated("separate", 3, data) - allocated("separate", 1, data)) / 2
+    found = needed(
+        network=data.network,
+        outputs=data.outputs,
+        image_size=fine_tuning.SIZE,
+        images=len(cell.inputs),
+        spec=cell.training,
+        precision="float32",
+        engine="separate",
+        activations=cell.spec.activations,
+    )
+    held = sum(one.nbytes for one in (data.images, data.flipped, data.labels) if one is not None)
+    assert found.shared - _LIBRARIES_BYTES == held
+    assert 1.0 < found.each / each < 4, "one that trains beside others shares nothing with them but the step's moment"

@@ -12,6 +12,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Experiment
+from tests import factories
 from tests.factories import claim_one
 from tests.service.conftest import run_client
 from tests.service.factories import ready_dataset
@@ -83,3 +84,47 @@ def test_a_full_disk(settings: Settings) -> None:
         full = client.post("/experiments", json=SPEC)
         assert (full.status_code, full.json()["code"]) == (507, "storage-full")
         assert client.get("/experiments").json()["items"] == []
+
+
+# As far as the row says; no files lie behind it. 3.9 GB at 128 pixels.
+MANY = 80_000
+VIEW_BYTES = (MANY + 20) * 3 * 128**2
+
+
+@pytest.fixture
+def many(sessions: Sessions) -> str:
+    """The name of a dataset of many photographs of 32 pixels."""
+    with sessions.begin() as session:
+        return factories.ready_dataset(session, "many", number=8, train_count=MANY).name
+
+
+def test_no_room_for_what_is_made_of_the_images_first(many: str, artefacts: Artefacts, settings: Settings) -> None:
+    """Neither posted nor planned: one view fits on the disk, and twice, as it lies there while it is made, does not."""
+    left = artefacts.free_bytes() - round(1.5 * VIEW_BYTES)
+    spec = {"dataset": many, "image_size": 128}
+    with run_client(settings.model_copy(update={"min_free_bytes": left})) as client:
+        for query in ("", "?dry_run=true"):
+            full = client.post(f"/experiments{query}", json=spec)
+            assert (full.status_code, full.json()["code"]) == (507, "storage-full")
+            (error,) = full.json()["errors"]
+            assert error["field"] == "image_size"
+            assert "smaller image_size" in error["remedy"]
+            what = f"making images at 128 pixels first takes {2 * VIEW_BYTES:,} bytes of the disk on the way"
+            assert what in error["message"]
+            assert f"this server leaves {left:,}" in error["message"]
+        assert client.get("/experiments").json()["items"] == []
+        assert client.post("/experiments", json={"dataset": many}).status_code == 202, "nothing is to be made of it"
+
+
+def test_machines_that_share_artefacts_elsewhere_look_at_their_own_disks(many: str, settings: Settings) -> None:
+    elsewhere = {"min_free_bytes": 2**62, "artefact_url": "file:///tmp/elsewhere"}
+    with run_client(settings.model_copy(update=elsewhere)) as client:
+        planned = client.post("/experiments?dry_run=true", json={"dataset": many, "image_size": 128})
+    assert planned.status_code == 200
+
+
+def test_a_dry_run_says_how_much_of_the_disk_is_taken(many: str, client: TestClient) -> None:
+    planned = client.post("/experiments?dry_run=true", json={"dataset": many, "image_size": 128}).json()
+    detail = "To be made first: images at 128 pixels. About 3.9 GB of the disk, 7.9 GB on the way."
+    assert planned["disk"] == {"kept_bytes": VIEW_BYTES, "most_bytes": 2 * VIEW_BYTES, "detail": detail}
+    assert client.post("/experiments?dry_run=true", json={"dataset": many}).json()["disk"] is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,6 +68,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         }
         for name, answer in answers.items():
             monkeypatch.setattr(torch.cuda, name, answer)
+        # AdamW asks, also where a step is only reckoned.
+        monkeypatch.setattr(torch.accelerator, "current_stream", lambda: SimpleNamespace(is_capturing=lambda: False))
 
     return with_free
 
@@ -111,6 +114,23 @@ def test_networks_with_batch_norm_have_a_place_too(
     with pytest.raises(InsufficientMemory):
         place(auto, *cifar10(**asked), 1)
     assert place(settings, *cifar10(**asked), 9) == Placing("cpu", Together(1, None))
+
+
+def test_later_layers_of_a_backbone_go_to_a_gpu_and_a_layer_on_features_does_not(
+    settings: Settings, gpu: Callable[[int], None]
+) -> None:
+    auto, network = settings.model_copy(update={"device": "auto"}), {"backbone": "tf_efficientnet_lite0"}
+    asked = {"network": network, "noise": None, "holdout": 0.1}
+    fine_tune = asked | {"training": {"recipe": "fine_tune", "flip": False}}
+    gpu(H200)
+    assert place(auto, *cifar10(**asked), 9) == Placing("cpu", Together(1, None))
+    assert place(auto, *cifar10(**fine_tune), 50) == Placing("cuda:0", Together(50, None))
+    # 50,000 images of 80 channels of 14 pixels a side: 3.1 GB, and as many again of mirrored ones.
+    gpu(6 * GIB)
+    assert 1 <= place(auto, *cifar10(**fine_tune), 50).together.most < 50
+    with pytest.raises(InsufficientMemory):
+        place(auto, *cifar10(**asked, training={"recipe": "fine_tune"}), 1)
+    assert place(settings, *cifar10(**fine_tune), 9).device == "cpu"
 
 
 def test_a_cpu_trains_one_after_another_unless_a_stack_is_asked_for(settings: Settings) -> None:

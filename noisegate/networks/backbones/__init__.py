@@ -34,9 +34,14 @@ class Cut:
     channels: int
     stride: int
 
+    def shape(self, image_size: int) -> tuple[int, int, int]:
+        """Side, side and channels of the activations of one image; the last bit of an odd side counts as whole."""
+        side = math.ceil(image_size / self.stride)
+        return side, side, self.channels
+
     def values(self, image_size: int) -> int:
-        """How many numbers the activations of one image are; the last bit of an odd side counts as whole."""
-        return self.channels * math.ceil(image_size / self.stride) ** 2
+        """How many numbers the activations of one image are."""
+        return math.prod(self.shape(image_size))
 
 
 @dataclass(frozen=True)
