@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from noisegate.spec import parse_spec
 from noisegate.spec.caps import Caps
-from noisegate.store import derived, planning
+from noisegate.store import derivations, planning
 from noisegate.store.derived import StoredFile
 from noisegate.store.missing import DiskNeed, disk_need
 from noisegate.store.sessions import Sessions
@@ -76,12 +76,12 @@ def test_cells_that_share_an_artefact_count_it_once(session: Session) -> None:
 
 def test_what_is_there_needs_nothing_and_finished_pieces_are_paid_for(session: Session) -> None:
     experiment = factories.queued_experiment(session, factories.spec(image_size=224, sweep={}))
-    claimed = derived.claim(session, experiment.cells[0].needs, owner="w", lease_seconds=30)
+    claimed = derivations.claim(session, experiment.cells[0].needs, owner="w", lease_seconds=30)
     assert claimed is not None
-    derived.keep_piece(session, claimed[1], "images-0-10", StoredFile(factories.digest(7), VIEW_224 // 2))
+    derivations.keep_piece(session, claimed[1], "images-0-10", StoredFile(factories.digest(7), VIEW_224 // 2))
     session.flush()
     assert need(session, image_size=224).most_bytes == 2 * VIEW_224 - VIEW_224 // 2
-    derived.record_ready(session, claimed[1], {"images.npy": StoredFile(factories.digest(9), VIEW_224)}, total=120)
+    derivations.record_ready(session, claimed[1], {"images.npy": StoredFile(factories.digest(9), VIEW_224)}, total=120)
     session.flush()
     assert need(session, image_size=224) == DiskNeed([], 0, 0)
     assert need(session, **LINEAR).made == ["features of tf_efficientnet_lite0.in1k"]
