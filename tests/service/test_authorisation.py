@@ -45,6 +45,8 @@ SCOPES = {
         "POST /experiments/{experiment_id}/cancel",
         "DELETE /experiments/{experiment_id}",
         "DELETE /models/{reference}",
+        "PUT /models/{reference}/decision",
+        "DELETE /models/{reference}/decision",
         "PUT /aliases/{name}",
         "DELETE /aliases/{name}",
     ],
@@ -58,11 +60,14 @@ SCOPES = {
         "GET /experiments/{experiment_id}/events",
         "GET /experiments/{experiment_id}/executions",
         "GET /results/{experiment_id}",
+        "GET /results/{experiment_id}/open_set",
+        "GET /results/{experiment_id}/samples.parquet",
         "GET /results/{experiment_id}/figures",
         "GET /results/{experiment_id}/figures/{name}.{format}",
         "GET /models",
         "GET /models/{reference}",
         "GET /models/{reference}/card",
+        "GET /models/{reference}/decision",
         "GET /models/{reference}/files/{name}",
         "GET /aliases",
         "GET /metrics",
@@ -149,6 +154,8 @@ class House:
                 return {"files": {"low": ("a.png", picture, "image/png"), "high": ("b.png", picture, "image/png")}}
             case "/aliases/{name}":
                 return {"json": {"model": self.ids["model"]}}
+            case "/models/{reference}/decision":
+                return {"json": {"scores": [{"score": "knn"}]}}
             case "/datasets":
                 return {"json": {"source": "digits"}}
             case _:
