@@ -14,9 +14,10 @@ from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import CropShare, DecodingField, Features, Fitting, InterpolationField, Needed, Resize, View
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
-from noisegate.spec.networks import BackboneNetwork, NetworkChoice, named, trained_network, unfit
+from noisegate.spec.fitness import check_bytes, check_settings, check_subgroup, check_view
+from noisegate.spec.networks import BackboneNetwork, NetworkChoice, named, trained_network
 from noisegate.spec.recipe import TrainingSpec
-from noisegate.spec.recipes import LinearRecipe, PaperRecipe, Training
+from noisegate.spec.recipes import PaperRecipe, Training
 from noisegate.spec.subgroups import SubgroupSpec
 from noisegate.spec.unknown import DeclaredUnknown
 
@@ -178,7 +179,7 @@ class ClassifierExperiment(ExperimentBase):
             left_out = [name for name in other.classes if name not in noise.taken_of(other.classes)]
             errors += DeclaredUnknown(dataset=other.name, exclude=left_out).unfit(path, other, dataset.classes)
         for field, other in others.items():
-            self._check_view(other, field)
+            check_view(self, other, field)
         if errors:
             raise InvalidSpec(errors)
 
@@ -234,36 +235,19 @@ class ClassifierExperiment(ExperimentBase):
 
     def check(self, dataset: DatasetFacts | None, caps: Caps, base: BaseFacts | None) -> None:
         assert dataset is not None, "classifiers are trained on a dataset"
-        if self.noise_weight != 1 and not self.has_noise_class:
-            raise InvalidSpec(
-                [FieldError("noise_weight", "is given, and there is no noise class", "Leave it out, or give noise.")]
-            )
-        found = [
-            *unfit(self.network, self.training, self.image_size),
-            *self._unfit_fitting(),
-            *self._unfit_for_cross_validation(),
-        ]
-        if self.declared_unknown and self.calibration == "holdout" and self.holdout == 0:
-            message = "is set, and there is no holdout to choose the rule on"
-            found.append(("declared_unknown", message, "Give holdout 0.1, or leave declared_unknown out."))
-        if found:
-            raise InvalidSpec([FieldError(*one) for one in found])
-        if self.training.stops_after is not None and self.holdout == 0:
-            message = f"is {self.training.stops_after}, and there is no holdout to see on when to stop"
-            remedy = "Give holdout 0.1, or patience null: then all epochs are trained and the last one is kept."
-            raise InvalidSpec([FieldError("training.patience", message, remedy)])
-        self._check_view(dataset)
+        check_settings(self)
+        check_view(self, dataset)
         kept = math.floor(dataset.train_count * (1 - self.holdout))
         if kept < len(dataset.classes):
             message = f"leaves fewer than one training image a class of {dataset.train_count}"
             raise InvalidSpec([FieldError("holdout", message, "Hold out less; 0.1 is usual.")])
         if self.subgroup is not None:
-            self._check_subgroup(self.subgroup, kept, base)
-        self._check_bytes(dataset, caps)
+            check_subgroup(self, self.subgroup, kept, base)
+        check_bytes(self, dataset, caps)
 
     def needed(self, dataset: DatasetFacts | None) -> Needed | None:
         assert dataset is not None, "classifiers are trained on a dataset"
-        view = self._view_of(dataset)
+        view = self.view_of(dataset)
         if not isinstance(self.network, BackboneNetwork):
             return view
         backbone, weights = self.network.facts, self.network.weights
@@ -308,89 +292,10 @@ class ClassifierExperiment(ExperimentBase):
         """Those of quantity 0 too."""
         return self.noise if isinstance(self.noise, list) else [self.noise] if self.noise else []
 
-    def _view_of(self, dataset: DatasetFacts) -> Needed | None:
+    def view_of(self, dataset: DatasetFacts) -> Needed | None:
+        """The view of the dataset that its cells read; None where that is the dataset as it was packed."""
         as_packed = self.image_size == dataset.image_size and self.fitting.is_plain
         return None if as_packed else Needed(View(image_size=self.image_size, **asdict(self.fitting)))
-
-    def _check_view(self, dataset: DatasetFacts, field: str | None = None) -> None:
-        """Refuse what a dataset without original files cannot give; `field` names it where it is not the one trained on."""
-        if dataset.has_originals or self._view_of(dataset) is None:
-            return
-        kept = f"dataset {dataset.name!r} was packed at {dataset.image_size} before original files were kept"
-        remedy = "or upload the images again: what is sent now is kept for every size."
-        errors = []
-        if self.image_size != dataset.image_size:
-            message = f"is {self.image_size}, but {kept}"
-            errors.append(FieldError("image_size", message, f"Use image_size {dataset.image_size}, {remedy}"))
-        for name, said in self.fitting.named_members():
-            errors.append(FieldError(name, f"is {said}, but {kept}", f"Leave it out, {remedy}"))
-        if field is not None:
-            message = (
-                f"names {dataset.name!r}, which was packed at {dataset.image_size} before original files were kept"
-            )
-            errors = [FieldError(field, message, f"Use image_size {dataset.image_size} and stretch, {remedy}")]
-        raise InvalidSpec(errors)
-
-    def _unfit_fitting(self) -> Iterator[tuple[str, str, str]]:
-        """As `unfit`: what of making squares does not go together."""
-        if self.resize == "pad" and self.crop_share < 1:
-            message = f"is {self.crop_share:g}, and resize is pad, which shows all of an image"
-            yield "crop_share", message, "Leave it out, or resize by crop or stretch."
-
-    def _unfit_for_cross_validation(self) -> Iterator[tuple[str, str, str]]:
-        """As `unfit`: what does not go with calibration cross_validated."""
-        if self.calibration == "holdout":
-            return
-        if not isinstance(self.training, LinearRecipe):
-            message = f"is cross_validated, which trains five networks more, and the recipe is {self.training.recipe}"
-            remedy = (
-                "Leave it out, which is a holdout; or train by the recipe linear, in seconds, on top of a backbone."
-            )
-            yield "calibration", message, remedy
-        if self.holdout > 0:
-            message = f"is {self.holdout:g}, and calibration is cross_validated, which holds nothing out"
-            yield "holdout", message, "Leave it out; or leave calibration out, which then takes the holdout."
-        if self.subgroup is not None:
-            message = "is set, and calibration is cross_validated: images of a subgroup are not like those to come"
-            yield "subgroup", message, "Leave calibration out, which takes a holdout of all kinds of images."
-
-    def _check_subgroup(self, wanted: SubgroupSpec, kept: int, base: BaseFacts | None) -> None:
-        # Each of the two parts is rounded, so the union may have one image more than this.
-        most = math.ceil(wanted.fraction * kept) + 1
-        if most < self.training.batch_size:
-            message = (
-                f"leaves about {most - 1} of {kept} training images, fewer than a batch of {self.training.batch_size}"
-            )
-            remedy = "Take a larger share, or smaller batches."
-            raise InvalidSpec([FieldError("subgroup.fraction", message, remedy)])
-        if base is not None:
-            wanted.check_counts(correct=base.correct, wrong=base.wrong)
-
-    def _check_bytes(self, dataset: DatasetFacts, caps: Caps) -> None:
-        if (bytes_an_image := self._bytes_an_image()) is None:
-            return
-        wanted = (dataset.train_count + self.noise_images(dataset)) * bytes_an_image
-        if wanted <= caps.training_bytes:
-            return
-        without_noise = dataset.train_count * bytes_an_image
-        if without_noise > caps.training_bytes:
-            message = f"needs {without_noise:,} bytes without any noise; this server allows {caps.training_bytes:,}"
-            remedy = "Use fewer images, or a smaller image_size."
-            raise InvalidSpec([FieldError("dataset", message, remedy)])
-        room = (caps.training_bytes / bytes_an_image - dataset.train_count) / dataset.mean_class_size
-        largest = math.floor(max(0.0, room) * 100) / 100
-        message = f"makes {wanted:,} bytes of training images a cell; this server allows {caps.training_bytes:,}"
-        raise InvalidSpec([FieldError("noise.quantity", message, f"At most {largest:g} fits with this dataset.")])
-
-    def _bytes_an_image(self) -> int | None:
-        """Of what is copied into memory; None for features, which are some kilobytes."""
-        if not isinstance(self.network, BackboneNetwork):
-            return 3 * self.image_size**2
-        if not self.training.tunes_backbone:
-            return None
-        assert self.network.facts.cut, "checked"
-        activations = 4 * self.network.facts.cut.values(self.image_size)
-        return activations if self.training.augmentation is None else 2 * activations
 
 
 class TrainingExperiment(ClassifierExperiment):
