@@ -54,6 +54,11 @@ def check_view(spec: "ClassifierExperiment", dataset: DatasetFacts, field: str |
 
 
 def check_subgroup(spec: "ClassifierExperiment", wanted: SubgroupSpec, kept: int, base: BaseFacts | None) -> None:
+    """Refuse a subgroup that is smaller than a batch, or of which the base has nothing to choose from.
+
+    Args:
+        kept: training images that the holdout leaves.
+    """
     # Each of the two parts is rounded, so the union may have one image more than this.
     most = math.ceil(wanted.fraction * kept) + 1
     if most < spec.training.batch_size:
@@ -65,6 +70,7 @@ def check_subgroup(spec: "ClassifierExperiment", wanted: SubgroupSpec, kept: int
 
 
 def check_bytes(spec: "ClassifierExperiment", dataset: DatasetFacts, caps: Caps) -> None:
+    """Refuse more bytes of training images, noise included, than a process may hold."""
     if (bytes_an_image := _bytes_an_image(spec)) is None:
         return
     wanted = (dataset.train_count + spec.noise_images(dataset)) * bytes_an_image
