@@ -1,10 +1,13 @@
 """What is deleted over HTTP, and what is not."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from starlette.testclient import TestClient
 
+from noisegate.decision_rule import DecisionRule
+from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -76,9 +79,11 @@ def test_a_dry_run_of_every_deletion_changes_nothing(
     other = served_model(sessions, artefacts)
     with sessions.begin() as session:
         spare = ready_dataset(session, artefacts, "spare", number=2).id
+        models.set_rule(session, other, DecisionRule.of("knn"))
     targets = {
         "/experiments/{experiment_id}": experiment_of(client, other),
         "/models/{reference}": other,
+        "/models/{reference}/decision": other,
         "/aliases/{name}": "default",
         "/datasets/{reference}": spare,
     }
@@ -91,7 +96,7 @@ def test_a_dry_run_of_every_deletion_changes_nothing(
 
     before = everything()
     for path, id in targets.items():
-        url = f"{path.partition('{')[0]}{id}"
+        url = re.sub(r"\{\w+\}", id, path)
         assert client.delete(f"{url}?dry_run=true").status_code in (200, 204), path
         assert everything() == before, path
     assert client.delete(f"/models/{model}?dry_run=true").status_code == 409, "what would be refused is refused"
