@@ -135,4 +135,4 @@ def test_before_and_after_it_is_a_problem_that_names_the_kind(client: TestClient
     assert refused.status_code == 422
     (error,) = refused.json()["errors"]
     assert (error["field"], error["message"]) == ("kind", "there is no 'coin'")
-    assert error["remedy"] == "There are: training, hybrids, curve_fitting, decision_map, pretrained."
+    assert error["remedy"] == "There are: training, hybrids, open_set, curve_fitting, decision_map, pretrained."
