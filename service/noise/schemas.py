@@ -85,6 +85,6 @@ def _parsed(document: object) -> list[NoiseFamily]:
     noises = found if isinstance(found, list) else [found]
     for noise in noises:
         if noise.image_dataset is not None:
-            remedy = "Leave it out of the preview: what it takes are the images of that dataset as they are."
+            remedy = "Leave it out: what it takes are the images of that dataset, so look at them there."
             raise InvalidInput(f"{noise.family} draws nothing", field="noise", remedy=remedy)
     return noises

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from noisegate.noise import FAMILIES, UniformNoise
+from noisegate.noise import FAMILIES, DatasetImages, UniformNoise
 from noisegate.noise.drawing import noise_images
 from noisegate.store import datasets, ingestions
 from noisegate.store.sessions import Sessions
@@ -54,8 +54,15 @@ def test_every_pixel_of_the_noise_can_be_seen(shared_client: TestClient, image_s
     assert np.array_equal(images_in(sheet, 0, image_size, columns), expected)
 
 
-def test_without_parameters_every_family_is_shown(shared_client: TestClient) -> None:
-    assert [type(noise) for noise in every_family()] == list(FAMILIES.values())
+def test_images_of_a_dataset_are_no_noise_to_preview(shared_client: TestClient) -> None:
+    answer = shared_client.get("/noise/preview.png", params={"noise": '{"family": "images", "dataset": "pets"}'})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "noise")
+    assert "look at them there" in answer.json()["errors"][0]["remedy"]
+
+
+def test_without_parameters_every_family_that_is_drawn_is_shown(shared_client: TestClient) -> None:
+    drawn = [family for family in FAMILIES.values() if family is not DatasetImages]
+    assert [type(noise) for noise in every_family()] == drawn
     sheet = picture(shared_client, dataset="pets")
     assert sheet.shape[1] == SheetLayout(32, 8).width
     assert sheet.shape[0] - MARGIN == SheetLayout(32, 8).top(4 + 4 + 7 - 1) + SheetLayout(32, 8).tile
