@@ -71,16 +71,14 @@ def test_executions_wait_for_features_and_are_trained_on_them(resources: Resourc
         assert session.get_one(Model, model.id).card is not None
 
 
-@pytest.mark.parametrize(("recipe", "held"), [("linear", 10), ("fine_tune", 1)])
-def test_as_many_of_a_cell_are_claimed_as_are_worth_preparing_it(resources: Resources, recipe: str, held: int) -> None:
+def test_as_many_of_a_cell_are_claimed_as_are_worth_preparing_it(resources: Resources) -> None:
     """Executions stand in line cell by cell: by themselves each claim would prepare another cell."""
-    sweep = {"training.batch_size": [8, 16]}
-    post(resources, executions=12, training={"recipe": recipe}, sweep=sweep)
+    post(resources, executions=12, sweep={"training.batch_size": [8, 16]})
     make_one(resources, only(resources).id)
     claimed = claim_oldest(resources)
     assert claimed is not None
     claim_more(resources, claimed)
-    assert len(claimed.ids) == held
+    assert len(claimed.ids) == 10
     assert {one.cell_id for one in claimed.executions} == {claimed.executions[0].cell_id}
 
 
