@@ -6,6 +6,7 @@ from scipy import stats
 
 from noisegate.noise import (
     FAMILIES,
+    DatasetImages,
     GaussianNoise,
     GrayNoise,
     MixtureNoise,
@@ -33,8 +34,9 @@ def draw(spec: NoiseFamily, count: int = 300, image_size: int = 16, seed: int = 
 
 
 def test_every_family_is_drawn_here() -> None:
-    assert {name: type(spec) for name, spec in zip(FAMILIES, EVERY_FAMILY, strict=True)} == FAMILIES
-    assert [spec.family for spec in EVERY_FAMILY] == list(FAMILIES)
+    drawn = {name: family for name, family in FAMILIES.items() if family is not DatasetImages}  # taken, not drawn
+    assert {name: type(spec) for name, spec in zip(drawn, EVERY_FAMILY, strict=True)} == drawn
+    assert [spec.family for spec in EVERY_FAMILY] == list(drawn)
 
 
 @pytest.mark.parametrize("spec", EVERY_FAMILY)
