@@ -56,8 +56,8 @@ def _conformal_level(max_false_reject: float, levels: int, samples: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _smallest_promise(called_noise: int, samples: int) -> float:
-    """Rounded up to four digits. See `Calibration.smallest_promise`."""
+def smallest_promise(called_noise: int, samples: int) -> float:
+    """The smallest budget that held-out images can promise, rounded up to four digits. See `Calibration.smallest_promise`."""
     exact = Fraction(called_noise, samples) + Fraction(1, samples + 1)
     return min(1.0, math.ceil(exact * 10_000) / 10_000)
 
@@ -114,7 +114,7 @@ class Calibration(Document):
         The share called noise, as no threshold accepts those, and 1 / (n + 1), as of n images and a new one any may be the most
         unknown. Rounded up.
         """
-        return 0.0 if self.called_noise is None else _smallest_promise(self.called_noise, self.samples)
+        return 0.0 if self.called_noise is None else smallest_promise(self.called_noise, self.samples)
 
     def promised(self, max_false_reject: float) -> float:
         """This budget, or the smallest that can be promised if that is larger."""

@@ -52,6 +52,11 @@ class ConditionalGet:
         await self.app(scope, receive, tagged)
 
 
+def has_it_already(known: str, etag: str) -> bool:
+    """Whether a caller has the answer with this ETag; `known` is what If-None-Match says, empty without it."""
+    return known.strip() == "*" or etag in _TAG.findall(known)
+
+
 def describe(document: dict[str, Any]) -> None:
     """Enter in an OpenAPI document what the middleware does to each GET."""
     for operations in document["paths"].values():
@@ -79,7 +84,7 @@ def _tagged(start: Message, body: Message, known: str) -> tuple[Message, Message
     headers["ETag"] = etag
     # Keep it, but ask each time: unless a route knows better, the next answer may be another.
     headers.setdefault("Cache-Control", "no-cache")
-    if known.strip() != "*" and etag not in _TAG.findall(known):
+    if not has_it_already(known, etag):
         return {**start, "headers": headers.raw}, body
     for name in _OF_THE_BODY:
         del headers[name]

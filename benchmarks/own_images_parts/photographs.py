@@ -53,10 +53,10 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def drawn(folder: Path, train: int = TRAIN, test: int = TEST, tune: int = 0) -> Photographs:
-    """Photographs drawn with the seed, so many of each class.
+    """Photographs drawn with the seed, the same number of each class.
 
     Args:
-        tune: 0 to test on the test images; else so many others take their place, to choose settings by.
+        tune: 0 to test on the test images; else this number of others take their place, to choose settings by.
     """
     classes = tuple(sorted(place.name for place in folder.iterdir() if place.is_dir()))
     generator = np.random.default_rng(SEED)

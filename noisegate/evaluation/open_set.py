@@ -140,11 +140,7 @@ def _judge(
         unknownness[NOISE_PROBABILITY] = softmax(answers.logits)[:, known]
         rejected[NOISE_PROBABILITY] = said.is_noise
     if rule is not None:
-        budget = max(DEFAULT_MAX_FALSE_REJECT, rule.smallest_promise)
-        beyond = [
-            said.unknownness[name] > bound for name, bound in zip(rule.rule.names, rule.thresholds(budget), strict=True)
-        ]
-        rejected[RULE] = np.any([said.is_noise, *beyond], axis=0)
+        rejected[RULE] = rule.rejects(said, max(DEFAULT_MAX_FALSE_REJECT, rule.smallest_promise))
         unknownness[RULE] = ranks_by(rule, said.unknownness, said.is_noise)
     return Judged(unknownness, rejected, answers.logits[:, :known].argmax(axis=1))
 

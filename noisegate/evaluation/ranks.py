@@ -46,7 +46,7 @@ class RankedImages:
         return self._counts(self.known, self.unknown)
 
     def resampled(self, generator: np.random.Generator, resamples: int) -> RankedCounts:
-        """Of so many resamples, one a row: as many known and as many unknown images as there are, drawn with replacement."""
+        """Of this number of resamples, one a row: as many known and as many unknown images as there are, drawn with replacement."""
         drawn = [self._counts(_drawn(generator, self.known), _drawn(generator, self.unknown)) for _ in range(resamples)]
         return RankedCounts(
             *(np.stack([getattr(one, name) for one in drawn]) for name in ("known", "wrong", "unknown"))

@@ -11,8 +11,8 @@ _FILTERS: dict[Interpolation, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
-# A JPEG is decoded at a part of its size if what is used of it then still has so many pixels for each one of the square, a side. At
-# 2, the square of a photograph differs by 0.3 to 1.7 levels of 255 in the mean (benchmarks/photograph_pixels.py).
+# A JPEG is decoded at a part of its size if what is used of it then still has this number of pixels a side for each one of the
+# square. At 2, the square of a photograph differs by 0.3 to 1.7 levels of 255 in the mean (benchmarks/photograph_pixels.py).
 _SPARE = 2
 # Parts of which libjpeg-turbo's decoder is quick. At an eighth, of blocks there is nothing but the mean: 2.8 levels.
 _FACTORS = (4, 2)

@@ -16,6 +16,7 @@ from noisegate.learning.subgroups import ScoredImages, Subgroup, choose_subgroup
 from noisegate.networks.preprocessing import Inputs
 from noisegate.noise import NoiseFamily
 from noisegate.noise.drawing import noise_chunks
+from noisegate.noise.images import places_in_turn
 from noisegate.regularisation import Regularisation
 from noisegate.seeds import derive_seed
 from noisegate.spec import ClassifierExperiment, TrainingSpec
@@ -311,9 +312,9 @@ def _take_images(
     generator: np.random.Generator,
 ) -> None:
     """Training images of another dataset as noise, or their features, which are there already."""
-    taken = [other.classes.index(name) for name in noise.taken_of(other.classes)]
+    taken = [place for place, name in enumerate(other.classes) if name not in noise.excluded]
     rows = np.flatnonzero(np.isin(other.train_labels, taken))
-    chosen = rows[noise.places(generator, there.stop - there.start, len(rows))]
+    chosen = rows[places_in_turn(generator, there.stop - there.start, len(rows))]
     inputs[there] = other.train_inputs[chosen]
     if flipped is not None:
         assert other.features is not None, "of the same network as the cell's"

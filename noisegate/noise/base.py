@@ -49,13 +49,10 @@ class NoiseFamily(Strict):
         """Id or name of the dataset whose training images they are; None for noise that is drawn."""
         return None
 
-    def taken_of(self, classes: Sequence[str]) -> list[str]:
-        """Of the classes of `image_dataset`, those whose images are taken."""
-        return list(classes)
-
-    def places(self, generator: np.random.Generator, count: int, images: int) -> np.ndarray:
-        """Which images of `image_dataset` to take, [count], of that number; only of noise that has one."""
-        raise NotImplementedError(f"{self.family} is drawn")
+    @property
+    def excluded(self) -> Sequence[str]:
+        """Classes of `image_dataset` whose images are not taken."""
+        return ()
 
     @property
     def needs_training_images(self) -> bool:

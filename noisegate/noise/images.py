@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Int64
 from pydantic import Field, JsonValue
 
 from noisegate.documents import MOST
@@ -32,23 +33,23 @@ class DatasetImages(NoiseFamily):
         return self.dataset
 
     @property
+    def excluded(self) -> Sequence[str]:
+        return self.exclude
+
+    @property
     def needs_training_images(self) -> bool:
         return True
 
     def draw(self, generator: np.random.Generator, canvas: Canvas) -> Images:
         """Of the canvas's images, which are the dataset's."""
         images = canvas.checked_training_images()
-        drawn: Images = images[self.places(generator, canvas.count, len(images))]
+        drawn: Images = images[places_in_turn(generator, canvas.count, len(images))]
         return drawn
-
-    def places(self, generator: np.random.Generator, count: int, images: int) -> np.ndarray:
-        """Which of that number of images to take: all of them in random order, and again from the start if there are too few."""
-        order = generator.permutation(images)
-        return order[np.arange(count) % images]
-
-    def taken_of(self, classes: Sequence[str]) -> list[str]:
-        """Those of the dataset's classes that are not left out."""
-        return [name for name in classes if name not in set(self.exclude)]
 
     def words(self) -> str:
         return f"images of {self.dataset} {self.times}"
+
+
+def places_in_turn(generator: np.random.Generator, count: int, images: int) -> Int64[np.ndarray, " count"]:
+    """`count` of that number of images: all of them in random order, and again from the start if there are too few."""
+    return generator.permutation(images)[np.arange(count) % images]

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from noisegate.decision_rule import REJECT_SCORE, DecisionRule, RuleReason
 from noisegate.errors import InvalidInput
-from noisegate.manifest import check_budget
+from noisegate.manifest import check_budget, smallest_promise
 from noisegate.rejection import SCORES
-from noisegate.rejection.reference import Reference
+from noisegate.rejection.reference import HeldOut, Reference
 from noisegate.rejection.scores import Direction, Rows
 
 _GENERALLY = "Leave the rule out, or train a model with a holdout."
@@ -44,9 +44,7 @@ class FittedRule:
     def smallest_promise(self) -> float:
         """The smallest budget that the held-out images can promise, rounded up to four digits; as of `Calibration`."""
         samples = len(self.ranks)
-        called_noise = int((self.ranks > samples).sum())
-        exact = Fraction(called_noise, samples) + Fraction(1, samples + 1)
-        return min(1.0, math.ceil(exact * 10_000) / 10_000)
+        return smallest_promise(int((self.ranks > samples).sum()), samples)
 
     def thresholds(self, max_false_reject: float) -> tuple[float, ...]:
         """Of each score: how unknown it must find an image to reject it (more than this).
@@ -59,6 +57,17 @@ class FittedRule:
         # Where the budget cannot be kept, nothing but noise is rejected of images like these.
         rank = samples if place > samples else min(samples, int(self.ranks[place - 1]))
         return tuple(float(values[rank - 1]) for values in self.rising)
+
+    def rejects(self, said: HeldOut, max_false_reject: float) -> npt.NDArray[np.bool_]:
+        """Which of the images that `said` is about the rule rejects, noise on top included, [m].
+
+        Raises:
+            InvalidInput: the budget lies outside 0 … 1.
+        """
+        pairs = zip(self.rule.names, self.thresholds(max_false_reject), strict=True)
+        beyond = [said.unknownness[name] > bound for name, bound in pairs]
+        rejected: npt.NDArray[np.bool_] = np.any([said.is_noise, *beyond], axis=0)
+        return rejected
 
     def ranks_of(self, unknownness: Mapping[str, Rows]) -> Rows:
         """How unknown the rule finds images: the largest of their ranks by its scores, as a share of the held-out images.

@@ -124,15 +124,19 @@ class OpenSetExperiment(ClassifierExperiment):
             for number, one in enumerate(self.unknown)
             if one.dataset in _TAKEN_NAMES
         ]
-        declared = {one.dataset for one in self.declared_unknown}
+        # By the names of the datasets themselves: a spec may call one by its id, and by its name elsewhere.
+        asked = [others[f"unknown.{number}.dataset"].name for number in range(len(self.unknown))]
+        seen = {other.name for field, other in others.items() if not field.startswith("unknown.")}
         errors += [
             FieldError(
-                f"unknown.{number}.part", "is all, and the rule is chosen by training images of the same", "Give test."
+                f"unknown.{number}.part",
+                "is all, and training images of the same are noise, or choose the rule",
+                "Give test: test images are for measuring alone.",
             )
-            for number, one in enumerate(self.unknown)
-            if one.part == "all" and one.dataset in declared
+            for number, name in enumerate(asked)
+            if self.unknown[number].part == "all" and name in seen
         ]
-        if len({one.dataset for one in self.unknown}) < len(self.unknown):
+        if len(set(asked)) < len(asked):
             errors.append(FieldError("unknown", "names a dataset twice", "Name each once."))
         if errors:
             raise InvalidSpec(errors)
@@ -165,7 +169,7 @@ class OpenSetExperiment(ClassifierExperiment):
             )
             remedy = "Post one experiment for each split (known.split), or leave the subgroup out."
             raise InvalidSpec([FieldError("subgroup", message, remedy)])
-        shared = set(type(self).model_fields) - {"noise", "subgroup", "sweep"}
+        shared = set(type(self).model_fields) - {"noise", "noise_weight", "subgroup", "sweep"}
         document = self.model_dump(mode="json", include=shared)
         if isinstance(self.known, DrawnClasses):
             document["known"]["split"] = self.known.split or 0

@@ -176,8 +176,8 @@ class ClassifierExperiment(ExperimentBase):
         ]
         for path, noise in self._noises_of_images():
             other = others[f"{path}.dataset"]
-            left_out = [name for name in other.classes if name not in noise.taken_of(other.classes)]
-            errors += DeclaredUnknown(dataset=other.name, exclude=left_out).unfit(path, other, dataset.classes)
+            asked = DeclaredUnknown(dataset=other.name, exclude=list(noise.excluded))
+            errors += asked.unfit(path, other, dataset.classes)
         for field, other in others.items():
             check_view(self, other, field)
         if errors:
@@ -274,7 +274,7 @@ class ClassifierExperiment(ExperimentBase):
 
     def base_spec(self) -> "ClassifierExperiment":
         """No noise, all training images, the rest as in this spec (section 5.1)."""
-        shared = set(ClassifierExperiment.model_fields) - {"noise", "subgroup", "sweep"}
+        shared = set(ClassifierExperiment.model_fields) - {"noise", "noise_weight", "subgroup", "sweep"}
         return TrainingExperiment.model_validate(self.model_dump(mode="json", include=shared))
 
     def _noises_of_images(self) -> Iterator[tuple[str, NoiseFamily]]:

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +34,7 @@ def to_parquet(results: OpenSetResults) -> bytes:
     return written.getvalue()
 
 
-def write_samples(file: Path, parts: Sequence[tuple[int, int, Path]]) -> None:
+def write_samples(file: IO[bytes], parts: Sequence[tuple[int, int, Path]]) -> None:
     """One Parquet file of the scores of each test image, execution after execution, no more than one of them in memory.
 
     Args:

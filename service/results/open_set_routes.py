@@ -1,24 +1,25 @@
 """GET /results/{id}/open_set and /results/{id}/samples.parquet: how well known and unknown images are told apart."""
 
-import os
-from pathlib import Path
-from tempfile import mkstemp
-from typing import Annotated, Any
+import hashlib
+from collections.abc import Iterator
+from tempfile import TemporaryFile
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
-from starlette.background import BackgroundTask
+from starlette.responses import StreamingResponse
 
 from noisegate.errors import NotFound
 from noisegate.store import executions, experiments
 from service.accepting import preferred
 from service.bodies import JSON
+from service.conditional import has_it_already
 from service.deps import ArtefactsDep, SessionsDep
 from service.errors import problems
 from service.results.open_set import OpenSetResults, tabulate_open_set
 from service.results.open_set_files import to_csv, to_parquet, write_samples
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
+_CHUNK_BYTES = 2**18
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 router = APIRouter(prefix="/results", tags=["results"])
@@ -54,16 +55,17 @@ def get_open_set_results(
 
 @router.get(
     "/{experiment_id}/samples.parquet",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     responses={200: {"content": {PARQUET: _BINARY}}, **problems(404, 422)},
 )
 def get_samples(
     experiment_id: str,
     sessions: SessionsDep,
     artefacts: ArtefactsDep,
+    request: Request,
     cell: Annotated[int | None, Query(ge=0, description="Of this cell alone.")] = None,
     execution: Annotated[int | None, Query(ge=0, description="Of executions with this number alone.")] = None,
-) -> FileResponse:
+) -> Response:
     """The scores of each test image by each execution, as Parquet: a row an image. Of kind `open_set` alone.
 
     Columns: `cell`, `execution`, `set` (`known`, `held_out`, or a dataset's name), `image` (its place in its dataset, training
@@ -74,21 +76,25 @@ def get_samples(
         kept = executions.samples_of(session, experiment_id, cell=cell, execution=execution)
     if not kept:
         raise _no_samples(experiment_id)
+    etag = f'"{hashlib.sha256(repr(kept).encode()).hexdigest()}"'
+    if has_it_already(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers={"ETag": etag})
     parts = [(number, position, artefacts.fetch(digest)) for number, position, digest in kept]
-    handle, name = mkstemp(suffix=".parquet")
-    os.close(handle)
-    file = Path(name)
-    try:
-        write_samples(file, parts)
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
-    return FileResponse(
-        file,
-        media_type=PARQUET,
-        filename=f"{experiment_id}-samples.parquet",
-        background=BackgroundTask(file.unlink, missing_ok=True),
-    )
+    file = TemporaryFile()  # noqa: SIM115 - closed, and so gone, when the answer has been sent or given up
+    write_samples(file, parts)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{experiment_id}-samples.parquet"',
+        "Content-Length": str(file.tell()),
+        "ETag": etag,
+    }
+    return StreamingResponse(_chunks(file), headers=headers, media_type=PARQUET)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _not_open_set(experiment_id: str) -> NotFound:

@@ -65,7 +65,7 @@ def scored(draw: st.DrawFn) -> tuple[dict[str, Rows], np.ndarray, float]:
 def test_of_the_held_out_images_no_more_than_the_budget_are_rejected(
     drawn: tuple[dict[str, Rows], np.ndarray, float], names: tuple[str, ...]
 ) -> None:
-    """Noise included, as long as the budget is one that so many images can promise."""
+    """Noise included, as long as the budget is one that this number of images can promise."""
     values, is_noise, budget = drawn
     rule = DecisionRule.of(*names)
     fitted = fit_rule_to(rule, values, is_noise)

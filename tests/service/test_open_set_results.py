@@ -143,6 +143,10 @@ def test_scores_of_single_images_in_one_file(client: TestClient, experiment: str
     assert [row["reject_score_rejects"] for row in first] == [False, True]
     one = pq.read_table(io.BytesIO(client.get(path, params={"cell": 4, "execution": 1}).content))
     assert set(zip(one["cell"].to_pylist(), one["execution"].to_pylist(), strict=True)) == {(4, 1)}
+    tag = client.get(path).headers["ETag"]
+    again = client.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(path, params={"cell": 4}, headers={"If-None-Match": tag}).status_code == 200
     nothing = client.get(path, params={"cell": 99})
     assert (nothing.status_code, "no scores of single images" in nothing.text) == (404, True)
 

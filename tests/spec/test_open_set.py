@@ -143,6 +143,23 @@ def test_images_as_noise_must_be_of_no_known_class() -> None:
     spec.check_others(facts(), {"noise.1.dataset": facts("zoo", ("bee", "fox"))})
 
 
+def test_a_misspelt_class_of_noise_is_not_passed_over() -> None:
+    noise = {"family": "images", "dataset": "zoo", "exclude": ["foks"]}
+    found, message, _ = refusal({"noise.dataset": facts("zoo", ("fox",))}, noise=noise)
+    assert (found, "no class 'foks'" in message) == ("noise.exclude", True)
+
+
+def test_what_is_noise_is_not_measured_on_and_nothing_twice() -> None:
+    zoo = facts("zoo", ("fox",))
+    noise = {"family": "images", "dataset": "zoo"}
+    others = {"unknown.0.dataset": zoo, "noise.dataset": zoo}
+    found, _, _ = refusal(others, unknown=[{"dataset": "ds_1", "part": "all"}], noise=noise)
+    assert found == "unknown.0.part"
+    asked(unknown=[{"dataset": "ds_1"}], noise=noise).check_others(facts(), others)
+    again = {"unknown.0.dataset": zoo, "unknown.1.dataset": zoo}
+    assert refusal(again, unknown=[{"dataset": "zoo"}, {"dataset": "ds_1"}])[0] == "unknown"
+
+
 def test_the_rule_is_not_chosen_by_what_it_is_measured_on() -> None:
     both: dict[str, Any] = {"unknown": [{"dataset": "zoo", "part": "all"}], "declared_unknown": [{"dataset": "zoo"}]}
     other = facts("zoo", ("fox",))
@@ -152,8 +169,8 @@ def test_the_rule_is_not_chosen_by_what_it_is_measured_on() -> None:
 
 def test_a_base_is_trained_on_the_known_classes_and_there_is_one() -> None:
     subgroup = {"correct": "hc", "wrong": "ls", "fraction": 1.0}
-    base = asked(subgroup=subgroup, noise={"family": "uniform"}).base_spec()
-    assert (base.known, base.subgroup, base.noise) == (["ant", "bee", "cat"], None, None)
+    base = asked(subgroup=subgroup, noise={"family": "uniform"}, noise_weight=0.5).base_spec()
+    assert (base.known, base.subgroup, base.noise, base.noise_weight) == (["ant", "bee", "cat"], None, None, 1)
     one = asked(subgroup=subgroup, known={"count": 2}).base_spec()
     assert one.known_in(CLASSES) == cells_of(asked(known={"count": 2}))[0].spec.known_in(CLASSES)  # type: ignore[attr-defined]
     for changes in ({"known": {"count": 2, "splits": 2}}, {"sweep": {"known": [["ant", "bee"], ["bee", "cat"]]}}):

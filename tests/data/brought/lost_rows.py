@@ -2,32 +2,14 @@
 
 import json
 
-import numpy as np
-
 from noisegate.api.reading import Reading
-from tests.data.formats.collected import npy
 
 from .export_rows import tiny_imagenet
-from .format_rows import LABELS, PAIR, plain_parquet
-from .photos import photo, pixels
+from .format_rows import PAIR, plain_parquet
+from .pets import FLAT, FOUR_ONE, IMAGES, NAMES, PETS, PLACE, csv_rows
+from .photos import photo
 from .rows import Row, refused, taken
 from .writers import alone, by_command, flat, folders, parts, table, tarred, zipped
-
-PETS = folders("cat dog")
-FOUR_ONE = {"cat": (4, 1), "dog": (4, 1)}
-FLAT = flat("images/")
-IMAGES = [photo(PAIR[n % 2], None, n) for n in range(10)]
-NAMES = [PAIR[n] for n in LABELS]
-SIX_FOUR = ["train"] * 6 + ["test"] * 4
-IN_PARTS = [photo(PAIR[n % 2], "train" if n < 6 else "test", n) for n in range(10)]
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d" * 32 + b"\nsize 12345\n"
-ARRAY = npy(np.stack([pixels("cat", None, n) for n in range(10)]))
-PLACE = "in the place of a class: "
-
-
-def _rows(cells: list[str], header: str, names: tuple[str, ...] = ("cat", "dog")) -> bytes:
-    lines = [f"{n}.png,{names[n % len(names)]},{cell}" for n, cell in enumerate(cells)]
-    return "\n".join([header, *lines, ""]).encode()
 
 
 def _tasks(*more: dict[str, object]) -> bytes:
@@ -158,7 +140,7 @@ APTOS = {
 }
 BOXES = {f"labels/train/{n}.txt": b"0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.2 0.2\n" for n in range(10)}
 COCO = json.dumps({"images": [], "annotations": [], "categories": []}).encode()
-BOTH_COLUMNS = _rows([str(n % 2) for n in range(10)], "file,class,class_id")
+BOTH_COLUMNS = csv_rows([str(n % 2) for n in range(10)], "file,class,class_id")
 AS_DETECTION = "as data sets for object detection do"
 
 OTHER_LAYOUTS: list[Row] = [

@@ -2,31 +2,11 @@
 
 import json
 
-import numpy as np
-
-from tests.data.formats.collected import npy
-
 from .format_rows import LABELS, PAIR, parquet, plain_parquet
-from .photos import photo, pixels
+from .pets import ARRAY, FLAT, FOUR_ONE, IMAGES, IN_PARTS, NAMES, POINTER, SIX_FOUR, csv_rows
+from .photos import photo
 from .rows import Row, refused, taken
-from .writers import alone, flat, folders, table, zipped
-
-PETS = folders("cat dog")
-FOUR_ONE = {"cat": (4, 1), "dog": (4, 1)}
-FLAT = flat("images/")
-IMAGES = [photo(PAIR[n % 2], None, n) for n in range(10)]
-NAMES = [PAIR[n] for n in LABELS]
-SIX_FOUR = ["train"] * 6 + ["test"] * 4
-IN_PARTS = [photo(PAIR[n % 2], "train" if n < 6 else "test", n) for n in range(10)]
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d" * 32 + b"\nsize 12345\n"
-ARRAY = npy(np.stack([pixels("cat", None, n) for n in range(10)]))
-PLACE = "in the place of a class: "
-
-
-def _rows(cells: list[str], header: str, names: tuple[str, ...] = ("cat", "dog")) -> bytes:
-    lines = [f"{n}.png,{names[n % len(names)]},{cell}" for n, cell in enumerate(cells)]
-    return "\n".join([header, *lines, ""]).encode()
-
+from .writers import alone, flat, table, zipped
 
 PARTS: list[Row] = [
     taken(
@@ -84,7 +64,7 @@ PARTS: list[Row] = [
     ),
     refused(
         "a table with an empty part",
-        zipped({**FLAT, "l.csv": _rows([*SIX_FOUR[:-1], ""], "file,label,split")}),
+        zipped({**FLAT, "l.csv": csv_rows([*SIX_FOUR[:-1], ""], "file,label,split")}),
         "'l.csv' says no part of '9.png' in line 11, where other rows have one in 'split'",
     ),
     refused(
@@ -104,13 +84,13 @@ PARTS: list[Row] = [
     ),
     taken(
         "a table whose parts are all empty",
-        zipped({**FLAT, "l.csv": _rows([""] * 10, "file,label,split")}),
+        zipped({**FLAT, "l.csv": csv_rows([""] * 10, "file,label,split")}),
         FOUR_ONE,
         notes=["'split' of 'l.csv' may name parts"],
     ),
     refused(
         "a table with a part spelled wrongly",
-        zipped({**FLAT, "l.csv": _rows([*SIX_FOUR[:-1], "tset"], "file,label,split")}),
+        zipped({**FLAT, "l.csv": csv_rows([*SIX_FOUR[:-1], "tset"], "file,label,split")}),
         "names parts in 'split', but 'tset' is none",
     ),
     taken(
