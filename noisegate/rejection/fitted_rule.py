@@ -97,7 +97,7 @@ def fit_rule(rule: DecisionRule, reference: Reference | None) -> FittedRule:
             detail = "this model keeps no scores of single held-out images: it is from before rules, or has no holdout"
             raise InvalidInput(detail, field="rule", remedy=_GENERALLY)
         if name not in held.unknownness:
-            known = ", ".join(held.unknownness)
+            known = ", ".join(one for one in (REJECT_SCORE, *SCORES) if one in held.unknownness)
             raise InvalidInput(f"this model has no score {name!r}", field="rule", remedy=f"It has: {known}.")
     assert held is not None, "a rule has a score"
     return fit_rule_to(rule, held.unknownness, held.is_noise)

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends
 
 from noisegate.decision_rule import REJECT_SCORE, DecisionRule
 from noisegate.errors import InvalidInput
+from noisegate.rejection import SCORES
 from noisegate.rejection.fitted_rule import FittedRule, as_told, fit_rule
 from noisegate.rejection.reference import DamagedReference, Reference
 from noisegate.store import models
@@ -73,7 +74,7 @@ def _read(model: Model, reference: Reference | None) -> DecisionRead:
     return DecisionRead(
         model=model.id,
         rule=model.rule,
-        available=list(held.unknownness),
+        available=[name for name in (REJECT_SCORE, *SCORES) if name in held.unknownness],
         smallest_max_false_reject=fitted.smallest_promise,
         budgets=[
             BudgetRead(max_false_reject=budget, thresholds=_told(fitted, budget), held_out_rejected=share)

@@ -67,7 +67,7 @@ def test_protocols_differ_in_effort_between_scales_and_run_in_seconds_on_the_dig
         check_caps(spec, Caps())
         assert len(cells_of(spec)) == PROTOCOLS[name]
         assert isinstance(spec, OpenSetExperiment)
-    assert (quick.named_dataset, smoke.named_dataset, smoke.epochs_per_execution) == ("cifar10", "digits", 1)
+    assert (quick.named_dataset, smoke.named_dataset, smoke.epochs_per_execution) == ("cifar10", "digits", 3)
     assert (paper.sweep, paper.trained_network) == (quick.sweep, quick.trained_network)
 
 

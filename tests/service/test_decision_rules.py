@@ -90,7 +90,7 @@ def test_the_threshold_is_that_of_the_budget(client: TestClient, judging: str) -
 def test_a_rule_is_set_on_a_model_and_taken_away(client: TestClient, judging: str) -> None:
     before = client.get(f"/models/{judging}/decision").json()
     assert before["rule"] is None
-    assert {"reject_score", "knn"} <= set(before["available"])
+    assert before["available"] == [REJECT_SCORE, *SCORES], "in the order of answers"
     answer = client.put(f"/models/{judging}/decision", json={"scores": [{"score": "knn", "reason": "unsure"}]})
     assert answer.status_code == 200, answer.text
     told = answer.json()
