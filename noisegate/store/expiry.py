@@ -118,6 +118,8 @@ def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[
         .order_by(Execution.experiment_id, Execution.place)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        # PostgreSQL may evaluate a plain subquery once more for every row, and then takes more than the limit.
+        .cte("chosen")
     )
-    statement = sa.update(Execution).where(Execution.id.in_(chosen)).values(woken_at=seconds_now())
+    statement = sa.update(Execution).where(Execution.id.in_(sa.select(chosen.c.id))).values(woken_at=seconds_now())
     return session.scalars(statement.returning(Execution.id)).all()
