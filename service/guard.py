@@ -28,7 +28,10 @@ _OF_DOCS = (
     "script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
     "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; frame-ancestors 'none'"
 )
-_OF_PAGES = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+_OF_PAGES = (
+    "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
 
 
 def _security_headers(policy: str) -> list[tuple[bytes, bytes]]:

@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -47,7 +46,7 @@ def test_thumbnails_without_originals_are_the_packed_images(house: House) -> Non
 
 
 @pytest.fixture
-def photographed(client: TestClient) -> Iterator[str]:
+def photographed(client: TestClient) -> str:
     """The id of a dataset whose only original is a photograph, wider than high."""
     resources = client.app_state["resources"]
     with resources.sessions.begin() as session:
@@ -59,7 +58,7 @@ def photographed(client: TestClient) -> Iterator[str]:
         row = session.get_one(Dataset, dataset.id)
         row.originals_digest = resources.artefacts.put_bytes(content)
         row.originals_index_digest = resources.artefacts.put_bytes(index_bytes(entries, [len(content)]))
-    yield dataset.id
+    return dataset.id
 
 
 def test_thumbnails_of_originals_are_whole_pictures(client: TestClient, photographed: str) -> None:
