@@ -44,6 +44,7 @@ from service.models import cards
 from service.models import decision_routes as decisions
 from service.models import routes as models
 from service.noise import routes as noise
+from service.open_inference import model_routes as open_inference_models
 from service.open_inference import routes as open_inference
 from service.parameters import RefuseUnknownQuery
 from service.prefix import below
@@ -72,6 +73,7 @@ ROOMS = (
     classify,
     classify_batch,
     open_inference,
+    open_inference_models,
     hybrids,
     noise,
     workers,
