@@ -70,7 +70,7 @@ def experiment_page(experiment_id: str, frame: FrameDep) -> Response:
         figures=figures_of(results),
         has_models=bool(kept.items),
         spec=spec,
-        curl=experiment_as_curl(address, spec, keys=frame.caller.csrf is not None),
+        curl=experiment_as_curl(address, spec, keys=frame.caller.key_id is not None),
         python=experiment_as_python(address, spec),
         **values,
     )

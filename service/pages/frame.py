@@ -13,6 +13,7 @@ from noisegate.store.keys import Scope
 from noisegate.store.sessions import Sessions
 from service.access import Caller
 from service.deps import CallerDep, Resources, ResourcesDep
+from service.errors import path_of
 from service.pages import assets, words
 
 # Of what is one person's, so no cache in between keeps it; the browser asks each time whether it has changed.
@@ -85,7 +86,7 @@ def html(
         .get_template(template)
         .render(
             root=root,
-            here=request.scope["path"].removeprefix(root),
+            here=path_of(request.scope),
             navigation=shown,
             caller=caller,
             csrf=caller.csrf if caller else None,
