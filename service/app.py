@@ -54,6 +54,7 @@ from service.parameters import RefuseUnknownQuery
 from service.prefix import below
 from service.presets import routes as presets
 from service.request_ids import named
+from service.results import answer_routes as answers
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
@@ -70,6 +71,7 @@ ROOMS = (
     experiments,
     events,
     results,
+    answers,
     figures,
     open_set,
     models,

@@ -34,6 +34,8 @@ NAVIGATION = (
     Link("/ui/datasets", "Datasets", Scope.READ),
     Link("/ui/models", "Models", Scope.READ),
     Link("/ui/classify", "Classify", Scope.CLASSIFY),
+    Link("/ui/compare", "Compare", Scope.READ),
+    Link("/ui/admin", "Admin", Scope.ADMIN),
 )
 
 

@@ -67,6 +67,8 @@ SCOPES = {
         "GET /experiments/{experiment_id}/events",
         "GET /experiments/{experiment_id}/executions",
         "GET /results/{experiment_id}",
+        "GET /results/{experiment_id}/answers",
+        "GET /results/{experiment_id}/confusion",
         "GET /results/{experiment_id}/losses",
         "GET /results/{experiment_id}/open_set",
         "GET /results/{experiment_id}/samples.parquet",
