@@ -85,7 +85,7 @@ class PresetRead(BaseModel):
     published_note: str = Field(description="What separates the published values from what is measured here.")
 
 
-class BaseRead(BaseModel):
+class BaseExecutionRead(BaseModel):
     """The execution whose answers decided over the subgroups."""
 
     experiment: str
@@ -103,7 +103,7 @@ class Results(BaseModel):
     preset: PresetRead | None
     dataset: DatasetSummary | None = Field(description="Null for kinds that make their own data.")
     seed: int
-    base: BaseRead | None = Field(description="Null without subgroups.")
+    base: BaseExecutionRead | None = Field(description="Null without subgroups.")
     published: Publication | None = Field(
         description="What became of the alias `default` when it succeeded; null before, and if it kept no model."
     )

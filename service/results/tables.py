@@ -16,7 +16,7 @@ from noisegate.spec.labels import label
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment, Model
 from service.results.schemas import (
-    BaseRead,
+    BaseExecutionRead,
     ConcernedExecution,
     ExperimentSummary,
     PresetRead,
@@ -154,8 +154,8 @@ def _preset(experiment: Experiment) -> PresetRead | None:
     return PresetRead(name=known.name, scale=experiment.scale, source=known.source, published_note=known.published_note)
 
 
-def _base(base: Execution) -> BaseRead:
-    return BaseRead(
+def _base(base: Execution) -> BaseExecutionRead:
+    return BaseExecutionRead(
         experiment=base.experiment_id,
         cell=base.cell.position,
         execution=base.position,
