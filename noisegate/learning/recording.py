@@ -31,8 +31,9 @@ class SampleRecord:
     """What one run has said of each training image, noise included, in the epochs that have ended.
 
     Attributes:
-        epochs: for each of the `recorded_epochs` the probability of the label, 0 … 1, and the margin: the label's logit less the largest other one.
-            Above 0 the image was classified correctly. NaN of images that were not shown in the epoch. On the CPU.
+        epochs: for each of the `recorded_epochs` the probability of the label, 0 … 1, and the margin: the label's logit less the
+            largest other one. Above 0 the image was classified correctly. NaN of images that were not shown in the epoch. On the
+            CPU.
         errors: the Euclidean norm of probabilities less the one-hot label, in the early epoch; NaN before. On the CPU.
         summed: probabilities summed over the epochs, on the run's device; None where that would be too many numbers.
     """
