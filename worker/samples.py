@@ -110,7 +110,9 @@ def _feature_space(making: Making, asked: SampleTable) -> _FeatureSpace | None:
     resources, dataset = making.resources, making.row.dataset
     with resources.sessions.reading() as session:
         cells = experiments.get(session, asked.experiment, cell_specs=True).cells
-        kept = models.best_by_cell(session, asked.experiment)
+        best = {cell: model.execution_id for cell, model in models.best_by_cell(session, asked.experiment).items()}
+        session.expunge_all()  # they were read for tables of results, without their manifests
+        kept = {cell: models.of_execution(session, execution) for cell, execution in best.items()}
     facts = dataset_facts(dataset)
     for cell in cells:
         spec = cell.spec

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from noisegate.documents import Document
 
+# The key of the facts in the metadata of the table.
+FACTS = b"noisegate"
+
 
 class TableFacts(Document):
     """Where the numbers of a table of samples come from."""

@@ -20,7 +20,7 @@ from noisegate.store.tables import Cell, Dataset, Derived, DerivedFile, Executio
 TABLE_FILE = "samples.parquet"
 INSPECTION_FILE = "inspection.parquet"
 
-_RETRY_SECONDS = 2
+RETRY_SECONDS = 2
 # One that failed is tried again when it is asked for later than this.
 _FAILED_FOR = timedelta(seconds=60)
 _HOW = 'Post it again with "record": "samples": each execution then keeps what it says of each training image.'
@@ -46,7 +46,7 @@ def needed(session: Session, experiment_id: str, cell: int | None) -> Needed:
     _check_records(experiment, cell)
     if not experiment.state.terminal:
         detail = f"experiment {experiment_id} is {experiment.state.value}: the table is made when it has ended"
-        raise NotReady(detail, retry_after_seconds=_RETRY_SECONDS)
+        raise NotReady(detail, retry_after_seconds=RETRY_SECONDS)
     return _needed(session, experiment_id, cell)
 
 
@@ -80,9 +80,15 @@ def ask(session: Session, experiment_id: str, cell: int | None = None) -> Derive
     wanted = needed(session, experiment_id, cell)
     dataset = _dataset(session, experiment_id)
     row = derived.find(session, dataset, wanted)
-    if row is not None and (row.state is not DerivedState.FAILED or not _is_old(row)):
+    if row is not None and not may_be_retried(row):
         return row
     return derived.ensure(session, dataset, [wanted], asked=True)[wanted]
+
+
+def may_be_retried(row: Derived) -> bool:
+    """Whether it could not be made, some time ago: asked for again, it is tried again."""
+    failed = row.state is DerivedState.FAILED
+    return failed and (row.finished_at is None or row.finished_at < utc_now() - _FAILED_FOR)
 
 
 def ask_once_ended(session: Session, experiment: Experiment) -> str | None:
@@ -103,7 +109,7 @@ def file_of(session: Session, row: Derived) -> StoredFile:
         assert row.error is not None, "what has failed says why"
         raise Conflict(f"the table of samples could not be made: {row.error.detail}", remedy=row.error.remedy)
     if row.state is not DerivedState.READY:
-        raise NotReady("the table of samples is being made", retry_after_seconds=_RETRY_SECONDS)
+        raise NotReady("the table of samples is being made", retry_after_seconds=RETRY_SECONDS)
     return derived.files_of(session, row.id)[TABLE_FILE]
 
 
@@ -134,7 +140,3 @@ def _dataset(session: Session, experiment_id: str) -> Dataset:
     dataset = experiments.get(session, experiment_id).dataset
     assert dataset is not None, "what records samples is trained on a dataset"
     return dataset
-
-
-def _is_old(row: Derived) -> bool:
-    return row.finished_at is None or row.finished_at < utc_now() - _FAILED_FOR

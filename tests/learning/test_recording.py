@@ -51,7 +51,7 @@ def test_an_epoch_tells_what_the_network_said_before_it(engine: EngineName) -> N
 
 
 def test_sums_and_early_errors_follow_from_the_same_answers() -> None:
-    images, labels = tinted_images(IMAGES, seed=1)
+    _, labels = tinted_images(IMAGES, seed=1)
     (result,) = run(5, spec=training_spec(epochs=2, batch_size=IMAGES))
     assert result.record is not None
     assert result.record.summed is not None
@@ -62,7 +62,9 @@ def test_sums_and_early_errors_follow_from_the_same_answers() -> None:
     least = (1 - first).square() + (1 - first).square() / 2
     errors = result.record.errors.double()
     assert (errors.square() >= least - 2e-3).all()
-    np.testing.assert_allclose(result.record.summed[np.arange(IMAGES), labels], told(result)[:, 0].sum(axis=0), atol=2e-3)
+    np.testing.assert_allclose(
+        result.record.summed[np.arange(IMAGES), labels], told(result)[:, 0].sum(axis=0), atol=2e-3
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int64
 
-from noisegate.api.samples import TableFacts
+from noisegate.api.samples import FACTS, TableFacts
 from noisegate.evaluation.sample_value.label_issues import LabelIssues
 from noisegate.evaluation.sample_value.outliers import Outliers
 from noisegate.evaluation.sample_value.over_executions import Aggregated
@@ -17,7 +17,6 @@ from noisegate.spec.reasons import REASONS, Reason
 
 _MEASURES = ("mean", "spread", "spread_executions", "correct", "forgotten", "aum", "el2n", "above_noise")
 _CALLED = {"mean": "probability", "spread": "spread_epochs"}
-FACTS = b"noisegate"
 _HALF = 0.5
 
 
