@@ -44,8 +44,10 @@ from service.models import cards
 from service.models import decision_routes as decisions
 from service.models import routes as models
 from service.noise import routes as noise
+from service.open_inference import model_routes as open_inference_models
 from service.open_inference import routes as open_inference
 from service.parameters import RefuseUnknownQuery
+from service.prefix import below
 from service.presets import routes as presets
 from service.request_ids import named
 from service.results import figure_routes as figures
@@ -73,6 +75,7 @@ ROOMS = (
     classify,
     classify_batch,
     open_inference,
+    open_inference_models,
     hybrids,
     noise,
     workers,
@@ -86,10 +89,13 @@ class Application(FastAPI):
     """FastAPI with a fast path beside it, and a document that tells what the middleware does."""
 
     fast_path: FastPath | None = None
+    url_prefix: str = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI's; what the fast path takes goes past it."""
         if scope["type"] == "http":
+            if self.url_prefix:
+                scope, send = below(self.url_prefix, scope, send)
             send = named(scope, without_body(scope, send))
             scope = as_get(scope)
         if self.fast_path is not None and self.fast_path.takes(scope):
@@ -128,6 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             "exclude": _is_probe,
         },
     )
+    app.url_prefix = settings.url_prefix
     limit = limit_of_body(settings)
     app.add_middleware(BodyLimit, limit=limit, seconds=settings.body_seconds)
     app.add_middleware(ConditionalGet)

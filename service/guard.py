@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from noisegate.errors import QuotaExceeded
 from noisegate.store.settings import Settings, is_loopback
 from service.access import ANYBODY, READING, Caller, KeyRing, let_in, needed_scope
-from service.errors import Forbidden, Malformed, Unauthenticated, answer_to
+from service.errors import Forbidden, Malformed, Unauthenticated, answer_to, path_of
 from service.metrics import KEY_REQUESTS
 
 _BEARER = "bearer "
@@ -53,7 +53,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = path_of(scope)
         added = _HEADERS_OF_DOCS if path in _DOCS else _HEADERS
 
         async def secured(message: Message) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from noisegate.decision_rule import DecisionRule
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.networks.backbones import backbone_of, full_names
 from noisegate.noise import NoiseFamily, NoiseSpec, OneOrSeveralNoises
@@ -39,6 +40,7 @@ class ClassifierExperiment(ExperimentBase):
         "promote",
         "declared_unknown",
         "record",
+        "rule",
     }
 
     dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
@@ -107,6 +109,13 @@ class ClassifierExperiment(ExperimentBase):
         exclude_if=lambda declared: not declared,
         description="Images of none of the classes, such as an uploaded folder of what is not meant: which scores decide is then "
         "chosen for each model, on the holdout and on these. They are not trained on.",
+    )
+    rule: DecisionRule | None = Field(
+        None,
+        # Not written where it is the default: specs read as they did before there was a choice.
+        exclude_if=lambda rule: rule is None,
+        description="Which scores decide, for every model; null for the reject score alone, or what declared_unknown chooses. A "
+        "model can be given another rule later.",
     )
     keep_models: Literal["best", "all", "none"] = Field(
         "best",
@@ -247,6 +256,8 @@ class ClassifierExperiment(ExperimentBase):
             yield "record", self.record
         if self.declared_unknown:
             yield "declared_unknown", "datasets"
+        if self.rule is not None:
+            yield "rule", "scores"
         yield "recipe", self.training.recipe
         yield from (("family", noise.family) for noise in self._noises_written)
 

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.presets.choices import Choice
+from noisegate.rejection.fitted_rule import unknown_scores
 from noisegate.seeds import derive_seed
 from noisegate.selection import Selection
-from noisegate.spec import FORMAT, DatasetFacts, ExperimentSpec
+from noisegate.spec import FORMAT, ClassifierExperiment, DatasetFacts, ExperimentSpec
 from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.derived import Needed
 from noisegate.spec.sweeps import CellPoint, cells_of
@@ -119,12 +120,20 @@ def plan(session: Session, spec: ExperimentSpec, caps: Caps, select: Select | No
             raise InvalidSpec([FieldError("base", "is used by no cell", "Give a subgroup, or leave the base out.")])
         earlier = base_execution(session, spec.named_base, dataset)
         check_base_view(earlier, [point.spec for point in points], facts)
+    _check_rule(spec)
     for point in points:
         point.spec.check(facts, caps, base_facts(earlier) if earlier else None)
     others = tuple(_others(session, point.spec, dataset) for point in points)
     selections = tuple(_selected(point.spec, dataset, number, select) for number, point in enumerate(points))
     planned = Plan(spec, dataset, points, others, earlier_base=earlier, selections=selections)
     return _with_own_base(planned) if needs_base and earlier is None else planned
+
+
+def _check_rule(spec: ExperimentSpec) -> None:
+    """Refuse a decision rule of scores that there are not, which a spec does not know."""
+    rule = spec.rule if isinstance(spec, ClassifierExperiment) else None
+    if errors := [FieldError("rule", *said) for said in (unknown_scores(rule) if rule else ())]:
+        raise InvalidSpec(errors)
 
 
 def create(

@@ -86,7 +86,7 @@ def _answered(
             select = Selecting(session, resources.artefacts)
             planned = planning.plan(session, chosen.spec, resources.settings.caps, select)
             need = _fitting(session, planned, resources)
-            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned), need)
+            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned), need, time_limit)
         return Response(answer.model_dump_json(), media_type=JSON)
 
     def create(session: Session) -> StoredAnswer:

@@ -98,6 +98,8 @@ def test_unknown_datasets_are_named_by_their_fields() -> None:
         ),
         ({"noise_weight": 0.5}, "noise_weight", "no noise class"),
         ({"declared_unknown": [{"dataset": "d"}], "holdout": 0}, "declared_unknown", "no holdout"),
+        ({"rule": {"scores": [{"score": "knn"}]}, "holdout": 0}, "rule", "no holdout"),
+        ({"rule": {"scores": [{"score": "knn"}]}, "declared_unknown": [{"dataset": "d"}]}, "rule", "declared_unknown"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_by_field(changes: dict[str, Any], field: str, words: str) -> None:

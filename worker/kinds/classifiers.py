@@ -139,7 +139,7 @@ def _finish(
     judgement = judge_outcome(context.cell, result)
     finished = Finished(context, result)
     found = measure(finished)
-    measured = _result(result, _details(finished, found, scored, judgement))
+    measured = _result(finished, _details(finished, found, scored, judgement))
     keep = context.cell.spec.keep_models
     files, card = _export(finished, execution, judgement)
     scores = scores_to_bytes(scored) if scored else None
@@ -207,10 +207,10 @@ def _subgroup_used(cell: PreparedCell) -> SubgroupUsed | None:
     )
 
 
-def _result(outcome: ExecutionOutcome, details: Details) -> ExecutionResult:
-    trained = outcome.trained
+def _result(finished: Finished, details: Details) -> ExecutionResult:
+    outcome, trained = finished.outcome, finished.outcome.trained
     return ExecutionResult(
-        metrics=outcome.metrics,
+        metrics=finished.metrics,
         details=details,
         holdout_accuracy=outcome.holdout_accuracy,
         losses_by_epoch=list(trained.losses),
@@ -243,12 +243,13 @@ def _export(
         context.cell,
         outcome,
         reference,
+        finished.rule,
         images_per_family=_images_per_family(context.resources.settings.card_images, context.cell.spec.image_size),
         device=context.device,
         between_chunks=context.check,
     )
     files = export_model(context.cell, outcome, execution=execution.position, reference=reference)
-    settled = {"judgement": judgement, "rule": finished.rule}
+    settled = {"judgement": judgement, "rule": finished.rule, "metrics": finished.metrics}
     return replace(files, manifest=files.manifest.model_copy(update=settled)), card
 
 
