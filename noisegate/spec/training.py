@@ -26,7 +26,7 @@ from noisegate.spec.unknown import DeclaredUnknown
 # In units of one training on all images: that one, and five on four fifths of them.
 _CROSS_VALIDATED_TRAININGS = 5
 # A base execution sees all training images and no noise, and only its answers are asked for.
-NOT_OF_BASES = frozenset({"noise", "noise_weight", "subgroup", "sweep", "exclude", "record"})
+NOT_OF_BASES = frozenset({"noise", "noise_weight", "subgroup", "sweep", "exclude"})
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 

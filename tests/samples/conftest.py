@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 from starlette.testclient import TestClient
 
 from noisegate.store import executions, experiments
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.states import DerivedState
+from noisegate.store.tables import Derived
 from noisegate.store.wakeups import Wakeups, celery_app
 from tests.service.conftest import run_client, settings_in
 from worker.derived import make_one
@@ -105,8 +108,12 @@ class House:
             train_oldest(self.resources)
 
     def make(self) -> None:
-        """Make the artefacts that wait, as often as something may wait for another."""
-        for _ in range(3):
+        """Make the artefacts that wait, and those that wait for them."""
+        waiting = sa.select(sa.exists().where(Derived.state == DerivedState.WAITING))
+        while True:
+            with self.resources.sessions.reading() as session:
+                if not session.scalar(waiting):
+                    return
             make_one(self.resources, "")
 
     def table(self, experiment_id: str, **query: Any) -> dict[str, Any]:
