@@ -17,6 +17,7 @@ TAGS = [
     {"name": "datasets", "description": "Labelled images: uploaded, listed, looked at."},
     {"name": "experiments", "description": "What is trained: posted, followed, cancelled."},
     {"name": "results", "description": "What came of experiments: tables, samples, figures."},
+    {"name": "samples", "description": "What the executions say of each training image."},
     {"name": "models", "description": "Trained models, their cards, decision rules and aliases."},
     {"name": "classify", "description": "Images to decisions."},
     {"name": "open inference protocol", "description": "The same decisions for clients of KServe and Triton."},
