@@ -25,6 +25,7 @@ from service.conditional import ConditionalGet
 from service.cors import for_websites
 from service.database_counts import DatabaseCounts
 from service.datasets import routes as datasets
+from service.datasets import thumbnails
 from service.datasets import upload_routes as uploads
 from service.datasets.registration import register_digits
 from service.deps import Resources
@@ -46,6 +47,8 @@ from service.models import routes as models
 from service.noise import routes as noise
 from service.open_inference import model_routes as open_inference_models
 from service.open_inference import routes as open_inference
+from service.pages import PAGES
+from service.pages.problems import ProblemsAsPages
 from service.parameters import RefuseUnknownQuery
 from service.prefix import below
 from service.presets import routes as presets
@@ -53,6 +56,7 @@ from service.request_ids import named
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
+from service.samples import routes as samples
 from service.workers import routes as workers
 
 ROOMS = (
@@ -62,8 +66,10 @@ ROOMS = (
     backbones,
     uploads,
     datasets,
+    thumbnails,
     experiments,
     events,
+    samples,
     results,
     figures,
     open_set,
@@ -77,6 +83,7 @@ ROOMS = (
     hybrids,
     noise,
     workers,
+    *PAGES,
 )
 
 # Asked every few seconds for as long as the service lives.
@@ -138,6 +145,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ConditionalGet)
     door = Door(settings)
     app.add_middleware(Guard, door=door)
+    app.add_middleware(ProblemsAsPages)
     app.add_middleware(Measured)
     app.add_middleware(for_websites, settings=settings)
     routers = [room.router for room in ROOMS]
