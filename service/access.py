@@ -26,7 +26,6 @@ PUBLIC = frozenset(
         "/livez",
         "/readyz",
         "/docs",
-        "/docs/oauth2-redirect",
         "/redoc",
         "/openapi.json",
         "/v2",

@@ -48,7 +48,7 @@ from service.noise import routes as noise
 from service.open_inference import model_routes as open_inference_models
 from service.open_inference import routes as open_inference
 from service.openapi import ABOUT, TAGS, finish, operation_id
-from service.pages import PAGES
+from service.pages import PAGES, api_docs
 from service.pages.problems import ProblemsAsPages
 from service.parameters import RefuseUnknownQuery
 from service.prefix import below
@@ -84,6 +84,7 @@ ROOMS = (
     hybrids,
     noise,
     workers,
+    api_docs,
     *PAGES,
 )
 
@@ -131,6 +132,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(settings),
         # A path with a slash too many is a mistake to be told, not to be followed by a second request.
         redirect_slashes=False,
+        # FastAPI's pages load their scripts from elsewhere: see service.pages.api_docs.
+        docs_url=None,
+        redoc_url=None,
         responses=problems(500, 503),
         description=ABOUT,
         openapi_tags=TAGS,
