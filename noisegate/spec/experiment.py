@@ -48,6 +48,11 @@ class ExperimentBase(Strict):
     )
 
     @property
+    def seeds(self) -> Mapping[str, int]:
+        """The seeds that are asked for, by their fields."""
+        return {"seed": self.seed}
+
+    @property
     def epochs_per_execution(self) -> int | None:
         """None for kinds that have no epochs."""
         return None
@@ -80,6 +85,11 @@ class ExperimentBase(Strict):
     @property
     def needs_base(self) -> bool:
         """Whether the scores of a base execution decide which images are trained on."""
+        return False
+
+    @property
+    def selects_images(self) -> bool:
+        """Whether what an earlier experiment has recorded decides which training images are left out."""
         return False
 
     @property
