@@ -20,7 +20,6 @@ from service.pages.summaries import best_cells
 from service.pages.whiskers import accuracy_whiskers
 from service.results.figures.catalogue import figures_of
 from service.results.reading import read_results
-from service.results.tables import to_csv
 
 _RUNNING_SHOWN = 24
 
@@ -92,14 +91,6 @@ def results_part(experiment_id: str, frame: FrameDep) -> Response:
     with frame.sessions.reading() as session:
         results = read_results(session, experiment_id)
     return frame.page("experiment_results.html", results=results, whiskers=accuracy_whiskers(results.rows))
-
-
-@router.get("/{experiment_id}/results.csv")
-def results_csv(experiment_id: str, frame: FrameDep) -> Response:
-    """The table for a spreadsheet, under an address that a link can have."""
-    with frame.sessions.reading() as session:
-        results = read_results(session, experiment_id)
-    return frame.file(to_csv(results), "text/csv", f"{experiment_id}.csv")
 
 
 @router.get("/{experiment_id}/cells/{cell}")

@@ -58,11 +58,6 @@ class Frame:
         """The page that a template and these values give."""
         return html(self.request, self.caller, template, status=status, headers=headers, **values)
 
-    def file(self, content: str, media_type: str, name: str) -> Response:
-        """A file to be saved under this name."""
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(content, headers=_HEADERS | headers, media_type=media_type)
-
 
 async def _frame(request: Request, resources: ResourcesDep, caller: CallerDep) -> Frame:
     return Frame(request, resources, caller)
