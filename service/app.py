@@ -58,6 +58,7 @@ from service.request_ids import named
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
+from service.samples import routes as samples
 from service.workers import routes as workers
 
 ROOMS = (
@@ -70,6 +71,7 @@ ROOMS = (
     thumbnails,
     experiments,
     events,
+    samples,
     results,
     figures,
     open_set,
