@@ -1,6 +1,7 @@
 """Settings of Sphinx for the guide. It runs nothing of the pages: notebooks are shown with the outputs that they were kept with."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -13,7 +14,7 @@ html_theme_path = ["."]
 html_theme = "theme"
 # The look of the service's own pages, and what a guide needs besides.
 html_static_path = ["../../service/pages/static/app.css", "../../service/pages/static/icon.svg"]
-html_search_scorer = "scorer.js"
+html_search_scorer = str(Path(__file__).parent / "scorer.js")
 html_show_sourcelink = False
 html_copy_source = False
 html_use_index = False
