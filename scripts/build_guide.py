@@ -13,10 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sphinx.cmd.build import build_main
-
 from guide.api_pages import write_api_pages
 from guide.gathering import gather
+from sphinx.cmd.build import build_main
 
 ROOT = Path(__file__).parent.parent
 THEME = ROOT / "scripts" / "guide"
@@ -54,8 +53,8 @@ def openapi_document(file: Path | None) -> dict[str, Any]:
         return document
     sys.path.insert(0, str(ROOT))
     # A document given as a file takes no service.
-    from noisegate.store.settings import Settings  # noqa: PLC0415
-    from service.app import create_app  # noqa: PLC0415
+    from noisegate.store.settings import Settings
+    from service.app import create_app
 
     return create_app(Settings()).openapi()
 

@@ -105,7 +105,8 @@ class Settings(BaseSettings):
     )
 
     guide_dir: Path | None = Field(
-        None, description="Folder of a guide that `make docs` has built, for /docs/guide; none: what this package brings."
+        None,
+        description="Folder of a guide that `make docs` has built, for /docs/guide; none: what this package brings.",
     )
 
     log_format: LogFormat | None = Field(

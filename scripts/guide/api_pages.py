@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,11 @@ def _write(file: Path, blocks: list[str]) -> None:
 
 def _index(document: Mapping[str, Any], pages: Mapping[str, list[Operation]]) -> list[str]:
     rows = [
-        (f"[{operation.title}]({name}.md#{_slug(operation.title)})", _first_sentence(operation.entry), _scope(operation))
+        (
+            f"[{operation.title}]({name}.md#{_slug(operation.title)})",
+            _first_sentence(operation.entry),
+            _scope(operation),
+        )
         for name, operations in pages.items()
         for operation in operations
     ]
@@ -139,7 +143,7 @@ def _document(name: str, schema: Schema) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     # A column in which nobody says anything is left out.
     used = [column for column in range(len(heads)) if any(row[column] for row in rows)]
     lines = [heads, ("---",) * len(heads), *rows]

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
 from sphinx.application import Sphinx
 
 project = "Noisegate"
@@ -28,7 +27,9 @@ nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 
 # Served under a Content-Security-Policy without unsafe-inline: browsers would refuse these, and pages look right without.
-_INLINE = re.compile(r"<style\b.*?</style>|<script\b(?![^>]*\bsrc=).*?</script>|(?<=[\"'\w])\s+style=\"[^\"]*\"(?=[^<>]*>)", re.S)
+_INLINE = re.compile(
+    r"<style\b.*?</style>|<script\b(?![^>]*\bsrc=).*?</script>|(?<=[\"'\w])\s+style=\"[^\"]*\"(?=[^<>]*>)", re.S
+)
 
 
 def setup(app: Sphinx) -> None:
@@ -36,6 +37,6 @@ def setup(app: Sphinx) -> None:
     app.connect("html-page-context", _without_inline_styles)
 
 
-def _without_inline_styles(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: nodes.document | None) -> None:
+def _without_inline_styles(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object) -> None:
     if "body" in context:
         context["body"] = _INLINE.sub("", context["body"])

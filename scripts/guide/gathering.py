@@ -35,10 +35,18 @@ NAVIGATION = (
     ),
     Section(
         "Clients",
-        ("docs/command-line.md", "docs/python-client.md", "docs/clients.md", "docs/elsewhere.md", "docs/notebooks/*.ipynb"),
+        (
+            "docs/command-line.md",
+            "docs/python-client.md",
+            "docs/clients.md",
+            "docs/elsewhere.md",
+            "docs/notebooks/*.ipynb",
+        ),
     ),
     Section("Running it", ("deploy/README.md", "docs/operations.md", "deploy/*/README.md", "docs/threat-model.md")),
-    Section("Reference", ("docs/api.md", API, "docs/architecture.md", "docs/measurements.md", "docs/decisions/README.md")),
+    Section(
+        "Reference", ("docs/api.md", API, "docs/architecture.md", "docs/measurements.md", "docs/decisions/README.md")
+    ),
     Section("More", ("docs/*.md", "docs/*/*.md")),
 )
 

@@ -31,7 +31,9 @@ def type_of(schema: Schema, link: Link) -> str:
         return _code(schema["const"])
     if choices := schema.get("enum"):
         return " ".join(_code(choice) for choice in choices)
-    return ", ".join([_plain_type(schema, link), *(words.format(schema[key]) for key, words in _BOUNDS if key in schema)])
+    return ", ".join(
+        [_plain_type(schema, link), *(words.format(schema[key]) for key, words in _BOUNDS if key in schema)]
+    )
 
 
 def default_of(schema: Schema) -> str:

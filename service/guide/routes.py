@@ -11,8 +11,8 @@ from service.deps import ResourcesDep
 from service.guide import PREFIX
 
 _NOT_BUILT = (
-    "Build it with `make docs` in a checkout, and start the service again, or name the folder of a built one in NOISEGATE_GUIDE_DIR. "
-    "The same pages are in the folder docs of the source."
+    "Build it with `make docs` in a checkout, and start the service again, or name the folder of a built one in "
+    "NOISEGATE_GUIDE_DIR. The same pages are in the folder docs of the source."
 )
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)

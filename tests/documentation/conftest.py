@@ -13,7 +13,7 @@ from tests.documentation.pages import ROOT
 def built_guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `make docs` builds it, elsewhere."""
     folder = tmp_path_factory.mktemp("guide") / "built"
-    command = [sys.executable, ROOT / "scripts" / "build_guide.py", "--to", folder]
+    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "build_guide.py", "--to", folder]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     return folder

@@ -49,7 +49,9 @@ class Page:
     @cached_property
     def anchors(self) -> frozenset[str]:
         """The anchors of its headings, as forges make them."""
-        heads = [after for before, after in zip(self.tokens, self.tokens[1:], strict=False) if before.type == "heading_open"]
+        heads = [
+            after for before, after in zip(self.tokens, self.tokens[1:], strict=False) if before.type == "heading_open"
+        ]
         texts = ["".join(piece.content for piece in head.children or ()) for head in heads]
         slugs = [re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts]
         seen: Counter[str] = Counter()

@@ -45,7 +45,11 @@ def pages(built_guide: Path) -> dict[Path, Parsed]:
 
 def test_every_page_is_there(built_guide: Path, pages: dict[Path, Parsed]) -> None:
     built = {file.relative_to(built_guide).with_suffix("").as_posix() for file in pages}
-    written = {file.relative_to(ROOT / "docs").with_suffix("") for kind in ("md", "ipynb") for file in (ROOT / "docs").rglob(f"*.{kind}")}
+    written = {
+        file.relative_to(ROOT / "docs").with_suffix("")
+        for kind in ("md", "ipynb")
+        for file in (ROOT / "docs").rglob(f"*.{kind}")
+    }
     names = {str(file.with_name("index") if file.name == "README" else file) for file in written}
     assert names - built == set()
     assert {"index", "search", "deploy", "api/index", "api/documents"} <= built

@@ -54,5 +54,7 @@ def test_what_pages_link_to_is_in_what_images_are_built_from() -> None:
 
 
 def test_nothing_of_the_guide_is_kept_in_the_repository() -> None:
-    kept = subprocess.run(["git", "ls-files", "service/guide/built"], cwd=ROOT, capture_output=True, text=True, check=True)
+    kept = subprocess.run(
+        ["git", "ls-files", "service/guide/built"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert kept.stdout == ""
