@@ -17,6 +17,7 @@ from noisegate.store.settings import Settings
 from noisegate.store.tables import NOBODY
 from service.ending import in_a_thread
 from service.errors import Unauthenticated
+from service.guide import PREFIX as GUIDE
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ PUBLIC = frozenset(
         "/readyz",
         "/docs",
         "/redoc",
+        GUIDE,
         "/openapi.json",
         "/v2",
         "/v2/",
@@ -39,7 +41,7 @@ PUBLIC = frozenset(
 _SIGNING = frozenset({"/ui/sign-in", "/ui/sign-out"})
 _CLASSIFYING = frozenset({"/classify", "/classify/batch", "/hybrids", "/ui/classify"})
 # Stylesheets and scripts, the same for everybody; and what an installation's keeper sees.
-_STATIC, _ADMIN = "/ui/static/", "/ui/admin"
+_FOR_ALL, _ADMIN = ("/ui/static/", f"{GUIDE}/"), "/ui/admin"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _CALLER = "noisegate.caller"
 
@@ -80,7 +82,7 @@ def needed_scope(method: str, path: str) -> Scope | None:
     Args:
         path: without a root path.
     """
-    if path in _SIGNING or ((path in PUBLIC or path.startswith(_STATIC)) and method in READING):
+    if path in _SIGNING or ((path in PUBLIC or path.startswith(_FOR_ALL)) and method in READING):
         return None
     if path == _ADMIN or path.startswith(f"{_ADMIN}/"):
         return Scope.ADMIN

@@ -15,6 +15,7 @@ from service.browsers import Browsers
 from service.classify.models import Classifiers
 from service.database_counts import DatabaseCounts
 from service.experiments.streams import Streams
+from service.guide.site import Site
 from service.idempotency import IdempotencyKeyHeader, Once, keyed
 
 MAX_PAGE = 100
@@ -33,6 +34,7 @@ class Resources:
     keys: KeyRing
     browsers: Browsers
     counts: DatabaseCounts
+    guide: Site
 
 
 def resources_of(request: Request) -> Resources:
