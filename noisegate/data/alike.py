@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisegate.data.likeness import (
+    SIDE,
     Directions,
     Floats,
     Thumbnails,
@@ -213,8 +214,22 @@ def _similarity(ones: Thumbnails, others: Thumbnails, least: float) -> Floats:
     """Of each pair; those that could reach `least` are moved to find out."""
     similarity = likeness(ones, others)
     unsure = np.flatnonzero((similarity >= 1 - _SHIFTED * (1 - least)) & (similarity < least))
-    similarity[unsure] = likeness_when_moved(ones[unsure], others[unsure], worth=1 - _ZOOMED * (1 - least))
+    moving, fixed = _oriented(ones[unsure], others[unsure])
+    similarity[unsure] = likeness_when_moved(moving, fixed, worth=1 - _ZOOMED * (1 - least))
     return similarity
+
+
+def _oriented(ones: Thumbnails, others: Thumbnails) -> tuple[Thumbnails, Thumbnails]:
+    """The two of each pair in an order of their own, which a mirror does not change: that of the images is not to matter."""
+    is_second = (_levels(ones) > _levels(others))[:, np.newaxis, np.newaxis]
+    return np.where(is_second, others, ones), np.where(is_second, ones, others)
+
+
+def _levels(thumbs: Thumbnails) -> Places:
+    """A number for each: the sum of its levels, then that of their squares."""
+    levels = thumbs.reshape(len(thumbs), SIDE**2).astype(np.int64)
+    numbers: Places = levels.sum(axis=1) * 2**32 + (levels**2).sum(axis=1)
+    return numbers
 
 
 def _rank(pictures: Places, links: Links) -> Places:
