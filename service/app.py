@@ -57,6 +57,7 @@ from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
 from service.samples import routes as samples
+from service.samples import sheet_routes as sample_sheets
 from service.workers import routes as workers
 
 ROOMS = (
@@ -70,6 +71,7 @@ ROOMS = (
     experiments,
     events,
     samples,
+    sample_sheets,
     results,
     figures,
     open_set,
