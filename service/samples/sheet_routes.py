@@ -166,7 +166,7 @@ def _of_subgroup(rows: pa.Table, subgroup: Subgroup | None) -> pa.Table:
 
 def _lines(row: dict[str, Any]) -> tuple[str, str]:
     value = "–" if row["value"] is None else f"{row['value']:.3f}"
-    other = f"→ {row['suggested']}, " if row["suggested"] != row["label"] else ""
+    other = f"rather {row['suggested']}, " if row["suggested"] != row["label"] else ""
     return f"{row['image']}: {row['label']}", f"{other}{value}"
 
 

@@ -106,4 +106,3 @@ def test_refused_by_name(house: House, recorded: str, path: str, field: str) -> 
     answer = house.client.get(f"/experiments/{recorded}/samples/{path}")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
-
