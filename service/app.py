@@ -56,6 +56,7 @@ from service.request_ids import named
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
+from service.samples import export_routes as exports
 from service.samples import routes as samples
 from service.samples import sheet_routes as sample_sheets
 from service.workers import routes as workers
@@ -72,6 +73,7 @@ ROOMS = (
     events,
     samples,
     sample_sheets,
+    exports,
     results,
     figures,
     open_set,

@@ -49,6 +49,11 @@ class Selecting:
             places=places.tolist(),
         )
 
+    def places(self, exclude: Exclusion, dataset: Dataset) -> Places:
+        """Rising places of the training images that are meant, whatever is left."""
+        packed = open_packed(self.artefacts, dataset)
+        return _chosen(exclude, np.asarray(packed.labels[: packed.train_count]), self._table(exclude, dataset))
+
     def _table(self, exclude: Exclusion, dataset: Dataset) -> SampleTable | None:
         if exclude.samples is None:
             if exclude.ids:

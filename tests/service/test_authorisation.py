@@ -61,6 +61,7 @@ SCOPES = {
         "GET /datasets/{reference}",
         "GET /datasets/{reference}/images/{split}/{index}.png",
         "GET /datasets/{reference}/images/{split}/{index}/thumbnail.jpg",
+        "GET /datasets/{reference}/export.zip",
         "GET /datasets/{reference}/report",
         "GET /experiments",
         "GET /experiments/{experiment_id}",
