@@ -1,4 +1,4 @@
-"""GET /datasets/{reference}/export.zip: the images back in class folders, without those that an experiment's samples speak against."""
+"""GET /datasets/{reference}/export.zip: the images back in class folders, without those that samples speak against."""
 
 import hashlib
 import json

@@ -40,7 +40,7 @@ MARGIN = [
     [3.0, 3.0, -1.0, -1.0],
     [0.0, 0.0, 0.0, 0.0],  # a tie is not right
 ]
-EXPECTED = {
+EXPECTED: dict[str, list[float]] = {
     "mean": [1, 0, 0.5, 0.5, 0.5, 2 / 3, NAN, 0.625, 0.5, 0.5],
     "spread": [0, 0, 0.5, 0.5, 0, 0.4714045, NAN, 0.2795085, 0.25, 0],
     "correct": [1, 0, 0.5, 0.5, 1, 2 / 3, NAN, 0.75, 0.5, 0],
@@ -119,7 +119,7 @@ def test_spread_over_executions_is_the_sample_deviation() -> None:
     one, other = record(), record()
     halved = ExecutionRecord(**{**vars(other), "probability": (other.probability / 2).astype(np.float16)})
     found = aggregate([one, halved], 11, 2)
-    expected = np.std([EXPECTED["mean"], np.array(EXPECTED["mean"]) / 2], axis=0, ddof=1)
+    expected = np.std(np.array([EXPECTED["mean"], np.array(EXPECTED["mean"]) / 2]), axis=0, ddof=1)
     np.testing.assert_allclose(found.spread_executions[:10], expected, atol=1e-3)
 
 

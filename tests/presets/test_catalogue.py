@@ -9,7 +9,7 @@ import noisegate.presets
 from noisegate.errors import InvalidSpec, NotFound
 from noisegate.presets import catalogue
 from noisegate.presets.catalogue import SCALES, Scale, expand
-from noisegate.spec import ClassifierExperiment, OpenSetExperiment, TrainingExperiment
+from noisegate.spec import ClassifierExperiment, OpenSetExperiment, SubgroupSpec, TrainingExperiment
 from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.networks import BackboneNetwork
 from noisegate.spec.recipes import LinearRecipe, PaperRecipe
@@ -172,7 +172,7 @@ def test_table_2_by_the_definition_as_its_description_tells() -> None:
     cells = cells_of(expand({"preset": "table-2", "subgroup": subgroup, "sweep": sweep}).spec)
     subgroups = [cell.spec.subgroup for cell in cells if isinstance(cell.spec, ClassifierExperiment)]
     assert len(subgroups) == 16
-    assert {group.selection for group in subgroups if group} == {"definition"}
+    assert {group.selection for group in subgroups if isinstance(group, SubgroupSpec)} == {"definition"}
 
 
 @pytest.mark.parametrize(
