@@ -36,6 +36,8 @@ from service.experiments import routes as experiments
 from service.experiments.streams import Streams
 from service.fast_path import FastPath
 from service.guard import Door, Guard
+from service.guide import routes as guide
+from service.guide.site import open_site
 from service.heads import as_get, without_body
 from service.hybrids import routes as hybrids
 from service.idempotency import refuse_key_of_dry_run
@@ -47,7 +49,8 @@ from service.models import routes as models
 from service.noise import routes as noise
 from service.open_inference import model_routes as open_inference_models
 from service.open_inference import routes as open_inference
-from service.pages import PAGES
+from service.openapi import ABOUT, TAGS, finish, operation_id
+from service.pages import PAGES, api_docs
 from service.pages.problems import ProblemsAsPages
 from service.parameters import RefuseUnknownQuery
 from service.prefix import below
@@ -87,7 +90,9 @@ ROOMS = (
     hybrids,
     noise,
     workers,
+    api_docs,
     *PAGES,
+    guide,
 )
 
 # Asked every few seconds for as long as the service lives.
@@ -117,6 +122,7 @@ class Application(FastAPI):
         """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
         if self.openapi_schema is None:
             document = super().openapi()
+            finish(document)
             conditional.describe(document)
             access.describe(document, problems(401, 403, 429))
         return super().openapi()
@@ -133,7 +139,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(settings),
         # A path with a slash too many is a mistake to be told, not to be followed by a second request.
         redirect_slashes=False,
+        # FastAPI's pages load their scripts from elsewhere: see service.pages.api_docs.
+        docs_url=None,
+        redoc_url=None,
         responses=problems(500, 503),
+        description=ABOUT,
+        openapi_tags=TAGS,
+        servers=[{"url": settings.url_prefix or "/"}],
+        generate_unique_id_function=operation_id,
         # One span a request, where traces are wanted; metrics and logs are our own.
         telemetry={
             "metrics": False,
@@ -183,13 +196,14 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
             streams = Streams(settings.max_event_streams)
+            site = await run_in_threadpool(open_site, settings)
             counts = DatabaseCounts(sessions, alive_seconds=settings.lease_seconds)
             with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
                 keys = KeyRing(settings, sessions)
                 async with in_background(classifiers.keep_fresh()), in_background(keys.keep_fresh()):
                     yield {
                         "resources": Resources(
-                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, counts
+                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, counts, site
                         )
                     }
         finally:

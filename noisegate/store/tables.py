@@ -99,6 +99,9 @@ class Dataset(Leased, Owned, Base):
     state: Mapped[DatasetState] = mapped_column(_named(DatasetState), default=DatasetState.INGESTING)
     image_size: Mapped[int]
     upload_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="SHA-256 of the archive as sent.")
+    file_name: Mapped[str | None] = mapped_column(
+        sa.String(200), doc="What its sender called the upload's file: words to refuse it in, never a path."
+    )
     images_done: Mapped[int] = mapped_column(default=0)
     classes: Mapped[list[str] | None] = mapped_column(Json)
     counts: Mapped[dict[str, dict[str, int]] | None] = mapped_column(Json, doc="Split to class to number of images.")
@@ -137,6 +140,10 @@ class Dataset(Leased, Owned, Base):
     )
     report: Mapped[DatasetReport | None] = mapped_column(
         Typed(DatasetReport), deferred=True, doc="Null until it is ready, and in datasets older than reports."
+    )
+    copies_until: Mapped[float | None] = mapped_column(
+        sa.Double,
+        doc="Until when it is certain that a worker looks for copies among the images, by the database's clock; null if none does.",
     )
     error: Mapped[Failure | None] = mapped_column(Typed(Failure))
     same_as: Mapped[str | None] = mapped_column(sa.ForeignKey("datasets.id"))

@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Iterator
 from tempfile import TemporaryFile
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from noisegate.errors import NotFound
 from noisegate.store import executions, experiments
-from service.accepting import preferred
+from service.accepting import chosen
 from service.bodies import JSON
 from service.conditional import has_it_already
 from service.deps import ArtefactsDep, SessionsDep
@@ -19,6 +19,7 @@ from service.results.open_set import OpenSetResults, tabulate_open_set
 from service.results.open_set_files import to_csv, to_parquet, write_samples
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
+_FORMATS = {"json": JSON, "csv": CSV, "parquet": PARQUET}
 _CHUNK_BYTES = 2**18
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
@@ -31,11 +32,17 @@ router = APIRouter(prefix="/results", tags=["results"])
     responses={200: {"content": {CSV: {"schema": {"type": "string"}}, PARQUET: _BINARY}}, **problems(404, 422)},
 )
 def get_open_set_results(
-    experiment_id: str, sessions: SessionsDep, request: Request, response: Response
+    experiment_id: str,
+    sessions: SessionsDep,
+    request: Request,
+    response: Response,
+    format: Annotated[
+        Literal["json", "csv", "parquet"] | None, Query(description="Instead of what `Accept` says.")
+    ] = None,
 ) -> OpenSetResults | Response:
     """AUROC, AUPR, FPR95, OSCR and more of each score on each set of unknown images, with errors; and risk and coverage.
 
-    JSON, or CSV or Parquet if `Accept` names text/csv or application/vnd.apache.parquet. Of kind `open_set` alone.
+    JSON, or CSV or Parquet if `format` or `Accept` says so. Of kind `open_set` alone.
     """
     with sessions.reading() as session:
         experiment = experiments.get(session, experiment_id, cell_specs=True)
@@ -44,7 +51,7 @@ def get_open_set_results(
             raise _not_open_set(experiment_id)
         results = tabulate_open_set(experiment, found)
     vary = {"Vary": "Accept"}
-    wanted = preferred(request, [JSON, CSV, PARQUET])
+    wanted = chosen(request, format, _FORMATS)
     if wanted == CSV:
         return Response(to_csv(results), headers=vary, media_type=CSV)
     if wanted == PARQUET:

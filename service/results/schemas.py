@@ -1,6 +1,6 @@
 """What /results answers."""
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, computed_field
 
 from noisegate.api.publication import Publication
 from noisegate.details import ScoredCounts, SubgroupUsed
@@ -10,7 +10,7 @@ from noisegate.regularisation import Regularisation
 from noisegate.selection import SelectionSummary
 from noisegate.store.states import State
 from service.results.statistics import CONFIDENCE_LEVEL, Difference, Summary
-from service.schemas import Answer, DatasetSummary
+from service.schemas import EXACT_SEED, Answer, DatasetSummary
 
 
 class ExperimentSummary(Answer):
@@ -96,6 +96,11 @@ class Row(BaseModel):
     published: PublishedValues | None
     provenance: Provenance
 
+    @computed_field(description=EXACT_SEED.replace("The seed as a text", "The seeds as texts"))  # type: ignore[prop-decorator]
+    @property
+    def seed_texts(self) -> list[str]:
+        return list(map(str, self.seeds))
+
 
 class PresetRead(BaseModel):
     """The preset that an experiment was posted from."""
@@ -106,7 +111,7 @@ class PresetRead(BaseModel):
     published_note: str = Field(description="What separates the published values from what is measured here.")
 
 
-class BaseRead(BaseModel):
+class BaseExecutionRead(BaseModel):
     """The execution whose answers decided over the subgroups."""
 
     experiment: str
@@ -124,7 +129,7 @@ class Results(BaseModel):
     preset: PresetRead | None
     dataset: DatasetSummary | None = Field(description="Null for kinds that make their own data.")
     seed: int
-    base: BaseRead | None = Field(description="Null without subgroups.")
+    base: BaseExecutionRead | None = Field(description="Null without subgroups.")
     published: Publication | None = Field(
         description="What became of the alias `default` when it succeeded; null before, and if it kept no model."
     )

@@ -194,3 +194,16 @@ def test_subgroups_refused(house: House, recorded: str, changes: dict[str, Any],
     }
     answer = house.client.post("/experiments?dry_run=true", json=SPEC | QUICK | named)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
+
+
+def test_from_the_report_to_the_ablation_by_presets(house: House, dataset: dict[str, Any]) -> None:
+    small = {"scale": "smoke", "dataset": "tints", "image_size": 8}
+    report = house.client.post("/experiments", json={"preset": "value-report", **small}).json()
+    house.run(report["id"])
+    house.make()
+    ablation = {"preset": "value-ablation", **small, "executions": 1}
+    answer = house.client.post("/experiments?dry_run=true", json=ablation)
+    assert answer.json()["errors"][0]["field"] == "exclude.samples", "the answer says what is missing"
+    posted = ablation | {"exclude": {"samples": report["id"]}}
+    plan = house.client.post("/experiments?dry_run=true", json=posted).json()
+    assert (plan["cells"], plan["executions"]) == (24, 24)
