@@ -63,7 +63,7 @@ class PackedDataset:
     originals_bytes: int
     longer_side: int
     names: tuple[str, ...]
-    report: DatasetReport | None
+    report: DatasetReport
 
     @property
     def paths(self) -> tuple[Path, Path, Path, Path]:
@@ -122,7 +122,7 @@ def pack_relabelled(
 
     Args:
         labels: a table (noisegate.data.relabelling).
-        found: what the base's report says of its images; without it there is no report.
+        found: what the base's report says of its images; None of a base from before reports, whose files are looked at.
 
     Raises:
         InvalidArchive: the table cannot be used.
@@ -132,7 +132,7 @@ def pack_relabelled(
     together, files = _Together(base, None, layout), _files_in(folder)
     with storage_errors():
         content_hash, entries = _write(files, layout, together, base.images.shape[1], lambda: progress(0))
-    report = report_of(layout, together.paths, found, ()) if found else None
+    report = report_of(layout, together.paths, found or base.images_found(), ())
     return _packed(files, layout, base.images.shape[1], content_hash, entries, report)
 
 
@@ -146,7 +146,7 @@ def _packed(
     image_size: int,
     content_hash: str,
     entries: Sequence[Entry],
-    report: DatasetReport | None,
+    report: DatasetReport,
 ) -> PackedDataset:
     counts = _counts(layout)
     return PackedDataset(

@@ -48,7 +48,6 @@ def _inspect(
         images = np.load(packed.images_path, mmap_mode="r", allow_pickle=False)  # noqa: TID251
         labels = np.load(packed.labels_path, allow_pickle=False)  # noqa: TID251
         duplicates = find_duplicates(images, labels, packed.train_count, packed.names, packed.classes)
-        assert packed.report is not None, "of an archive there is one"
         return packed.report.model_copy(update={"duplicates": duplicates, "duplicates_search": "finished"})
 
 
