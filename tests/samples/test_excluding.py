@@ -206,4 +206,4 @@ def test_from_the_report_to_the_ablation_by_presets(house: House, dataset: dict[
     assert answer.json()["errors"][0]["field"] == "exclude.samples", "the answer says what is missing"
     posted = ablation | {"exclude": {"samples": report["id"]}}
     plan = house.client.post("/experiments?dry_run=true", json=posted).json()
-    assert (plan["cells"], plan["executions"]) == (24, 24)
+    assert (len(plan["cells"]), plan["executions"]) == (24, 24)
