@@ -18,6 +18,7 @@ from noisegate.store.wakeups import Wakeups, celery_app
 from service import access, conditional, health, measuring
 from service.access import KeyRing
 from service.backbones import routes as backbones
+from service.browsers import Browsers
 from service.classify import batch_routes as classify_batch
 from service.classify import routes as classify
 from service.classify.models import Classifiers
@@ -56,6 +57,7 @@ from service.parameters import RefuseUnknownQuery
 from service.prefix import below
 from service.presets import routes as presets
 from service.request_ids import named
+from service.results import answer_routes as answers
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
@@ -78,6 +80,7 @@ ROOMS = (
     sample_sheets,
     exports,
     results,
+    answers,
     figures,
     open_set,
     models,
@@ -200,10 +203,11 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             counts = DatabaseCounts(sessions, alive_seconds=settings.lease_seconds)
             with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
                 keys = KeyRing(settings, sessions)
+                browsers = Browsers(settings, sessions)
                 async with in_background(classifiers.keep_fresh()), in_background(keys.keep_fresh()):
                     yield {
                         "resources": Resources(
-                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, counts, site
+                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, browsers, counts, site
                         )
                     }
         finally:
