@@ -60,7 +60,9 @@ class RuleScoreAnswer(TypedDict):
     reason: Literal["unsure", "unknown"]
 
 
-class DecisionAnswer(TypedDict):
+class DecisionFound(TypedDict):
+    """A decision, whoever is answered."""
+
     label: str
     known_label: str
     probabilities: dict[str, float]
@@ -76,6 +78,9 @@ class DecisionAnswer(TypedDict):
     conformal: ConformalAnswer | None
     calibrated: bool
     note: str | None
+
+
+class DecisionAnswer(DecisionFound):
     model: ModelName
     timing: TimingAnswer
 

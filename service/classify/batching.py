@@ -1,7 +1,8 @@
 """Opportunistic batching: an image that finds its model idle is run at once; those that come meanwhile make the next batch.
 
-No timer and no polling: a batch ends, the next begins with whatever is there. Batches run in threads, as ONNX Runtime lets
-go of the interpreter, so the event loop goes on reading and decoding.
+No timer and no polling: a batch ends, the next begins with whatever is there. What takes long runs in threads, as ONNX Runtime
+lets go of the interpreter, so the event loop goes on reading and decoding. What takes no longer than handing it over and back
+runs in the event loop itself: all that has come in one of its turns.
 """
 
 import asyncio
@@ -15,16 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from noisegate.api.decisions import DecisionFound
 from noisegate.errors import QuotaExceeded
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import Answers, UnusableModel
-from noisegate.rejection.decision import DecisionOptions
-from noisegate.rejection.documents import Decision
+from noisegate.rejection.decision import DecisionOptions, NotFinite
 from service.errors import ModelUnusable
 from service.metrics import BATCH_SIZE, PREDICT_SECONDS, QUEUE_DEPTH
 
 Pixels = npt.NDArray[np.uint8]
 
+# The event loop computes for so long at a time, and lets others have a turn.
+_AT_ONCE_SECONDS = 0.001
 # In one batch: four images of 224 pixels a side. More at once are no quicker from there on, and what a network holds of them
 # meanwhile is memory: EfficientNet-Lite0 takes 180 MiB more for 32 than for four.
 _TOGETHER_PIXELS = 4 * 224**2
@@ -66,7 +69,7 @@ class Answered:
 
     logits: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
-    decision: Decision
+    decision: DecisionFound
     batch_size: int
     queue_seconds: float
     predict_seconds: float
@@ -97,7 +100,7 @@ class Batcher:
         # Half of the queue, so that single images find room beside whole batches.
         self._patient = asyncio.Semaphore(max(1, most_waiting // 2))
         self._running: asyncio.Task[None] | None = None
-        self._seconds_per_image = 0.0
+        self._seconds_per_image = classifier.seconds_per_image
 
     async def decide(self, pixels: Pixels, options: DecisionOptions, *, patient: bool = False) -> Answered:
         """The decision on one image, uint8 [size, size, 3].
@@ -130,16 +133,23 @@ class Batcher:
     async def _run(self) -> None:
         """Batch after batch, until none waits."""
         try:
-            while batch := self._next():
-                await self._run_one(batch)
+            while self._waiting:
+                at_once = min(self._most, int(_AT_ONCE_SECONDS / self._seconds_per_image))
+                if batch := self._next(at_once or self._most):
+                    await self._run_one(batch, in_thread=not at_once)
+                if at_once and self._waiting:
+                    await asyncio.sleep(0)
         finally:
             self._running = None
 
-    async def _run_one(self, batch: Sequence[_Waiting]) -> None:
+    async def _run_one(self, batch: Sequence[_Waiting], *, in_thread: bool) -> None:
         loop = asyncio.get_running_loop()
         results: Sequence[Answered | Exception]
         try:
-            results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
+            if in_thread:
+                results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
+            else:
+                results = _decide(self._classifier, batch)
         except asyncio.CancelledError:
             # The process ends: waiting callers get an error instead of nothing.
             for waiting in batch:
@@ -157,9 +167,9 @@ class Batcher:
                 waiting.answered.set_result(result)
                 self._seconds_per_image = result.predict_seconds / result.batch_size
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self, most: int) -> list[_Waiting]:
         batch: list[_Waiting] = []
-        while self._waiting and len(batch) < self._most:
+        while self._waiting and len(batch) < most:
             waiting = self._waiting.popleft()
             QUEUE_DEPTH.dec()
             if not waiting.answered.done():
@@ -175,7 +185,7 @@ def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered 
         answers = classifier.logits(np.stack([waiting.pixels for waiting in batch]))
     except UnusableModel as error:
         return [ModelUnusable(str(error), field="model")] * len(batch)
-    decisions = _decisions(classifier, answers, batch)
+    decisions = _decisions(classifier, answers, [waiting.options for waiting in batch])
     seconds = time.perf_counter() - started
     PREDICT_SECONDS.observe(seconds)
     return [
@@ -186,12 +196,15 @@ def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered 
     ]
 
 
-def _decisions(classifier: Classifier, answers: Answers, batch: Sequence[_Waiting]) -> list[Decision | Exception]:
+def _decisions(
+    classifier: Classifier, answers: Answers, options: Sequence[DecisionOptions]
+) -> list[DecisionFound | ModelUnusable]:
+    try:
+        return [*classifier.find(answers, options)]
+    except NotFinite:
+        if len(options) == 1:
+            return [ModelUnusable("the model gives numbers that are not finite", field="model")]
+    # Of several images one may be to blame: each by itself.
     logits, features = answers
-    finite = np.asarray(np.isfinite(logits).all(axis=1))
-    options = [waiting.options for waiting, well in zip(batch, finite, strict=True) if well]
-    decided = iter(classifier.decide((logits[finite], features[finite]), options) if options else [])
-    return [
-        next(decided) if well else ModelUnusable("the model gives numbers that are not finite", field="model")
-        for well in finite
-    ]
+    rows = (slice(place, place + 1) for place in range(len(options)))
+    return [one for row in rows for one in _decisions(classifier, (logits[row], features[row]), options[row])]

@@ -38,8 +38,8 @@ async def inferred(
         id=document.id,
         parameters=InferredParameters(
             model=loaded.id,
-            max_false_reject=rows[0].decision.max_false_reject,
-            threshold=rows[0].decision.threshold,
+            max_false_reject=rows[0].decision["max_false_reject"],
+            threshold=rows[0].decision["threshold"],
         ),
         outputs=[tensor_of(name, output, rows) for name, output in outputs.items()],
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from pydantic_core import to_json
 
 from noisegate.decision_rule import DecisionRule
 from noisegate.manifest import ModelManifest
@@ -110,5 +111,15 @@ def test_decisions_are_the_same_bit_by_bit(kind: str) -> None:
         part = slice(start, start + int(generator.choice(BATCHES)))
         asked = (logits[part], features[part], options[part])
         expected = [decision.model_dump_json() for decision in plain.decide(*asked)]
-        assert [decision.model_dump_json() for decision in decider.decide(*asked)] == expected
+        assert [to_json(found).decode() for found in decider.find(*asked)] == expected
         start = part.stop
+
+
+def test_documents_are_those_of_the_python_objects() -> None:
+    model, reference = KINDS["whole"]
+    logits, features = answers(np.random.default_rng(1), 4, len(model.outputs))
+    options = [DecisionOptions(rule=rule, top_k=2) for rule in RULES]
+    decider = Decider(model, reference)
+    decisions = decider.decide(logits, features, options)
+    found = decider.find(logits, features, options)
+    assert [decision.model_dump_json() for decision in decisions] == [to_json(one).decode() for one in found]
