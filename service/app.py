@@ -25,6 +25,7 @@ from service.conditional import ConditionalGet
 from service.cors import for_websites
 from service.database_counts import DatabaseCounts
 from service.datasets import routes as datasets
+from service.datasets import thumbnails
 from service.datasets import upload_routes as uploads
 from service.datasets.registration import register_digits
 from service.deps import Resources
@@ -44,7 +45,10 @@ from service.models import cards
 from service.models import decision_routes as decisions
 from service.models import routes as models
 from service.noise import routes as noise
+from service.open_inference import model_routes as open_inference_models
 from service.open_inference import routes as open_inference
+from service.pages import PAGES
+from service.pages.problems import ProblemsAsPages
 from service.parameters import RefuseUnknownQuery
 from service.prefix import below
 from service.presets import routes as presets
@@ -61,6 +65,7 @@ ROOMS = (
     backbones,
     uploads,
     datasets,
+    thumbnails,
     experiments,
     events,
     results,
@@ -72,9 +77,11 @@ ROOMS = (
     classify,
     classify_batch,
     open_inference,
+    open_inference_models,
     hybrids,
     noise,
     workers,
+    *PAGES,
 )
 
 # Asked every few seconds for as long as the service lives.
@@ -136,6 +143,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ConditionalGet)
     door = Door(settings)
     app.add_middleware(Guard, door=door)
+    app.add_middleware(ProblemsAsPages)
     app.add_middleware(Measured)
     app.add_middleware(for_websites, settings=settings)
     routers = [room.router for room in ROOMS]

@@ -173,18 +173,21 @@ def _families(
             continue
         # A seed for each, so that a new family leaves the others' images as they are.
         generator = np.random.default_rng(derive_seed(seed, family.name))
-        chunks = family_chunks(family, generator, known, wanted)
-        answers = _answers(outcome, chunks, device, scoring.between_chunks)
+        chunks = partial(family_chunks, family, generator, known, wanted)
+        answers = _answers(cell, outcome, f"{family.name}, {wanted}", chunks, device, scoring.between_chunks)
         yield _result(family, family.name in trained, answers, scoring, tested)
 
 
 def _answers(
+    cell: PreparedCell,
     outcome: ExecutionOutcome,
-    chunks: Iterator[UInt8[np.ndarray, "_ size size 3"]],
+    name: str,
+    chunks: Callable[[], Iterator[UInt8[np.ndarray, "_ size size 3"]]],
     device: str,
     between_chunks: Callable[[], None],
 ) -> Answers:
-    parts = [answer(outcome.trained, images, device, _BATCH_PIXELS, between_chunks) for images in chunks]
+    shown = chunks() if cell.encoder is None else [cell.encode(name, chunks, between_chunks)]
+    parts = [answer(outcome.trained, inputs, device, _BATCH_PIXELS, between_chunks) for inputs in shown]
     return Answers(np.concatenate([logits for logits, _ in parts]), np.concatenate([features for _, features in parts]))
 
 

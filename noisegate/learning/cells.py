@@ -1,8 +1,8 @@
 """One cell from its dataset to what is trained on: holdout or folds, subgroup and noise, fixed over its executions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -128,6 +128,16 @@ class PreparedCell:
     flipped: Inputs | None = None
     folds: Int64[np.ndarray, " n"] | None = None
     regularisation: Regularisation | None = None
+    # The features that cards ask for of unknown images, by what they are of: the same for all executions, and dear.
+    encoded: dict[str, Inputs] = field(default_factory=dict, repr=False, compare=False)
+
+    def encode(self, name: str, images: Callable[[], Iterator[Images]], between_batches: Callable[[], None]) -> Inputs:
+        """The features of these images by `encoder`, computed when first asked for; later ones of that name are the same."""
+        assert self.encoder is not None, "asked of cells that are trained on features"
+        if name not in self.encoded:
+            parts = [self.encoder(chunk, between_batches) for chunk in images()]
+            self.encoded[name] = np.concatenate(parts)
+        return self.encoded[name]
 
     @property
     def outputs(self) -> int:

@@ -21,6 +21,7 @@ from noisegate.errors import QuotaExceeded
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import Answers, UnusableModel
 from noisegate.rejection.decision import DecisionOptions, NotFinite
+from service.classify.statistics import Statistics
 from service.errors import ModelUnusable
 from service.metrics import BATCH_SIZE, PREDICT_SECONDS, QUEUE_DEPTH
 
@@ -101,6 +102,7 @@ class Batcher:
         self._patient = asyncio.Semaphore(max(1, most_waiting // 2))
         self._running: asyncio.Task[None] | None = None
         self._seconds_per_image = classifier.seconds_per_image
+        self.statistics = Statistics()
 
     async def decide(self, pixels: Pixels, options: DecisionOptions, *, patient: bool = False) -> Answered:
         """The decision on one image, uint8 [size, size, 3].
@@ -145,6 +147,7 @@ class Batcher:
     async def _run_one(self, batch: Sequence[_Waiting], *, in_thread: bool) -> None:
         loop = asyncio.get_running_loop()
         results: Sequence[Answered | Exception]
+        started = time.perf_counter()
         try:
             if in_thread:
                 results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
@@ -157,6 +160,8 @@ class Batcher:
             raise
         except Exception as error:  # told to every caller of the batch, who would otherwise wait for ever
             results = [error] * len(batch)
+        waited = [result.queue_seconds for result in results if isinstance(result, Answered)]
+        self.statistics.add(waited, time.perf_counter() - started, len(results) - len(waited))
         for waiting, result in zip(batch, results, strict=True):
             # A caller that has gone away meanwhile has cancelled its future.
             if waiting.answered.done():

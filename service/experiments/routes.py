@@ -68,7 +68,7 @@ def create_experiment(
             chosen = posted.for_dataset(session)
             planned = planning.plan(session, chosen.spec, resources.settings.caps)
             need = _fitting(session, planned, resources)
-            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned), need)
+            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned), need, time_limit)
         return Response(answer.model_dump_json(), media_type=JSON)
 
     def create(session: Session) -> StoredAnswer:
