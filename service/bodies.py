@@ -1,11 +1,10 @@
 """Reading request bodies whose kind the Content-Type tells."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from noisegate.errors import InvalidInput, UnsupportedMedia
@@ -29,7 +28,7 @@ def content_type_of(request: Request) -> str:
     return essence(request.headers.get("content-type", ""))
 
 
-def declared_bytes(headers: Headers) -> int:
+def declared_bytes(headers: Mapping[str, str]) -> int:
     """The Content-Length; 0 without one, as for a body sent in chunks."""
     declared = headers.get("content-length", "")
     return int(declared) if declared.isdecimal() else 0

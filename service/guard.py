@@ -2,11 +2,11 @@
 
 import math
 import time
+from collections.abc import Mapping
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,9 +15,10 @@ from noisegate.store.settings import Settings, is_loopback
 from service.access import ANYBODY, READING, Caller, KeyRing, let_in, needed_scope
 from service.errors import Forbidden, Malformed, Unauthenticated, answer_to, path_of
 from service.metrics import KEY_REQUESTS
+from service.request_headers import headers_of
 
 _BEARER = "bearer "
-_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_OF_PROXIES = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"})
 _DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
 _PAGES = "/ui"
 # Cards and figures are whole in themselves; the documentation's scripts come from where FastAPI says; everything that a page
@@ -48,7 +49,8 @@ def _security_headers(policy: str) -> list[tuple[bytes, bytes]]:
 _HEADERS, _HEADERS_OF_DOCS, _HEADERS_OF_PAGES = map(_security_headers, (_OURS, _OF_DOCS, _OF_PAGES))
 
 
-def _headers_of(path: str) -> list[tuple[bytes, bytes]]:
+def security_headers(path: str) -> list[tuple[bytes, bytes]]:
+    """What every answer below this path has in its headers."""
     if path == _PAGES or path.startswith(f"{_PAGES}/"):
         return _HEADERS_OF_PAGES
     return _HEADERS_OF_DOCS if path in _DOCS else _HEADERS
@@ -66,7 +68,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         path = path_of(scope)
-        added = _headers_of(path)
+        added = security_headers(path)
 
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -74,7 +76,7 @@ class Guard:
             await send(message)
 
         try:
-            let_in(scope, await self.door.admit(scope, path))
+            let_in(scope, await self.door.admit(scope, path, headers_of(scope)))
         except Exception as error:
             # Of a request that is refused nothing more is read.
             await answer_to(Request(scope), error)(scope, receive, secured)
@@ -94,7 +96,7 @@ class Door:
         self._most = RateLimitItemPerMinute(settings.requests_per_minute) if settings.requests_per_minute else None
         self._most_failures = RateLimitItemPerMinute(settings.failures_per_minute)
 
-    async def admit(self, scope: Scope, path: str) -> Caller:
+    async def admit(self, scope: Scope, path: str, headers: Mapping[str, str]) -> Caller:
         """For whom this request may be carried out.
 
         Raises:
@@ -102,7 +104,6 @@ class Door:
             Unauthenticated, Forbidden: as they say; without keys, also a form that another website has sent.
             QuotaExceeded: too many of this key, or too many wrong keys from this address.
         """
-        headers = Headers(scope=scope)
         from_here = _on_loopback(scope) and not _forwarded(headers)
         open_to_all = not self._keys_required and (from_here or not self._trusts_loopback)
         self._check_host(headers, only_loopback=open_to_all)
@@ -141,7 +142,7 @@ class Door:
         seconds = max(1, math.ceil(self._limiter.get_window_stats(limit, who).reset_time - time.time()))
         return QuotaExceeded(f"more than {limit.amount:,} {what} within a minute", retry_after_seconds=seconds)
 
-    def _check_host(self, headers: Headers, *, only_loopback: bool) -> None:
+    def _check_host(self, headers: Mapping[str, str], *, only_loopback: bool) -> None:
         name = _host_name(headers.get("host", ""))
         # Without keys a page in somebody's browser, under a name that leads here, could do everything (DNS rebinding). Loopback
         # names cannot be made to lead elsewhere, and are what health checks ask.
@@ -150,7 +151,7 @@ class Door:
             remedy = "Ask under a name that NOISEGATE_ALLOWED_HOSTS has."
             raise Malformed(f"this server does not answer to the name {name!r}", field="Host", remedy=remedy)
 
-    def _check_origin(self, method: str, headers: Headers) -> None:
+    def _check_origin(self, method: str, headers: Mapping[str, str]) -> None:
         # A form on any website may post here from the browser of somebody who runs this. Only a key would tell them apart.
         origin = headers.get("origin")
         if method in READING or origin in self._origins:
@@ -167,9 +168,9 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _forwarded(headers: Headers) -> bool:
+def _forwarded(headers: Mapping[str, str]) -> bool:
     """Whether a proxy says that it sends this on for somebody: who stands before it is not on this machine, then."""
-    return any(name in headers for name in _OF_PROXIES)
+    return not _OF_PROXIES.isdisjoint(headers)
 
 
 def _on_loopback(scope: Scope) -> bool:
