@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from noisegate.errors import InvalidInput, UnsupportedMedia
 
@@ -39,6 +39,20 @@ def unsupported(content_type: str, accepted: Iterable[str]) -> UnsupportedMedia:
     sent = f"{content_type!r} is" if content_type else "a body without a Content-Type is"
     listed = ", ".join(accepted)
     return UnsupportedMedia(f"{sent} not read here; accepted are {listed}", remedy=f"Set Content-Type to: {listed}.")
+
+
+async def whole_body(request: Request) -> bytes:
+    """The body: as `Request.body`, which is not to be called then.
+
+    Raises:
+        ClientDisconnect: it has no end.
+    """
+    parts = []
+    while (message := await request.receive())["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+    raise ClientDisconnect
 
 
 async def require_json(request: Request) -> None:

@@ -1,7 +1,7 @@
 """A name for every request: in its answer's header, and in every line that is logged on its behalf."""
 
+import random
 import re
-import secrets
 
 import structlog
 from starlette.types import Message, Scope, Send
@@ -10,6 +10,8 @@ from service.request_headers import headers_of
 
 HEADER = "x-request-id"
 _ENTRY = HEADER.encode()
+# Names are to differ, not to be secret; each from the operating system would take longer than all else about a request's headers.
+_NAMES = random.Random()  # noqa: S311
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -34,7 +36,7 @@ def name_request(given: str | None) -> tuple[bytes, bytes]:
     Args:
         given: the caller's own name for it, which is taken where it is well formed.
     """
-    id = given if given and _WELL_FORMED.fullmatch(given) else secrets.token_hex(8)
+    id = given if given and _WELL_FORMED.fullmatch(given) else f"{_NAMES.getrandbits(64):016x}"
     # Every request has a context of its own, which ends with it.
     structlog.contextvars.bind_contextvars(request_id=id)
     return _ENTRY, id.encode()
