@@ -26,7 +26,6 @@ PUBLIC = frozenset(
         "/livez",
         "/readyz",
         "/docs",
-        "/docs/oauth2-redirect",
         "/redoc",
         "/openapi.json",
         "/v2",
@@ -177,6 +176,7 @@ def describe(document: dict[str, Any], refusals: dict[int | str, dict[str, Any]]
         for method, operation in operations.items():
             scope = needed_scope(method.upper(), path)
             if scope is None:
+                operation["security"] = []
                 continue
             operation["security"] = [{"key": []}]
             operation["x-scope"] = scope.value

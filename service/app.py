@@ -47,7 +47,8 @@ from service.models import routes as models
 from service.noise import routes as noise
 from service.open_inference import model_routes as open_inference_models
 from service.open_inference import routes as open_inference
-from service.pages import PAGES
+from service.openapi import ABOUT, TAGS, finish, operation_id
+from service.pages import PAGES, api_docs
 from service.pages.problems import ProblemsAsPages
 from service.parameters import RefuseUnknownQuery
 from service.prefix import below
@@ -56,6 +57,7 @@ from service.request_ids import named
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
+from service.samples import routes as samples
 from service.workers import routes as workers
 
 ROOMS = (
@@ -68,6 +70,7 @@ ROOMS = (
     thumbnails,
     experiments,
     events,
+    samples,
     results,
     figures,
     open_set,
@@ -81,6 +84,7 @@ ROOMS = (
     hybrids,
     noise,
     workers,
+    api_docs,
     *PAGES,
 )
 
@@ -111,6 +115,7 @@ class Application(FastAPI):
         """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
         if self.openapi_schema is None:
             document = super().openapi()
+            finish(document)
             conditional.describe(document)
             access.describe(document, problems(401, 403, 429))
         return super().openapi()
@@ -127,7 +132,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(settings),
         # A path with a slash too many is a mistake to be told, not to be followed by a second request.
         redirect_slashes=False,
+        # FastAPI's pages load their scripts from elsewhere: see service.pages.api_docs.
+        docs_url=None,
+        redoc_url=None,
         responses=problems(500, 503),
+        description=ABOUT,
+        openapi_tags=TAGS,
+        servers=[{"url": settings.url_prefix or "/"}],
+        generate_unique_id_function=operation_id,
         # One span a request, where traces are wanted; metrics and logs are our own.
         telemetry={
             "metrics": False,

@@ -18,5 +18,7 @@ def below(prefix: str, scope: Scope, send: Send) -> tuple[Scope, Send]:
 
 
 def _located(header: tuple[bytes, bytes], prefix: bytes) -> tuple[bytes, bytes]:
+    """A header as it was, but for a Location that does not lead below the prefix yet."""
     name, value = header
-    return (name, prefix + value) if name.lower() == b"location" and value.startswith(b"/") else header
+    leads_away = name.lower() == b"location" and value.startswith(b"/") and not value.startswith(prefix + b"/")
+    return (name, prefix + value) if leads_away else header

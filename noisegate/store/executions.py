@@ -110,19 +110,21 @@ def record_success(
     *,
     scores_digest: str | None = None,
     samples_digest: str | None = None,
+    dynamics_digest: str | None = None,
 ) -> Experiment:
     """The execution's one accepted result.
 
     Args:
         scores_digest: of the scored training set, which a base execution has.
         samples_digest: of the scores of each test image, which some kinds keep.
+        dynamics_digest: of what it said of each training image, where that is recorded.
 
     Raises:
         LeaseLost: another worker has taken over; nothing was recorded.
     """
     stopped, losses = result.details.early_stopping is not None, result.losses_by_epoch
     done = len(losses) if stopped and losses else Execution.epochs
-    digests = {"scores_digest": scores_digest, "samples_digest": samples_digest}
+    digests = {"scores_digest": scores_digest, "samples_digest": samples_digest, "dynamics_digest": dynamics_digest}
     changes = {"state": State.SUCCEEDED, "epochs_done": done, **digests}
     return _end(session, lease, **changes, **vars(result))
 

@@ -66,6 +66,7 @@ SCOPES = {
         "GET /experiments/{experiment_id}",
         "GET /experiments/{experiment_id}/events",
         "GET /experiments/{experiment_id}/executions",
+        "GET /experiments/{experiment_id}/samples",
         "GET /results/{experiment_id}",
         "GET /results/{experiment_id}/losses",
         "GET /results/{experiment_id}/open_set",

@@ -111,6 +111,9 @@ def test_below_a_prefix_whether_the_proxy_strips_it_or_not(settings: Settings, s
         location = client.post(f"{below}/datasets", json={"source": "digits"}).headers["Location"]
         assert location.startswith("/noise/gate/datasets/")
         assert client.get(location).json()["name"] == "digits"
+        headers = {"Accept": "text/html", "X-Real-IP": "198.51.100.7"}
+        page = client.get(f"{below}/ui/experiments", headers=headers, follow_redirects=False)
+        assert page.headers["Location"].startswith("/noise/gate/ui/")
 
 
 def test_paths_that_only_begin_as_the_prefix_are_not_below_it(settings: Settings) -> None:

@@ -139,8 +139,8 @@ def test_classes_of_another_dataset_are_taken_by_name() -> None:
     spec = asked(unknown=[{"dataset": "zoo", "only": ["wolf", "fox"]}])
     spec.check_others(facts(), {"unknown.0.dataset": facts("zoo", zoo)})
     assert spec.unknown[0].taken_of(zoo) == ["fox", "wolf"]
-    both: dict[str, Any] = {"only": ["fox"], "exclude": ["wolf"]}
-    for wrong in ({"only": []}, both):
+    wrongs: list[dict[str, Any]] = [{"only": []}, {"only": ["fox"], "exclude": ["wolf"]}]
+    for wrong in wrongs:
         with pytest.raises(InvalidSpec) as refused:
             asked(unknown=[{"dataset": "zoo"} | wrong])
         assert refused.value.errors[0].field == "unknown.0.only"
