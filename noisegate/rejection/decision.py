@@ -9,7 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.decisions import DecisionFound, RuleScoreAnswer, Score, TemperatureScaledAnswer
+from noisegate.api.decisions import (
+    DecisionFound,
+    RejectionReason,
+    RuleFound,
+    RuleScoreAnswer,
+    Score,
+    TemperatureScaledAnswer,
+)
 from noisegate.decision_rule import REJECT_SCORE, DecisionRule
 from noisegate.manifest import ModelManifest
 from noisegate.rejection.budgets import Bounds, Budgets, RuleBound
@@ -135,10 +142,11 @@ class Decider:
         best = self._classes[known.index(max(known))]
         named = _most_probable(known, options.top_k)
         scores = self._by_score(image.scores, bounds)
-        reason, rule = "low_confidence" if image.is_doubtful else None, {}
+        reason: RejectionReason | None = "low_confidence" if image.is_doubtful else None
+        rule: RuleFound = {}
         if options.rule is not None:
-            found = self._by_rule(options.rule, image, scores)
-            reason, rule = next((one["reason"] for one in found if one["rejects"]), None), {"rule": found}
+            rule = {"rule": self._by_rule(options.rule, image, scores)}
+            reason = next((one["reason"] for one in rule["rule"] if one["rejects"]), None)
         if image.is_noise:
             reason = "noise"
         return {

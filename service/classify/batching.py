@@ -30,7 +30,9 @@ Pixels = npt.NDArray[np.uint8]
 # The event loop computes for so long at a time, then others have their turn. A thread in its place would keep the interpreter from
 # it for up to 5 ms (sys.getswitchinterval).
 _AT_ONCE_SECONDS = 0.002
-# What is known of the least time is taken for so many times as long after each image.
+# Where not even so many images fit into that, a thread is little beside them.
+_LEAST_AT_ONCE = 4
+# The least time that an image took is taken to be so many times as long after each that took longer.
 _FORGETTING = 1.001
 # In one batch: four images of 224 pixels a side. More at once are no quicker from there on, and what a network holds of them
 # meanwhile is memory: EfficientNet-Lite0 takes 180 MiB more for 32 than for four.
@@ -141,10 +143,11 @@ class Batcher:
         """Batch after batch, until none waits."""
         try:
             while self._waiting:
-                at_once = min(self._most, int(_AT_ONCE_SECONDS / self._least_seconds))
-                if batch := self._next(at_once or self._most):
-                    await self._run_one(batch, in_thread=not at_once)
-                if at_once and self._waiting:
+                at_once = int(_AT_ONCE_SECONDS / self._least_seconds)
+                in_thread = at_once < _LEAST_AT_ONCE
+                if batch := self._next(self._most if in_thread else min(self._most, at_once)):
+                    await self._run_one(batch, in_thread=in_thread)
+                if self._waiting and not in_thread:
                     await asyncio.sleep(0)
         finally:
             self._running = None
