@@ -461,6 +461,23 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class BrowserSession(Base):
+    """A browser that signed in with a key. Of its token only the digest is kept, as of a key's secret."""
+
+    __tablename__ = "browser_sessions"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("ses"))
+    digest: Mapped[str] = mapped_column(sa.String(64), unique=True, doc="SHA-256 of the token in the cookie.")
+    previous_digest: Mapped[str | None] = mapped_column(
+        sa.String(64), index=True, doc="Of the token before: good for a moment after `rotated_at`."
+    )
+    key_id: Mapped[str] = mapped_column(sa.ForeignKey("api_keys.id"), index=True)
+    csrf: Mapped[str] = mapped_column(sa.String(64), doc="What changes have to show; worth nothing without the cookie.")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    rotated_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the token was made.")
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
 class IdempotencyKey(Base):
     """A caller's name for a request that must not be carried out twice, and the answer that it got.
 
