@@ -61,7 +61,9 @@ from service.results import answer_routes as answers
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
+from service.samples import export_routes as exports
 from service.samples import routes as samples
+from service.samples import sheet_routes as sample_sheets
 from service.workers import routes as workers
 
 ROOMS = (
@@ -75,6 +77,8 @@ ROOMS = (
     experiments,
     events,
     samples,
+    sample_sheets,
+    exports,
     results,
     answers,
     figures,
