@@ -113,13 +113,13 @@ class Application(FastAPI):
         if scope["type"] == "http":
             if self.url_prefix:
                 scope, send = below(self.url_prefix, scope, send)
+            if self.fast_path is not None and self.fast_path.takes(scope):
+                scope["app"] = self  # Starlette's forms look whether there is one
+                await self.fast_path(scope, receive, send)
+                return
             send = named(scope, without_body(scope, send))
             scope = as_get(scope)
-        if self.fast_path is not None and self.fast_path.takes(scope):
-            scope["app"] = self  # Starlette's forms look whether there is one
-            await self.fast_path(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
@@ -160,8 +160,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         },
     )
     app.url_prefix = settings.url_prefix
-    limit = limit_of_body(settings)
-    app.add_middleware(BodyLimit, limit=limit, seconds=settings.body_seconds)
+    app.add_middleware(BodyLimit, limit=limit_of_body(settings), seconds=settings.body_seconds)
     app.add_middleware(ConditionalGet)
     door = Door(settings)
     app.add_middleware(Guard, door=door)
@@ -174,12 +173,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in routers:
         app.include_router(router, dependencies=of_all)
     if not tracing.wanted():  # what goes past FastAPI has no span
-        app.fast_path = FastPath(
-            "POST",
-            "/classify",
-            classify.classify,
-            lambda inner: for_websites(Measured(Guard(BodyLimit(inner, limit, settings.body_seconds), door)), settings),
-        )
+        app.fast_path = FastPath("POST", "/classify", classify.classify, door, settings)
     return app
 
 
