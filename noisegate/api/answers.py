@@ -192,6 +192,7 @@ class ExecutionAnswer(TypedDict):
     execution: int
     point: Point
     seed: int
+    seed_text: NotRequired[str]  # older services give none
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     attempt: int
     epochs: int
@@ -316,6 +317,7 @@ class ResultRow(TypedDict):
     difference: DifferenceAnswer | None
     best_model: str | None
     seeds: list[int]
+    seed_texts: NotRequired[list[str]]  # older services give none
     measures: dict[str, Estimate]
     subgroup: SubgroupUsedAnswer | None
     # Older services give none.
@@ -388,6 +390,7 @@ class ModelAnswer(TypedDict):
     scores: NotRequired[dict[str, ScoreAnswer]]  # older services do not tell
     dataset_hash: str | None
     seed: int
+    seed_text: NotRequired[str]  # older services give none
     precision: str | None
     source: SourceAnswer | None
     versions: dict[str, str]

@@ -18,6 +18,9 @@ from noisegate.store.sessions import OF_ALL_OWNERS, may_change, own_first, own_o
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Cell, CellDataset, Dataset, Derived, Experiment
 
+# The source of versions that have other labels: their upload is a table, and their images are the base's.
+LABELS = "labels"
+
 
 @dataclass(frozen=True)
 class Registered:

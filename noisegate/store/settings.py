@@ -17,6 +17,7 @@ MIB = 2**20
 GIB = 2**30
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether this is the name or an address of the loopback interface."""
     if name == "localhost":
@@ -102,6 +103,11 @@ class Settings(BaseSettings):
         "",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="Path below which a reverse proxy serves this, as /noisegate; whether it strips the path or not.",
+    )
+
+    guide_dir: Path | None = Field(
+        None,
+        description="Folder of a guide that `make docs` has built, for /docs/guide; none: what this package brings.",
     )
 
     log_format: LogFormat | None = Field(

@@ -1,10 +1,12 @@
 """GET /results: one row a cell, as far as the experiment has got."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
 
 from noisegate.spec.labels import label
 from noisegate.store import executions, experiments
-from service.accepting import preferred
+from service.accepting import chosen
 from service.bodies import JSON
 from service.deps import SessionsDep
 from service.errors import problems
@@ -14,6 +16,7 @@ from service.results.schemas import Results
 from service.results.tables import to_csv
 
 CSV = "text/csv"
+_FORMATS = {"json": JSON, "csv": CSV}
 
 router = APIRouter(prefix="/results", tags=["results"])
 
@@ -23,15 +26,21 @@ router = APIRouter(prefix="/results", tags=["results"])
     response_model=Results,
     responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}, **problems(404, 422)},
 )
-def get_results(experiment_id: str, sessions: SessionsDep, request: Request, response: Response) -> Results | Response:
+def get_results(
+    experiment_id: str,
+    sessions: SessionsDep,
+    request: Request,
+    response: Response,
+    format: Annotated[Literal["json", "csv"] | None, Query(description="Instead of what `Accept` says.")] = None,
+) -> Results | Response:
     """Accuracy, confidence and spuriousness of each cell with their errors, tested against the baseline cell.
 
-    JSON, or CSV if `Accept` names text/csv.
+    JSON, or CSV if `format` or `Accept` says so.
     """
     with sessions.reading() as session:
         results = read_results(session, experiment_id)
     vary = {"Vary": "Accept"}
-    if preferred(request, [JSON, CSV]) == CSV:
+    if chosen(request, format, _FORMATS) == CSV:
         return Response(to_csv(results), headers=vary, media_type=CSV)
     response.headers.update(vary)
     return results
