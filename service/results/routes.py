@@ -1,16 +1,19 @@
-"""GET /results: one row a cell, as far as the experiment has got."""
+"""GET /results: one row a cell, as far as the experiment has got; and the curves of its executions."""
 
 from fastapi import APIRouter, Request, Response
 
+from noisegate.store import executions, experiments
 from service.accepting import preferred
 from service.bodies import JSON
 from service.deps import SessionsDep
 from service.errors import problems
+from service.results import curves
+from service.results.curves import Curves
 from service.results.reading import read_results
 from service.results.schemas import Results
 from service.results.tables import to_csv
 
-CSV = "text/csv"
+CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
 
 router = APIRouter(prefix="/results", tags=["results"])
 
@@ -32,3 +35,33 @@ def get_results(experiment_id: str, sessions: SessionsDep, request: Request, res
         return Response(to_csv(results), headers=vary, media_type=CSV)
     response.headers.update(vary)
     return results
+
+
+@router.get(
+    "/{experiment_id}/curves",
+    response_model=Curves,
+    responses={
+        200: {
+            "content": {
+                CSV: {"schema": {"type": "string"}},
+                PARQUET: {"schema": {"type": "string", "format": "binary"}},
+            }
+        },
+        **problems(404, 422),
+    },
+)
+def get_curves(experiment_id: str, sessions: SessionsDep, request: Request) -> Response:
+    """The loss after each epoch of every execution, in one answer: as JSON, a list an execution.
+
+    CSV or Parquet if `Accept` names text/csv or application/vnd.apache.parquet: a row an epoch.
+    """
+    with sessions.reading() as session:
+        experiment = experiments.get(session, experiment_id)
+        found = curves.collect(experiment, executions.curves_of(session, experiment_id))
+    vary = {"Vary": "Accept"}
+    wanted = preferred(request, [JSON, CSV, PARQUET])
+    if wanted == CSV:
+        return Response(curves.to_csv(found), headers=vary, media_type=CSV)
+    if wanted == PARQUET:
+        return Response(curves.to_parquet(found), headers=vary, media_type=PARQUET)
+    return Response(found.model_dump_json(), headers=vary, media_type=JSON)

@@ -60,6 +60,7 @@ SCOPES = {
         "GET /experiments/{experiment_id}/events",
         "GET /experiments/{experiment_id}/executions",
         "GET /results/{experiment_id}",
+        "GET /results/{experiment_id}/curves",
         "GET /results/{experiment_id}/open_set",
         "GET /results/{experiment_id}/samples.parquet",
         "GET /results/{experiment_id}/figures",
