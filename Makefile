@@ -33,6 +33,7 @@ check: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/openapi_document.py
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml noisegate service worker migrations
 	$(BIN)/python scripts/audit.py --if-reachable
 

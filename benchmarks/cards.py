@@ -13,8 +13,8 @@ from typing import Any
 from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume, side_by_side
 from record import keep
 
-from noisegate.api.answers import ResultsAnswer
 from noisegate.api.decisions import CardAnswer
+from noisegate.api.result_answers import ResultsAnswer
 from noisegate.client import Noisegate
 
 TARGET_AUROC = 0.99

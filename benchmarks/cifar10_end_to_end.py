@@ -20,8 +20,8 @@ from PIL import Image
 from record import keep
 from rich.console import Console
 
-from noisegate.api.answers import ResultsAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
+from noisegate.api.result_answers import ResultsAnswer
 from noisegate.client import Noisegate
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.result_tables import results_table

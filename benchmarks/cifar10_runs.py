@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from noisegate.api.answers import ExperimentAnswer, ResultsAnswer
+from noisegate.api.answers import ExperimentAnswer
+from noisegate.api.result_answers import ResultsAnswer
 from noisegate.client import Noisegate
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.result_tables import results_table

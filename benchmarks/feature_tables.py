@@ -28,7 +28,8 @@ from record import RESULTS, keep
 from rich.console import Console
 from scipy.stats import ttest_ind, ttest_rel
 
-from noisegate.api.answers import ExecutionAnswer, ResultRow
+from noisegate.api.answers import ExecutionAnswer
+from noisegate.api.result_answers import ResultRow
 from noisegate.client import Noisegate
 from noisegate.client.show import console_for
 from noisegate.local import running as local
@@ -137,7 +138,7 @@ def _table(
 
 def _row(row: ResultRow) -> dict[str, Any]:
     regularisation, subgroup = row.get("regularisation"), row["subgroup"]
-    measures = {name: row[name] for name in _MEASURES}  # type: ignore[literal-required]
+    measures = {name: row[name] for name in _MEASURES}
     return {
         "cell": row["label"],
         "n": row["n"],

@@ -26,7 +26,7 @@ from noisegate.learning.quantising import in_8_bits
 from noisegate.networks.backbones import EMBEDDED, backbone_of
 from noisegate.networks.backbones.loading import load
 from noisegate.noise.drawing import noise_chunks
-from noisegate.spec import parse_spec
+from noisegate.spec import TrainingExperiment
 
 _A_CLASS, _TRAINED_ON, _NOISE = 200, 80, 200
 _FLOAT, _INT8 = "float32", "int8"
@@ -100,7 +100,8 @@ def _measured(layer: Layer, test: Floats, labels: Places, near: Floats, far: Flo
 
 
 def _noise(pixels: Sequence[Pixels], size: int) -> list[Pixels]:
-    spec = parse_spec({"dataset": "any", "noise": {"family": "structured", "quantity": 1}})
+    document = {"dataset": "any", "noise": {"family": "structured", "quantity": 1}}
+    spec = TrainingExperiment.model_validate(document)
     sources = np.stack(pixels[:: max(1, len(pixels) // _NOISE)])
     chunks = noise_chunks(np.random.default_rng(0), spec.noises[0], _NOISE, size, sources)
     return [image for _, chunk in chunks for image in chunk]

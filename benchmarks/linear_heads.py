@@ -11,6 +11,7 @@ values of C by log loss in five folds, on features scaled alike. False rejection
 import argparse
 import itertools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,7 +60,7 @@ def main() -> None:
     print(f"Kept in {keep('linear_heads', {'splits': asked.splits, 'tables': tables})}")
 
 
-def _table(photographs: Photographs, classes: list[tuple[int, ...]], a_class: int, splits: int) -> dict[str, Any]:
+def _table(photographs: Photographs, classes: Sequence[tuple[int, ...]], a_class: int, splits: int) -> dict[str, Any]:
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in (*ARMS, _PEER)}
     for split in range(splits):
         data = _split(photographs, classes[split % len(classes)], a_class, split)

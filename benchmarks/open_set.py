@@ -31,12 +31,15 @@ from noisegate.evaluation.open_set import RULE, UnknownImages, measure_open_set
 from noisegate.evaluation.references import all_scores, make_reference
 from noisegate.evaluation.rule_choice import choose_rule
 from noisegate.learning.allocator import keep_freed_memory
-from noisegate.learning.cells import CellData, prepare_cell
+from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import answer
 from noisegate.rejection import SCORES
+from noisegate.rejection.fitted_rule import fit_rule
+from noisegate.rejection.reference import Reference
 from noisegate.spec import DrawnClasses, OpenSetExperiment
 
+BUDGETS = (0.01, 0.05, 0.1)
 _CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -95,7 +98,7 @@ def _run(archive: Path, runs: Path, arm: str, split: int, epochs: int) -> None:
 
 
 def _measure(
-    cell: Any, outcome: ExecutionOutcome, declared: CellData, sets: list[tuple[str, CellData]]
+    cell: PreparedCell, outcome: ExecutionOutcome, declared: CellData, sets: list[tuple[str, CellData]]
 ) -> dict[str, Any]:
     """What each score makes of each set, the rule that declared images choose among them."""
     reference = make_reference(cell, outcome)
@@ -109,10 +112,13 @@ def _measure(
         for name, data in sets
     ]
     places = np.arange(len(cell.test_labels))
-    measured = measure_open_set(cell, outcome, unknown, [], places, reference, DecisionRule.of(*choice.scores)).open_set
+    rule = DecisionRule.of(*choice.scores)
+    measured = measure_open_set(cell, outcome, unknown, [], places, reference, rule).open_set
     assert measured is not None
     return {
         "accuracy": outcome.metrics.accuracy,
+        "test_images": len(cell.test_labels),
+        "budgets": _budgets(cell, outcome, reference, {RULE: rule}),
         "rule": choice.scores,
         "false_reject": {name: one.false_reject for name, one in measured.selection.items()},
         "sets": {
@@ -122,6 +128,21 @@ def _measure(
             }
             for one in measured.unknown
         },
+    }
+
+
+def _budgets(
+    cell: PreparedCell, outcome: ExecutionOutcome, reference: Reference, rules: dict[str, DecisionRule]
+) -> dict[str, dict[str, float]]:
+    """The share of known test images that each rule of one score, and these, reject; by rule and budget."""
+    known = len(cell.classes)
+    said = all_scores(outcome.test_answers, known, {name: reference.fitted_of(name) for name in SCORES})
+    of_one = {name: DecisionRule.of(name) for name in said.unknownness}
+    pairs = {f"{name} + {REJECT_SCORE}": DecisionRule.of(name, REJECT_SCORE) for name in SCORES}
+    fitted = {name: fit_rule(rule, reference) for name, rule in (of_one | pairs | rules).items()}
+    return {
+        name: {str(budget): float(one.rejects(said, one.promised(budget)).mean()) for budget in BUDGETS}
+        for name, one in fitted.items()
     }
 
 
@@ -159,6 +180,10 @@ def _table(runs: Path, arm: str, epochs: int) -> dict[str, Any]:
             }
             for name in found[0]["sets"]
         },
+        "budgets": {
+            rule: {str(budget): _mean([one["budgets"][rule][str(budget)] for one in found]) for budget in BUDGETS}
+            for rule in found[0]["budgets"]
+        },
         "runs": found,
     }
 
@@ -181,6 +206,9 @@ def _words(arm: str, table: dict[str, Any]) -> str:
     lines.append(
         "  known rejected: " + ", ".join(f"{name} {_percent(one)}" for name, one in table["false_reject"].items())
     )
+    for name, shares in table["budgets"].items():
+        spent = ", ".join(f"{100 * float(budget):g} %: {_percent(share)}" for budget, share in shares.items())
+        lines.append(f"  by {name}: {spent}")
     return "\n".join(lines)
 
 

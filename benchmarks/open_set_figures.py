@@ -1,7 +1,6 @@
 """How well scores tell known from unknown images in `open_set_flowers` and `open_set_tuned`, by the library's own functions.
 
-`either` rejects what the reject score or kNN rejects, each at half of the budget; its AUROC is of the larger of the two levels that
-they reach among the known images of the calibration.
+Rules of two scores are those of `noisegate.rejection.fitted_rule`: their AUROC is of the larger of an image's two ranks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,21 +10,30 @@ import numpy as np
 from jaxtyping import Bool
 from open_set_images import NOISE
 
-from noisegate.evaluation.curves import auroc
+from noisegate.decision_rule import DecisionRule
 from noisegate.evaluation.executions import run_executions
+from noisegate.evaluation.open_set_metrics import auroc
 from noisegate.evaluation.references import make_reference
+from noisegate.evaluation.rule_choice import ranks_by
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import answer
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, level_of
-from noisegate.rejection.reference import Reference, compute_scores
+from noisegate.rejection.fitted_rule import FittedRule, fit_rule
+from noisegate.rejection.reference import HeldOut, Reference, compute_scores
 from noisegate.rejection.rule import apply_rule, reject_scores
 from noisegate.rejection.scores import Rows, softmax
 from noisegate.spec import TrainingExperiment
 
 # AUROC and the share rejected, by group of images and score.
 Figures = dict[str, dict[str, tuple[float, float]]]
-_EITHER = ("reject_score", "knn")
+_PAIRS = (
+    ("knn", "reject_score"),
+    ("mahalanobis", "reject_score"),
+    ("vim", "reject_score"),
+    ("knn", "vim"),
+    ("knn", "mahalanobis"),
+)
 
 
 def spec(changes: dict[str, Any], choice: int) -> TrainingExperiment:
@@ -50,27 +58,41 @@ def figures(cell: PreparedCell, outcome: ExecutionOutcome, unknown: dict[str, An
     assert reference is not None
     assert calibration is not None
     quantiles = {"reject_score": np.array(calibration.quantiles), **reference.quantiles}
-    tested = _scores(cell, reference, outcome.test_answers, quantiles)
+    rules = [fit_rule(DecisionRule.of(*pair), reference) for pair in _PAIRS]
+    tested = _scores(cell, reference, outcome.test_answers, rules)
     found: Figures = {"accuracy": {"accuracy": (outcome.metrics.accuracy, 0.0)}}
     for group, shown in {"known": outcome.test_answers, **unknown}.items():
-        scores = _scores(cell, reference, shown, quantiles)
-        rejected = _rejected(cell, shown, scores, quantiles)
+        scores = _scores(cell, reference, shown, rules)
+        rejected = _rejected(cell, shown, scores, quantiles, rules)
         found[group] = {name: (auroc(tested[name], values), rejected[name]) for name, values in scores.items()}
     return found
 
 
-def _scores(cell: PreparedCell, reference: Reference, shown: Answers, quantiles: Mapping[str, Rows]) -> dict[str, Rows]:
-    """The reject score and all others, turned so that higher means more unknown."""
+def _scores(cell: PreparedCell, reference: Reference, shown: Answers, rules: Sequence[FittedRule]) -> dict[str, Rows]:
+    """The reject score and all others, turned so that higher means more unknown; and how unknown the rules find images."""
     known = len(cell.classes)
     columns = compute_scores(shown.logits[:, :known], shown.features, reference)
     scores = {"reject_score": reject_scores(softmax(shown.logits), known)}
     scores |= {name: reference.scorers[name].unknownness(values) for name, values in columns.items()}
-    levels = (np.searchsorted(quantiles[name], scores[name]) for name in _EITHER)
-    return {**scores, "either": np.maximum(*levels).astype(np.float64)}
+    is_noise = _is_noise(cell, shown)
+    return scores | {_name(rule): ranks_by(rule, scores, is_noise) for rule in rules}
+
+
+def _is_noise(cell: PreparedCell, shown: Answers) -> Bool[np.ndarray, " n"]:
+    is_noise: Bool[np.ndarray, " n"] = shown.logits.argmax(axis=1) >= len(cell.classes)
+    return is_noise
+
+
+def _name(rule: FittedRule) -> str:
+    return " + ".join(rule.rule.names)
 
 
 def _rejected(
-    cell: PreparedCell, shown: Answers, scores: Mapping[str, Rows], quantiles: Mapping[str, Rows]
+    cell: PreparedCell,
+    shown: Answers,
+    scores: Mapping[str, Rows],
+    quantiles: Mapping[str, Rows],
+    rules: Sequence[FittedRule],
 ) -> dict[str, float]:
     """The share that each score alone rejects at the default budget; the reject score by the whole rule, noise on top included."""
 
@@ -81,8 +103,11 @@ def _rejected(
         return scores[name] > bound
 
     found = {name: float(beyond(name, DEFAULT_MAX_FALSE_REJECT).mean()) for name in quantiles}
-    one, other = (beyond(name, DEFAULT_MAX_FALSE_REJECT / 2) for name in _EITHER)
-    return {**found, "either": float((one | other).mean())}
+    said = HeldOut(scores, _is_noise(cell, shown))
+    by_rules = {
+        _name(rule): float(rule.rejects(said, rule.promised(DEFAULT_MAX_FALSE_REJECT)).mean()) for rule in rules
+    }
+    return found | by_rules
 
 
 def mean(cells: Iterator[Figures]) -> Figures:

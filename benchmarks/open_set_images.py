@@ -144,4 +144,4 @@ def _drawn(files: list[bytes], count: int) -> list[bytes]:
 
 
 def _decoded(files: list[bytes], size: int) -> Pixels:
-    return np.stack([decode_image(file, size, _LIMITS, "stretch") for file in files])
+    return np.stack([decode_image(file, size, _LIMITS) for file in files])

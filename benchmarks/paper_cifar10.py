@@ -14,7 +14,7 @@ from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, r
 from record import keep
 from rich.console import Console
 
-from noisegate.api.answers import ResultRow, ResultsAnswer
+from noisegate.api.result_answers import ResultRow, ResultsAnswer
 from noisegate.presets.catalogue import published_for
 from noisegate.presets.published import PublishedValues
 from noisegate.spec import parse_spec

@@ -80,7 +80,8 @@ class Layer:
         return scores
 
     def _scaled(self, features: Floats) -> Floats:
-        return (features - self._mean) / self._std
+        scaled: Floats = (features - self._mean) / self._std
+        return scaled
 
 
 def summary(found: Mapping[str, Sequence[float]], base: str) -> dict[str, Any]:

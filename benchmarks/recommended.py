@@ -22,7 +22,7 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from noisegate.api.answers import ResultRow
+from noisegate.api.result_answers import ResultRow
 from noisegate.client import Noisegate
 from noisegate.inference.classifier import Classifier
 from noisegate.manifest import ModelManifest

@@ -78,7 +78,13 @@ class OneOf:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         choices = {name: _by_reference(member) for name, member in self.members.items()}
-        return handler(core_schema.tagged_union_schema(choices, self.tag))
+        union = handler(core_schema.tagged_union_schema(choices, self.tag))
+        # Of several members that could be meant a document without the tag is the default one.
+        for name, reference in union["discriminator"]["mapping"].items():
+            member = handler.resolve_ref_schema({"$ref": reference})
+            if name != self.default and self.tag not in (required := member.setdefault("required", [])):
+                required.insert(0, self.tag)
+        return union
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,6 @@ PUBLIC = frozenset(
         "/livez",
         "/readyz",
         "/docs",
-        "/docs/oauth2-redirect",
         "/redoc",
         "/openapi.json",
         "/v2",
@@ -35,18 +34,25 @@ PUBLIC = frozenset(
         "/v2/health/ready",
     }
 )
-_CLASSIFYING = frozenset({"/classify", "/classify/batch", "/hybrids"})
+_CLASSIFYING = frozenset({"/classify", "/classify/batch", "/hybrids", "/ui/classify"})
+# Stylesheets and scripts, the same for everybody; and what an installation's keeper sees.
+_STATIC, _ADMIN = "/ui/static/", "/ui/admin"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _CALLER = "noisegate.caller"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """For whom a request is carried out."""
+    """For whom a request is carried out.
+
+    Attributes:
+        csrf: what changes have to show of a browser session; None of who came with a key, or needs none.
+    """
 
     owner: str
     scopes: frozenset[Scope]
     key_id: str | None = None
+    csrf: str | None = None
 
     @property
     def sees_all(self) -> bool:
@@ -71,8 +77,10 @@ def needed_scope(method: str, path: str) -> Scope | None:
     Args:
         path: without a root path.
     """
-    if path in PUBLIC and method in READING:
+    if (path in PUBLIC or path.startswith(_STATIC)) and method in READING:
         return None
+    if path == _ADMIN or path.startswith(f"{_ADMIN}/"):
+        return Scope.ADMIN
     if path in _CLASSIFYING or path.startswith("/v2/"):
         return Scope.CLASSIFY
     return Scope.READ if method in READING else Scope.TRAIN
@@ -82,6 +90,11 @@ def caller_of(scope: RequestScope) -> Caller:
     """For whom this request is carried out: the guard has let it in."""
     caller: Caller = scope[_CALLER]
     return caller
+
+
+def known_caller(scope: RequestScope) -> Caller | None:
+    """The same; None of a request that was refused before it was known whose it is."""
+    return scope.get(_CALLER)
 
 
 def let_in(scope: RequestScope, caller: Caller) -> None:
@@ -163,6 +176,7 @@ def describe(document: dict[str, Any], refusals: dict[int | str, dict[str, Any]]
         for method, operation in operations.items():
             scope = needed_scope(method.upper(), path)
             if scope is None:
+                operation["security"] = []
                 continue
             operation["security"] = [{"key": []}]
             operation["x-scope"] = scope.value

@@ -25,6 +25,7 @@ from service.conditional import ConditionalGet
 from service.cors import for_websites
 from service.database_counts import DatabaseCounts
 from service.datasets import routes as datasets
+from service.datasets import thumbnails
 from service.datasets import upload_routes as uploads
 from service.datasets.registration import register_digits
 from service.deps import Resources
@@ -44,13 +45,19 @@ from service.models import cards
 from service.models import decision_routes as decisions
 from service.models import routes as models
 from service.noise import routes as noise
+from service.open_inference import model_routes as open_inference_models
 from service.open_inference import routes as open_inference
+from service.openapi import ABOUT, TAGS, finish, operation_id
+from service.pages import PAGES, api_docs
+from service.pages.problems import ProblemsAsPages
 from service.parameters import RefuseUnknownQuery
+from service.prefix import below
 from service.presets import routes as presets
 from service.request_ids import named
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
+from service.samples import routes as samples
 from service.workers import routes as workers
 
 ROOMS = (
@@ -60,8 +67,10 @@ ROOMS = (
     backbones,
     uploads,
     datasets,
+    thumbnails,
     experiments,
     events,
+    samples,
     results,
     figures,
     open_set,
@@ -71,9 +80,12 @@ ROOMS = (
     classify,
     classify_batch,
     open_inference,
+    open_inference_models,
     hybrids,
     noise,
     workers,
+    api_docs,
+    *PAGES,
 )
 
 # Asked every few seconds for as long as the service lives.
@@ -84,10 +96,13 @@ class Application(FastAPI):
     """FastAPI with a fast path beside it, and a document that tells what the middleware does."""
 
     fast_path: FastPath | None = None
+    url_prefix: str = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI's; what the fast path takes goes past it."""
         if scope["type"] == "http":
+            if self.url_prefix:
+                scope, send = below(self.url_prefix, scope, send)
             send = named(scope, without_body(scope, send))
             scope = as_get(scope)
         if self.fast_path is not None and self.fast_path.takes(scope):
@@ -100,6 +115,7 @@ class Application(FastAPI):
         """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
         if self.openapi_schema is None:
             document = super().openapi()
+            finish(document)
             conditional.describe(document)
             access.describe(document, problems(401, 403, 429))
         return super().openapi()
@@ -116,7 +132,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(settings),
         # A path with a slash too many is a mistake to be told, not to be followed by a second request.
         redirect_slashes=False,
+        # FastAPI's pages load their scripts from elsewhere: see service.pages.api_docs.
+        docs_url=None,
+        redoc_url=None,
         responses=problems(500, 503),
+        description=ABOUT,
+        openapi_tags=TAGS,
+        servers=[{"url": settings.url_prefix or "/"}],
+        generate_unique_id_function=operation_id,
         # One span a request, where traces are wanted; metrics and logs are our own.
         telemetry={
             "metrics": False,
@@ -126,11 +149,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             "exclude": _is_probe,
         },
     )
+    app.url_prefix = settings.url_prefix
     limit = limit_of_body(settings)
     app.add_middleware(BodyLimit, limit=limit, seconds=settings.body_seconds)
     app.add_middleware(ConditionalGet)
     door = Door(settings)
     app.add_middleware(Guard, door=door)
+    app.add_middleware(ProblemsAsPages)
     app.add_middleware(Measured)
     app.add_middleware(for_websites, settings=settings)
     routers = [room.router for room in ROOMS]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from noisegate.api.problems import FieldProblem
 from noisegate.errors import (
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 DATABASE_RETRY_SECONDS = 2
+_PROTOCOL = "/v2"
 
 RETRY_AFTER = {"description": "Seconds; missing where waiting would change nothing.", "schema": {"type": "integer"}}
 _WORTH_WAITING = {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -48,6 +50,15 @@ class Malformed(NoisegateError):
 
     code = "malformed"
     title = "The request cannot be read"
+
+
+class UnreadCoding(UnsupportedMedia):
+    """A Content-Encoding that is not decoded here; `accepted` are those that are."""
+
+    def __init__(self, coding: str, accepted: str) -> None:
+        remedy = "Send it uncompressed, without Content-Encoding."
+        super().__init__(f"a body with the Content-Encoding {coding!r} is not read here", remedy=remedy)
+        self.accepted = accepted
 
 
 class Unauthenticated(NoisegateError):
@@ -151,20 +162,31 @@ def problem_of(error: Exception) -> Problem:
             return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected", "Something went wrong", detail)
 
 
-def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """The problem as an answer."""
-    assert problem.status is not None, "an answer has a status"
-    # Escaped to ASCII: a message may quote text that UTF-8 cannot encode, such as half a surrogate pair.
-    content = json.dumps(problem.model_dump(mode="json"))
-    return Response(content, problem.status, headers, PROBLEM_JSON)
-
-
 def answer_to(request: Request, error: Exception, routers: Sequence[APIRouter] = ()) -> Response:
     """The problem that answers `error`; what is our fault is logged. `routers` know the methods of a path."""
     problem = problem_of(error)
-    if problem.status is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    assert problem.status is not None, "an answer has a status"
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", method=request.method, path=request.url.path, code=problem.code, exc_info=error)
-    return problem_response(problem, {**_headers(error), **_allow(request, problem, routers)})
+    document = problem.model_dump(mode="json")
+    if speaks_protocol(request.scope):
+        document["error"] = f"{problem.detail}. {problem.remedy}" if problem.remedy else problem.detail
+    # Escaped to ASCII: a message may quote text that UTF-8 cannot encode, such as half a surrogate pair.
+    content = json.dumps(document)
+    headers = {**_headers(error), **_allow(request, problem, routers)}
+    return Response(content, problem.status, headers, PROBLEM_JSON)
+
+
+def path_of(scope: Scope) -> str:
+    """The request's path, without a root path."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def speaks_protocol(scope: Scope) -> bool:
+    """Whether this is the Open Inference Protocol, whose clients show the member `error` of a problem and nothing else."""
+    path = path_of(scope)
+    return path == _PROTOCOL or path.startswith(f"{_PROTOCOL}/")
 
 
 def install_handlers(app: FastAPI, routers: Sequence[APIRouter]) -> None:
@@ -193,7 +215,7 @@ def _allow(request: Request, problem: Problem, routers: Sequence[APIRouter]) -> 
     """The methods that the request's path answers to: the framework names those of one route alone."""
     if problem.status != HTTPStatus.METHOD_NOT_ALLOWED:
         return {}
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    path = path_of(request.scope)
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
     heads = {"HEAD"} if "GET" in methods else set()
@@ -206,6 +228,8 @@ def _headers(error: Exception) -> Mapping[str, str]:
             return {"Retry-After": str(error.retry_after_seconds)}
         case Unauthenticated():
             return {"WWW-Authenticate": 'Bearer realm="noisegate"'}
+        case UnreadCoding():
+            return {"Accept-Encoding": error.accepted}
         case HTTPException():
             return error.headers or {}
         case sa.exc.OperationalError() | sa.exc.TimeoutError():

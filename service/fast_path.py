@@ -1,7 +1,7 @@
 """One endpoint without the layers around a FastAPI route, which take longer than decoding a small image and deciding on it.
 
-The endpoint reads its request itself, and stands in a router too: what the document is made of, and what answers below a
-root path. Limits, metrics and the shape of errors are the same on both ways.
+The endpoint reads its request itself, and stands in a router too: what the document is made of. Limits, metrics and the shape of
+errors are the same on both ways.
 """
 
 from collections.abc import Awaitable, Callable
@@ -30,12 +30,10 @@ class FastPath:
 
     def takes(self, scope: Scope) -> bool:
         """Whether this is a request for the endpoint."""
-        return (
-            scope["type"] == "http"
-            and scope["path"] == self.path
-            and scope["method"] == self.method
-            and not scope.get("root_path")
-        )
+        if scope["type"] != "http":
+            return False
+        path: str = scope.get("root_path", "") + self.path
+        return bool(scope["path"] == path and scope["method"] == self.method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # By this name metrics know a route.

@@ -13,18 +13,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from noisegate.errors import QuotaExceeded
 from noisegate.store.settings import Settings, is_loopback
 from service.access import ANYBODY, READING, Caller, KeyRing, let_in, needed_scope
-from service.errors import Forbidden, Malformed, Unauthenticated, answer_to
+from service.errors import Forbidden, Malformed, Unauthenticated, answer_to, path_of
 from service.metrics import KEY_REQUESTS
 
 _BEARER = "bearer "
 _OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
-_DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
-# Pages of ours are whole in themselves; the documentation's scripts come from where FastAPI says.
+_DOCS = "/docs"
+_PAGES = "/ui"
+# Cards and figures are whole in themselves; everything that a page needs comes from here, and pictures that a person has dropped
+# are shown from the browser's own memory. Swagger UI has pictures in its stylesheet.
 _OURS = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _OF_DOCS = (
-    "default-src 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; font-src https://fonts.gstatic.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; frame-ancestors 'none'"
+    "default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; script-src 'self'; style-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_OF_PAGES = (
+    "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
 
 
@@ -39,7 +44,13 @@ def _security_headers(policy: str) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-_HEADERS, _HEADERS_OF_DOCS = _security_headers(_OURS), _security_headers(_OF_DOCS)
+_HEADERS, _HEADERS_OF_DOCS, _HEADERS_OF_PAGES = map(_security_headers, (_OURS, _OF_DOCS, _OF_PAGES))
+
+
+def _headers_of(path: str) -> list[tuple[bytes, bytes]]:
+    if path == _PAGES or path.startswith(f"{_PAGES}/"):
+        return _HEADERS_OF_PAGES
+    return _HEADERS_OF_DOCS if path == _DOCS else _HEADERS
 
 
 class Guard:
@@ -53,8 +64,8 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        added = _HEADERS_OF_DOCS if path in _DOCS else _HEADERS
+        path = path_of(scope)
+        added = _headers_of(path)
 
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":

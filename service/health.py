@@ -1,11 +1,12 @@
 """Whether this process lives, whether it can do its work, and where to go from here."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from kombu.exceptions import OperationalError as BrokerAway
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse
 
 from noisegate.errors import NotFound
 from noisegate.store import workers
@@ -13,6 +14,8 @@ from noisegate.store.models import DEFAULT_ALIAS
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Dataset
 from noisegate.store.wakeups import TRAIN, Wakeups
+from service.accepting import preferred
+from service.bodies import JSON
 from service.classify.models import Classifiers
 from service.deps import Resources, ResourcesDep
 from service.errors import ModelUnusable
@@ -54,6 +57,7 @@ class Index(BaseModel):
     """Where things are."""
 
     name: str = "noisegate"
+    pages: str = "/ui"
     docs: str = "/docs"
     openapi: str = "/openapi.json"
     datasets: str = "/datasets"
@@ -66,9 +70,13 @@ class Index(BaseModel):
     ready: str = "/readyz"
 
 
-@router.get("/")
-async def get_index() -> Index:
-    """The way in."""
+@router.get("/", response_model=Index)
+async def get_index(request: Request, response: Response) -> Index | Response:
+    """The way in; a browser, which asks for text/html, is sent to the pages for people."""
+    vary = {"Vary": "Accept"}
+    if preferred(request, [JSON, "text/html"]) != JSON:
+        return RedirectResponse(request.scope.get("root_path", "") + Index().pages, 303, vary)
+    response.headers.update(vary)
     return Index()
 
 

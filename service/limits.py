@@ -7,27 +7,27 @@ from collections.abc import Callable
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from noisegate.errors import UnsupportedMedia
 from noisegate.store.settings import Settings
 from service import bodies
 from service.bodies import declared_bytes, essence
-from service.errors import problem_of, problem_response
+from service.errors import UnreadCoding, answer_to, path_of, speaks_protocol
 
 # Boundaries, part headers and JSON punctuation around the bytes that the settings limit.
 ENVELOPE_BYTES = 64 * 1024
 # Base64 makes four bytes of three, and may be wrapped in lines.
 BASE64_GROWTH = 1.4
 # A Content-Encoding that says nothing.
-_AS_IT_IS = ("", "identity")
+AS_IT_IS = ("", "identity")
 
 
 def limit_of_body(settings: Settings) -> Callable[[Scope], int]:
     """A function from a request's scope to the most bytes its body may have."""
 
     def limit(scope: Scope) -> int:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = path_of(scope)
         match scope["method"], path:
             case "POST", "/classify":
                 return int(settings.max_image_bytes * BASE64_GROWTH) + ENVELOPE_BYTES
@@ -57,7 +57,7 @@ def _of_upload(settings: Settings, content_type: str) -> int:
 
 class BodyLimit:
     """ASGI middleware: refuses a body that is over its limit, by Content-Length at once, else when it gets there. And one that is
-    compressed, which would be taken for something else.
+    compressed, which would be taken for something else; the Open Inference Protocol's routes read those.
 
     Args:
         seconds: a body of which nothing comes for so long is refused, too.
@@ -75,12 +75,12 @@ class BodyLimit:
         limit = self.limit(scope)
         headers = Headers(scope=scope)
         coding = headers.get("content-encoding", "").strip().lower()
-        if coding not in _AS_IT_IS and not _speaks_protocol(scope):
-            await problem_response(problem_of(_coded(coding)), {"Accept-Encoding": "identity"})(scope, receive, send)
+        if coding not in AS_IT_IS and not speaks_protocol(scope):
+            await answer_to(Request(scope), UnreadCoding(coding, "identity"))(scope, receive, send)
             return
         declared = declared_bytes(headers)
         if declared > limit:
-            await problem_response(problem_of(_over(limit)))(scope, receive, send)
+            await answer_to(Request(scope), over(limit))(scope, receive, send)
             return
         receive = _timed(receive, self.seconds)
         if declared and "transfer-encoding" not in headers:
@@ -95,7 +95,7 @@ class BodyLimit:
             received += len(message.get("body", b""))
             if received > limit:
                 # Not TooLarge: FastAPI lets only its own exceptions pass when it reads a body.
-                raise _over(limit)
+                raise over(limit)
             return message
 
         await self.app(scope, counted, send)
@@ -120,15 +120,6 @@ def _timed(receive: Receive, seconds: float) -> Receive:
     return timed
 
 
-def _speaks_protocol(scope: Scope) -> bool:
-    """Whether it is for the Open Inference Protocol, whose refusals have a member more and are written there."""
-    return bool(scope["path"].removeprefix(scope.get("root_path", "")).startswith("/v2/"))
-
-
-def _coded(coding: str) -> UnsupportedMedia:
-    detail = f"the body is said to be {coding}, and bodies are read as they come"
-    return UnsupportedMedia(detail, remedy="Send it uncompressed, without Content-Encoding.")
-
-
-def _over(limit: int) -> HTTPException:
+def over(limit: int) -> HTTPException:
+    """The error for a body that is longer than that."""
     return HTTPException(413, f"the body is over this server's limit of {limit:,} bytes here")

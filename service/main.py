@@ -15,6 +15,7 @@ from noisegate.logs import configure_logs
 from noisegate.store import keys
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings, load_settings
+from service.upgrades import IgnoresUpgrades
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,8 @@ def main() -> int:
             host=settings.host,
             port=settings.port,
             workers=settings.service_processes,
+            http=IgnoresUpgrades,
+            timeout_keep_alive=settings.keep_alive_seconds,
             # A waiting client asks once a second: an access log would hold little else. /metrics counts.
             access_log=False,
             # Its lines come out as ours do.

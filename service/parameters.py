@@ -3,6 +3,7 @@
 One dependency of every route (service.app), so that a new one cannot forget it. What a route has is what OpenAPI says of it.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
@@ -65,7 +66,9 @@ def check_only_files(form: FormData, field: str, query: Collection[str]) -> None
 
 def query_names(route: APIRoute) -> frozenset[str]:
     """The parameters that a route has in its query: those that FastAPI reads, and those that it reads itself and declares."""
-    paths = get_openapi(title="", version="", routes=[route])["paths"]
+    shown = copy.copy(route)
+    shown.include_in_schema = True  # pages stand in no document, and have queries all the same
+    paths = get_openapi(title="", version="", routes=[shown])["paths"]
     operations = (operation for path in paths.values() for operation in path.values())
     parameters = (one for operation in operations for one in operation.get("parameters", ()))
     return frozenset(one["name"] for one in parameters if one["in"] == "query")

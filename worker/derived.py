@@ -22,6 +22,7 @@ from worker.lease import DATABASE_AWAY, Cancelled, Draining, Forfeited, Heartbea
 from worker.making import Making
 from worker.problems import failure_of
 from worker.resources import Resources
+from worker.samples import make_inspection, make_sample_table
 from worker.settling import settle
 from worker.views import make_view
 
@@ -29,7 +30,12 @@ log = structlog.get_logger(__name__)
 
 Maker = Callable[[Making], dict[str, Path]]
 
-MAKERS: dict[str, Maker] = {"view": make_view, "features": make_features}
+MAKERS: dict[str, Maker] = {
+    "view": make_view,
+    "features": make_features,
+    "inspection": make_inspection,
+    "sample_table": make_sample_table,
+}
 
 
 def make_one(resources: Resources, derived_id: str) -> None:

@@ -12,7 +12,7 @@ from noisegate.api.card import Card
 from noisegate.api.problems import Failure
 from noisegate.learning.export import ModelFiles
 from noisegate.manifest import ModelManifest
-from noisegate.store import executions, experiments, files, models
+from noisegate.store import executions, experiments, files, models, sample_tables
 from noisegate.store.executions import ExecutionResult
 from noisegate.store.leases import Lease, LeaseLost
 from noisegate.store.tables import Execution
@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class FinishedExecution:
-    """One execution that is to be recorded: its result, its model if its cell may keep it, the scores of a base, and those of each
-    test image as Parquet, where its kind keeps them.
+    """One execution that is to be recorded: its result, its model if its cell may keep it, the scores of a base, those of each
+    test image as Parquet, where its kind keeps them, and what it said of each training image, where that is asked for.
     """
 
     result: ExecutionResult
@@ -34,6 +34,7 @@ class FinishedExecution:
     keep: str = "none"
     scores: bytes | None = None
     samples: bytes | None = None
+    dynamics: bytes | None = None
 
 
 def record(resources: Resources, execution: Execution, lease: Lease, finished: FinishedExecution) -> None:
@@ -50,11 +51,13 @@ def record(resources: Resources, execution: Execution, lease: Lease, finished: F
             files.lock(session)
             if finished.files:
                 doubtful += _register(resources, session, execution, finished.files, finished)
-            scores_digest = resources.artefacts.put_bytes(finished.scores) if finished.scores else None
-            samples_digest = resources.artefacts.put_bytes(finished.samples) if finished.samples else None
-            doubtful += [digest for digest in (scores_digest, samples_digest) if digest]
-            digests = {"scores_digest": scores_digest, "samples_digest": samples_digest}
-            executions.record_success(session, lease, finished.result, **digests)
+            parts = {name: getattr(finished, name) for name in ("scores", "samples", "dynamics")}
+            digests = {f"{name}_digest": resources.artefacts.put_bytes(part) for name, part in parts.items() if part}
+            doubtful += digests.values()
+            ended = executions.record_success(session, lease, finished.result, **digests)
+            table = sample_tables.ask_once_ended(session, ended)
+        if table:
+            resources.wakeups.derive(table)
         EXECUTIONS_ENDED.labels("succeeded").inc()
     except LeaseLost:
         EXECUTIONS_ENDED.labels("refused").inc()

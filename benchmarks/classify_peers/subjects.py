@@ -84,7 +84,7 @@ def photographs(archive: Path) -> Subject:
     def document(client: Noisegate, folder: Path) -> dict[str, Any]:
         upload = folder / "thumbnails.tar"
         _write_tar(upload, {name: files[:_TRAINED_ON] for name, files in by_class.items()})
-        dataset = client.datasets.wait(client.datasets.upload(upload, "thumbnails")["id"])
+        dataset = client.datasets.wait(client.datasets.upload(upload, name="thumbnails")["id"])
         noise = {"family": "structured", "quantity": 1}
         return {"dataset": dataset["id"], "network": {"backbone": "tf_efficientnet_lite0"}, "noise": noise}
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from noisegate.decision_rule import DecisionRule
 from noisegate.documents import Document
 
 BUDGETS = (0.01, 0.02, 0.05, 0.10, 0.20)
@@ -47,14 +48,15 @@ class CalibrationError(Document):
 
 
 class RiskPoint(Document):
-    """What accepting the least rejected test images, down to some reject score, comes to."""
+    """What accepting the least rejected test images, down to some score, comes to."""
 
     coverage: Share = Field(description="Share of the test images that are accepted.")
     risk: Share = Field(description="Share of the accepted that are wrong; an image called noise is wrong.")
 
 
 class RiskCoverage(Document):
-    """Risk against coverage on the test set, images ordered by reject score (Geifman and El-Yaniv 2017)."""
+    """Risk against coverage on the test set, images ordered by reject score, or by the rule that decides (Geifman
+    and El-Yaniv 2017)."""
 
     aurc: Share = Field(
         description="Area under the curve: the mean, over k = 1 … n, of the share wrong among the k least rejected test "
@@ -76,10 +78,11 @@ class FalseReject(Document):
         "that thresholds come from at most this share is rejected, noise on top included. Of cards from before promises covered "
         "the whole rule: at most this share of the holdout lies above the threshold."
     )
-    threshold: float = Field(
-        description="Of the reject score, from the holdout or cross-validation; what scores above it is rejected."
+    threshold: float | None = Field(
+        description="Of the reject score, from the holdout or cross-validation; what scores above it is rejected. Null where "
+        "another rule decides, whose thresholds GET /models/{id}/decision tells."
     )
-    rejected: Share = Field(description="Share of the test images above the threshold, or with noise on top.")
+    rejected: Share = Field(description="Share of the test images that are rejected, noise on top included.")
     low: Share = Field(description="Lower end of the 95 % confidence interval of `rejected` (Wilson's score interval).")
     high: Share = Field(
         description="Upper end of it. Both say what so few test images leave open, with this threshold."
@@ -146,3 +149,9 @@ class Card(Document):
     )
     families: list[FamilyResult]
     untrained_noise: UntrainedNoise | None = Field(description="Null if there is no such family.")
+    rule: DecisionRule | None = Field(
+        None,
+        exclude_if=lambda rule: rule is None,
+        description="Which scores decide what is rejected in all of this; left out where that is the reject score alone. `auroc` "
+        "is of the reject score all the same.",
+    )

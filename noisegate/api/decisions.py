@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from noisegate.api.answers import FindingAnswer, ModelAnswer, ProblemAnswer
+from noisegate.api.answers import FindingAnswer, ProblemAnswer
 from noisegate.api.base import Answer, Open
 from noisegate.api.dataset_answers import CopyCountsAnswer
+from noisegate.api.model_answers import DecisionRuleAnswer, ModelAnswer
 
 
 class ModelName(Answer):
@@ -90,7 +91,7 @@ class BatchLineAnswer(Answer):
 
 class FalseRejectAnswer(Answer):
     max_false_reject: float
-    threshold: float
+    threshold: float | None
     rejected: float
     low: float
     high: float
@@ -159,6 +160,7 @@ class CardAnswer(Answer):
     false_reject: list[FalseRejectAnswer]
     families: list[Family]
     untrained_noise: UntrainedNoiseAnswer | None
+    rule: DecisionRuleAnswer | None = None
 
 
 class CardDataAnswer(Answer):

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from noisegate.api.answers import CurvesAnswer, ExperimentAnswer, ResultsAnswer
+from noisegate.api.answers import ExperimentAnswer
 from noisegate.api.decisions import BatchLineAnswer, DecisionAnswer, ModelCardAnswer
+from noisegate.api.result_answers import CurvesAnswer, ResultsAnswer
 from noisegate.client import html
 
 

@@ -90,6 +90,7 @@ class Listing(Generic[Model]):
     path: str
     model: type[Model]
     params: Query = field(default_factory=dict)
+    patient: bool = False
 
 
 class Core:
@@ -199,7 +200,9 @@ class Core:
     def page(self, listing: Listing[Model], cursor: str | None) -> Flow[tuple[list[Model], str | None]]:
         """The items of the page that begins at a cursor, and the cursor of the next; None after the last."""
         params = {"limit": PAGE_SIZE, **listing.params, "cursor": cursor}
-        page = self.json((yield from self.send(Request(method="GET", path=listing.path, params=params))))
+        page = self.json(
+            (yield from self.send(Request(method="GET", path=listing.path, params=params, patient=listing.patient)))
+        )
         return [self.validated(item, listing.model) for item in page["items"]], page["next_cursor"]
 
     def parsed(self, response: httpx2.Response, model: type[Model]) -> Model:
@@ -283,7 +286,8 @@ def _pause(attempt: int) -> float:
 
 def _passes(request: Request, response: httpx2.Response) -> bool:
     if response.status_code == HTTPStatus.CONFLICT:
-        return _is_in_flight(response)
+        # Something is made first, which is worth waiting for; or the request whose answer was lost is still carried out.
+        return _is_in_flight(response) or (request.patient and retry_after_seconds(response) is not None)
     return response.status_code in (_PASSING if request.repeatable else _REFUSED)
 
 
@@ -292,7 +296,6 @@ def _has_no_room(response: httpx2.Response) -> bool:
 
 
 def _is_in_flight(response: httpx2.Response) -> bool:
-    # The request whose answer was lost is still being carried out.
     try:
         document = response.json()
     except ValueError:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from noisegate.api.answers import CurvesAnswer, Estimate, ResultRow, ResultsAnswer
 from noisegate.api.base import Answer
+from noisegate.api.result_answers import CurvesAnswer, Estimate, ResultRow, ResultsAnswer
 
 # Of each the mean, and beside it what is known of its spread.
 MEASURES = (

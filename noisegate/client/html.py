@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from noisegate.api.answers import Estimate, ExperimentAnswer, ResultsAnswer
+from noisegate.api.answers import ExperimentAnswer
 from noisegate.api.decisions import DecisionAnswer, ModelCardAnswer
+from noisegate.api.result_answers import Estimate, ResultsAnswer
 
 _SHOWN_CLASSES = 5
 

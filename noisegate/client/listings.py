@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from noisegate.api.answers import BackboneAnswer, ExperimentAnswer, ModelAnswer, PlanAnswer, PresetAnswer, WorkerAnswer
+from noisegate.api.answers import ExperimentAnswer, PlanAnswer, WorkerAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
+from noisegate.api.model_answers import ModelAnswer
+from noisegate.api.preset_answers import BackboneAnswer, PresetAnswer
 from noisegate.client.tables import id_column, number_columns, table_of
 
 

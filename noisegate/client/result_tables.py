@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from noisegate.api.answers import Estimate, ResultRow, ResultsAnswer
+from noisegate.api.result_answers import Estimate, ResultRow, ResultsAnswer
 from noisegate.client.tables import number_columns, table_of
 
 # Below this the difference stands under the table, as a sentence.

@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from noisegate.api.answers import Estimate, ModelAnswer, ResultRow, ResultsAnswer
+from noisegate.api.model_answers import ModelAnswer
+from noisegate.api.result_answers import Estimate, ResultRow, ResultsAnswer
 from noisegate.client import Noisegate
 from noisegate.client.console import printable
 from noisegate.client.errors import ProblemError

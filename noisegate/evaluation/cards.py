@@ -18,6 +18,7 @@ from noisegate.api.card import (
     FamilyResult,
     UntrainedNoise,
 )
+from noisegate.decision_rule import REJECT_SCORE, DecisionRule
 from noisegate.evaluation.curves import reliability, risk_coverage
 from noisegate.evaluation.families import (
     UNKNOWN_FAMILIES,
@@ -27,12 +28,14 @@ from noisegate.evaluation.families import (
     trained_families,
 )
 from noisegate.evaluation.open_set_metrics import auroc
+from noisegate.evaluation.rule_choice import ranks_by
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import answer
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration
 from noisegate.rejection import SCORES
-from noisegate.rejection.reference import Columns, Reference, compute_scores
+from noisegate.rejection.fitted_rule import FittedRule, fit_rule
+from noisegate.rejection.reference import Columns, HeldOut, Reference, compute_scores
 from noisegate.rejection.rule import apply_rule, reject_scores
 from noisegate.rejection.scores import softmax
 from noisegate.seeds import derive_seed
@@ -57,14 +60,20 @@ class _ScoredAnswers:
     reject_scores: Float64[np.ndarray, " n"]
     others: Columns
 
+    def said(self, known_classes: int) -> HeldOut:
+        """All that a rule goes by."""
+        is_noise = self.probabilities.argmax(axis=1) >= known_classes
+        return HeldOut({REJECT_SCORE: self.reject_scores, **self.others}, is_noise)
+
 
 @dataclass(frozen=True)
 class _ModelScoring:
-    """How one model's answers are scored and decided on."""
+    """How one model's answers are scored and decided on: by `rule`, or by the reject score where that is None."""
 
     known_classes: int
     calibration: Calibration | None
     reference: Reference | None
+    rule: FittedRule | None
     between_chunks: Callable[[], None]
 
     def score(self, answers: Answers) -> _ScoredAnswers:
@@ -81,9 +90,26 @@ class _ModelScoring:
             yield compute_scores(known, features, self.reference)
 
     def rejected(self, scored: _ScoredAnswers, max_false_reject: float) -> Bool[np.ndarray, " n"]:
-        """At the model's threshold; without one only noise on top rejects."""
+        """At the model's thresholds; without any only noise on top rejects."""
+        if self.rule is not None:
+            return self.rule.rejects(scored.said(self.known_classes), self.rule.promised(max_false_reject))
         above = self.calibration.threshold(max_false_reject) if self.calibration else math.inf
         return apply_rule(scored.probabilities, self.known_classes, above).rejected
+
+    def unknownness(self, scored: _ScoredAnswers) -> Float64[np.ndarray, " n"]:
+        """By what decides, higher = more unknown."""
+        if self.rule is None:
+            return scored.reject_scores
+        said = scored.said(self.known_classes)
+        return ranks_by(self.rule, said.unknownness, said.is_noise)
+
+    @property
+    def budgets(self) -> list[float]:
+        """Those of `BUDGETS` that the model can promise, and the smallest it can instead of those that it cannot; rising."""
+        if self.calibration is None:
+            return []
+        promised = self.rule.promised if self.rule else self.calibration.promised
+        return sorted({promised(budget) for budget in BUDGETS})
 
     def share_rejected(self, scored: _ScoredAnswers, max_false_reject: float) -> float:
         return float(self.rejected(scored, max_false_reject).mean())
@@ -93,6 +119,7 @@ def make_card(
     cell: PreparedCell,
     outcome: ExecutionOutcome,
     reference: Reference | None,
+    rule: DecisionRule | None = None,
     *,
     images_per_family: int,
     device: str = "cpu",
@@ -104,14 +131,16 @@ def make_card(
     the same. A family that nothing can be made of (hybrids, where all test images are of one class) is left out.
 
     Args:
-        reference: of this execution's model; without it there is no kNN score.
+        reference: of this execution's model; without it there are no scores that compare.
+        rule: the one that decides; None for the reject score alone.
         images_per_family: from 1 up; families made of test images or digits have at most as many as there are of those.
         device: "cpu", "cuda" or "cuda:1".
         between_chunks: called every second or so; its exceptions propagate.
     """
     assert images_per_family > 0
     calibration = outcome.calibration
-    scoring = _ModelScoring(len(cell.classes), calibration, reference, between_chunks)
+    fitted = fit_rule(rule, reference) if rule else None
+    scoring = _ModelScoring(len(cell.classes), calibration, reference, fitted, between_chunks)
     tested = scoring.score(outcome.test_answers)
     families = list(_families(cell, outcome, scoring, tested, images_per_family, device))
     wrong = tested.probabilities.argmax(axis=1) != cell.test_labels
@@ -120,10 +149,11 @@ def make_card(
         accuracy=float((~wrong).mean()),
         temperature=calibration.temperature if calibration else None,
         calibration_error=_calibration_error(cell, outcome),
-        risk_coverage=risk_coverage(tested.reject_scores, wrong),
+        risk_coverage=risk_coverage(scoring.unknownness(tested), wrong),
         false_reject=_false_rejects(scoring, tested),
         families=families,
         untrained_noise=_untrained_noise(families),
+        rule=rule,
     )
 
 
@@ -143,18 +173,21 @@ def _families(
             continue
         # A seed for each, so that a new family leaves the others' images as they are.
         generator = np.random.default_rng(derive_seed(seed, family.name))
-        chunks = family_chunks(family, generator, known, wanted)
-        answers = _answers(outcome, chunks, device, scoring.between_chunks)
+        chunks = partial(family_chunks, family, generator, known, wanted)
+        answers = _answers(cell, outcome, f"{family.name}, {wanted}", chunks, device, scoring.between_chunks)
         yield _result(family, family.name in trained, answers, scoring, tested)
 
 
 def _answers(
+    cell: PreparedCell,
     outcome: ExecutionOutcome,
-    chunks: Iterator[UInt8[np.ndarray, "_ size size 3"]],
+    name: str,
+    chunks: Callable[[], Iterator[UInt8[np.ndarray, "_ size size 3"]]],
     device: str,
     between_chunks: Callable[[], None],
 ) -> Answers:
-    parts = [answer(outcome.trained, images, device, _BATCH_PIXELS, between_chunks) for images in chunks]
+    shown = chunks() if cell.encoder is None else [cell.encode(name, chunks, between_chunks)]
+    parts = [answer(outcome.trained, inputs, device, _BATCH_PIXELS, between_chunks) for inputs in shown]
     return Answers(np.concatenate([logits for logits, _ in parts]), np.concatenate([features for _, features in parts]))
 
 
@@ -180,7 +213,7 @@ def _result(
         rejected_as_noise=float((called >= scoring.known_classes).mean()),
         rejected_at=[
             BudgetShare(max_false_reject=budget, rejected=scoring.share_rejected(scored, budget))
-            for budget in _budgets(scoring.calibration)
+            for budget in scoring.budgets
         ],
     )
 
@@ -217,22 +250,17 @@ def _calibration_error(cell: PreparedCell, outcome: ExecutionOutcome) -> Calibra
     )
 
 
-def _budgets(calibration: Calibration | None) -> list[float]:
-    """Those of `BUDGETS` that the model can promise, and the smallest it can instead of those that it cannot; rising."""
-    return sorted({calibration.promised(budget) for budget in BUDGETS}) if calibration else []
-
-
 def _false_rejects(scoring: _ModelScoring, tested: _ScoredAnswers) -> list[FalseReject]:
     if scoring.calibration is None:
         return []
     found = []
-    for budget in _budgets(scoring.calibration):
+    for budget in scoring.budgets:
         rejected = scoring.rejected(tested, budget)
         interval = binomtest(int(rejected.sum()), len(rejected)).proportion_ci(_CONFIDENCE, method="wilson")
         found.append(
             FalseReject(
                 max_false_reject=budget,
-                threshold=scoring.calibration.threshold(budget),
+                threshold=None if scoring.rule else scoring.calibration.threshold(budget),
                 rejected=float(rejected.mean()),
                 low=float(interval.low),
                 high=float(interval.high),

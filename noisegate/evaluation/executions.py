@@ -45,6 +45,7 @@ def run_executions(
         known_images=cell.known_images,
         beside=_beside(cell),
         noise_weight=cell.spec.noise_weight,
+        record_samples=cell.spec.record == "samples",
         device=device,
         together=together,
         between_batches=between_batches,

@@ -140,7 +140,7 @@ def _judge(
         unknownness[NOISE_PROBABILITY] = softmax(answers.logits)[:, known]
         rejected[NOISE_PROBABILITY] = said.is_noise
     if rule is not None:
-        rejected[RULE] = rule.rejects(said, max(DEFAULT_MAX_FALSE_REJECT, rule.smallest_promise))
+        rejected[RULE] = rule.rejects(said, rule.promised(DEFAULT_MAX_FALSE_REJECT))
         unknownness[RULE] = ranks_by(rule, said.unknownness, said.is_noise)
     return Judged(unknownness, rejected, answers.logits[:, :known].argmax(axis=1))
 

@@ -61,15 +61,20 @@ def make_reference(
         class_counts=np.bincount(held.labels, minlength=known).astype(np.int64),
         reject_scores=np.sort(reject_scores(probabilities, known)),
         fitted={name: arrays for name, arrays in fitted.items() if arrays},
-        held=_held_out({REJECT_SCORE: reject_scores(probabilities, known), **unknownness}, probabilities, known),
+        held=_held_out(
+            {REJECT_SCORE: reject_scores(probabilities, known), **unknownness}, probabilities, held.labels, known
+        ),
     )
 
 
-def _held_out(unknownness: Mapping[str, Rows], probabilities: Rows, known: int) -> HeldOut:
+def _held_out(
+    unknownness: Mapping[str, Rows], probabilities: Rows, labels: Int64[np.ndarray, " n"], known: int
+) -> HeldOut:
     count = len(probabilities)
     some = np.arange(count) if count <= _MOST_HELD else np.arange(_MOST_HELD) * count // _MOST_HELD
     of_some = {name: np.asarray(values[some], dtype=np.float64) for name, values in unknownness.items()}
-    return HeldOut(of_some, probabilities[some].argmax(axis=1) >= known)
+    called = probabilities[some].argmax(axis=1)
+    return HeldOut(of_some, called >= known, called == labels[some])
 
 
 def all_scores(answers: Answers, known: int, fitted: Mapping[str, Fitted]) -> HeldOut:

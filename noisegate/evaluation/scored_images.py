@@ -51,15 +51,24 @@ def score_with_weights(
     device: str = "cpu",
 ) -> ScoredImages:
     """The same with a kept model: `stored` is its model.safetensors."""
+    module, preprocessing = load_network(stored, manifest, inputs.shape[1])
+    return score_images(module, preprocessing, inputs, labels, device)
+
+
+def load_network(stored: bytes, manifest: ModelManifest, image_size: int) -> tuple[nn.Module, Preprocessing]:
+    """A kept model as it was trained, in evaluation mode, and what it is shown images by.
+
+    Args:
+        stored: its model.safetensors.
+        image_size: pixels a side of what it takes; of features, their number.
+    """
     tensors = safetensors.torch.load(stored)
     network = manifest.spec.trained_network
     assert network is not None, "what scores images was trained to classify them"
-    # Of features, what stands in the place of the size is how many there are.
-    module = architecture(network, image_size=inputs.shape[1], outputs=len(manifest.outputs))
+    module = architecture(network, image_size=image_size, outputs=len(manifest.outputs))
     weights = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items() if name.startswith(_NETWORK)}
     module.load_state_dict(weights, assign=True)
-    preprocessing = Preprocessing(tensors["mean"], tensors.get("std"))
-    return score_images(module.eval(), preprocessing, inputs, labels, device)
+    return module.eval(), Preprocessing(tensors["mean"], tensors.get("std"))
 
 
 def scores_to_bytes(scored: ScoredImages) -> bytes:

@@ -60,6 +60,11 @@ class Batches(Iterator[Batch]):
         self.position += self.size
         return Batch(self.order[start : self.position], self._draws())
 
+    @property
+    def begins_pass(self) -> bool:
+        """Whether the last batch was the first of a pass over the images."""
+        return self.position == self.size
+
     def _draws(self) -> Int64[Tensor, "batch draws"]:
         if self._augmentation is None:
             return torch.empty(self.size, 0, dtype=torch.int64, device=self.device)

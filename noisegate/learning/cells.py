@@ -1,8 +1,8 @@
 """One cell from its dataset to what is trained on: holdout or folds, subgroup and noise, fixed over its executions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -106,7 +106,8 @@ class PreparedCell:
     the features of the same images, noise too, mirrored left to right; None where nothing asks for them.
     `sample_images` are some of the known training images, `test_images` all test images, whatever the inputs are. `training` is
     the spec's, with the weight decay that `regularisation` tells of where the spec leaves it to be chosen. `folds` holds the fold
-    of each input; None where nothing is cross-validated.
+    of each input; None where nothing is cross-validated. `known_rows` and `holdout_rows` are the places of the known inputs and of
+    the holdout among the dataset's training images.
     """
 
     spec: ClassifierExperiment
@@ -117,8 +118,10 @@ class PreparedCell:
     inputs: Inputs
     labels: Int64[np.ndarray, " n"]
     known_images: int
+    known_rows: Int64[np.ndarray, " known"]
     subgroup: Subgroup | None
     holdout_inputs: Inputs
+    holdout_rows: Int64[np.ndarray, " held"]
     holdout_labels: Int64[np.ndarray, " held"]
     test_inputs: Inputs
     test_labels: Int64[np.ndarray, " test"]
@@ -128,6 +131,16 @@ class PreparedCell:
     flipped: Inputs | None = None
     folds: Int64[np.ndarray, " n"] | None = None
     regularisation: Regularisation | None = None
+    # The features that cards ask for of unknown images, by what they are of: the same for all executions, and dear.
+    encoded: dict[str, Inputs] = field(default_factory=dict, repr=False, compare=False)
+
+    def encode(self, name: str, images: Callable[[], Iterator[Images]], between_batches: Callable[[], None]) -> Inputs:
+        """The features of these images by `encoder`, computed when first asked for; later ones of that name are the same."""
+        assert self.encoder is not None, "asked of cells that are trained on features"
+        if name not in self.encoded:
+            parts = [self.encoder(chunk, between_batches) for chunk in images()]
+            self.encoded[name] = np.concatenate(parts)
+        return self.encoded[name]
 
     @property
     def outputs(self) -> int:
@@ -142,6 +155,7 @@ def prepare_cell(
     between_chunks: Callable[[], None] = lambda: None,
     scored: ScoredImages | None = None,
     others: Mapping[str, CellData] = MappingProxyType({}),
+    excluded: Sequence[int] = (),
 ) -> PreparedCell:
     """Set the holdout aside, choose the subgroup, draw the noise and choose a weight decay that is auto, all fixed over the
     cell's executions.
@@ -155,6 +169,7 @@ def prepare_cell(
         between_chunks: called every second or so. Whatever it raises passes through.
         scored: what the base execution says of every training image, holdout included; only a subgroup needs it.
         others: other datasets at the cell's image size, by the path of the field that names them.
+        excluded: places among the dataset's training images that are neither trained on nor held out.
 
     Raises:
         InvalidSpec: the subgroup has nothing to choose from, or is smaller than a batch, or has too few images to choose a weight
@@ -163,7 +178,12 @@ def prepare_cell(
     assert not spec.sweep
     assert data.train_images.shape[1:] == (spec.image_size, spec.image_size, 3)
     held = holdout_mask(data.train_labels, spec.holdout, derive_seed(spec.seed, "holdout"))
-    kept = np.flatnonzero(~held)
+    if len(excluded):
+        left = ~np.isin(data.rows(np.arange(len(held))), excluded)
+        kept, held = np.flatnonzero(left & ~held), left & held
+    else:
+        kept = np.flatnonzero(~held)
+    held_rows = data.rows(np.flatnonzero(held))
     subgroup = _subgroup(spec, kept, scored, derive_seed(spec.seed, "control", cell)) if spec.subgroup else None
     kept = subgroup.indices if subgroup else kept
     class_size = len(data.train_labels) / len(data.classes)
@@ -186,8 +206,10 @@ def prepare_cell(
         inputs=inputs,
         labels=labels,
         known_images=len(kept),
+        known_rows=rows,
         subgroup=subgroup,
-        holdout_inputs=data.train_inputs[data.rows(np.flatnonzero(held))],
+        holdout_inputs=data.train_inputs[held_rows],
+        holdout_rows=held_rows,
         holdout_labels=data.train_labels[held],
         test_inputs=data.test_inputs,
         test_labels=data.test_labels,

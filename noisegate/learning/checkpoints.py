@@ -6,18 +6,19 @@ Nothing in them is ever run.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float16, Float64, Int64
 from pydantic import Field, NonNegativeFloat
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from noisegate.documents import Document
 from noisegate.learning.batches import Batches
+from noisegate.learning.recording import SampleRecord
 
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
@@ -36,7 +37,7 @@ class TrainingState:
 
     `losses` are those of the epochs that have ended; `average` is the network with the moving average of the weights, where the
     recipe keeps one. Where it stops early, `holdout_losses` are those of the same epochs, and `best` is the network after the
-    first one with the lowest.
+    first one with the lowest. `record` is what it has said of each training image, where that is kept.
     """
 
     seed: int
@@ -46,6 +47,7 @@ class TrainingState:
     batches: Batches
     average: nn.Module | None = None
     best: nn.Module | None = None
+    record: SampleRecord | None = None
     losses: list[float] = field(default_factory=list)
     holdout_losses: list[float] = field(default_factory=list)
     images_seen: int = 0
@@ -68,17 +70,19 @@ class _Header(Document):
 def write_checkpoint(state: TrainingState) -> bytes:
     """The state as bytes. It must stand at the end of an epoch."""
     losses, held = (torch.tensor(one, dtype=torch.float64) for one in (state.losses, state.holdout_losses))
-    tensors = _named(state, _optimizer_tensors(state), state.batches.order, losses, held)
+    told = state.record.told() if state.record else None
+    tensors = _named(state, _optimizer_tensors(state), state.batches.order, losses, held, told)
     metadata = {name: str(value) for name, value in _header(state).model_dump().items()}
     body: bytes = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
     return hashlib.sha256(body).digest() + body
 
 
-def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
+def restore(state: TrainingState, checkpoint: bytes, *, epochs: int, recorded: Sequence[int] = ()) -> None:
     """Put an execution that has just been built where its checkpoint left it.
 
     Args:
         epochs: how many the execution is to have; the checkpoint must be of an earlier one.
+        recorded: those of which its record tells, where it keeps one.
 
     Raises:
         UnusableCheckpoint: the bytes are damaged, or of another seed, precision, version of torch, kind of device or of
@@ -90,7 +94,8 @@ def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
     moments = _places_for_optimizer(state)
     order = torch.empty(state.batches.images, dtype=torch.int64, device=state.batches.device)
     losses, held = (torch.empty(header.epoch, dtype=torch.float64) for _ in range(2))
-    places = _named(state, moments, order, losses, held)
+    told = _places_for_epochs(state, sum(epoch <= header.epoch for epoch in recorded))
+    places = _named(state, moments, order, losses, held, told)
     _check_tensors(tensors, places)
 
     with torch.no_grad():
@@ -103,6 +108,8 @@ def restore(state: TrainingState, checkpoint: bytes, *, epochs: int) -> None:
     state.batches.order, state.batches.position = order, header.position
     state.losses = losses.tolist()
     state.holdout_losses = held.tolist() if state.best is not None else []
+    if state.record is not None and told is not None:
+        state.record.epochs = list(told)
     state.images_seen, state.train_seconds = header.images_seen, header.train_seconds
 
 
@@ -112,6 +119,7 @@ def _named(
     order: Int64[Tensor, " n"],
     losses: Float64[Tensor, " epochs"],
     holdout_losses: Float64[Tensor, " measured"],
+    told: Float16[Tensor, "epochs 2 n"] | None,
 ) -> dict[str, Tensor]:
     """Every tensor of a checkpoint by its name."""
     networks = {"network": state.module, "average": state.average, "best": state.best}
@@ -124,11 +132,24 @@ def _named(
     return {
         **weights,
         **({} if state.best is None else {"holdout_losses": holdout_losses}),
+        **_of_record(state.record, told),
         **moments,
         "generator": state.batches.generator.get_state(),
         "order": order,
         "losses": losses,
     }
+
+
+def _of_record(record: SampleRecord | None, told: Float16[Tensor, "epochs 2 n"] | None) -> dict[str, Tensor]:
+    if record is None:
+        return {}
+    assert told is not None, "where there is a record, there is what it tells"
+    summed = {} if record.summed is None else {"record.summed": record.summed}
+    return {"record.epochs": told, "record.errors": record.errors, **summed}
+
+
+def _places_for_epochs(state: TrainingState, epochs: int) -> Float16[Tensor, "epochs 2 n"] | None:
+    return None if state.record is None else torch.empty(epochs, 2, len(state.record.errors), dtype=torch.float16)
 
 
 # What optimizers keep of each parameter, by the names that the tensors have in a checkpoint.

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,7 +20,7 @@ from noisegate.learning.augmentation import changed, flipped_as_drawn
 from noisegate.learning.batches import Batch
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.recipe import dtype_of, make_optimizer, set_learning_rate
-from noisegate.learning.softmax_regression import descend, is_written_out
+from noisegate.learning.softmax_regression import Descended, descend, is_written_out
 from noisegate.learning.stacking import FORMS, Form
 from noisegate.learning.states import TrainingSet
 from noisegate.networks.building import architecture
@@ -51,6 +51,11 @@ class Engine(ABC):
     def take_losses(self) -> Float32[Tensor, " executions"]:
         """The sum of each one's batch losses since this was last asked; still on the device."""
 
+    @property
+    @abstractmethod
+    def logits(self) -> Float[Tensor, "executions batch outputs"]:
+        """What the executions said of the batches of the last step, before it; to be asked where the training set `records`."""
+
 
 def engines_for(network: str, spec: TrainingSpec, *, image_size: int) -> tuple[EngineName, ...]:
     """The engines that compute this network with this recipe right; `separate` always does, and comes first."""
@@ -71,6 +76,7 @@ class Separate(Engine):
         self._data = data
         self._states = states
         self._losses = torch.zeros(len(states), device=data.device)
+        self._logits: dict[int, Tensor] = {}
         streams = min(len(states), _MOST_STREAMS) if data.device.type == "cuda" else 0
         self._streams = [_stream(data.device, number) for number in range(streams)]
 
@@ -83,7 +89,10 @@ class Separate(Engine):
         try:
             for number, (state, places, draws) in enumerate(zip(self._states, batch.places, batch.draws, strict=True)):
                 with self._beside(number):
-                    self._losses[number].add_(self._update(state, places, draws))
+                    loss, logits = self._update(state, places, draws)
+                    self._losses[number].add_(loss)
+                if self._data.records:
+                    self._logits[number] = logits
         finally:
             self._join()  # or a recording that failed for want of memory would end with another error
 
@@ -92,9 +101,15 @@ class Separate(Engine):
         self._losses.zero_()
         return taken
 
+    @property
+    def logits(self) -> Float[Tensor, "executions batch outputs"]:
+        if len(self._logits) == 1:
+            return self._logits[0][None]
+        return torch.stack([self._logits[number] for number in range(len(self._states))])
+
     def _update(
         self, state: TrainingState, places: Int64[Tensor, " batch"], draws: Int64[Tensor, "batch draws"]
-    ) -> Float32[Tensor, ""]:
+    ) -> Descended:
         data = self._data
         shown, labels = data.preprocessing.shown(_chosen(data, places, draws)), data.labels.index_select(0, places)
         if is_written_out(state, data.spec.smoothing):
@@ -107,7 +122,7 @@ class Separate(Engine):
         _descend(state.optimizer, [one for one in state.module.parameters() if one.requires_grad], loss)
         if state.average is not None and data.spec.average_decay is not None:
             _follow(state.average, state.module, data.spec.average_decay)
-        return loss.detach()
+        return Descended(loss.detach(), logits.detach())
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self._data.precision != "bfloat16" or self._data.device.type == "meta":  # which autocast does not know
@@ -141,6 +156,7 @@ class Stacked(Engine):
         self._network = architecture(data.network, image_size=data.image_size, outputs=data.outputs)
         assert not list(self._network.buffers()), "runs share parameters, not buffers"
         self._losses = torch.zeros(len(states), device=data.device)
+        self._logits: Tensor | None = None
         self._parameters = _stacked_parameters(states)
         own = dict(self._network.named_parameters())
         self._optimizer = make_optimizer([(own[name], one) for name, one in self._parameters.items()], data.spec)
@@ -157,6 +173,8 @@ class Stacked(Engine):
         shown = data.preprocessing(chosen).to(dtype).view(runs, size, *chosen.shape[1:])
         weights = {name: parameter.to(dtype) for name, parameter in self._parameters.items()}
         logits = self._forward(self._network, weights, shown).float().flatten(0, 1)
+        if data.records:
+            self._logits = logits.detach().view(runs, size, -1)
         labels = data.labels.index_select(0, batch.places.flatten())
         losses = functional.cross_entropy(
             logits, labels, weight=data.class_weights, reduction="none", label_smoothing=data.spec.smoothing
@@ -172,6 +190,11 @@ class Stacked(Engine):
         taken = self._losses.clone()
         self._losses.zero_()
         return taken
+
+    @property
+    def logits(self) -> Float[Tensor, "executions batch outputs"]:
+        assert self._logits is not None, "asked for after a step, of what is recorded"
+        return self._logits
 
 
 class Recorded(Engine):
@@ -208,6 +231,11 @@ class Recorded(Engine):
 
     def take_losses(self) -> Float32[Tensor, " executions"]:
         return self._engine.take_losses()
+
+    @property
+    def logits(self) -> Float[Tensor, "executions batch outputs"]:
+        # A copy: the next replay writes over what the step has left.
+        return self._engine.logits.clone()
 
     def _step_aside(self, batch: Batch) -> None:
         """On the stream that records later: what libraries allocate for a stream is there by then."""

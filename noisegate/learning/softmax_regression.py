@@ -4,6 +4,8 @@ The same operations in the same order as autograd and `torch.optim.SGD` carry ou
 GPU steps are recorded as a whole.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
@@ -11,6 +13,13 @@ from torch.nn import functional
 
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.networks.linear.module import LinearHead
+
+
+class Descended(NamedTuple):
+    """What a step found before it moved: the mean loss of its batch, and the logarithms of the probabilities."""
+
+    loss: Float32[Tensor, ""]
+    logits: Float32[Tensor, "batch outputs"]
 
 
 def is_written_out(state: TrainingState, smoothing: float) -> bool:
@@ -30,8 +39,8 @@ def descend(
     shown: Float32[Tensor, "batch width"],
     labels: Int64[Tensor, " batch"],
     class_weights: Float32[Tensor, " outputs"] | None,
-) -> Float32[Tensor, ""]:
-    """Update a run for which `is_written_out` holds with one batch; the mean loss of the batch before it.
+) -> Descended:
+    """Update a run for which `is_written_out` holds with one batch; what the batch came to before.
 
     Args:
         class_weights: what an image of each class counts in that mean; None where all count alike.
@@ -42,10 +51,10 @@ def descend(
     shares = (weights / weights.sum())[:, None]
     logarithms = functional.linear(shown, head.weight, head.bias).log_softmax(dim=1)
     loss = functional.nll_loss(logarithms, labels, class_weights)
-    errors = logarithms.exp_().mul_(shares)
+    errors = logarithms.exp().mul_(shares)
     errors.scatter_add_(1, labels[:, None], -shares)
     _move(state.optimizer, {head.weight: errors.T @ shown, head.bias: errors.sum(dim=0)})
-    return loss
+    return Descended(loss, logarithms)
 
 
 def _move(optimizer: torch.optim.Optimizer, gradients: dict[Tensor, Tensor]) -> None:

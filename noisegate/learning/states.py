@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from noisegate.learning.batches import Batches
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.recipe import Precision, choose_precision, make_optimizer
+from noisegate.learning.recording import SampleRecord
 from noisegate.networks.building import Start, TrainableNetwork, architecture, fresh_network
 from noisegate.networks.preprocessing import Inputs, InputTensor, Preprocessing, fitted
 from noisegate.spec.recipe import TrainingSpec
@@ -34,7 +35,8 @@ class TrainingSet:
 
     The first `known_images` of the images are not noise. `flipped` are the features of all images mirrored left to right, where
     they are shown, too; `pretrained` is what runs begin with (`Start.pretrained`); `holdout` is None unless a run may stop early.
-    `class_weights` say how much an image of each class counts in the loss; None where all count alike.
+    `class_weights` say how much an image of each class counts in the loss; None where all count alike. `records` is whether runs
+    keep what they say of each image (noisegate.learning.recording).
     """
 
     images: InputTensor
@@ -49,6 +51,7 @@ class TrainingSet:
     pretrained: Mapping[str, Tensor] = field(default_factory=dict)
     holdout: Holdout | None = None
     class_weights: Float32[Tensor, " outputs"] | None = None
+    records: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -91,6 +94,8 @@ def make_training_set(
     known_images: int,
     beside: Beside | None = None,
     noise_weight: float = 1.0,
+    *,
+    records: bool = False,
 ) -> TrainingSet:
     """The arrays that runs share, brought to the device; arguments as of `train`."""
     beside, holdout = beside or Beside(), None
@@ -111,6 +116,7 @@ def make_training_set(
         pretrained=beside.pretrained,
         holdout=holdout,
         class_weights=class_weights(outputs, noise_weight, device),
+        records=records,
     )
 
 
@@ -160,7 +166,8 @@ def state_of(data: TrainingSet, seed: int, module: TrainableNetwork, generator: 
         for name, one in trained.items()
     }
     optimizer = make_optimizer([(one, one) for one in trained.values()], data.spec, shares)
-    return TrainingState(seed, data.precision, module, optimizer, batches, average, best)
+    record = SampleRecord.empty(len(data.images), data.outputs, data.device) if data.records else None
+    return TrainingState(seed, data.precision, module, optimizer, batches, average, best, record)
 
 
 def release(module: nn.Module, *, head_alone: bool) -> None:

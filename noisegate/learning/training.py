@@ -22,6 +22,7 @@ from noisegate.learning.checkpoints import TrainingState, UnusableCheckpoint, re
 from noisegate.learning.choosing import choose_engine
 from noisegate.learning.engines import Engine, EngineName, build_engine
 from noisegate.learning.recipe import Precision, exact_arithmetic, on_device
+from noisegate.learning.recording import Recorder, SampleRecord, early_epoch, recorded_epochs
 from noisegate.learning.states import Beside, TrainingSet, fresh_state, make_training_set, release
 from noisegate.learning.stopping import has_stopped, note_holdout
 from noisegate.networks.preprocessing import Inputs, Preprocessing
@@ -62,6 +63,7 @@ class Trained:
 
     `train_seconds` are those of the clock, however many were trained at once. `encoder` is what computed the features that it
     was trained on; None where it was shown images. `holdout_losses` are those of the epochs, where the best one's weights are kept.
+    `record` is what it said of each training image while it was trained; None unless that was asked for.
     """
 
     seed: int
@@ -75,6 +77,7 @@ class Trained:
     engine: EngineName
     encoder: EncodeImages | None = None
     holdout_losses: tuple[float, ...] = ()
+    record: SampleRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def train(
     on_epoch: Callable[[Progress], None],
     beside: Beside | None = None,
     noise_weight: float = 1.0,
+    record_samples: bool = False,
     device: str = "cpu",
     together: Together = ALONE,
     resume: Mapping[int, bytes] = MappingProxyType({}),
@@ -147,6 +151,7 @@ def train(
         on_epoch: called after every epoch of every execution. Within an epoch nothing waits for a GPU.
         beside: what the recipe needs of it.
         noise_weight: how much an image of the last output counts in the loss, one of the others counting 1.
+        record_samples: whether to keep what runs say of each image in every epoch.
         device: "cpu", "cuda" or "cuda:1".
         together: fewer are trained at once where a GPU's memory does not suffice.
         resume: the last checkpoint of a seed, made with the same arguments but perhaps other `epochs`. The execution goes
@@ -158,7 +163,16 @@ def train(
     assert 0 < known_images <= len(images)
     assert len(set(seeds)) == len(seeds)
     data = make_training_set(
-        images, labels, network, outputs, spec, torch.device(device), known_images, beside, noise_weight
+        images,
+        labels,
+        network,
+        outputs,
+        spec,
+        torch.device(device),
+        known_images,
+        beside,
+        noise_weight,
+        records=record_samples,
     )
     updates = spec.updates_per_epoch(known_images if spec.equal_updates else len(images))
     waiting, most = list(seeds), together.most
@@ -228,11 +242,18 @@ def _goes_on(task: _Task, state: TrainingState) -> bool:
 def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState], epoch: int) -> float:
     """Returns seconds elapsed."""
     started, updates, spec = time.perf_counter(), task.updates_per_epoch, task.data.spec
+    recorder = _recorder(task, states, epoch)
     for update in range((epoch - 1) * updates, epoch * updates):
         task.between_batches()
         engine.set_learning_rate(spec.rate_at(update, updates))
-        engine.step(Batch.stacked([next(state.batches) for state in states]))
+        batch = Batch.stacked([next(state.batches) for state in states])
+        engine.step(batch)
+        if recorder:
+            # They stand at the same epoch, and so begin their passes together.
+            recorder.note(batch.places, engine.logits, new_pass=states[0].batches.begins_pass)
     totals = engine.take_losses().tolist()  # here the host waits for a GPU, and nowhere before in an epoch
+    if recorder:
+        recorder.finish(early=epoch == early_epoch(spec))
     for state, total in zip(states, totals, strict=True):
         state.losses.append(total / updates)
         note_holdout(state, task.data, task.between_batches)
@@ -241,6 +262,12 @@ def _run_epoch(task: _Task, engine: Engine, states: Sequence[TrainingState], epo
         state.images_seen += updates * state.batches.size
         state.train_seconds += seconds
     return seconds
+
+
+def _recorder(task: _Task, states: Sequence[TrainingState], epoch: int) -> Recorder | None:
+    records = [state.record for state in states if state.record is not None]
+    told = bool(records) and epoch in recorded_epochs(task.data.spec)
+    return Recorder(records, task.data.labels) if told else None
 
 
 def _tell(task: _Task, state: TrainingState, seconds: float) -> None:
@@ -270,6 +297,7 @@ def _trained(task: _Task, state: TrainingState) -> Trained:
         device=str(task.data.device),
         engine=task.engine,
         holdout_losses=tuple(state.holdout_losses),
+        record=state.record,
     )
 
 
@@ -278,7 +306,8 @@ def _start(task: _Task, seed: int) -> TrainingState:
     state = fresh_state(task.data, seed)
     if (checkpoint := task.resume.get(seed)) is not None:
         try:
-            restore(state, checkpoint, epochs=task.data.spec.epochs)
+            spec = task.data.spec
+            restore(state, checkpoint, epochs=spec.epochs, recorded=recorded_epochs(spec))
         except UnusableCheckpoint as error:
             log.warning("checkpoint_ignored", seed=seed, reason=str(error))
     return state

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from noisegate.api.answers import ResultsAnswer
 from noisegate.api.decisions import DecisionAnswer
+from noisegate.api.result_answers import ResultsAnswer
 from noisegate.client import Noisegate
 from noisegate.client.errors import ClientError, ProblemError
 from noisegate.client.progress import ProgressDisplay

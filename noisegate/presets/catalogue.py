@@ -47,6 +47,8 @@ _NAMES = (
     "table-3-features",
     "open-set-6-4",
     "open-set-6-4-drawn",
+    "open-set-plus-10",
+    "open-set-plus-50",
     "recommended",
 )
 _PUBLISHED_NOTE = (

@@ -8,7 +8,7 @@ scores the ranks come from the same images as the threshold, and the promise hol
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -46,6 +46,10 @@ class FittedRule:
         samples = len(self.ranks)
         return smallest_promise(int((self.ranks > samples).sum()), samples)
 
+    def promised(self, max_false_reject: float) -> float:
+        """This budget, or the smallest that can be promised if that is larger."""
+        return max(max_false_reject, self.smallest_promise)
+
     def thresholds(self, max_false_reject: float) -> tuple[float, ...]:
         """Of each score: how unknown it must find an image to reject it (more than this).
 
@@ -82,6 +86,13 @@ class FittedRule:
         return largest
 
 
+def unknown_scores(rule: DecisionRule) -> Iterator[tuple[str, str]]:
+    """The scores of a rule that there are not, as message and remedy."""
+    for name in rule.names:
+        if name != REJECT_SCORE and name not in SCORES:
+            yield f"there is no score {name!r}", f"There are: {', '.join([REJECT_SCORE, *SCORES])}."
+
+
 def fit_rule(rule: DecisionRule, reference: Reference | None) -> FittedRule:
     """The rule with what a model's reference says of held-out images.
 
@@ -89,10 +100,9 @@ def fit_rule(rule: DecisionRule, reference: Reference | None) -> FittedRule:
         InvalidInput: a score does not exist, or the model remembers nothing of it.
     """
     held = reference.held if reference else None
+    for message, remedy in unknown_scores(rule):
+        raise InvalidInput(message, field="rule", remedy=remedy)
     for name in rule.names:
-        if name != REJECT_SCORE and name not in SCORES:
-            known = ", ".join([REJECT_SCORE, *SCORES])
-            raise InvalidInput(f"there is no score {name!r}", field="rule", remedy=f"There are: {known}.")
         if held is None:
             detail = "this model keeps no scores of single held-out images: it is from before rules, or has no holdout"
             raise InvalidInput(detail, field="rule", remedy=_GENERALLY)

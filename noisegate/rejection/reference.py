@@ -20,7 +20,7 @@ from noisegate.rejection.scores import Fitted, KnownLogits, Rows, Scorer
 
 _QUANTILES = "quantiles."
 _FITTED = "fitted."
-_HELD, _HELD_NOISE = "held.", "held_noise"
+_HELD, _HELD_NOISE, _HELD_CORRECT = "held.", "held_noise", "held_correct"
 
 Columns = dict[str, Rows]
 
@@ -32,10 +32,17 @@ class HeldOut:
     Attributes:
         unknownness: by score, `reject_score` among them; higher = more unknown, float64 [n].
         is_noise: whether noise is the most probable class, [n].
+        correct: whether its own class is the most probable one, [n]; None in files from before it was kept.
     """
 
     unknownness: Mapping[str, Rows]
     is_noise: npt.NDArray[np.bool_]
+    correct: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """All that is said, an entry an image in each."""
+        return [*self.unknownness.values(), self.is_noise, *([] if self.correct is None else [self.correct])]
 
 
 class DamagedReference(ValueError):
@@ -76,7 +83,7 @@ class Reference:
             raise DamagedReference("its scores have no quantiles, or not equally many")
         if missing := (self.fitted.keys() & SCORES.keys()) - self.quantiles.keys():
             raise DamagedReference(f"it has no quantiles of {', '.join(sorted(missing))}")
-        if self.held and len({values.shape for values in (*self.held.unknownness.values(), self.held.is_noise)}) != 1:
+        if self.held and len({values.shape for values in self.held.arrays}) != 1:
             raise DamagedReference("what is said of held-out images is not of the same ones")
         if any(array.size == 0 for name in self.scorers for array in self.fitted_of(name).values()):
             raise DamagedReference("what a score remembers is empty")
@@ -117,7 +124,7 @@ class Reference:
     def nbytes(self) -> int:
         """Bytes of memory that its arrays take."""
         fitted = [array for arrays in self.fitted.values() for array in arrays.values()]
-        held = [*self.held.unknownness.values(), self.held.is_noise] if self.held else []
+        held = self.held.arrays if self.held else []
         arrays = [*self.quantiles.values(), self.nonconformity, self._keys, self.reject_scores, *fitted, *held]
         return sum(array.nbytes for array in arrays)
 
@@ -213,14 +220,16 @@ def _file_key(name: str, array: str) -> str:
 def _held_arrays(held: HeldOut | None) -> dict[str, npt.NDArray[Any]]:
     if held is None:
         return {}
-    return {_HELD + name: values for name, values in held.unknownness.items()} | {_HELD_NOISE: held.is_noise}
+    scores = {_HELD + name: values for name, values in held.unknownness.items()}
+    correct = {} if held.correct is None else {_HELD_CORRECT: held.correct}
+    return scores | {_HELD_NOISE: held.is_noise} | correct
 
 
 def _held_in(arrays: Mapping[str, npt.NDArray[Any]]) -> HeldOut | None:
     if _HELD_NOISE not in arrays:
         return None
     unknownness = {key.removeprefix(_HELD): values for key, values in arrays.items() if key.startswith(_HELD)}
-    return HeldOut(unknownness, arrays[_HELD_NOISE])
+    return HeldOut(unknownness, arrays[_HELD_NOISE], arrays.get(_HELD_CORRECT))
 
 
 def _fitted_in(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Fitted]:

@@ -151,7 +151,30 @@ class Features(DerivedSpec):
         return 4 * (cut.values(image_size) if self.upto and cut else _POOLED_VALUES)
 
 
-DERIVED: dict[str, type[DerivedSpec]] = {"view": View, "features": Features}
+class Inspection(DerivedSpec):
+    """What is said of training images without a network: copies, and trouble with the pictures; `inspection.parquet`."""
+
+    kind: Literal["inspection"] = "inspection"
+
+
+class SampleTable(DerivedSpec):
+    """What the executions of an experiment say of each training image, one row an image: `samples.parquet`.
+
+    Made of an inspection.
+    """
+
+    kind: Literal["sample_table"] = "sample_table"
+    experiment: str
+    cell: int | None = Field(None, description="Of this cell's executions alone; null for all that have recorded.")
+    records: str = Field(description="SHA-256 of the digests of their records, in the order of cells and executions.")
+
+
+DERIVED: dict[str, type[DerivedSpec]] = {
+    "view": View,
+    "features": Features,
+    "inspection": Inspection,
+    "sample_table": SampleTable,
+}
 
 AnyDerived = Annotated[DerivedSpec, OneOf("kind", DERIVED)]
 

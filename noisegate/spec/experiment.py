@@ -83,6 +83,11 @@ class ExperimentBase(Strict):
         return False
 
     @property
+    def selects_images(self) -> bool:
+        """Whether what an earlier experiment has recorded decides which training images are left out."""
+        return False
+
+    @property
     def sees_all_classes(self) -> bool:
         """Whether its classifiers are trained on all classes of the dataset."""
         return True

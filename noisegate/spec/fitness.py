@@ -94,6 +94,14 @@ def _unfit_without(spec: "ClassifierExperiment") -> Iterator[tuple[str, str, str
     if spec.declared_unknown and spec.calibration == "holdout" and spec.holdout == 0:
         message = "is set, and there is no holdout to choose the rule on"
         yield "declared_unknown", message, "Give holdout 0.1, or leave declared_unknown out."
+    if spec.rule is None:
+        return
+    if spec.calibration == "holdout" and spec.holdout == 0:
+        message = "is given, and there is no holdout to choose its thresholds on"
+        yield "rule", message, "Give holdout 0.1, or leave rule out."
+    if spec.declared_unknown:
+        message = "is given, and declared_unknown chooses one"
+        yield "rule", message, "Leave one of the two out."
 
 
 def _unfit_fitting(spec: "ClassifierExperiment") -> Iterator[tuple[str, str, str]]:

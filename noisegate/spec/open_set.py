@@ -11,7 +11,7 @@ from noisegate.errors import FieldError, InvalidSpec
 from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.experiment import Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
-from noisegate.spec.training import ClassifierExperiment
+from noisegate.spec.training import NOT_OF_BASES, ClassifierExperiment
 from noisegate.spec.unknown import UnknownSet
 
 # What results call the classes of the dataset that are left out of training.
@@ -169,7 +169,7 @@ class OpenSetExperiment(ClassifierExperiment):
             )
             remedy = "Post one experiment for each split (known.split), or leave the subgroup out."
             raise InvalidSpec([FieldError("subgroup", message, remedy)])
-        shared = set(type(self).model_fields) - {"noise", "noise_weight", "subgroup", "sweep"}
+        shared = set(type(self).model_fields) - NOT_OF_BASES
         document = self.model_dump(mode="json", include=shared)
         if isinstance(self.known, DrawnClasses):
             document["known"]["split"] = self.known.split or 0

@@ -7,11 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from noisegate.decision_rule import DecisionRule
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.networks.backbones import backbone_of, full_names
 from noisegate.noise import NoiseFamily, NoiseSpec, OneOrSeveralNoises
 from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import CropShare, DecodingField, Features, Fitting, InterpolationField, Needed, Resize, View
+from noisegate.spec.exclusion import Exclusion
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.fitness import check_bytes, check_settings, check_subgroup, check_view
@@ -23,6 +25,8 @@ from noisegate.spec.unknown import DeclaredUnknown
 
 # In units of one training on all images: that one, and five on four fifths of them.
 _CROSS_VALIDATED_TRAININGS = 5
+# A base execution sees all training images and no noise, and only its answers are asked for.
+NOT_OF_BASES = frozenset({"noise", "noise_weight", "subgroup", "sweep", "exclude"})
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -35,6 +39,8 @@ class ClassifierExperiment(ExperimentBase):
         "base",
         "promote",
         "declared_unknown",
+        "record",
+        "rule",
     }
 
     dataset: Line = Field(min_length=1, description="Id or name of a dataset.")
@@ -67,6 +73,19 @@ class ClassifierExperiment(ExperimentBase):
         "are called noise.",
     )
     subgroup: SubgroupSpec | None = Field(None, description="Which training images to use; null for all of them.")
+    exclude: Exclusion | None = Field(
+        None,
+        # Not written where it is the default: specs read as they did before there was a choice.
+        exclude_if=lambda exclude: exclude is None,
+        description="Training images to leave out, by what an earlier experiment has recorded of each. They are left out of the "
+        "holdout, too; which they are is settled when the experiment is posted.",
+    )
+    record: Literal["none", "samples"] = Field(
+        "none",
+        exclude_if=lambda record: record == "none",
+        description="samples: keep what each execution says of each training image while it is trained (probability of the label "
+        "and margin in every epoch), for GET /experiments/{id}/samples. Results stay the same.",
+    )
     base: BaseReference | None = Field(
         None,
         description="The execution whose answers decide over the subgroups; null trains one for this experiment.",
@@ -90,6 +109,13 @@ class ClassifierExperiment(ExperimentBase):
         exclude_if=lambda declared: not declared,
         description="Images of none of the classes, such as an uploaded folder of what is not meant: which scores decide is then "
         "chosen for each model, on the holdout and on these. They are not trained on.",
+    )
+    rule: DecisionRule | None = Field(
+        None,
+        # Not written where it is the default: specs read as they did before there was a choice.
+        exclude_if=lambda rule: rule is None,
+        description="Which scores decide, for every model; null for the reject score alone, or what declared_unknown chooses. A "
+        "model can be given another rule later.",
     )
     keep_models: Literal["best", "all", "none"] = Field(
         "best",
@@ -192,6 +218,10 @@ class ClassifierExperiment(ExperimentBase):
         return self.subgroup is not None
 
     @property
+    def selects_images(self) -> bool:
+        return self.exclude is not None
+
+    @property
     def noises(self) -> list[NoiseSpec]:
         """The kinds of noise that fill the noise class; none without one."""
         return [noise for noise in self._noises_written if noise.quantity > 0]
@@ -220,8 +250,14 @@ class ClassifierExperiment(ExperimentBase):
             yield "calibration", self.calibration
         if self.noise_weight != 1:
             yield "noise_weight", "a weight"
+        if self.exclude is not None:
+            yield "exclude", "images"
+        if self.record != "none":
+            yield "record", self.record
         if self.declared_unknown:
             yield "declared_unknown", "datasets"
+        if self.rule is not None:
+            yield "rule", "scores"
         yield "recipe", self.training.recipe
         yield from (("family", noise.family) for noise in self._noises_written)
 
@@ -274,7 +310,7 @@ class ClassifierExperiment(ExperimentBase):
 
     def base_spec(self) -> "ClassifierExperiment":
         """No noise, all training images, the rest as in this spec (section 5.1)."""
-        shared = set(ClassifierExperiment.model_fields) - {"noise", "noise_weight", "subgroup", "sweep"}
+        shared = set(ClassifierExperiment.model_fields) - NOT_OF_BASES
         return TrainingExperiment.model_validate(self.model_dump(mode="json", include=shared))
 
     def _noises_of_images(self) -> Iterator[tuple[str, NoiseFamily]]:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from noisegate.errors import Conflict
-from noisegate.store import experiments, files, models
+from noisegate.store import experiments, files, models, sample_tables
 from noisegate.store.sessions import OF_ALL_OWNERS, require_own
 from noisegate.store.states import TERMINAL
 from noisegate.store.tables import Alias, Cell, CellDataset, Event, Execution, Experiment, Model
@@ -38,15 +38,15 @@ def plan_experiment(session: Session, experiment_id: str) -> Deleted:
     _refuse_aliased(session, Model.experiment_id == experiment_id)
     _refuse_built_upon(session, experiment_id)
     kept = session.scalars(sa.select(Model).where(Model.experiment_id == experiment_id).order_by(Model.id)).all()
-    files_of_executions = sa.select(Execution.scores_digest, Execution.samples_digest).where(
-        Execution.experiment_id == experiment_id
-    )
+    columns = (Execution.scores_digest, Execution.samples_digest, Execution.dynamics_digest)
+    files_of_executions = sa.select(*columns).where(Execution.experiment_id == experiment_id)
     return Deleted(
         cells=_count(session, Cell, experiment_id),
         executions=_count(session, Execution, experiment_id),
         models=[model.id for model in kept],
         digests=[digest for model in kept for digest in model.digests]
-        + [digest for row in session.execute(files_of_executions) for digest in row if digest],
+        + [digest for row in session.execute(files_of_executions) for digest in row if digest]
+        + sample_tables.digests_of(session, experiment_id),
     )
 
 
@@ -57,6 +57,7 @@ def delete_experiment(session: Session, experiment_id: str) -> Deleted:
         NotFound, NotYours, Conflict: as `plan_experiment`.
     """
     deleted = plan_experiment(session, experiment_id)
+    sample_tables.drop(session, experiment_id)
     # One that depends on another of the same experiment would forbid the other to go first.
     session.execute(sa.update(Execution).where(Execution.experiment_id == experiment_id).values(depends_on=None))
     cells = sa.select(Cell.id).where(Cell.experiment_id == experiment_id)

@@ -34,10 +34,15 @@ class StoredFile:
     size_bytes: int
 
 
-def ensure(session: Session, dataset: Dataset, wanted: Iterable[Needed]) -> dict[Needed, Derived]:
+def ensure(
+    session: Session, dataset: Dataset, wanted: Iterable[Needed], *, asked: bool = False
+) -> dict[Needed, Derived]:
     """The rows of artefacts that cells need, and those of what they are made of: found, or created to be made.
 
     The rows are locked until the transaction ends, so that they stay as they are found. A failed one waits again.
+
+    Args:
+        asked: whether a person asks for them, so that they are made although no execution waits.
     """
     assert dataset.content_hash, "the dataset is ready"
     content_hash = dataset.content_hash
@@ -47,7 +52,8 @@ def ensure(session: Session, dataset: Dataset, wanted: Iterable[Needed]) -> dict
     rows: dict[Needed, Derived] = {}
     for (_, key), needed in sorted(unique.items(), key=lambda entry: entry[0]):
         parent = rows[needed.follows_from] if needed.follows_from else None
-        rows[needed] = _ensured(session, dataset, needed, key, parent)
+        rows[needed] = row = _ensured(session, dataset, needed, key, parent)
+        row.asked = row.asked or asked
     return rows
 
 
@@ -101,6 +107,13 @@ def of_datasets(session: Session, dataset_ids: Sequence[str]) -> dict[str, list[
     """Those of each dataset, oldest first."""
     rows = session.scalars(sa.select(Derived).where(Derived.dataset_id.in_(dataset_ids)).order_by(Derived.id)).all()
     return {id: [row for row in rows if row.dataset_id == id] for id in dataset_ids}
+
+
+def find(session: Session, dataset: Dataset, needed: Needed) -> Derived | None:
+    """The row of an artefact, if there is one."""
+    assert dataset.content_hash, "the dataset is ready"
+    key = needed.key(dataset.content_hash)
+    return session.scalar(sa.select(Derived).where(Derived.dataset_id == dataset.id, Derived.key == key))
 
 
 def note_use(session: Session, derived_ids: Iterable[str]) -> None:

@@ -110,19 +110,21 @@ def record_success(
     *,
     scores_digest: str | None = None,
     samples_digest: str | None = None,
+    dynamics_digest: str | None = None,
 ) -> Experiment:
     """The execution's one accepted result.
 
     Args:
         scores_digest: of the scored training set, which a base execution has.
         samples_digest: of the scores of each test image, which some kinds keep.
+        dynamics_digest: of what it said of each training image, where that is recorded.
 
     Raises:
         LeaseLost: another worker has taken over; nothing was recorded.
     """
     stopped, losses = result.details.early_stopping is not None, result.losses_by_epoch
     done = len(losses) if stopped and losses else Execution.epochs
-    digests = {"scores_digest": scores_digest, "samples_digest": samples_digest}
+    digests = {"scores_digest": scores_digest, "samples_digest": samples_digest, "dynamics_digest": dynamics_digest}
     changes = {"state": State.SUCCEEDED, "epochs_done": done, **digests}
     return _end(session, lease, **changes, **vars(result))
 
@@ -189,6 +191,39 @@ def curves_of(session: Session, experiment_id: str) -> Sequence[sa.Row[Any]]:
     ).join(Execution.cell)
     query = query.where(Execution.experiment_id == experiment_id)
     return session.execute(query.order_by(Cell.position, Execution.position)).all()
+
+
+def losses(session: Session, experiment_id: str) -> list[tuple[int, list[float]]]:
+    """Cell and losses by epoch of each execution that has any, by cell and number; of base cells none."""
+    query = sa.select(Cell.position, Execution.losses_by_epoch).join(Execution.cell)
+    query = query.where(Execution.experiment_id == experiment_id, Cell.is_base.is_(False))
+    rows = session.execute(query.order_by(Cell.position, Execution.position))
+    return [(cell, found) for cell, found in rows if found]
+
+
+def counts_by_cell(session: Session, experiment_id: str) -> dict[int, dict[State, int]]:
+    """How many executions of each cell are in which state, by the cell's position."""
+    query = sa.select(Cell.position, Execution.state, sa.func.count()).join(Execution.cell)
+    query = query.where(Execution.experiment_id == experiment_id).group_by(Cell.position, Execution.state)
+    found: dict[int, dict[State, int]] = {}
+    for cell, state, count in session.execute(query):
+        found.setdefault(cell, {})[state] = count
+    return found
+
+
+def of_cell(session: Session, experiment_id: str, cell: int) -> Sequence[Execution]:
+    """The executions of one cell by their numbers."""
+    query = sa.select(Execution).join(Execution.cell).where(Execution.experiment_id == experiment_id)
+    return session.scalars(query.where(Cell.position == cell).order_by(Execution.position)).all()
+
+
+def running(session: Session, experiment_id: str, *, most: int) -> Sequence[Execution]:
+    """The executions of an experiment that run, each with its cell; at most so many."""
+    query = sa.select(Execution).options(
+        selectinload(Execution.cell).load_only(Cell.position, Cell.point, Cell.is_base, raiseload=True)
+    )
+    query = query.where(Execution.experiment_id == experiment_id, Execution.state == State.RUNNING)
+    return session.scalars(query.order_by(Execution.place).limit(most)).all()
 
 
 def samples_of(

@@ -80,7 +80,7 @@ def waiting(table: LeasedTable) -> sa.ColumnElement[bool]:
     """True for rows that a worker may claim.
 
     An execution that depends on another waits until that one has succeeded, and until the artefact that it reads is ready. An
-    artefact waits for the one that it is made of, and for as long as no execution waits for it.
+    artefact waits for the one that it is made of, and for as long as no execution waits for it and nobody has asked for it.
     """
     return _WAITS[table]
 
@@ -101,10 +101,10 @@ def _is_wanted() -> sa.ColumnElement[bool]:
     by_child = sa.exists().where(
         child.parent_id == Derived.id, execution.waits_for == child.id, execution.state == State.QUEUED
     )
-    return sa.or_(itself, by_child)
+    return sa.or_(Derived.asked, itself, by_child)
 
 
-# True for artefacts that an execution waits for, or of which one is made that an execution waits for.
+# True for artefacts that a person asked for, that an execution waits for, or of which one is made that an execution waits for.
 WANTED = _is_wanted()
 
 

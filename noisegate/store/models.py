@@ -137,6 +137,13 @@ def named(session: Session, references: Iterable[str]) -> dict[str, Named]:
     return aliased | {id: Named(id, frozenset({whose}), rule) for id, whose, rule in by_id}
 
 
+def names(session: Session) -> list[tuple[str, str]]:
+    """All aliases and then all ids, the newest model first, each with the SHA-256 of its model.onnx."""
+    aliased = sa.select(Alias.name, Model.onnx_digest).join(Model, Alias.model_id == Model.id).order_by(Alias.name)
+    by_id = sa.select(Model.id, Model.onnx_digest).order_by(Model.created_at.desc(), Model.id.desc())
+    return [(name, digest) for query in (aliased, by_id) for name, digest in session.execute(query)]
+
+
 def set_rule(session: Session, reference: str, rule: DecisionRule | None) -> Model:
     """Set the rule that decides where a request asks for none; None for the reject score alone.
 

@@ -1,6 +1,6 @@
 """What an experiment would come to, checked against datasets and caps; and its rows, created all at once."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,8 +9,10 @@ from sqlalchemy.orm import Session
 
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.presets.choices import Choice
+from noisegate.rejection.fitted_rule import unknown_scores
 from noisegate.seeds import derive_seed
-from noisegate.spec import FORMAT, DatasetFacts, ExperimentSpec
+from noisegate.selection import Selection
+from noisegate.spec import FORMAT, ClassifierExperiment, DatasetFacts, ExperimentSpec
 from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.derived import Needed
 from noisegate.spec.sweeps import CellPoint, cells_of
@@ -25,7 +27,8 @@ from noisegate.store.tables import Cell, CellDataset, Dataset, Derived, Executio
 class Plan:
     """What an experiment would come to.
 
-    `others` are the other datasets that each cell reads, by the path of the field that names them.
+    `others` are the other datasets that each cell reads, by the path of the field that names them; `selections` are the training
+    images that each leaves out.
 
     Subgroups are chosen by a base: an execution of an earlier experiment (`earlier_base`), the first one of a cell of this
     experiment (`base_position`), or the only one of an additional cell (`base_cell`, whose position is len(cells)).
@@ -38,6 +41,7 @@ class Plan:
     base_cell: ExperimentSpec | None = None
     base_position: int | None = None
     earlier_base: Execution | None = None
+    selections: tuple[Selection | None, ...] = ()
 
     @property
     def specs(self) -> list[ExperimentSpec]:
@@ -89,8 +93,15 @@ class Plan:
         return cells + (self.training_images(self.base_cell) if self.base_cell else 0)
 
 
-def plan(session: Session, spec: ExperimentSpec, caps: Caps) -> Plan:
+# The training images that the cell at a position leaves out, on a dataset.
+Select = Callable[[ExperimentSpec, Dataset, int], Selection]
+
+
+def plan(session: Session, spec: ExperimentSpec, caps: Caps, select: Select | None = None) -> Plan:
     """Resolve a spec against the datasets that are there and the caps.
+
+    Args:
+        select: asked for cells that leave training images out by what an earlier experiment recorded.
 
     Raises:
         InvalidSpec: a field is wrong, over a cap, or names a dataset or base that does not exist or does not fit.
@@ -109,11 +120,20 @@ def plan(session: Session, spec: ExperimentSpec, caps: Caps) -> Plan:
             raise InvalidSpec([FieldError("base", "is used by no cell", "Give a subgroup, or leave the base out.")])
         earlier = base_execution(session, spec.named_base, dataset)
         check_base_view(earlier, [point.spec for point in points], facts)
+    _check_rule(spec)
     for point in points:
         point.spec.check(facts, caps, base_facts(earlier) if earlier else None)
     others = tuple(_others(session, point.spec, dataset) for point in points)
-    planned = Plan(spec, dataset, points, others, earlier_base=earlier)
+    selections = tuple(_selected(point.spec, dataset, number, select) for number, point in enumerate(points))
+    planned = Plan(spec, dataset, points, others, earlier_base=earlier, selections=selections)
     return _with_own_base(planned) if needs_base and earlier is None else planned
+
+
+def _check_rule(spec: ExperimentSpec) -> None:
+    """Refuse a decision rule of scores that there are not, which a spec does not know."""
+    rule = spec.rule if isinstance(spec, ClassifierExperiment) else None
+    if errors := [FieldError("rule", *said) for said in (unknown_scores(rule) if rule else ())]:
+        raise InvalidSpec(errors)
 
 
 def create(
@@ -146,7 +166,8 @@ def create(
         traceparent=traceparent,
     )
     for number, point in enumerate(planned.cells):
-        experiment.cells.append(Cell(position=number, point=point.point, spec=point.spec))
+        selection = planned.selections[number] if planned.selections else None
+        experiment.cells.append(Cell(position=number, point=point.point, spec=point.spec, selection=selection))
     if planned.base_cell is not None:
         experiment.cells.append(Cell(position=len(planned.cells), point={}, spec=planned.base_cell, is_base=True))
     missing = _bind_artefacts(session, experiment, planned)
@@ -155,6 +176,14 @@ def create(
     _create_executions(session, experiment, planned, missing)
     events.append(session, experiment, EventType.QUEUED, executions=planned.executions)
     return experiment
+
+
+def _selected(spec: ExperimentSpec, dataset: Dataset | None, position: int, select: Select | None) -> Selection | None:
+    if not spec.selects_images:
+        return None
+    assert dataset is not None, "images are left out of a dataset"
+    assert select is not None, "who plans experiments that leave images out knows how to choose them"
+    return select(spec, dataset, position)
 
 
 def _others(session: Session, spec: ExperimentSpec, dataset: Dataset | None) -> dict[str, Dataset]:

@@ -92,6 +92,17 @@ class Settings(BaseSettings):
     failures_per_minute: int = Field(60, ge=1, description="Wrong keys from one address; more are 429.")
     key_refresh_seconds: float = Field(1, gt=0, description="How often new and revoked keys are looked for.")
     body_seconds: float = Field(30, gt=0, description="A request whose body stands still for this long is given up.")
+    keep_alive_seconds: int = Field(
+        5,
+        ge=1,
+        description="How long a connection without a request stays open. Behind a reverse proxy longer than the proxy keeps "
+        "its own (nginx: 60): else it sends requests into connections that have just been closed.",
+    )
+    url_prefix: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path below which a reverse proxy serves this, as /noisegate; whether it strips the path or not.",
+    )
 
     log_format: LogFormat | None = Field(
         None, description="json or console; none: console on a terminal, else one JSON object a line."

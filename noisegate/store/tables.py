@@ -14,6 +14,7 @@ from noisegate.decision_rule import DecisionRule
 from noisegate.details import Details
 from noisegate.manifest import Metrics, ModelManifest
 from noisegate.presets.choices import Choice
+from noisegate.selection import Selection
 from noisegate.spec import ExperimentSpec
 from noisegate.spec.derived import AnyDerived, DerivedSpec
 from noisegate.store.clock import seconds_now
@@ -178,6 +179,11 @@ class Derived(Leased, Base):
         default=1, server_default="1", doc="Workers whose FORMAT is less do not make it (noisegate.spec.formats)."
     )
     state: Mapped[DerivedState] = mapped_column(_named(DerivedState), default=DerivedState.WAITING)
+    asked: Mapped[bool] = mapped_column(
+        default=False,
+        server_default=sa.false(),
+        doc="Whether a person asked for it: it is made although no execution waits for it.",
+    )
     done: Mapped[int] = mapped_column(default=0, doc="How much of `total` is made, in units of its kind: images.")
     total: Mapped[int | None]
     size_bytes: Mapped[int | None] = mapped_column(sa.BigInteger, doc="Of its files, once it is ready.")
@@ -263,6 +269,10 @@ class Cell(Base):
     needs: Mapped[str | None] = mapped_column(
         sa.ForeignKey("derived.id"), index=True, doc="The derived artefact that its executions read."
     )
+    # As many numbers as images are left out: read where they are needed.
+    selection: Mapped[Selection | None] = mapped_column(
+        Typed(Selection), deferred=True, doc="The training images that it leaves out, settled when it was planned."
+    )
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When its last execution ended.")
 
     experiment: Mapped[Experiment] = relationship(back_populates="cells")
@@ -325,6 +335,11 @@ class Execution(Leased, Base):
     scores_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="The scored training set.")
     samples_digest: Mapped[str | None] = mapped_column(
         sa.String(64), index=True, doc="Its scores of each test image, where its kind keeps them."
+    )
+    dynamics_digest: Mapped[str | None] = mapped_column(
+        sa.String(64),
+        index=True,
+        doc="What it said of each training image while it was trained, where that is recorded.",
     )
     holdout_accuracy: Mapped[float | None] = mapped_column(sa.Double)
     losses_by_epoch: Mapped[list[float] | None] = mapped_column(Json)

@@ -20,6 +20,7 @@ from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import Answers, UnusableModel
 from noisegate.rejection.decision import DecisionOptions
 from noisegate.rejection.documents import Decision
+from service.classify.statistics import Statistics
 from service.errors import ModelUnusable
 from service.metrics import BATCH_SIZE, PREDICT_SECONDS, QUEUE_DEPTH
 
@@ -98,6 +99,7 @@ class Batcher:
         self._patient = asyncio.Semaphore(max(1, most_waiting // 2))
         self._running: asyncio.Task[None] | None = None
         self._seconds_per_image = 0.0
+        self.statistics = Statistics()
 
     async def decide(self, pixels: Pixels, options: DecisionOptions, *, patient: bool = False) -> Answered:
         """The decision on one image, uint8 [size, size, 3].
@@ -138,6 +140,7 @@ class Batcher:
     async def _run_one(self, batch: Sequence[_Waiting]) -> None:
         loop = asyncio.get_running_loop()
         results: Sequence[Answered | Exception]
+        started = time.perf_counter()
         try:
             results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
         except asyncio.CancelledError:
@@ -147,6 +150,8 @@ class Batcher:
             raise
         except Exception as error:  # told to every caller of the batch, who would otherwise wait for ever
             results = [error] * len(batch)
+        waited = [result.queue_seconds for result in results if isinstance(result, Answered)]
+        self.statistics.add(waited, time.perf_counter() - started, len(results) - len(waited))
         for waiting, result in zip(batch, results, strict=True):
             # A caller that has gone away meanwhile has cancelled its future.
             if waiting.answered.done():

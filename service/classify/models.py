@@ -133,6 +133,12 @@ class Classifiers:
         """What `work` returns or raises, from a thread; as many at once as there are cores."""
         return await self.decoder.in_thread(work)
 
+    def in_memory(self, caller: Caller) -> dict[str, Loaded]:
+        """The models that are loaded and exist for this caller, by the ids and aliases they were asked for by."""
+        held = self._held()
+        seen = {name: of for name, of in self._names.items() if of.id in held and all(map(caller.sees, of.owners))}
+        return {name: self._loads[of.id].result() for name, of in seen.items()}
+
     def trouble_with(self, reference: str) -> str | None:
         """Why the model that this name has moved to cannot be loaded, while the one before it goes on serving."""
         return self._troubles.get(reference)

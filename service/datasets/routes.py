@@ -52,7 +52,7 @@ def get_report(reference: str, sessions: SessionsDep) -> DatasetReport:
     """How the dataset's upload was read: layout, classes with samples, what was left out and why."""
     with sessions.reading() as session:
         dataset = datasets.get(session, reference)
-        _check_ready(dataset)
+        check_ready(dataset)
         if dataset.report is None:
             remedy = "POST /datasets?dry_run=true with the same upload reports on it."
             raise NotFound(f"dataset {dataset.name!r} is older than reports", field="dataset", remedy=remedy)
@@ -92,7 +92,7 @@ def get_image(
     """One image as it was packed, with its class in `X-Label`."""
     with sessions.reading() as session:
         dataset = datasets.get(session, reference)
-    _check_ready(dataset)
+    check_ready(dataset)
     count = dataset.train_count if split == "train" else dataset.test_count
     if index >= (count or 0):
         raise NotFound(f"the {split} split of dataset {dataset.name!r} has {count or 0} images", field="index")
@@ -104,7 +104,11 @@ def get_image(
     return Response(png.getvalue(), headers={"X-Label": label}, media_type="image/png")
 
 
-def _check_ready(dataset: Dataset) -> None:
+def check_ready(dataset: Dataset) -> None:
+    """
+    Raises:
+        NotReady, Conflict: it is still being ingested, or has failed.
+    """
     if dataset.state is DatasetState.INGESTING:
         raise NotReady(f"dataset {dataset.name!r} is still being ingested", retry_after_seconds=int(POLL_SECONDS))
     if dataset.state is DatasetState.FAILED and dataset.error:

@@ -14,7 +14,7 @@ from noisegate.store.planning import Plan
 class PlanWarning(BaseModel):
     """Something that would be done as asked, and probably is not what was meant."""
 
-    field: str = Field(description="Of the spec, by its path.")
+    field: str = Field(description="Of the spec, by its path; or the parameter `time_limit`.")
     detail: str
     remedy: str
 
@@ -54,8 +54,20 @@ class DiskRead(BaseModel):
         return cls(kept_bytes=need.kept_bytes, most_bytes=need.most_bytes, detail=detail)
 
 
-def warnings_of(plan: Plan) -> Iterator[PlanWarning]:
-    """What to think over before posting it: weight updates that are probably too few to learn."""
+def warnings_of(plan: Plan, estimate: Estimate, time_limit: float | None) -> Iterator[PlanWarning]:
+    """What to think over before posting it: weight updates that are probably too few to learn, a time limit that is short.
+
+    Args:
+        time_limit: seconds from the start of its first execution; None without one.
+    """
+    yield from _too_few_updates(plan)
+    training = None if estimate.seconds is None else estimate.seconds - estimate.preparing_seconds
+    if time_limit is not None and training is not None and training > time_limit:
+        detail = f"It is cancelled after {time_limit:g} seconds, and training takes about {training:.0f}."
+        yield PlanWarning(field="time_limit", detail=detail, remedy="Give it more time, or fewer executions or epochs.")
+
+
+def _too_few_updates(plan: Plan) -> Iterator[PlanWarning]:
     few = []
     for point in plan.cells:
         recipe = point.spec.recipe

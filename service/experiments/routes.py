@@ -19,7 +19,9 @@ from service.deps import ArtefactsDep, OnceDep, PagingDep, Resources, ResourcesD
 from service.errors import problems
 from service.experiments.reading import read
 from service.experiments.schemas import ExecutionRead, ExperimentRead, PlanRead, Posted, PostedBody
-from service.idempotency import REPLAYED
+from service.idempotency import REPLAYED, Once
+from service.samples.selecting import Selecting
+from service.samples.tables import TableWanted, ask_for
 from service.schemas import LOCATED, POLL_SECONDS, POLLED, Collection, DeletedRead
 
 log = structlog.get_logger(__name__)
@@ -63,12 +65,28 @@ def create_experiment(
     dry_run: bool = False,
 ) -> Response:
     """Run what the spec, or the preset, asks for in every cell of its sweep. With `dry_run`, only say what that comes to."""
+    try:
+        return _answered(posted, resources, once, background, time_limit, dry_run)
+    except TableWanted as wanted:
+        ask_for(resources.sessions, resources.wakeups, wanted)
+        raise
+
+
+def _answered(
+    posted: Posted,
+    resources: Resources,
+    once: Once,
+    background: BackgroundTasks,
+    time_limit: float | None,
+    dry_run: bool,
+) -> Response:
     if dry_run:
         with resources.sessions.reading() as session:
             chosen = posted.for_dataset(session)
-            planned = planning.plan(session, chosen.spec, resources.settings.caps)
+            select = Selecting(session, resources.artefacts)
+            planned = planning.plan(session, chosen.spec, resources.settings.caps, select)
             need = _fitting(session, planned, resources)
-            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned), need)
+            answer = PlanRead.of(chosen, planned, estimates.estimate(session, planned), need, time_limit)
         return Response(answer.model_dump_json(), media_type=JSON)
 
     def create(session: Session) -> StoredAnswer:
@@ -144,7 +162,7 @@ def list_executions(
 
 def _created(session: Session, posted: Posted, resources: Resources, time_limit: float | None) -> Experiment:
     settings, posted = resources.settings, posted.for_dataset(session)
-    planned = planning.plan(session, posted.spec, settings.caps)
+    planned = planning.plan(session, posted.spec, settings.caps, Selecting(session, resources.artefacts))
     quotas.check_queue(session, planned.executions, most=settings.max_queued_executions)
     quotas.check_room(resources.artefacts, min_free_bytes=settings.min_free_bytes)
     _fitting(session, planned, resources)

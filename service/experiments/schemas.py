@@ -227,7 +227,7 @@ class PlanRead(BaseModel):
     disk: DiskRead | None = Field(description="Null where nothing is made of the images first, or all of it is there.")
 
     @classmethod
-    def of(cls, posted: Posted, plan: Plan, estimate: Estimate, need: DiskNeed) -> "PlanRead":
+    def of(cls, posted: Posted, plan: Plan, estimate: Estimate, need: DiskNeed, time_limit: float | None) -> "PlanRead":
         cells = [
             PlannedCell(
                 cell=number,
@@ -249,7 +249,7 @@ class PlanRead(BaseModel):
             base=plan.base_cell is not None,
             executions=plan.executions,
             training_images=plan.total_training_images,
-            warnings=list(warnings_of(plan)),
+            warnings=list(warnings_of(plan, estimate, time_limit)),
             estimate=EstimateRead.of(estimate),
             disk=DiskRead.of(need),
         )

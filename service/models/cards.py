@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from noisegate.api.card import CalibrationError, Card, FamilyResult, RiskCoverage
+from noisegate.api.card import CalibrationError, Card, FalseReject, FamilyResult, RiskCoverage
 from noisegate.api.duplicates import CopyCounts
 from noisegate.errors import NotFound
 from noisegate.judgement import Finding
@@ -92,18 +92,26 @@ def get_model_card(reference: str, sessions: SessionsDep, request: Request, resp
 def _read(reference: str, sessions: SessionsDep) -> ModelCard:
     with sessions.reading() as session:
         model = models.get(session, reference)
-        if model.card is None:
+        card = card_of(session, model)
+        if card is None:
             detail = f"model {model.id} has no card: it was not trained here, or before cards were made"
             raise NotFound(
                 detail, field="model", remedy="Train it anew, as its spec in GET /models/{id}/files/model.json."
             )
-        return ModelCard(
-            model=ModelRead.of(model, models.aliases(session, [model.id])),
-            spec=model.manifest.spec,
-            findings=judgements.findings_of(session, model.cell_id, model.execution_id),
-            data=_data(session, model),
-            card=model.card,
-        )
+        return card
+
+
+def card_of(session: Session, model: Model) -> ModelCard | None:
+    """The card of a model; None of one that has none."""
+    if model.card is None:
+        return None
+    return ModelCard(
+        model=ModelRead.of(model, models.aliases(session, [model.id])),
+        spec=model.manifest.spec,
+        findings=judgements.findings_of(session, model.cell_id, model.execution_id),
+        data=_data(session, model),
+        card=model.card,
+    )
 
 
 def _data(session: Session, model: Model) -> CardData | None:
@@ -135,11 +143,8 @@ def page(card: ModelCard) -> str:
             findings=card.findings,
             data=card.data,
             spec=card.spec.model_dump_json(indent=2, exclude_defaults=True),
-            groups=list(_grouped(card.card)),
-            # That of the default, or the smallest that can be promised.
-            default_reject=next(
-                (one for one in card.card.false_reject if one.max_false_reject >= DEFAULT_MAX_FALSE_REJECT), None
-            ),
+            groups=list(grouped(card.card)),
+            default_reject=default_reject(card.card),
             **_drawings(
                 card.model.id,
                 card.card.risk_coverage.model_dump_json(),
@@ -147,6 +152,11 @@ def page(card: ModelCard) -> str:
             ),
         )
     )
+
+
+def default_reject(card: Card) -> FalseReject | None:
+    """What is rejected at the default budget, or at the smallest that can be promised; None without a threshold."""
+    return next((one for one in card.false_reject if one.max_false_reject >= DEFAULT_MAX_FALSE_REJECT), None)
 
 
 @lru_cache(maxsize=256)
@@ -159,7 +169,8 @@ def _drawings(_model: str, risk_coverage: str, calibration_error: str) -> dict[s
         }
 
 
-def _grouped(card: Card) -> Iterator[tuple[str, list[FamilyResult]]]:
+def grouped(card: Card) -> Iterator[tuple[str, list[FamilyResult]]]:
+    """The families of unknown images by their group, each under its heading."""
     order = list(GROUPS)
     families = sorted(card.families, key=lambda one: order.index(one.group))
     for group, members in groupby(families, key=lambda one: one.group):

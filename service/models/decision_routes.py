@@ -11,9 +11,11 @@ from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.tables import Model
 from service.bodies import require_json
+from service.classify.schemas import Rule, named_rule
 from service.deps import ArtefactsDep, SessionsDep
 from service.errors import ModelUnusable, problems
-from service.models.schemas import BudgetRead, DecisionRead
+from service.models.coverage import coverage_of
+from service.models.schemas import BudgetRead, CoverageRead, DecisionRead
 
 _USUAL_BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
@@ -25,7 +27,15 @@ def get_decision(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep)
     """The rule that decides where a request names none, what it may name, and what each budget costs of the held-out images."""
     with sessions.reading() as session:
         model = models.get(session, reference)
-    return _read(model, _reference(model, artefacts))
+    return read_decision(model, reference_of(model, artefacts))
+
+
+@router.get("/models/{reference}/decision/coverage", responses=problems(404, 422))
+def get_coverage(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep, rule: Rule = None) -> CoverageRead:
+    """How many held-out images each budget accepts, and how many of those are wrong; by the model's rule, or by another."""
+    with sessions.reading() as session:
+        model = models.get(session, reference)
+    return coverage_of(model, reference_of(model, artefacts), model.rule if rule is None else named_rule(rule))
 
 
 @router.put(
@@ -36,14 +46,14 @@ def get_decision(reference: str, sessions: SessionsDep, artefacts: ArtefactsDep)
 def put_decision(reference: str, rule: DecisionRule, sessions: SessionsDep, artefacts: ArtefactsDep) -> DecisionRead:
     """Set the rule of a model: one score, or two. /classify follows within seconds, as it does when an alias moves."""
     with sessions.reading() as session:
-        found = _reference(models.get(session, reference), artefacts)
+        found = reference_of(models.get(session, reference), artefacts)
     try:
         fit_rule(rule, found)
     except InvalidInput as error:
         raise InvalidInput(error.detail, field="scores", remedy=error.remedy) from error
     with sessions.begin() as session:
         model = models.set_rule(session, reference, rule)
-    return _read(model, found)
+    return read_decision(model, found)
 
 
 @router.delete("/models/{reference}/decision", status_code=204, responses=problems(404, 422))
@@ -53,7 +63,12 @@ def delete_decision(reference: str, sessions: SessionsDep, dry_run: bool = False
         models.set_rule(session, reference, None)
 
 
-def _reference(model: Model, artefacts: Artefacts) -> Reference | None:
+def reference_of(model: Model, artefacts: Artefacts) -> Reference | None:
+    """What the model remembers of known images; None without a holdout.
+
+    Raises:
+        ModelUnusable: the file is gone or damaged.
+    """
     if model.reference_digest is None:
         return None
     try:
@@ -65,7 +80,8 @@ def _reference(model: Model, artefacts: Artefacts) -> Reference | None:
         ) from error
 
 
-def _read(model: Model, reference: Reference | None) -> DecisionRead:
+def read_decision(model: Model, reference: Reference | None) -> DecisionRead:
+    """The rule of a model, what it may be, and what each of the usual budgets costs."""
     held = reference.held if reference else None
     if reference is None or held is None:
         return DecisionRead(model=model.id, rule=model.rule, available=[], smallest_max_false_reject=None, budgets=[])

@@ -198,3 +198,26 @@ class AliasList(BaseModel):
     """All aliases by name."""
 
     items: list[AliasRead]
+
+
+class CoveragePoint(BaseModel):
+    """What one budget of false rejections comes to on the held-out images."""
+
+    max_false_reject: float
+    thresholds: dict[str, float] = Field(description="Of each score that decides, as values of that score.")
+    coverage: float = Field(description="Share of the held-out images that are accepted, 0 … 1.")
+    error: float | None = Field(
+        description="Share of the accepted that are classified wrongly; null where none is accepted, and of models from before "
+        "this was kept."
+    )
+
+
+class CoverageRead(BaseModel):
+    """Coverage and error over budgets, by the images that thresholds come from: never by the test set."""
+
+    model: str
+    rule: DecisionRule | None = Field(description="What decides; null for the reject score alone.")
+    held_out_images: int
+    points: list[CoveragePoint] = Field(
+        description="From the smallest budget that can be promised; none without a holdout."
+    )

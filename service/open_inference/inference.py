@@ -7,9 +7,9 @@ from noisegate.errors import InvalidImage, TooLarge
 from noisegate.rejection.decision import DecisionOptions
 from service.classify.batching import Answered
 from service.classify.models import Classifiers, Loaded
-from service.open_inference.outputs import check_values, chosen, outputs_of, tensor_of
+from service.open_inference.outputs import Output, check_values, chosen, largest, outputs_of, tensor_of
 from service.open_inference.reading import Pixels, Tensors, field_of
-from service.open_inference.schemas import InferParameters, InferredParameters, InferResponse
+from service.open_inference.schemas import InferParameters, InferredParameters, InferRequest, InferResponse
 
 # Images of one request that wait at once: enough to fill a batch while the one before runs.
 _AT_ONCE = 64
@@ -17,8 +17,8 @@ _AT_ONCE = 64
 
 async def inferred(
     classifiers: Classifiers, loaded: Loaded, name: str, sent: Tensors, most_values: int
-) -> InferResponse:
-    """What `loaded`, which was asked for as `name`, makes of a request.
+) -> tuple[InferResponse, list[bytes]]:
+    """What `loaded`, which was asked for as `name`, makes of a request; and the tensors that lie behind the JSON.
 
     Raises:
         InvalidInput: an output is asked for that the model has not, more than `most_values` numbers in all, or a budget that its
@@ -27,12 +27,14 @@ async def inferred(
         ModelUnusable: as Batcher.decide.
     """
     document = sent.document
-    outputs = chosen(outputs_of(loaded.classifier.manifest), document.outputs or [])
-    options = DecisionOptions((document.parameters or InferParameters()).max_false_reject, rule=loaded.rule)
+    parameters = document.parameters or InferParameters()
+    outputs = _outputs(loaded, document, binary=parameters.binary_data_output)
+    options = DecisionOptions(parameters.max_false_reject, rule=loaded.rule)
     loaded.classifier.budget(options)
-    check_values(outputs, loaded.classifier, len(sent.images), most_values)
+    check_values([output for output, _ in outputs.values()], loaded.classifier, len(sent.images), most_values)
     rows = await _decided(classifiers, loaded, sent.images, options)
-    return InferResponse.model_construct(
+    tensors = [tensor_of(name, output, rows, binary=binary) for name, (output, binary) in outputs.items()]
+    response = InferResponse.model_construct(
         model_name=name,
         model_version=loaded.version,
         id=document.id,
@@ -41,8 +43,19 @@ async def inferred(
             max_false_reject=rows[0].decision.max_false_reject,
             threshold=rows[0].decision.threshold,
         ),
-        outputs=[tensor_of(name, output, rows) for name, output in outputs.items()],
+        outputs=[tensor for tensor, _ in tensors],
     )
+    return response, [packed for _, packed in tensors]
+
+
+def _outputs(loaded: Loaded, document: InferRequest, *, binary: bool) -> dict[str, tuple[Output, bool]]:
+    """The outputs that are asked for, by name, and which of them are binary."""
+    has = outputs_of(loaded.classifier.manifest)
+    found: dict[str, tuple[Output, bool]] = {}
+    for name, wanted in chosen(has, document.outputs or [], binary=binary).items():
+        output = largest(has[name], wanted.classification) if wanted.classification else has[name]
+        found[name] = output, bool(wanted.binary_data)
+    return found
 
 
 async def _decided(

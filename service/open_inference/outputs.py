@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,17 @@ from noisegate.manifest import ModelManifest
 from service.classify.batching import Answered
 from service.errors import ModelUnusable
 from service.open_inference.reading import FILES, IMAGES, PIXELS
-from service.open_inference.schemas import Datatype, OutputTensor, RequestedOutput, TensorMetadata
+from service.open_inference.schemas import (
+    Datatype,
+    OutputParameters,
+    OutputTensor,
+    OutputTensorParameters,
+    RequestedOutput,
+    TensorMetadata,
+)
 
-_ALSO_FILES = f"{FILES} of shape [n]: {IMAGE_KINDS} files of any size in base64, resized here"
+_ALSO_FILES = f"{FILES} of shape [n] or [n, 1]: {IMAGE_KINDS} files of any size, resized here; in JSON in base64"
+_TYPES: dict[Datatype, str] = {"FP64": "<f8", "FP32": "<f4", "BOOL": "?"}
 
 
 @dataclass(frozen=True)
@@ -69,26 +77,53 @@ def outputs_of(manifest: ModelManifest) -> dict[str, Output]:
     return found
 
 
-def chosen(outputs: Mapping[str, Output], requested: Sequence[RequestedOutput]) -> dict[str, Output]:
-    """The outputs that are asked for, once each; those by default if none is.
+def chosen(
+    outputs: Mapping[str, Output], requested: Sequence[RequestedOutput], *, binary: bool
+) -> dict[str, OutputParameters]:
+    """What is asked of which outputs; those by default if none is named. `binary` holds where an output does not say.
 
     Raises:
-        InvalidInput: one that the model has not.
+        InvalidInput: one that the model has not, or that is asked for in two ways, or for the largest of columns without names.
     """
-    for place, wanted in enumerate(requested):
+    found: dict[str, OutputParameters] = {}
+    by_default = [RequestedOutput(name=name) for name, output in outputs.items() if output.by_default]
+    for place, wanted in enumerate(requested or by_default):
         if wanted.name not in outputs:
             raise InvalidInput(
                 f"this model has no output {wanted.name!r}",
                 field=f"outputs.{place}.name",
                 remedy=f"There are {', '.join(outputs)}.",
             )
-    names = [wanted.name for wanted in requested] or [name for name, output in outputs.items() if output.by_default]
-    return {name: outputs[name] for name in names}
+        asked = wanted.parameters or OutputParameters()
+        if asked.classification and not outputs[wanted.name].columns:
+            raise InvalidInput(
+                f"{wanted.name!r} has no columns whose largest could be named",
+                field=f"outputs.{place}.parameters.classification",
+                remedy="Ask for it with `probabilities` or `logits`.",
+            )
+        if asked.binary_data is None:
+            asked = asked.model_copy(update={"binary_data": binary})
+        if found.setdefault(wanted.name, asked) != asked:
+            detail = f"the output {wanted.name!r} is asked for in two ways"
+            raise InvalidInput(detail, field=f"outputs.{place}.parameters", remedy="Ask for it once.")
+    return found
 
 
-def check_values(outputs: Mapping[str, Output], classifier: Classifier, rows: int, most: int) -> None:
+def largest(output: Output, count: int) -> Output:
+    """The classification extension: of each row the largest columns, as texts `value:index:name`."""
+    (names,) = output.columns.values()
+
+    def texts(row: Answered) -> Sequence[str]:
+        values = output.elements(row)
+        order = sorted(range(len(values)), key=lambda column: -values[column])[:count]
+        return [f"{values[column]!r}:{column}:{names[column]}" for column in order]
+
+    return replace(output, datatype="BYTES", shape=(min(count, len(names)),), elements=texts, columns={})
+
+
+def check_values(outputs: Iterable[Output], classifier: Classifier, rows: int, most: int) -> None:
     """Raise InvalidInput if the rows of these outputs have more numbers than that: the answer is written in one piece."""
-    widths = [math.prod(classifier.width if size < 0 else size for size in output.shape) for output in outputs.values()]
+    widths = [math.prod(classifier.width if size < 0 else size for size in output.shape) for output in outputs]
     if rows * sum(widths) > most:
         raise InvalidInput(
             f"the answer would have {rows * sum(widths):,} numbers; at most {most:,} are given at once",
@@ -97,12 +132,24 @@ def check_values(outputs: Mapping[str, Output], classifier: Classifier, rows: in
         )
 
 
-def tensor_of(name: str, output: Output, rows: Sequence[Answered]) -> OutputTensor:
-    """An output of all rows."""
+def tensor_of(name: str, output: Output, rows: Sequence[Answered], *, binary: bool) -> tuple[OutputTensor, bytes]:
+    """An output of all rows, and what of it lies behind the JSON."""
     data = [element for row in rows for element in output.elements(row)]
     known = [len(rows), *(size for size in output.shape if size > 0)]
     shape = [*known, len(data) // math.prod(known)] if -1 in output.shape else known
-    return OutputTensor.model_construct(name=name, shape=shape, datatype=output.datatype, data=data)
+    if not binary:
+        return OutputTensor.model_construct(name=name, shape=shape, datatype=output.datatype, data=data), b""
+    packed = _packed(output.datatype, data)
+    size = OutputTensorParameters(binary_data_size=len(packed))
+    return OutputTensor.model_construct(name=name, shape=shape, datatype=output.datatype, parameters=size), packed
+
+
+def _packed(datatype: Datatype, data: Sequence[Any]) -> bytes:
+    """The elements as the binary tensor extension has them: the lowest byte first, texts behind their lengths."""
+    if datatype in _TYPES:
+        return np.array(data, _TYPES[datatype]).tobytes()
+    texts = [str(text).encode() for text in data]
+    return b"".join(part for text in texts for part in (len(text).to_bytes(4, "little"), text))
 
 
 def _features(row: Answered) -> Sequence[float]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from starlette.requests import Request
 
-from noisegate.errors import InvalidImage, InvalidInput, UnsupportedMedia
+from noisegate.errors import InvalidImage, InvalidInput
 from noisegate.image_kinds import IMAGE_KINDS
-from service.bodies import JSON, content_type_of, parse_json, unsupported
-from service.classify.images import from_base64
-from service.open_inference.schemas import InferRequest, InputTensor
+from service.bodies import parse_json
+from service.classify.images import from_base64, not_empty
+from service.open_inference.bodies import HEADER_LENGTH, SentBody
+from service.open_inference.schemas import InferParameters, InferRequest, InputParameters, InputTensor
 
 IMAGES = "images"
 PIXELS = "UINT8"
@@ -40,25 +40,7 @@ def field_of(row: int) -> str:
     return f"{_DATA}.{row}"
 
 
-async def body_of(request: Request) -> bytes:
-    """The body.
-
-    Raises:
-        UnsupportedMedia: it is said to be anything but plain JSON. To say nothing is well: tritonclient does.
-    """
-    if "inference-header-content-length" in request.headers:
-        remedy = "Send tensors as JSON; with tritonclient: set_data_from_numpy(…, binary_data=False)."
-        raise UnsupportedMedia("binary tensors are not read here", remedy=remedy)
-    if (coding := request.headers.get("content-encoding", "identity")) != "identity":
-        raise UnsupportedMedia(
-            f"a body encoded with {coding!r} is not read here", remedy="Send it without compression."
-        )
-    if (sent := content_type_of(request)) and sent != JSON:
-        raise unsupported(sent, [JSON])
-    return await request.body()
-
-
-def read(body: bytes, image_size: int, most: int) -> Tensors:
+def read(body: SentBody, image_size: int, most: int) -> Tensors:
     """What a body asks for.
 
     Args:
@@ -69,19 +51,61 @@ def read(body: bytes, image_size: int, most: int) -> Tensors:
         RequestValidationError: no JSON, or fields that are missing or wrong.
         InvalidInput: a tensor that this model does not take.
     """
-    document = parse_json(body, InferRequest)
+    raw = body.binary if not body.document else None
+    document = parse_json(body.document, InferRequest) if raw is None else _raw(raw, image_size)
     sent = _only_input(document)
     if sent.datatype == PIXELS:
-        _check_shape(sent, [image_size, image_size, 3], most)
-        return Tensors(document, _pixels(sent))
+        _check_shape(sent, [[image_size, image_size, 3]], most)
+        elements = _elements(sent, body.binary)
+        return Tensors(document, _pixels(sent, elements))
     if sent.datatype == FILES:
-        _check_shape(sent, [], most)
-        return Tensors(document, _files(sent))
+        _check_shape(sent, [[], [1]], most)
+        elements = _elements(sent, body.binary)
+        return Tensors(document, _binary_files(sent, elements) if isinstance(elements, bytes) else _files(elements))
     raise InvalidInput(
         f"the datatype {reprlib.repr(sent.datatype)} is not read here",
         field=f"{_INPUT}.datatype",
         remedy=f"Send pixels as {PIXELS}, or image files as {FILES}.",
     )
+
+
+def _raw(binary: bytes, image_size: int) -> InferRequest:
+    """The request that a body without JSON stands for: pixels, and all outputs in binary."""
+    size = len(binary)
+    count, left = divmod(size, 3 * image_size**2)
+    if left or not count:
+        raise InvalidInput(
+            f"the body without JSON has {size:,} bytes, and images here have {3 * image_size**2:,}",
+            field=_INPUT,
+            remedy=f"Send the pixels of [n, {image_size}, {image_size}, 3] {PIXELS}, or JSON before the tensor.",
+        )
+    tensor = InputTensor(
+        name=IMAGES,
+        datatype=PIXELS,
+        shape=[count, image_size, image_size, 3],
+        parameters=InputParameters(binary_data_size=size),
+    )
+    return InferRequest(inputs=[tensor], parameters=InferParameters(binary_data_output=True))
+
+
+def _elements(sent: InputTensor, binary: bytes | None) -> list[Any] | bytes:
+    """The elements of the one tensor: all that is binary, or in row-major order from the JSON."""
+    size = sent.parameters.binary_data_size if sent.parameters else None
+    if size is not None and sent.data is not None:
+        raise InvalidInput("the tensor has data, and is binary, too", field=_DATA, remedy="Send it once.")
+    behind = len(binary or b"")
+    if (size or 0) != behind or (size is not None and binary is None):
+        said = "is missing" if size is None else f"is {size:,}"
+        raise InvalidInput(
+            f"binary_data_size {said}, and {behind:,} bytes lie behind the JSON",
+            field=f"{_INPUT}.parameters.binary_data_size",
+            remedy=f"Send the length of the JSON in the header {HEADER_LENGTH}, and that of the tensor here.",
+        )
+    if size is not None and binary is not None:
+        return binary
+    if sent.data is None:
+        raise InvalidInput("the tensor has no data", field=_DATA, remedy="Send its elements, or send it in binary.")
+    return _flat(sent, sent.data)
 
 
 def _only_input(document: InferRequest) -> InputTensor:
@@ -96,14 +120,14 @@ def _only_input(document: InferRequest) -> InputTensor:
     return sent
 
 
-def _check_shape(sent: InputTensor, of_one: Sequence[int], most: int) -> None:
+def _check_shape(sent: InputTensor, of_one: Sequence[Sequence[int]], most: int) -> None:
     count, *rest = sent.shape
-    if rest != of_one:
-        needed = ", ".join(["n", *map(str, of_one)])
+    if rest not in of_one:
+        needed = " or ".join(f"[{', '.join(map(str, ['n', *one]))}]" for one in of_one)
         raise InvalidInput(
-            f"the shape {sent.shape} is not [{needed}]",
+            f"the shape {sent.shape} is not {needed}",
             field=f"{_INPUT}.shape",
-            remedy=f"Send n images of {sent.datatype} as [{needed}].",
+            remedy=f"Send n images of {sent.datatype} as {needed}.",
         )
     if count > most:
         raise InvalidInput(
@@ -113,17 +137,20 @@ def _check_shape(sent: InputTensor, of_one: Sequence[int], most: int) -> None:
         )
 
 
-def _pixels(sent: InputTensor) -> Pixels:
-    flat = _flat(sent)
-    # By type first, as bytes() would take true for 1.
-    if set(map(type, flat)) == {int}:
-        try:
-            return np.frombuffer(bytes(flat), np.uint8).reshape(sent.shape)
-        except ValueError:
-            pass  # told below, with its place
-    place, wrong = next(
-        (place, value) for place, value in enumerate(flat) if type(value) is not int or not 0 <= value <= 255
-    )
+def _pixels(sent: InputTensor, elements: list[Any] | bytes) -> Pixels:
+    if isinstance(elements, bytes):
+        _check_length(len(elements), math.prod(sent.shape), sent)
+        return np.frombuffer(elements, np.uint8).reshape(sent.shape)
+    # By type first, as bytes() would take true for 1. Generated clients write whole numbers as 0.0.
+    kinds = set(map(type, elements))
+    try:
+        if kinds == {int}:
+            return np.frombuffer(bytes(elements), np.uint8).reshape(sent.shape)
+        if kinds <= {int, float} and all(map(float.is_integer, map(float, elements))):
+            return np.frombuffer(bytes(map(int, elements)), np.uint8).reshape(sent.shape)
+    except (ValueError, OverflowError):
+        pass  # told below, with its place
+    place, wrong = next((place, value) for place, value in enumerate(elements) if not _is_shade(value))
     raise InvalidInput(
         f"element {place:,} in row-major order is {reprlib.repr(wrong)}, not a whole number from 0 to 255",
         field=_DATA,
@@ -131,8 +158,11 @@ def _pixels(sent: InputTensor) -> Pixels:
     )
 
 
-def _files(sent: InputTensor) -> Sequence[bytes]:
-    texts = _flat(sent)
+def _is_shade(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 255 and value == int(value)
+
+
+def _files(texts: list[Any]) -> Sequence[bytes]:
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             detail = f"element {place:,} is {reprlib.repr(text)}, not a text"
@@ -140,12 +170,29 @@ def _files(sent: InputTensor) -> Sequence[bytes]:
     return [from_base64(text, field_of(place)) for place, text in enumerate(texts)]
 
 
-def _flat(sent: InputTensor) -> list[Any]:
+def _binary_files(sent: InputTensor, binary: bytes) -> Sequence[bytes]:
+    """The elements of a binary tensor of BYTES: each its length in four bytes, the lowest first, and then itself."""
+    found: list[bytes] = []
+    start, needed = 0, math.prod(sent.shape)
+    while start < len(binary) and len(found) < needed:
+        length = int.from_bytes(binary[start : start + 4], "little")
+        found.append(binary[start + 4 : start + 4 + length])
+        start += 4 + length
+    if start != len(binary) or len(found) != needed:
+        raise InvalidInput(
+            f"the binary tensor does not hold {needed:,} elements that fill it",
+            field=f"{_INPUT}.parameters.binary_data_size",
+            remedy="Send each element as its length in four bytes, the lowest first, and then its bytes.",
+        )
+    return [not_empty(file, field_of(place)) for place, file in enumerate(found)]
+
+
+def _flat(sent: InputTensor, data: list[Any]) -> list[Any]:
     """The elements in row-major order, as many as the shape says; sent that way, or nested as the shape is."""
-    if not isinstance(next(iter(sent.data), None), list):
-        _check_length(len(sent.data), math.prod(sent.shape), sent)
-        return sent.data
-    level: list[Any] = [sent.data]
+    if not isinstance(next(iter(data), None), list):
+        _check_length(len(data), math.prod(sent.shape), sent)
+        return data
+    level: list[Any] = [data]
     for dimension in sent.shape:
         # What is no list, among lists, has no elements.
         lengths = set(map(len, level)) if set(map(type, level)) == {list} else {0}

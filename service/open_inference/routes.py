@@ -1,4 +1,4 @@
-"""The protocol's routes. A model is called by its id or an alias; only the version in memory is there to be asked for."""
+"""The protocol's routes of the server, and inference. A model is called by its id or an alias, in the version in memory."""
 
 from functools import partial
 from typing import Any
@@ -7,23 +7,19 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from noisegate import __version__
-from noisegate.errors import NotFound
 from noisegate.store.settings import Settings
 from service import health
-from service.access import Caller
 from service.bodies import JSON
 from service.classify.models import Classifiers, Loaded
 from service.deps import CallerDep, ClassifiersDep, ResourcesDep, SettingsDep
-from service.errors import ModelUnusable
+from service.open_inference.bodies import HEADER_LENGTH, OCTETS, SentBody, body_of
 from service.open_inference.inference import inferred
-from service.open_inference.outputs import input_metadata, output_metadata, outputs_of
-from service.open_inference.reading import FILES, IMAGES, body_of, read
-from service.open_inference.refusals import ProtocolRoute, refusals
+from service.open_inference.model_routes import found
+from service.open_inference.reading import FILES, IMAGES, read
+from service.open_inference.refusals import refusals
 from service.open_inference.schemas import (
     InferRequest,
     InferResponse,
-    ModelMetadata,
-    ModelReady,
     Name,
     ServerLive,
     ServerMetadata,
@@ -53,19 +49,24 @@ _SCHEMA = InferRequest.model_json_schema()
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNISUkBAAJcAS1bGyRYAAAAAElFTkSuQmCC"
 _EXAMPLE = {"id": "1", "inputs": [{"name": IMAGES, "shape": [1], "datatype": FILES, "data": [_PNG]}]}
 _BODY: dict[str, Any] = {"schema": _inlined(_SCHEMA, _SCHEMA["$defs"]), "example": _EXAMPLE}
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_LENGTH: dict[str, Any] = {
+    "name": HEADER_LENGTH,
+    "in": "header",
+    "required": False,
+    "description": "Bytes of the JSON before binary tensors, in requests and answers; 0: the body is the pixels alone.",
+    "schema": {"type": "integer", "minimum": 0},
+}
 _INFER: dict[str, Any] = {
     "response_model": InferResponse,
-    "responses": refusals(400, 404, 413, 415, 422),
-    "openapi_extra": {"requestBody": {"required": True, "content": {JSON: _BODY}}},
-}
-_REFUSALS = refusals(404, 422)
-_READY: dict[str, Any] = {
-    "response_model_exclude_none": True,
-    # Beside the problem that is there when the database is away.
-    "responses": _REFUSALS | {503: _REFUSALS[503] | {"model": ModelReady, "description": "Not ready"}},
+    "responses": refusals(400, 404, 413, 415, 422) | {200: {"content": {OCTETS: _BINARY}}},
+    "openapi_extra": {
+        "requestBody": {"required": True, "content": {JSON: _BODY, OCTETS: _BINARY}},
+        "parameters": [_LENGTH],
+    },
 }
 
-router = APIRouter(tags=["open inference protocol"], route_class=ProtocolRoute)
+router = APIRouter(tags=["open inference protocol"])
 
 
 @router.get("/v2", responses=refusals())
@@ -87,43 +88,13 @@ async def get_server_ready(resources: ResourcesDep, response: Response) -> Serve
     return ServerReady(ready=(await health.get_readiness(resources, response)).ready)
 
 
-@router.get("/v2/models/{name}", responses=_REFUSALS)
-async def get_model_metadata(
-    name: Name, classifiers: ClassifiersDep, caller: CallerDep, settings: SettingsDep
-) -> ModelMetadata:
-    """What a model takes and gives. Its input also takes image files; the names of its classes stand in parameters."""
-    return _metadata(await _found(classifiers, caller, name), name, settings)
-
-
-@router.get("/v2/models/{name}/versions/{version}", responses=_REFUSALS)
-async def get_model_version_metadata(
-    name: Name, version: Version, classifiers: ClassifiersDep, caller: CallerDep, settings: SettingsDep
-) -> ModelMetadata:
-    """What a model takes and gives, if it is of this version."""
-    return _metadata(await _found(classifiers, caller, name, version), name, settings)
-
-
-@router.get("/v2/models/{name}/ready", **_READY)
-async def get_model_ready(name: Name, classifiers: ClassifiersDep, caller: CallerDep, response: Response) -> ModelReady:
-    """200 when the model is in memory, where this puts it, and has answered once."""
-    return await _ready(response, classifiers, caller, name)
-
-
-@router.get("/v2/models/{name}/versions/{version}/ready", **_READY)
-async def get_model_version_ready(
-    name: Name, version: Version, classifiers: ClassifiersDep, caller: CallerDep, response: Response
-) -> ModelReady:
-    """200 when the model is of this version, in memory, and has answered once."""
-    return await _ready(response, classifiers, caller, name, version)
-
-
 @router.post("/v2/models/{name}/infer", **_INFER)
 async def infer(
     request: Request, name: Name, classifiers: ClassifiersDep, caller: CallerDep, settings: SettingsDep
 ) -> Response:
-    """Decisions on images, pixels or files, as /classify makes them. Tensors are JSON: tritonclient's `binary_data=False`."""
-    body = await body_of(request)
-    return await _answer(classifiers, await _found(classifiers, caller, name), name, body, settings)
+    """Decisions on images, pixels or files, as /classify makes them. Tensors are JSON, or lie behind it in binary."""
+    body = await body_of(request, classifiers, settings.max_tensor_bytes)
+    return await _answer(classifiers, await found(classifiers, caller, name), name, body, settings)
 
 
 @router.post("/v2/models/{name}/versions/{version}/infer", **_INFER)
@@ -136,43 +107,16 @@ async def infer_by_version(
     settings: SettingsDep,
 ) -> Response:
     """Decisions on images, if the model is of this version."""
-    body = await body_of(request)
-    return await _answer(classifiers, await _found(classifiers, caller, name, version), name, body, settings)
+    body = await body_of(request, classifiers, settings.max_tensor_bytes)
+    return await _answer(classifiers, await found(classifiers, caller, name, version), name, body, settings)
 
 
-async def _found(classifiers: Classifiers, caller: Caller, name: str, version: str | None = None) -> Loaded:
-    loaded = await classifiers.find(name, caller)
-    if version not in (None, loaded.version):
-        remedy = f"Ask for {loaded.version}, or for none."
-        raise NotFound(f"model {name!r} has no version {version!r}", field="version", remedy=remedy)
-    return loaded
-
-
-async def _ready(
-    response: Response, classifiers: Classifiers, caller: Caller, name: str, version: str | None = None
-) -> ModelReady:
-    try:
-        await _found(classifiers, caller, name, version)
-    except ModelUnusable as error:
-        response.status_code = 503
-        return ModelReady(name=name, ready=False, error=error.detail)
-    return ModelReady(name=name, ready=True)
-
-
-def _metadata(loaded: Loaded, name: str, settings: Settings) -> ModelMetadata:
-    manifest = loaded.classifier.manifest
-    return ModelMetadata(
-        name=name,
-        versions=[loaded.version],
-        platform=f"{settings.runtime}_onnx",
-        inputs=[input_metadata(manifest)],
-        outputs=[output_metadata(name, output) for name, output in outputs_of(manifest).items()],
-    )
-
-
-async def _answer(classifiers: Classifiers, loaded: Loaded, name: str, body: bytes, settings: Settings) -> Response:
+async def _answer(classifiers: Classifiers, loaded: Loaded, name: str, body: SentBody, settings: Settings) -> Response:
     reading = partial(read, body, loaded.classifier.manifest.image_size, settings.max_batch_images)
-    sent = reading() if len(body) <= _SMALL_BYTES else await classifiers.compute(reading)
-    answer = await inferred(classifiers, loaded, name, sent, settings.max_tensor_values)
+    sent = reading() if len(body.document) <= _SMALL_BYTES else await classifiers.compute(reading)
+    answer, behind = await inferred(classifiers, loaded, name, sent, settings.max_tensor_values)
     # Written here: FastAPI would validate once more what has just been made.
-    return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
+    document = answer.model_dump_json(exclude_none=True).encode()
+    if not any(tensor.parameters for tensor in answer.outputs):
+        return Response(document, media_type=JSON)
+    return Response(b"".join([document, *behind]), headers={HEADER_LENGTH: str(len(document))}, media_type=OCTETS)

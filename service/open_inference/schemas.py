@@ -15,7 +15,7 @@ Version = Annotated[str, Path(min_length=1, max_length=200, description="SHA-256
 
 # Beside the model's fields, `model_…` is the protocol's.
 _NAMES = ConfigDict(protected_namespaces=())
-_ELEMENTS: dict[str, Any] = {"items": {"type": ["number", "string", "boolean"]}}
+_ELEMENTS: dict[str, Any] = {"type": ["number", "string", "boolean"]}
 
 # What a tensor's elements are.
 Datatype = Literal["UINT8", "FP32", "FP64", "BOOL", "BYTES"]
@@ -24,7 +24,10 @@ Datatype = Literal["UINT8", "FP32", "FP64", "BOOL", "BYTES"]
 class ServerMetadata(BaseModel):
     name: str = "noisegate"
     version: str
-    extensions: list[str] = Field([], description="None. In particular tensors are JSON, never binary.")
+    extensions: list[str] = Field(
+        ["binary_tensor_data", "classification", "model_configuration", "statistics"],
+        description="What there is of Triton's besides the protocol itself.",
+    )
 
 
 class ServerLive(BaseModel):
@@ -64,6 +67,23 @@ class ModelMetadata(BaseModel):
     outputs: list[TensorMetadata] = Field(description="`logits` and `features` are given only when asked for by name.")
 
 
+class RepositoryModel(BaseModel):
+    """A name that models are asked for by."""
+
+    name: str = Field(description="An alias, or the id of a model.")
+    version: str = Field(description="SHA-256 of the model.onnx.")
+    state: Literal["READY"] = "READY"
+    reason: str = ""
+
+
+class IndexRequest(BaseModel):
+    """Nothing has to be sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ready: bool = Field(False, description="Only those that are ready, which all are.")
+
+
 class Strict(BaseModel):
     """Nothing is converted: true is no number, and "5" neither."""
 
@@ -96,10 +116,11 @@ class InferParameters(Parameters):
     """What applies to the whole request."""
 
     # tritonclient's, and MLServer's clients' last one.
-    unheeded = frozenset(
-        {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "content_type"}
-    )
+    unheeded = frozenset({"sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "content_type"})
 
+    binary_data_output: bool = Field(
+        False, description="Whether outputs are binary for which `outputs` does not say so itself."
+    )
     max_false_reject: float | None = Field(
         None,
         ge=0,
@@ -113,7 +134,11 @@ class InferParameters(Parameters):
 class InputParameters(Parameters):
     """What is said of one input."""
 
-    unheeded = frozenset({"binary_data_size", "content_type"})
+    unheeded = frozenset({"content_type"})
+
+    binary_data_size: int | None = Field(
+        None, ge=0, description="Bytes of this tensor behind the JSON, in place of `data`."
+    )
 
 
 class InputTensor(Strict):
@@ -121,20 +146,28 @@ class InputTensor(Strict):
 
     name: str = Field(json_schema_extra={"enum": ["images"]})
     shape: list[Annotated[int, Field(ge=1, lt=2**63)]] = Field(
-        min_length=1, max_length=4, description="[n, size, size, 3] of UINT8, size being the model's; [n] of BYTES."
+        min_length=1,
+        max_length=4,
+        description="[n, size, size, 3] of UINT8, size being the model's; [n] or [n, 1] of BYTES.",
     )
     datatype: str = Field(json_schema_extra={"enum": ["UINT8", "BYTES"]})
     parameters: InputParameters | None = None
-    data: list[Any] = Field(
+    data: list[Any] | None = Field(
+        None,
         description="UINT8: whole numbers 0 … 255, RGB, in row-major order, flat or nested. BYTES: each image a "
-        f"{IMAGE_KINDS} file of any size, in base64 without line breaks."
+        f"{IMAGE_KINDS} file of any size, in base64 without line breaks. Left out where the tensor is binary.",
     )
 
 
 class OutputParameters(Parameters):
     """What is asked of one output."""
 
-    binary_data: bool = Field(False, description="Answers are JSON whatever is asked; clients read both.")
+    binary_data: bool | None = Field(None, description="Whether it is binary; without it as `binary_data_output` says.")
+    classification: int | None = Field(
+        None,
+        ge=1,
+        description="Only so many columns of `probabilities` or `logits`, in falling order, as texts `value:index:name`.",
+    )
 
 
 class RequestedOutput(Strict):
@@ -155,11 +188,18 @@ class InferRequest(Strict):
     )
 
 
+class OutputTensorParameters(BaseModel):
+    binary_data_size: int = Field(description="Bytes of this tensor behind the JSON.")
+
+
 class OutputTensor(BaseModel):
     name: str
     shape: list[int]
     datatype: Datatype
-    data: list[Any] = Field(description="Flat, in row-major order.", json_schema_extra=_ELEMENTS)
+    parameters: OutputTensorParameters | None = Field(None, description="There if it is binary.")
+    data: list[Any] | None = Field(
+        None, description="Flat, in row-major order; missing if it is binary.", json_schema_extra={"items": _ELEMENTS}
+    )
 
 
 class InferredParameters(BaseModel):

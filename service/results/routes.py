@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from noisegate.spec.labels import label
 from noisegate.store import executions, experiments
 from service.accepting import preferred
 from service.bodies import JSON
@@ -9,6 +10,7 @@ from service.deps import SessionsDep
 from service.errors import problems
 from service.results import curves
 from service.results.curves import Curves
+from service.results.losses import LossCurves, loss_curves
 from service.results.reading import read_results
 from service.results.schemas import Results
 from service.results.tables import to_csv
@@ -65,3 +67,12 @@ def get_curves(experiment_id: str, sessions: SessionsDep, request: Request) -> R
     if wanted == PARQUET:
         return Response(curves.to_parquet(found), headers=vary, media_type=PARQUET)
     return Response(found.model_dump_json(), headers=vary, media_type=JSON)
+
+
+@router.get("/{experiment_id}/losses", responses=problems(404, 422))
+def get_losses(experiment_id: str, sessions: SessionsDep) -> LossCurves:
+    """Training loss by epoch: of each cell the mean over its executions with its standard error, and how many they are."""
+    with sessions.reading() as session:
+        experiment = experiments.get(session, experiment_id)
+        found = executions.losses(session, experiment_id)
+    return loss_curves(found, {cell.position: label(cell.point) for cell in experiment.cells})

@@ -7,6 +7,7 @@ from noisegate.details import ScoredCounts, SubgroupUsed
 from noisegate.judgement import Finding
 from noisegate.presets.published import PublishedValues
 from noisegate.regularisation import Regularisation
+from noisegate.selection import SelectionSummary
 from noisegate.store.states import State
 from service.results.statistics import CONFIDENCE_LEVEL, Difference, Summary
 from service.schemas import Answer, DatasetSummary
@@ -34,6 +35,25 @@ class ConcernedExecution(BaseModel):
 
     execution: int = Field(description="Its number within the cell.")
     findings: list[Finding] = Field(min_length=1)
+
+
+class AgainstControl(BaseModel):
+    """A cell that leaves images out, against one that leaves as many others out at random."""
+
+    control: str = Field(description="random, or stratified: as many of each class.")
+    cell: int
+    difference: Difference | None = Field(
+        description="Accuracy of this cell less the control's: above 0, leaving out these images helps more than leaving out any. "
+        "Null as long as either has no result."
+    )
+
+
+class Excluded(SelectionSummary):
+    """The training images that a cell leaves out."""
+
+    against: list[AgainstControl] = Field(
+        description="Cells that differ from it in the control alone; empty for controls themselves, and where none was posted."
+    )
 
 
 class Row(BaseModel):
@@ -68,6 +88,7 @@ class Row(BaseModel):
         description="What this kind of experiment measures besides; empty for `training`."
     )
     subgroup: SubgroupUsed | None
+    excluded: Excluded | None = Field(description="Null where all training images are used, but for the holdout.")
     regularisation: Regularisation | None = Field(
         description="The weight decay that cross-validation chose for the cell, once one of its executions has ended; null where "
         "the spec gives a number."
@@ -85,7 +106,7 @@ class PresetRead(BaseModel):
     published_note: str = Field(description="What separates the published values from what is measured here.")
 
 
-class BaseRead(BaseModel):
+class BaseExecutionRead(BaseModel):
     """The execution whose answers decided over the subgroups."""
 
     experiment: str
@@ -103,7 +124,7 @@ class Results(BaseModel):
     preset: PresetRead | None
     dataset: DatasetSummary | None = Field(description="Null for kinds that make their own data.")
     seed: int
-    base: BaseRead | None = Field(description="Null without subgroups.")
+    base: BaseExecutionRead | None = Field(description="Null without subgroups.")
     published: Publication | None = Field(
         description="What became of the alias `default` when it succeeded; null before, and if it kept no model."
     )

@@ -79,8 +79,12 @@ def choose_baseline(has_noise_class: Sequence[bool]) -> int | None:
     return has_noise_class.index(False) if len(set(has_noise_class)) == 2 else 0
 
 
-def compare(accuracies: Sequence[float], baseline: Sequence[float]) -> Difference | None:
-    """The difference of the mean accuracies (shares), tested; None as long as either has no value."""
+def compare(accuracies: Sequence[float], baseline: Sequence[float], against: str = "the baseline") -> Difference | None:
+    """The difference of the mean accuracies (shares), tested; None as long as either has no value.
+
+    Args:
+        against: what the sentence calls the other.
+    """
     ours, theirs = summarise(accuracies), summarise(baseline)
     if ours is None or theirs is None:
         return None
@@ -88,7 +92,7 @@ def compare(accuracies: Sequence[float], baseline: Sequence[float]) -> Differenc
     if ours.n < 2 or theirs.n < 2 or ours.std == theirs.std == 0:
         return Difference(difference, None, None, None, _untestable(difference, ours, theirs))
     found = _welch(ours, theirs)
-    sentence = _sentence(difference, found, ours.n, theirs.n)
+    sentence = _sentence(difference, found, ours.n, theirs.n, against)
     return Difference(difference, found.low, found.high, found.p_value, sentence)
 
 
@@ -136,16 +140,16 @@ def _welch(ours: Summary, theirs: Summary) -> Welch:
     return Welch(difference - margin, difference + margin, p_value)
 
 
-def _sentence(difference: float, found: Welch, n: int, baseline_n: int) -> str:
+def _sentence(difference: float, found: Welch, n: int, baseline_n: int, against: str) -> str:
     p = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.2g}"
     if found.p_value >= _SIGNIFICANT:
         interval = f"95 % interval {_points(found.low)} to {_points(found.high)}"
-        return f"no difference from the baseline can be seen at {_sizes(n, baseline_n)} ({interval}, {p})"
+        return f"no difference from {against} can be seen at {_sizes(n, baseline_n)} ({interval}, {p})"
     # The interval is told in the direction of the words, so that both of its ends are positive.
     low, high = (found.low, found.high) if difference > 0 else (-found.high, -found.low)
     word = "higher" if difference > 0 else "lower"
     interval = f"95 % interval {_points(low)} to {_points(high)}"
-    return f"accuracy is {_points(abs(difference))} points {word} than the baseline ({interval}, {p})"
+    return f"accuracy is {_points(abs(difference))} points {word} than {against} ({interval}, {p})"
 
 
 def _untestable(difference: float, ours: Summary, theirs: Summary) -> str:

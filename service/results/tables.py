@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from pydantic import JsonValue
 
@@ -12,12 +13,15 @@ from noisegate.details import Details
 from noisegate.judgement import findings_in_cell
 from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
+from noisegate.selection import SelectionSummary
 from noisegate.spec.labels import label
 from noisegate.store.states import State
 from noisegate.store.tables import Cell, Execution, Experiment, Model
+from service.results.excluded import excluded_of
 from service.results.schemas import (
-    BaseRead,
+    BaseExecutionRead,
     ConcernedExecution,
+    Excluded,
     ExperimentSummary,
     PresetRead,
     Provenance,
@@ -42,6 +46,7 @@ def tabulate(
     best: Mapping[str, Model],
     base: Execution | None,
     published: Publication | None,
+    selections: Mapping[int, SelectionSummary] = MappingProxyType({}),
 ) -> Results:
     """The results table.
 
@@ -49,6 +54,7 @@ def tabulate(
         best: the best model of each cell that has any, by the cell's id.
         base: the execution that decided over the subgroups, of this experiment or an earlier one.
         published: what the experiment did to the alias `default`.
+        selections: the training images that cells leave out, by the cells' positions.
     """
     by_cell: dict[str, list[Execution]] = {cell.id: [] for cell in experiment.cells}
     for execution in executions:
@@ -57,6 +63,7 @@ def tabulate(
     baseline = choose_baseline([cell.spec.has_noise_class for cell, _ in cells])
     reference = _accuracies(cells[baseline][1]) if baseline is not None else []
     preset = _preset(experiment)
+    excluded = excluded_of({cell.position: (cell, found) for cell, found in cells}, selections)
     return Results(
         experiment=ExperimentSummary.model_validate(experiment),
         kind=cells[0][0].spec.kind,
@@ -67,7 +74,7 @@ def tabulate(
         published=published,
         baseline_cell=baseline,
         rows=[
-            _row(cell, found, [] if cell.position == baseline else reference, preset, best.get(cell.id))
+            _row(cell, found, [] if cell.position == baseline else reference, preset, best.get(cell.id), excluded)
             for cell, found in cells
         ],
     )
@@ -92,6 +99,7 @@ def _row(
     baseline: Sequence[float],
     preset: PresetRead | None,
     best: Model | None,
+    excluded: Mapping[int, Excluded],
 ) -> Row:
     succeeded = _succeeded(executions)
     metrics = _metrics(executions)
@@ -124,6 +132,7 @@ def _row(
         best_model=best.id if best else None,
         measures=_measures(details),
         subgroup=next((found.subgroup for found in details), None),
+        excluded=excluded.get(cell.position),
         regularisation=next((found.regularisation for found in details if found.regularisation), None),
         published=catalogue.published_for(preset.name, cell.spec) if preset else None,
         provenance=_provenance(succeeded),
@@ -154,8 +163,8 @@ def _preset(experiment: Experiment) -> PresetRead | None:
     return PresetRead(name=known.name, scale=experiment.scale, source=known.source, published_note=known.published_note)
 
 
-def _base(base: Execution) -> BaseRead:
-    return BaseRead(
+def _base(base: Execution) -> BaseExecutionRead:
+    return BaseExecutionRead(
         experiment=base.experiment_id,
         cell=base.cell.position,
         execution=base.position,
@@ -205,6 +214,11 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
         yield "subgroup_size", row.subgroup.size
         yield "subgroup_duplicates", row.subgroup.duplicates  # the old name of the next
         yield "subgroup_repeated_draws", row.subgroup.duplicates
+    if row.excluded:
+        yield "excluded", row.excluded.count
+        for one in row.excluded.against:
+            yield f"against_{one.control}_pct", _scaled(one.difference.accuracy if one.difference else None, 100)
+            yield f"against_{one.control}_p_value", one.difference.p_value if one.difference else None
     if row.regularisation:
         yield "weight_decay", row.regularisation.weight_decay
     if row.published:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from noisegate.api.answers import Estimate, ExperimentAnswer, ResultRow, ResultsAnswer
+from noisegate.api.answers import ExperimentAnswer
 from noisegate.api.dataset_answers import DatasetAnswer, ReportAnswer
 from noisegate.api.decisions import DecisionAnswer, Family, ModelCardAnswer
+from noisegate.api.result_answers import Estimate, ResultRow, ResultsAnswer
 
 DIGITS = {"id": "ds_1", "name": "digits", "content_hash": "abc"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from noisegate.api import answers, dataset_answers, decisions
+from noisegate.api import answers, dataset_answers, decisions, model_answers, preset_answers, result_answers
 from noisegate.api.base import Answer
 from service.app import create_app
 
@@ -17,16 +17,19 @@ COMPONENTS: dict[type[Answer], str] = {
     answers.ExecutionAnswer: "ExecutionRead",
     answers.PlanAnswer: "PlanRead",
     answers.EventAnswer: "EventRead",
-    answers.ResultsAnswer: "Results",
-    answers.CurvesAnswer: "Curves",
-    answers.ModelAnswer: "ModelRead",
-    answers.AliasAnswer: "AliasRead",
-    answers.RuleAnswer: "DecisionRead",
+    result_answers.ResultsAnswer: "Results",
+    result_answers.CurvesAnswer: "Curves",
+    result_answers.LossAnswer: "LossCurve",
+    result_answers.SampleAnswer: "SampleRead",
+    model_answers.ModelAnswer: "ModelRead",
+    model_answers.AliasAnswer: "AliasRead",
+    model_answers.RuleAnswer: "DecisionRead",
+    model_answers.CoverageAnswer: "CoverageRead",
     answers.WorkerAnswer: "WorkerRead",
-    answers.PresetAnswer: "PresetSummary",
-    answers.PresetWholeAnswer: "PresetWhole",
-    answers.BackboneAnswer: "BackboneRead",
-    answers.FigureAnswer: "FigureRead",
+    preset_answers.PresetAnswer: "PresetSummary",
+    preset_answers.PresetWholeAnswer: "PresetWhole",
+    preset_answers.BackboneAnswer: "BackboneRead",
+    result_answers.FigureAnswer: "FigureRead",
     answers.DeletedAnswer: "DeletedRead",
     answers.ReadinessAnswer: "Readiness",
     answers.ProblemAnswer: "Problem",

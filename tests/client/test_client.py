@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -373,16 +374,20 @@ def test_an_image_is_classified_from_a_file_and_from_memory(server: Peer, ask: A
     ]
 
 
+def classified(image: Any, client: Any) -> Any:
+    return client.models.classify(image)
+
+
 def test_arrays_and_pillow_images_arrive_pixel_by_pixel(server: Peer, ask: Asking) -> None:
     server.replies("POST", "/classify", json_reply(decision()))
     pixels = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     for image in (pixels, pixels[:, :, 0], Image.fromarray(pixels)):
-        ask(lambda client, image=image: client.models.classify(image))
+        ask(partial(classified, image))
         arrived = np.asarray(Image.open(io.BytesIO(server.requests[-1].body)))
         assert np.array_equal(arrived, np.asarray(image))
     for wrong in (pixels.astype(np.float32), pixels[0, 0], pixels[:, :, :2]):
         with pytest.raises(UnusableFile, match="is no image: height × width"):
-            ask(lambda client, image=wrong: client.models.classify(image))
+            ask(partial(classified, wrong))
     with pytest.raises(TypeError, match="and not int"):
         ask(lambda client: client.models.classify(3))
 

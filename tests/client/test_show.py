@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console, RenderableType
 
-from noisegate.api.answers import ModelAnswer, PlanAnswer
+from noisegate.api.answers import PlanAnswer
+from noisegate.api.model_answers import ModelAnswer
 from noisegate.client.listings import datasets_table, experiments_table, models_table, plan_table
 from noisegate.client.progress import ProgressDisplay, experiment_words
 from noisegate.client.result_tables import results_table

@@ -73,7 +73,7 @@ def test_from_a_folder_to_the_line_to_classify_with(
         r"photos: 2 classes, 6 images, 0.0 MB\n  class +train +test *\n  cat +2 +1 *\n  dog +2 +1 *\n", out
     )
     assert "No worker" not in out
-    assert "Left out: 1 .txt, 1 hidden (cat/notes.txt is text that says nothing of the images' classes).\n" in out
+    assert "Left out: 1 .txt, 1 hidden (cat/notes.txt is text that was not used).\n" in out
     assert "waiting for a worker" not in out
     assert out.index("Left out") < out.index("upload") < out.index("Dataset pets (ds_1)") < out.index("training")
     assert "accuracy  97.22% ± 0.71 of the test images, 3 executions\n" in out

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from noisegate.api.answers import ResultRow, ResultsAnswer
+from noisegate.api.result_answers import ResultRow, ResultsAnswer
 from noisegate.client import Noisegate
 from noisegate.local import running as local
 from noisegate.presets import catalogue

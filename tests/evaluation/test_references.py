@@ -60,6 +60,9 @@ def test_all_else_is_of_the_holdout_and_none_of_the_test_set(trained: Pair) -> N
         own = np.sort(1 - shares[cell.holdout_labels == name, name])
         assert found.nonconformity[start : start + len(own)] == pytest.approx(own, abs=1e-6)
         start += len(own)
+    assert found.held
+    assert found.held.correct is not None
+    assert found.held.correct.mean() == outcome.holdout_accuracy
     known = held.logits[:, : len(CLASSES)]
     energies = np.sort(-compute_scores(known, held.features, None)["energy"])
     assert (found.quantiles["energy"][0], found.quantiles["energy"][-1]) == (energies[0], energies[-1])

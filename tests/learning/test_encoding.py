@@ -219,6 +219,24 @@ def test_its_card_shows_families_of_images() -> None:
     assert uniform.auroc > 0.9
 
 
+def test_cards_of_one_cell_encode_their_images_once_and_alike() -> None:
+    calls: list[int] = []
+
+    def counted() -> None:
+        calls.append(1)
+
+    cell, outcome = prepare_cell(spec(), data(), 0), trained()
+    (other,) = run_all(cell, [8])
+    assert isinstance(other, ExecutionOutcome)
+    make_card(cell, outcome, None, images_per_family=10, between_chunks=counted)
+    of_first = len(calls)
+    card = make_card(cell, other, None, images_per_family=10, between_chunks=counted)
+    # Asked once a batch of images that the backbone encodes, which is one a family.
+    assert of_first - (len(calls) - of_first) == len(card.families)
+    assert card == make_card(prepare_cell(spec(), data(), 0), other, None, images_per_family=10)
+    assert make_card(cell, other, None, images_per_family=11) != card, "other numbers of images are other images"
+
+
 def test_a_kept_model_scores_features_as_the_trained_one_does() -> None:
     cell, outcome = prepare_cell(spec(), data(), 0), trained()
     files = export_model(cell, outcome, execution=0)

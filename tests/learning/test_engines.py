@@ -106,6 +106,10 @@ class Poisoned(Engine):
     def take_losses(self) -> Tensor:
         return self._engine.take_losses()
 
+    @property
+    def logits(self) -> Tensor:
+        return self._engine.logits
+
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_one_that_diverges_ends_alone_and_the_others_go_on(engine: EngineName, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ CELLS = {
     "recommended": 1,
 }
 # Protocols of the field.
-PROTOCOLS = {"open-set-6-4": 4, "open-set-6-4-drawn": 2 * 5}
+PROTOCOLS = {"open-set-6-4": 4, "open-set-6-4-drawn": 2 * 5, "open-set-plus-10": 1, "open-set-plus-50": 1}
 ON_FEATURES = ("table-2-features", "table-3-features")
 WITH_NOISE = ("table-3", "table-3-gaussian", "table-3-features", "recommended")
 EVERY_SCALE = [(name, scale) for name in CELLS for scale in SCALES]

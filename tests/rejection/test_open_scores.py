@@ -177,7 +177,7 @@ def test_files_keep_the_names_that_they_had(trained: Pair, monkeypatch: pytest.M
     tensors = safetensors.numpy.load(reference_of(trained).to_bytes())
     old = {f"quantiles.{name}" for name in SCORE_NAMES}
     old |= {"nonconformity", "class_counts", "reject_scores", "features", "neighbours"}
-    old |= {"held_noise", "held.reject_score", *(f"held.{name}" for name in SCORE_NAMES)}
+    old |= {"held_noise", "held_correct", "held.reject_score", *(f"held.{name}" for name in SCORE_NAMES)}
     old |= {f"fitted.{score.name}.{array}" for score in (Mahalanobis, VirtualLogit) for array in score.arrays}
     assert tensors.keys() == old
     assert (tensors["neighbours"].tolist(), tensors["neighbours"].dtype) == ([5], np.int64)

@@ -16,6 +16,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from service.app import create_app
+from service.upgrades import IgnoresUpgrades
 from tests.conftest import PATIENCE, wait_until
 from tests.service.factories import ready_dataset, served_model
 
@@ -76,7 +77,9 @@ def shared_client(
 def run_server(settings: Settings) -> Iterator[tuple[str, int]]:
     """The application behind uvicorn on a socket of its own; answers host and port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="critical", timeout_keep_alive=600))
+        app = create_app(settings)
+        config = uvicorn.Config(app, http=IgnoresUpgrades, log_level="critical", timeout_keep_alive=600)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

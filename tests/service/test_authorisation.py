@@ -32,9 +32,15 @@ SCOPES = {
         "POST /classify/batch",
         "POST /hybrids",
         "GET /v2/models/{name}",
+        "GET /v2/models/{name}/config",
         "GET /v2/models/{name}/ready",
+        "GET /v2/models/{name}/stats",
         "GET /v2/models/{name}/versions/{version}",
+        "GET /v2/models/{name}/versions/{version}/config",
         "GET /v2/models/{name}/versions/{version}/ready",
+        "GET /v2/models/{name}/versions/{version}/stats",
+        "GET /v2/models/stats",
+        "POST /v2/repository/index",
         "POST /v2/models/{name}/infer",
         "POST /v2/models/{name}/versions/{version}/infer",
     ],
@@ -54,13 +60,16 @@ SCOPES = {
         "GET /datasets",
         "GET /datasets/{reference}",
         "GET /datasets/{reference}/images/{split}/{index}.png",
+        "GET /datasets/{reference}/images/{split}/{index}/thumbnail.jpg",
         "GET /datasets/{reference}/report",
         "GET /experiments",
         "GET /experiments/{experiment_id}",
         "GET /experiments/{experiment_id}/events",
         "GET /experiments/{experiment_id}/executions",
+        "GET /experiments/{experiment_id}/samples",
         "GET /results/{experiment_id}",
         "GET /results/{experiment_id}/curves",
+        "GET /results/{experiment_id}/losses",
         "GET /results/{experiment_id}/open_set",
         "GET /results/{experiment_id}/samples.parquet",
         "GET /results/{experiment_id}/figures",
@@ -69,6 +78,7 @@ SCOPES = {
         "GET /models/{reference}",
         "GET /models/{reference}/card",
         "GET /models/{reference}/decision",
+        "GET /models/{reference}/decision/coverage",
         "GET /models/{reference}/files/{name}",
         "GET /aliases",
         "GET /metrics",
@@ -99,11 +109,13 @@ _SHARED = (
     "/backbones",
     "/backbones/{name}",
     "/metrics",
+    "/v2/models/stats",
 )
 ALLOWED_TO_ANOTHER = {
     **{("GET", path): {200} for path in _SHARED},
     ("GET", "/noise/preview.png"): {409},  # the digits, which it is drawn on, have not been ingested here
     ("POST", "/datasets"): {200, 202},
+    ("POST", "/v2/repository/index"): {200},
     ("POST", "/experiments"): {422},  # there is no such dataset
 }
 
@@ -143,6 +155,8 @@ class House:
         if method not in ("POST", "PUT") or path.endswith("/cancel"):
             return {}
         picture = png_bytes()
+        if path == "/v2/repository/index":
+            return {"json": {}}
         if path.startswith("/v2/"):
             pixels = {"name": "images", "shape": [1, 32, 32, 3], "datatype": "UINT8", "data": [0] * 3072}
             return {"json": {"inputs": [pixels]}}
@@ -245,6 +259,18 @@ def test_lists_leave_out_what_is_anothers(house: House) -> None:
     ):
         assert house.ids[kind] in listed(path, house.tokens["read"])
         assert house.ids[kind] in listed(path, house.tokens["admin"])
+
+
+def test_the_protocols_lists_leave_out_what_is_anothers(house: House) -> None:
+    assert house.ask("POST", "/classify", house.tokens["classify"]) == 200
+
+    def listed(who: str) -> tuple[bool, bool]:
+        headers = _shown(house.tokens[who])
+        index = house.client.post("/v2/repository/index", headers=headers).text
+        return house.ids["model"] in index, "default" in house.client.get("/v2/models/stats", headers=headers).text
+
+    assert listed("classify") == listed("admin") == (True, True)
+    assert listed("bob") == (False, False)
 
 
 def test_workers_show_an_execution_to_its_owner_alone(house: House) -> None:

@@ -98,6 +98,9 @@ def test_dry_run_counts_and_creates_nothing(wakeups: Wakeups, client: TestClient
         ),
         ({"calibration": "cross_validated"}, "calibration", "the recipe is paper"),
         ({"calibration": "folds"}, "calibration", "Input should be 'holdout' or 'cross_validated'"),
+        ({"rule": {"scores": [{"score": "knm"}]}}, "rule", "there is no score 'knm'"),
+        ({"rule": {"scores": []}}, "rule.scores", "at least 1 item"),
+        ({"sweep": {"rule": [None]}}, "sweep.rule", "cannot be swept"),
         ({"kind": "trainin"}, "kind", "there is no 'trainin'"),
     ],
 )

@@ -1,13 +1,12 @@
 import base64
 import io
 import json
-from collections.abc import Callable
+import time
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import tritonclient.http as triton  # type: ignore[import-untyped]
 from onnx import numpy_helper
 from PIL import Image
 from starlette.testclient import TestClient
@@ -16,7 +15,7 @@ from noisegate.store import models
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
-from tests.service.conftest import run_client, run_server
+from tests.service.conftest import run_client
 from tests.service.factories import onnx_bytes, served_model
 
 PNG = {"Content-Type": "image/png"}
@@ -74,7 +73,7 @@ def test_the_server_tells_of_itself(client: TestClient, model: str) -> None:
         answer = client.get(path).json()
         assert (answer["name"], answer["extensions"], answer.keys() - {"name", "version"}) == (
             "noisegate",
-            [],
+            ["binary_tensor_data", "classification", "model_configuration", "statistics"],
             {"extensions"},
         )
     assert client.get("/v2/health/live").json() == {"live": True}
@@ -148,7 +147,9 @@ def test_models_and_versions_that_are_not_there(shared_client: TestClient, path:
     [
         pytest.param(as_pixels(MANY), id="flat"),
         pytest.param(as_pixels(MANY, data=MANY.tolist()), id="nested"),
+        pytest.param(as_pixels(MANY, data=MANY.astype(float).ravel().tolist()), id="whole numbers as 0.0"),
         pytest.param(as_files(*[text_of(png_of(image)) for image in MANY]), id="files"),
+        pytest.param(as_files(*[text_of(png_of(image)) for image in MANY], shape=[70, 1]), id="one file a row"),
     ],
 )
 def test_every_row_is_what_classify_answers(client: TestClient, colourful: str, sent: dict[str, Any]) -> None:
@@ -192,7 +193,7 @@ def test_outputs_by_name(client: TestClient, colourful: str) -> None:
 
 def test_what_is_not_asked_for_is_not_there(client: TestClient, model: str) -> None:
     # What clients of other servers send besides changes nothing.
-    hints = {"binary_data_output": True, "priority": 1, "content_type": "np"}
+    hints = {"binary_data_output": False, "priority": 1, "content_type": "np"}
     sent = as_pixels(MANY[:1]) | {"parameters": hints, "model_name": "default", "outputs": []}
     answer = client.post(INFER, json=sent).json()
     assert answer.keys() == {"model_name", "model_version", "parameters", "outputs"}
@@ -200,79 +201,75 @@ def test_what_is_not_asked_for_is_not_there(client: TestClient, model: str) -> N
     assert answer["parameters"] == {"model": model, "max_false_reject": 0.05, "threshold": 0.9}
 
 
+def test_the_largest_columns_by_name(client: TestClient, colourful: str) -> None:
+    wanted = [
+        {"name": "probabilities", "parameters": {"classification": 1}},
+        {"name": "logits", "parameters": {"classification": 9}},
+    ]
+    answer = client.post(f"/v2/models/{colourful}/infer", json=as_pixels(MANY[:3]) | {"outputs": wanted}).json()
+    best, logits = answer["outputs"]
+    assert (best["datatype"], best["shape"], logits["shape"]) == ("BYTES", [3, 1], [3, 3])
+    exact = [{"name": "probabilities"}, {"name": "logits"}]
+    values = rows_of(client.post(f"/v2/models/{colourful}/infer", json=as_pixels(MANY[:3]) | {"outputs": exact}).json())
+    expected = values["probabilities"].argmax(axis=1)
+    for text, row, column in zip(best["data"], values["probabilities"], expected, strict=True):
+        assert text == f"{row[column]!r}:{column}:{('cat', 'dog')[column]}".replace("np.float64(", "").replace(")", "")
+    named = [text.split(":") for text in logits["data"]]
+    assert [float(value) for value, _, _ in named] == np.sort(values["logits"], axis=1)[:, ::-1].ravel().tolist()
+    assert {(index, name) for _, index, name in named} == {("0", "cat"), ("1", "dog"), ("2", "noise")}
+
+
+def test_how_triton_would_be_configured(client: TestClient, model: str, colourful: str) -> None:
+    found = client.get(f"/v2/models/{colourful}/config").json()
+    assert (found["name"], found["backend"], found["max_batch_size"]) == (colourful, "onnxruntime", 1000)
+    assert [(one["name"], one["data_type"], one["dims"]) for one in found["input"]] == [
+        ("images", "TYPE_UINT8", [SIZE, SIZE, 3])
+    ]
+    outputs = {one["name"]: (one["data_type"], one["dims"], one["reshape"]) for one in found["output"]}
+    assert outputs["probabilities"] == ("TYPE_FP64", [2], None)
+    assert outputs["label"] == ("TYPE_STRING", [1], {"shape": []})
+    assert outputs["features"] == ("TYPE_FP32", [-1], None)
+    (version,) = client.get("/v2/models/default").json()["versions"]
+    by_version = client.get(f"/v2/models/default/versions/{version}/config")
+    assert by_version.json() == client.get("/v2/models/default/config").json()
+    assert client.get("/v2/models/default/versions/1/config").status_code == 404
+
+
+def test_the_index_names_aliases_and_models(client: TestClient, model: str, colourful: str) -> None:
+    versions = {id: client.get(f"/v2/models/{id}").json()["versions"][0] for id in (model, colourful)}
+    for body in (b"", b"{}", b'{"ready": true}'):
+        answer = client.post("/v2/repository/index", content=body)
+        assert answer.status_code == 200, answer.text
+        assert [(one["name"], one["version"], one["state"]) for one in answer.json()] == [
+            ("default", versions[model], "READY"),
+            (colourful, versions[colourful], "READY"),
+            (model, versions[model], "READY"),
+        ]
+    answer = client.post("/v2/repository/index", json={"raedy": True})
+    assert (answer.status_code, "raedy" in answer.json()["error"]) == (422, True)
+
+
+def test_what_models_have_done(client: TestClient, model: str, colourful: str) -> None:
+    (idle,) = client.get(f"/v2/models/{colourful}/stats").json()["model_stats"]
+    assert (idle["inference_count"], idle["last_inference"], idle["batch_stats"]) == (0, 0, [])
+    for _ in range(2):
+        assert client.post(f"/v2/models/{colourful}/infer", json=as_pixels(MANY)).status_code == 200
+    assert client.post(f"/classify?model={colourful}", content=png_of(MANY[0]), headers=PNG).status_code == 200
+    (done,) = client.get(f"/v2/models/{colourful}/stats").json()["model_stats"]
+    assert done["inference_count"] == done["inference_stats"]["success"]["count"] == 141
+    assert done["inference_stats"]["queue"]["count"] == 141
+    assert done["execution_count"] == done["inference_stats"]["compute_infer"]["count"]
+    batches = {one["batch_size"]: one["compute_infer"]["count"] for one in done["batch_stats"]}
+    assert sum(size * count for size, count in batches.items()) == 141
+    assert done["execution_count"] == sum(batches.values())
+    assert done["inference_stats"]["compute_infer"]["ns"] > 0
+    assert abs(done["last_inference"] / 1000 - time.time()) < 60
+    assert client.get(f"/v2/models/{colourful}/versions/{done['version']}/stats").json() == {"model_stats": [done]}
+    every = {one["name"]: one["inference_count"] for one in client.get("/v2/models/stats").json()["model_stats"]}
+    assert every[colourful] == 141
+
+
 def test_the_documented_example_is_answered(client: TestClient, model: str) -> None:
-    (body,) = (
-        client.get("/openapi.json")
-        .json()["paths"]["/v2/models/{name}/infer"]["post"]["requestBody"]["content"]
-        .values()
-    )
-    answer = client.post(INFER, json=body["example"])
+    infer = client.get("/openapi.json").json()["paths"]["/v2/models/{name}/infer"]["post"]
+    answer = client.post(INFER, json=infer["requestBody"]["content"]["application/json"]["example"])
     assert (answer.status_code, answer.json()["id"]) == (200, "1")
-
-
-def triton_input(images: Pixels, datatype: str = "UINT8", *, binary: bool = False) -> Any:
-    return triton.InferInput("images", list(images.shape), datatype).set_data_from_numpy(images, binary_data=binary)
-
-
-@pytest.fixture
-def refused() -> Callable[[Callable[[], object]], str]:
-    def message(call: Callable[[], object]) -> str:
-        with pytest.raises(triton.InferenceServerException) as raised:
-            call()
-        return f"{raised.value.status()}: {raised.value.message()}"
-
-    return message
-
-
-def test_tritonclient(settings: Settings, colourful: str, refused: Callable[[Callable[[], object]], str]) -> None:
-    with run_server(settings) as (host, port), triton.InferenceServerClient(f"{host}:{port}") as client:
-        assert client.is_server_live()
-        assert client.is_server_ready()
-        assert client.get_server_metadata()["name"] == "noisegate"
-        metadata = client.get_model_metadata(colourful)
-        (version,) = metadata["versions"]
-        assert client.is_model_ready(colourful, version)
-        assert not client.is_model_ready(colourful, "1")
-        assert not client.is_model_ready("nothing")
-
-        # Without outputs it asks for all in binary; with them too, unless told otherwise. JSON is read all the same.
-        found = client.infer(colourful, [triton_input(MANY)], request_id="7", parameters={"max_false_reject": 0.2})
-        assert found.get_response()["id"] == "7"
-        probabilities = found.as_numpy("probabilities")
-        assert (probabilities.dtype, probabilities.shape) == (np.float64, (70, 2))
-        np.testing.assert_allclose(probabilities.sum(axis=1) + found.as_numpy("noise_probability"), 1)
-        assert found.as_numpy("rejected").dtype == np.bool_
-        assert set(found.as_numpy("label")) == {"cat", "dog", "noise"}
-        wanted = [triton.InferRequestedOutput("logits"), triton.InferRequestedOutput("label", binary_data=False)]
-        chosen = client.infer(colourful, [triton_input(MANY)], model_version=version, outputs=wanted)
-        assert (chosen.as_numpy("logits").dtype, chosen.as_numpy("logits").shape) == (np.float32, (70, 3))
-        assert chosen.as_numpy("label").tolist() == found.as_numpy("label").tolist()
-        assert chosen.as_numpy("probabilities") is None
-
-        everything = {
-            "sequence_id": 5,
-            "sequence_start": True,
-            "priority": 1,
-            "timeout": 9,
-            "parameters": {"content_type": "np"},
-        }
-        assert client.infer(colourful, [triton_input(MANY[:1])], **everything).as_numpy("label").shape == (1,)
-        misspelt = {"max_false_rejects": 0.2}
-        assert "422: parameters.max_false_rejects: is no parameter here; there are: binary_data_output" in refused(
-            lambda: client.infer(colourful, [triton_input(MANY[:1])], parameters=misspelt)
-        )
-        classes = [triton.InferRequestedOutput("label", class_count=2)]
-        assert "422: outputs.0.parameters.classification: is no parameter here" in refused(
-            lambda: client.infer(colourful, [triton_input(MANY[:1])], outputs=classes)
-        )
-
-        files = np.array([text_of(png_of(image)) for image in MANY], dtype=np.object_)
-        of_files = client.infer(colourful, [triton_input(files, "BYTES")])
-        assert of_files.as_numpy("probabilities").tolist() == probabilities.tolist()
-
-        binary = [triton_input(MANY, binary=True)]
-        assert "415: binary tensors are not read" in refused(lambda: client.infer(colourful, binary))
-        assert "404: there is no model" in refused(lambda: client.infer("nothing", [triton_input(MANY)]))
-        assert "422: the shape [1, 8, 8, 3]" in refused(
-            lambda: client.infer(colourful, [triton_input(MANY[:1, :8, :8])])
-        )

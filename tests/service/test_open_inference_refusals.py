@@ -1,4 +1,6 @@
+import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -50,12 +52,27 @@ PICTURE = text_of(png_bytes())
         (as_pixels(ONE, data=[*FLAT[:-1], 10**30]), "inputs.0.data", "is 1000"),
         (as_pixels(ONE, data=[-1, *FLAT[1:]]), "inputs.0.data", "element 0 in row-major order is -1"),
         (as_pixels(ONE, data=[True, *FLAT[1:]]), "inputs.0.data", "is True, not a whole number from 0 to 255"),
-        (as_pixels(ONE, data=[1.0, *FLAT[1:]]), "inputs.0.data", "is 1.0"),
+        (as_pixels(ONE, data=[1.5, *FLAT[1:]]), "inputs.0.data", "element 0 in row-major order is 1.5"),
+        (as_pixels(ONE, data=[*FLAT[:-1], 256.0]), "inputs.0.data", "element 3,071 in row-major order is 256.0"),
+        (as_pixels(ONE, data=[1.0, *FLAT[1:-1], True]), "inputs.0.data", "element 3,071 in row-major order is True"),
+        (as_pixels(ONE, data=[1.0, *FLAT[1:-1], 10**400]), "inputs.0.data", "element 3,071 in row-major order is 1000"),
         (as_pixels(ONE, data=[float("nan"), *FLAT[1:]]), "inputs.0.data", "is nan"),
         (as_pixels(ONE, data=[None, *FLAT[1:]]), "inputs.0.data", "is None"),
         (as_pixels(ONE, data=["9" * 10_000, *FLAT[1:]]), "inputs.0.data", "'999999999999...9999999999999'"),
         (as_files(PICTURE, shape=[2]), "inputs.0.data", "1 elements where the shape [2] has 2"),
-        (as_files(PICTURE, shape=[1, 1]), "inputs.0.shape", "is not [n]"),
+        (as_files(PICTURE, shape=[1, 2]), "inputs.0.shape", "is not [n] or [n, 1]"),
+        (as_files(PICTURE, shape=[1, 1, 1]), "inputs.0.shape", "is not [n] or [n, 1]"),
+        (as_pixels(ONE, data=None), "inputs.0.data", "has no data"),
+        (
+            as_pixels(ONE, parameters={"binary_data_size": 3072}),
+            "inputs.0.data",
+            "has data, and is binary, too",
+        ),
+        (
+            as_pixels(ONE, data=None, parameters={"binary_data_size": 3072}),
+            "inputs.0.parameters.binary_data_size",
+            "is 3,072, and 0 bytes lie behind the JSON",
+        ),
         (as_files(*[PICTURE] * 1001), "inputs.0.shape", "1,001 images"),
         (as_files(PICTURE, data=[5]), "inputs.0.data.0", "element 0 is 5, not a text"),
         (as_files(PICTURE, data=[[PICTURE]]), "inputs.0.data.0", "not a text"),
@@ -67,7 +84,18 @@ PICTURE = text_of(png_bytes())
         (
             as_files(PICTURE) | {"outputs": [{"name": "label", "parameters": {"classification": 2}}]},
             "outputs.0.parameters.classification",
-            "is no parameter here; there are: binary_data",
+            "'label' has no columns whose largest could be named",
+        ),
+        (
+            as_files(PICTURE) | {"outputs": [{"name": "logits", "parameters": {"classification": 0}}]},
+            "outputs.0.parameters.classification",
+            "greater than or equal to 1",
+        ),
+        (
+            as_files(PICTURE)
+            | {"outputs": [{"name": "logits"}, {"name": "logits", "parameters": {"classification": 1}}]},
+            "outputs.1.parameters",
+            "in two ways",
         ),
         (
             as_files(PICTURE) | {"parameters": {"max_false_rejects": 0.5}},
@@ -75,7 +103,7 @@ PICTURE = text_of(png_bytes())
             "is no parameter here; there are: binary_data_output, content_type, max_false_reject, priority",
         ),
         (
-            as_files(PICTURE, parameters={"binary_data_size": 4, "content": 1}),
+            as_files(PICTURE, parameters={"content": 1}),
             "inputs.0.parameters.content",
             "there are: binary_data_size, content_type",
         ),
@@ -116,9 +144,20 @@ def test_requests_that_are_wrong(shared_client: TestClient, body: dict[str, Any]
         (b"[" * 10_000, {}, 400, "not valid JSON"),
         (b"\xff", {}, 400, "not valid JSON"),
         (b"[]", {}, 422, "object"),
-        (b"{}", {"Inference-Header-Content-Length": "2"}, 415, "binary_data=False"),
-        (b"{}", {"Content-Encoding": "gzip"}, 415, "without compression"),
-        (b"{}", {"Content-Type": "image/png"}, 415, "application/json"),
+        (b"{}", {"Inference-Header-Content-Length": "3"}, 400, "the body has 2 bytes"),
+        (b"{}", {"Inference-Header-Content-Length": "-1"}, 400, "is '-1'"),
+        (b"{}", {"Inference-Header-Content-Length": "9" * 5000}, 400, "is '99999999999999999999',"),
+        (b"", {"Inference-Header-Content-Length": "0"}, 422, "images here have 3,072"),
+        (bytes(3071), {"Inference-Header-Content-Length": "0"}, 422, "has 3,071 bytes"),
+        (b"{}", {"Content-Encoding": "gzip"}, 400, "gzip"),
+        (b"{}", {"Content-Encoding": "deflate"}, 400, "ends before its end"),
+        (b"\x78\x9c\xff\xff\xff", {"Content-Encoding": "deflate"}, 400, "what its Content-Encoding says, deflate"),
+        (gzip.compress(b"{}") + b"{}", {"Content-Encoding": "gzip"}, 400, "gzip"),
+        (gzip.compress(b"{}" * 100)[:-1], {"Content-Encoding": "gzip"}, 400, "ends before its end"),
+        (gzip.compress(b"") * 17, {"Content-Encoding": "gzip"}, 400, "16 members"),
+        (b"{}", {"Content-Encoding": "br"}, 415, "without Content-Encoding"),
+        (b"{}", {"Content-Encoding": "gzip, deflate"}, 415, "without Content-Encoding"),
+        (b"{}", {"Content-Type": "image/png"}, 415, "application/octet-stream"),
     ],
 )
 def test_bodies_that_cannot_be_read(
@@ -170,3 +209,41 @@ def test_an_answer_of_too_many_numbers_is_refused_before_anything_is_run(setting
     assert few.status_code == 200
     assert (many.status_code, many.json()["errors"][0]["field"]) == (422, "outputs")
     assert "12 numbers" in many.json()["error"]
+
+
+def test_a_bomb_is_refused_while_it_is_inflated(settings: Settings, model: str) -> None:
+    assert model
+    tight = settings.model_copy(update={"max_tensor_bytes": 50_000, "max_json_bytes": 10_000})
+    with run_client(tight) as client:
+        for path, bomb in ((INFER, gzip.compress(b" " * 10**7)), (INFER, zlib.compress(b" " * 50_001))):
+            coding = "gzip" if bomb[:2] == b"\x1f\x8b" else "deflate"
+            answer = client.post(path, content=bomb, headers={"Content-Encoding": coding})
+            assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+            assert "50,000 bytes" in answer.json()["error"]
+        index = gzip.compress(b" " * 10_001)
+        answer = client.post("/v2/repository/index", content=index, headers={"Content-Encoding": "gzip"})
+        assert (answer.status_code, "10,000 bytes" in answer.json()["error"]) == (413, True)
+        whole = gzip.compress(json.dumps(as_files(PICTURE)).encode())
+        assert client.post(INFER, content=whole, headers={"Content-Encoding": "gzip"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/v2/nothing", {}, 404),
+        ("DELETE", "/v2/models/default", {}, 405),
+        ("GET", "/v2/models/default?pretty=1", {}, 422),
+        ("GET", "/v2", {"Host": "evil.example"}, 400),
+        ("GET", "/v2/models/default", {"X-Forwarded-For": "198.51.100.7"}, 401),
+        ("POST", "/v2/models/default/infer", {"Origin": "https://evil.example"}, 403),
+        ("POST", "/v2/models/default/infer", {"Content-Length": str(10**9)}, 413),
+        ("POST", "/v2/repository/models/default/load", {}, 404),
+    ],
+)
+def test_every_refusal_below_v2_has_its_error(
+    shared_client: TestClient, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    answer = shared_client.request(method, path, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["error"].startswith(answer.json()["detail"])
+    assert "error" not in shared_client.get("/v3").json()

@@ -194,4 +194,10 @@ def test_a_dry_run_says_how_long_or_that_it_cannot(client: TestClient, sessions:
         row.state, row.started_at, row.finished_at = State.SUCCEEDED, now - timedelta(minutes=3), now
     then = client.post("/experiments?dry_run=true", json=body | {"executions": 6}).json()["estimate"]
     assert then["minutes"] == 6
+    warned = [
+        client.post(f"/experiments?dry_run=true&time_limit={seconds}", json=body | {"executions": 6}).json()["warnings"]
+        for seconds in (300, 400)
+    ]
+    short, enough = ([one["field"] for one in found] for found in warned)
+    assert ("time_limit" in short, "time_limit" in enough) == (True, False)
     assert then["detail"] == "About 6 minutes, as 1 like experiment took here."

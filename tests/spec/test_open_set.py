@@ -98,6 +98,8 @@ def test_unknown_datasets_are_named_by_their_fields() -> None:
         ),
         ({"noise_weight": 0.5}, "noise_weight", "no noise class"),
         ({"declared_unknown": [{"dataset": "d"}], "holdout": 0}, "declared_unknown", "no holdout"),
+        ({"rule": {"scores": [{"score": "knn"}]}, "holdout": 0}, "rule", "no holdout"),
+        ({"rule": {"scores": [{"score": "knn"}]}, "declared_unknown": [{"dataset": "d"}]}, "rule", "declared_unknown"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_by_field(changes: dict[str, Any], field: str, words: str) -> None:
@@ -119,6 +121,8 @@ def test_fewer_than_two_known_classes_are_no_classes() -> None:
         ({}, facts("zoo", ("ANT", "fox")), "unknown.0.exclude", "known ones by name: ANT"),
         ({"exclude": ["wolf"]}, facts("zoo", ("fox",)), "unknown.0.exclude", "no class 'wolf'"),
         ({"exclude": ["fox"]}, facts("zoo", ("fox",)), "unknown.0.exclude", "leaves no class"),
+        ({"only": ["wolf"]}, facts("zoo", ("fox",)), "unknown.0.only", "no class 'wolf'"),
+        ({"only": ["ANT"]}, facts("zoo", ("ANT", "fox")), "unknown.0.only", "known ones by name: ANT"),
         ({}, facts("zoo", ("fox",), test_counts={}), "unknown.0.part", "no test image"),
         ({}, facts("zoo", ("fox",), originals=False), "unknown.0.dataset", "before original files were kept"),
     ],
@@ -128,6 +132,18 @@ def test_datasets_that_cannot_be_unknown(unknown: dict[str, Any], other: Dataset
     found, message, _ = refusal({"unknown.0.dataset": other}, **changes)
     assert found == field
     assert words in message
+
+
+def test_classes_of_another_dataset_are_taken_by_name() -> None:
+    zoo = ("fox", "ANT", "wolf")
+    spec = asked(unknown=[{"dataset": "zoo", "only": ["wolf", "fox"]}])
+    spec.check_others(facts(), {"unknown.0.dataset": facts("zoo", zoo)})
+    assert spec.unknown[0].taken_of(zoo) == ["fox", "wolf"]
+    wrongs: list[dict[str, Any]] = [{"only": []}, {"only": ["fox"], "exclude": ["wolf"]}]
+    for wrong in wrongs:
+        with pytest.raises(InvalidSpec) as refused:
+            asked(unknown=[{"dataset": "zoo"} | wrong])
+        assert refused.value.errors[0].field == "unknown.0.only"
 
 
 def test_held_out_classes_may_be_unknown_elsewhere() -> None:

@@ -1,16 +1,19 @@
 """Experiments of kind `open_set` through a worker: what is measured, that held-out classes take no part in it, what waits."""
 
 import io
+import math
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sqlalchemy.orm import Session
 
 from noisegate.details import Details
 from noisegate.open_set import OpenSetFound
+from noisegate.rejection.reference import Reference
 from noisegate.spec import parse_spec
 from noisegate.spec.caps import Caps
 from noisegate.store import datasets, executions, experiments, ingestions, models, planning
@@ -227,6 +230,37 @@ def test_the_rule_is_chosen_by_declared_unknown_images_and_measured_on_others(re
     assert (model.rule is None) == by_reject_score
     assert by_reject_score or (model.rule is not None and list(model.rule.names) == choice.scores)
     assert ("rule" in found_by(row).unknown[0].scores) != by_reject_score
+
+
+def test_a_rule_that_is_asked_for_decides_in_all_that_is_measured(resources: Resources) -> None:
+    with resources.sessions.begin() as session:
+        stored(session, resources.artefacts)
+    rule = {"scores": [{"score": "max_logit"}, {"score": "reject_score"}]}
+    # Few epochs and much noise: a model that rejects some of what it should know.
+    hard = {"rule": rule, "training": TRAINING | {"epochs": 2}}
+    experiment, (row,) = run(resources, SPEC | hard)
+    with resources.sessions.reading() as session:
+        (model,) = models.page(session, experiment_id=experiment.id, cursor=None, limit=9).items
+        card, reference_digest = model.card, model.reference_digest
+    assert model.rule is not None
+    assert model.rule.names == ("max_logit", "reject_score")
+    assert (model.manifest.rule, card and card.rule) == (model.rule, model.rule)
+    assert (card, row.metrics, reference_digest, row.samples_digest) != (None,) * 4
+    held = Reference.from_bytes(resources.artefacts.read(reference_digest or "")).held
+    assert held is not None
+    kept = pq.read_table(resources.artefacts.fetch(row.samples_digest or ""), filters=[("set", "=", "known")])
+    known = {name: kept[name].to_numpy() for name in ("max_logit", "reject_score", "rule_rejects")}
+    # By hand: the budget's place among the held-out images' larger ranks, and what lies beyond either threshold there.
+    ranks = np.max([rankdata(held.unknownness[name], "max") for name in model.rule.names], axis=0)
+    place = math.ceil((len(ranks) + 1) * 0.9)
+    rank = int(np.sort(ranks)[place - 1])
+    beyond = [known[name] > np.sort(held.unknownness[name])[rank - 1] for name in model.rule.names]
+    share = float(np.any(beyond, axis=0).mean())
+    assert card is not None
+    assert [one.rejected for one in card.false_reject if one.max_false_reject == 0.1] == [share]
+    assert row.metrics is not None
+    assert row.metrics.false_reject == known["rule_rejects"].mean()
+    assert all(one.threshold is None for one in card.false_reject)
 
 
 def test_images_of_another_dataset_are_the_noise_class(resources: Resources) -> None:

@@ -110,6 +110,10 @@ class Breaking(Engine):
     def take_losses(self) -> torch.Tensor:
         return self._engine.take_losses()
 
+    @property
+    def logits(self) -> torch.Tensor:
+        return self._engine.logits
+
 
 def test_one_that_diverges_fails_alone(stacking: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Any] = []

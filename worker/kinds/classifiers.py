@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+import sqlalchemy as sa
 
 from noisegate import tracing
 from noisegate.api.card import Card
@@ -17,6 +18,7 @@ from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.cards import make_card
 from noisegate.evaluation.executions import run_executions
 from noisegate.evaluation.judging import judge_outcome
+from noisegate.evaluation.sample_value.records import record_of
 from noisegate.evaluation.scored_images import score_images, scores_to_bytes
 from noisegate.judgement import Judgement, has_learnt
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
@@ -31,7 +33,7 @@ from noisegate.store.derived import StoredFile
 from noisegate.store.executions import ExecutionResult
 from noisegate.store.packed import open_packed
 from noisegate.store.settings import Settings
-from noisegate.store.tables import Dataset, Execution
+from noisegate.store.tables import Cell, Dataset, Execution
 from worker import cells
 from worker.bases import counts_of, scores_of_base
 from worker.devices import occupy, place
@@ -103,13 +105,19 @@ def _prepare(taken: Taken[Spec], work: Work[Spec]) -> tuple[Context, Together]:
     with tracing.span("noisegate.prepare"):
         placing = place(resources.settings, work.spec, dataset, len(work.executions))
         occupy(resources.settings, placing.device)
-        whole = _cell_data(resources, dataset, first.cell.needs)
-        others = {one.field: _cell_data(resources, one.dataset, one.needs) for one in first.cell.others}
+        whole = cell_data(resources, dataset, first.cell.needs)
+        others = {one.field: cell_data(resources, one.dataset, one.needs) for one in first.cell.others}
         data = taken(work.spec, whole)
         cell = cells.prepared(
             first.cell.id,
             lambda: prepare_cell(
-                work.spec, data, first.cell.position, work.check, _scored(resources, first, data), others
+                work.spec,
+                data,
+                first.cell.position,
+                work.check,
+                _scored(resources, first, data),
+                others,
+                _excluded(resources, first.cell),
             ),
         )
     return Context(resources, cell, data, whole, others, placing.device, work.check), placing.together
@@ -131,15 +139,27 @@ def _finish(
     judgement = judge_outcome(context.cell, result)
     finished = Finished(context, result)
     found = measure(finished)
-    measured = _result(result, _details(finished, found, scored, judgement))
+    measured = _result(finished, _details(finished, found, scored, judgement))
     keep = context.cell.spec.keep_models
     files, card = _export(finished, execution, judgement)
     scores = scores_to_bytes(scored) if scored else None
-    return FinishedExecution(measured, files, card, keep, scores, found.samples)
+    recorded = record_of(context.cell, result)
+    dynamics = recorded.to_bytes() if recorded else None
+    return FinishedExecution(measured, files, card, keep, scores, found.samples, dynamics)
 
 
 def _scored(resources: Resources, execution: Execution, data: CellData) -> ScoredImages | None:
     return scores_of_base(resources, execution.depends_on, data) if execution.depends_on else None
+
+
+def _excluded(resources: Resources, cell: Cell) -> Sequence[int]:
+    """Places among the dataset's training images that the cell leaves out."""
+    if not cell.spec.selects_images:
+        return ()
+    with resources.sessions.reading() as session:
+        selection = session.scalar(sa.select(Cell.selection).where(Cell.id == cell.id))
+    assert selection is not None, "settled when it was planned"
+    return selection.places
 
 
 def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOutcome) -> ScoredImages | None:
@@ -187,10 +207,10 @@ def _subgroup_used(cell: PreparedCell) -> SubgroupUsed | None:
     )
 
 
-def _result(outcome: ExecutionOutcome, details: Details) -> ExecutionResult:
-    trained = outcome.trained
+def _result(finished: Finished, details: Details) -> ExecutionResult:
+    outcome, trained = finished.outcome, finished.outcome.trained
     return ExecutionResult(
-        metrics=outcome.metrics,
+        metrics=finished.metrics,
         details=details,
         holdout_accuracy=outcome.holdout_accuracy,
         losses_by_epoch=list(trained.losses),
@@ -223,12 +243,13 @@ def _export(
         context.cell,
         outcome,
         reference,
+        finished.rule,
         images_per_family=_images_per_family(context.resources.settings.card_images, context.cell.spec.image_size),
         device=context.device,
         between_chunks=context.check,
     )
     files = export_model(context.cell, outcome, execution=execution.position, reference=reference)
-    settled = {"judgement": judgement, "rule": finished.rule}
+    settled = {"judgement": judgement, "rule": finished.rule, "metrics": finished.metrics}
     return replace(files, manifest=files.manifest.model_copy(update=settled)), card
 
 
@@ -237,7 +258,7 @@ def _images_per_family(wanted: int, image_size: int) -> int:
     return min(wanted, max(math.ceil(wanted / 10), wanted * 64**2 // image_size**2))
 
 
-def _cell_data(resources: Resources, dataset: Dataset, needs: str | None) -> CellData:
+def cell_data(resources: Resources, dataset: Dataset, needs: str | None) -> CellData:
     """The images that a cell reads: those of a view, if that is what it needs, or what it needs was made of; and features."""
     files = _derived_files(resources, needs) if needs else {}
     view, features = files.get("view"), files.get("features")

@@ -12,7 +12,9 @@ from noisegate.evaluation.rule_choice import choose_rule
 from noisegate.learning.cells import CellData, PreparedCell
 from noisegate.learning.outcomes import Answers, ExecutionOutcome
 from noisegate.learning.prediction import answer
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics
 from noisegate.rejection import SCORES
+from noisegate.rejection.fitted_rule import fit_rule
 from noisegate.rejection.reference import HeldOut, Reference
 from worker.resources import Resources
 
@@ -59,9 +61,25 @@ class Finished:
 
     @property
     def rule(self) -> DecisionRule | None:
-        """The rule that was chosen; None for the reject score alone."""
+        """The rule that was asked for or chosen; None for the reject score alone."""
+        if (asked := self.context.cell.spec.rule) is not None:
+            return asked
         chosen = self.rule_choice
         return DecisionRule.of(*chosen.scores) if chosen and chosen.scores != [REJECT_SCORE] else None
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Of the test set; `false_reject` is by the rule that decides."""
+        measured = self.outcome.metrics
+        if self.rule is None:
+            return measured
+        reference = self.reference
+        assert reference is not None, "a rule rests on held-out images"
+        fitted = fit_rule(self.rule, reference)
+        known = len(self.context.cell.classes)
+        said = all_scores(self.outcome.test_answers, known, {name: reference.fitted_of(name) for name in SCORES})
+        rejected = fitted.rejects(said, fitted.promised(DEFAULT_MAX_FALSE_REJECT))
+        return measured.model_copy(update={"false_reject": float(rejected.mean())})
 
     def _declared(self, reference: Reference) -> Iterator[HeldOut]:
         """What the scores say of each set of declared unknown images."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -13,8 +14,9 @@ from noisegate.client.errors import ServiceUnreachable, UploadInterrupted
 from noisegate.client.files import CountedUpload, Uploadable
 from noisegate.client.flows import Flow, Listing, Query, Request, get, once, path_of
 from noisegate.client.fronts import Mode, Resource, listing, operation
-from noisegate.client.packing import pack
 
+# By name: it loads what other calls do without.
+_PACK = "noisegate.client.packing:pack"
 # Seconds in which a service has read whatever it takes.
 _WHILE_IT_READS = 3600.0
 
@@ -156,7 +158,10 @@ class Datasets(Resource[Mode]):
         timeout: float | None,
         validation: Validation | None,
     ) -> Flow[Model]:
-        upload = pack(Path(images), validation or "auto")[0] if isinstance(images, str | Path) else images
+        upload: Uploadable
+        upload = (
+            resolve_name(_PACK)(Path(images), validation or "auto")[0] if isinstance(images, str | Path) else images
+        )
         sent = CountedUpload(upload, progress)
         described = {"Content-Type": upload.content_type, "Content-Length": str(upload.total), **headers}
         request = Request(

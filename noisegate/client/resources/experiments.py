@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from noisegate.api.answers import DeletedAnswer, EventAnswer, ExecutionAnswer, FigureAnswer, PlanAnswer
+from noisegate.api.answers import DeletedAnswer, EventAnswer, ExecutionAnswer, PlanAnswer
+from noisegate.api.result_answers import FigureAnswer, LossAnswer, SampleAnswer
 from noisegate.client.answers import Curves, Experiment, Results
 from noisegate.client.flows import Flow, Listing, Request, get, once, path_of
 from noisegate.client.fronts import Mode, Resource, listing, operation
@@ -111,6 +112,27 @@ class Experiments(Resource[Mode]):
     def curves(self, id: str) -> Flow[Curves]:
         """The loss of each execution after each epoch, of all executions in one answer."""
         return self._front.read(get("results", id, "curves"), Curves)
+
+    @operation
+    def losses(self, id: str) -> Flow[builtins.list[LossAnswer]]:
+        """The loss of each cell by epoch: mean, standard error and n over its executions."""
+        return self._front.read_items(get("results", id, "losses"), LossAnswer)
+
+    @listing
+    def samples(
+        self, id: str, *, cell: int | None = None, reason: str | None = None, label: str | None = None
+    ) -> Listing[SampleAnswer]:
+        """What the executions say of each training image, the lowest value first; of experiments with `record: samples`.
+
+        A worker makes the table first, which is waited for.
+
+        Args:
+            cell: by the executions of this cell alone.
+            reason: images that have this reason alone.
+            label: images of this class alone.
+        """
+        query = {"cell": cell, "reason": reason, "label": label}
+        return Listing(path_of("experiments", id, "samples"), SampleAnswer, query, patient=True)
 
     @operation
     def open_set(self, id: str) -> Flow[dict[str, Any]]:

@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from noisegate.api.answers import AliasAnswer, DeletedAnswer, ModelAnswer, RuleAnswer
+from noisegate.api.answers import DeletedAnswer
+from noisegate.api.model_answers import AliasAnswer, CoverageAnswer, ModelAnswer, RuleAnswer
 from noisegate.client.answers import BatchLine, Card, Decision
 from noisegate.client.errors import ProblemError
 from noisegate.client.flows import Flow, Listing, Query, Request, get, path_of
@@ -103,6 +104,11 @@ class Models(Resource[Mode]):
     def decision(self, model: str = "default") -> Flow[RuleAnswer]:
         """Which scores decide over its images, and what each budget costs."""
         return self._front.read(get("models", model, "decision"), RuleAnswer)
+
+    @operation
+    def coverage(self, model: str = "default", *, rule: str | None = None) -> Flow[CoverageAnswer]:
+        """How many held-out images each budget accepts, and how many of those are wrong; by the model's rule, or by another."""
+        return self._front.read(get("models", model, "decision", "coverage", rule=rule), CoverageAnswer)
 
     @operation
     def set_decision(self, model: str, *scores: str) -> Flow[RuleAnswer]:

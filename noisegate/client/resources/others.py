@@ -2,7 +2,8 @@
 
 import builtins
 
-from noisegate.api.answers import BackboneAnswer, PresetAnswer, PresetWholeAnswer, WorkerAnswer
+from noisegate.api.answers import WorkerAnswer
+from noisegate.api.preset_answers import BackboneAnswer, PresetAnswer, PresetWholeAnswer
 from noisegate.client.flows import Flow, Listing, get
 from noisegate.client.fronts import Mode, Resource, listing, operation
 

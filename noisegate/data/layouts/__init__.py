@@ -66,11 +66,7 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
         *contents.left_out,
         *recognised.left_out,
         *(LeftOut(contents.images[index], "is a validation image") for index in placement.left_out),
-        *(
-            LeftOut(name, "is text that says nothing of the images' classes")
-            for name in contents.attachments
-            if name not in recognised.used
-        ),
+        *(LeftOut(name, "is text that was not used") for name in contents.attachments if name not in recognised.used),
     )
     notes = (
         *recognised.notes,

@@ -8,6 +8,7 @@ from noisegate.data.layouts.label_columns import is_called_label, label_columns,
 from noisegate.data.layouts.one_hot import is_exclusive
 from noisegate.data.layouts.part_columns import may_name_parts, says_parts, stray
 from noisegate.data.layouts.references import References
+from noisegate.data.layouts.statements import but_here
 from noisegate.data.layouts.suffixes import is_picture
 from noisegate.data.layouts.tables import Table
 from noisegate.data.layouts.text import as_label
@@ -91,7 +92,7 @@ def _file_column(table: Table, references: References, beside: str, part: NamedS
     for narrower in (exact, {name for name in hitting if words_in(name) & _FILE_WORDS}):
         hitting = [name for name in hitting if name in narrower] or hitting
     if not hitting:
-        return _unmatched(table)
+        return _unmatched(table, references)
     hits = {name: _meant(table.column(name), found) for name in hitting}
     best = max(hits, key=lambda name: sum(map(bool, hits[name])))
     called = [name for name in columns if words_in(name) & _FILE_WORDS and any(map(as_label, texts[name]))]
@@ -117,15 +118,14 @@ def _without_header(table: Table, references: References) -> Unclear | None:
     return None
 
 
-def _unmatched(table: Table) -> Unclear | None:
+def _unmatched(table: Table, references: References) -> Unclear | None:
     """What is wrong with a table of labels, by its header, that names none of the images."""
     files = [name for name in table.header if words_in(name) & _FILE_WORDS]
     if not files or not table.rows or not label_columns(table.header):
         return None
     first = table.column(files[0])[0]
-    return Unclear(
-        f"names no image of the archive in its column {files[0]!r}: {first!r} in {table.rows[0].at}, for one"
-    )
+    example = f"{first!r} in {table.rows[0].at}, for one{but_here(str(first), references)}"
+    return Unclear(f"names no image of the archive in its column {files[0]!r}: {example}")
 
 
 def _says_parts(name: str, table: Table) -> bool:

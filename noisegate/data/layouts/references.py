@@ -74,6 +74,11 @@ class References:
         """The images at a path from the root, with its suffix or without."""
         return self._exactly(unicodedata.normalize("NFC", path))
 
+    def nearly(self, written: str) -> str | None:
+        """An image whose file is called so but for capitals, the suffix or %20, which are taken as they are written."""
+        index = self._nearly.get(_roughly(written))
+        return None if index is None else self.paths[index]
+
     def is_exact(self, written: str) -> bool:
         """Whether it names a file with its suffix that is here."""
         return spelled(written).rpartition("/")[2] in self._by_file
@@ -105,6 +110,10 @@ class References:
         return _numbered([without_suffix(path)] for path in self.paths)
 
     @cached_property
+    def _nearly(self) -> Mapping[str, int]:
+        return {_roughly(path): index for index, path in enumerate(self.paths)}
+
+    @cached_property
     def _ends(self) -> Mapping[str, Sequence[int]]:
         return _numbered(map(_endings, self.paths))
 
@@ -119,6 +128,11 @@ class References:
     @cached_property
     def _own_without_suffix(self) -> Mapping[str, Sequence[int]]:
         return _numbered([without_suffix(self.own_path(index))] for index in range(len(self.paths)))
+
+
+def _roughly(path: str) -> str:
+    """A file's name without what people and tools change in one: capitals, the suffix, escaped characters, spaces around."""
+    return without_suffix(PurePosixPath(unquote(spelled(path))).name).strip().casefold()
 
 
 def _endings(path: str) -> Sequence[str]:

@@ -58,7 +58,7 @@ def recognise(contents: Contents, references: References, said: Sequence[Said], 
             _take(known, statement, f"{statement.at} of {each.file!r}", references)
     files = [each.file for each in said]
     if not known:
-        raise _nothing_named(said)
+        raise _nothing_named(said, references)
     _check_lost_classes(contents, said, {each.label for each in known.values()})
     images = [
         Assigned(index, known[index].label, _part(known[index], references, index), references.own_path(index))
@@ -66,7 +66,7 @@ def recognise(contents: Contents, references: References, said: Sequence[Said], 
     ]
     without = [path for index, path in enumerate(contents.images) if index not in known]
     left_out = [LeftOut(path, f"has no label in {listed(files, 'or')}") for path in without]
-    notes = [note for each in said for note in each.notes] + _notes_on_rows(said)
+    notes = [note for each in said for note in each.notes] + _notes_on_rows(said, references)
     _check_wanted_classes(said, {each.label for each in known.values()})
     lacking = {label for each in said for label in each.labels} - {each.label for each in known.values()}
     if lacking:
@@ -83,6 +83,12 @@ def several_meant(statement: Statement, at: str, references: References) -> Inva
     one, other = (references.paths[index] for index in statement.meant[:2])
     what = f"in {at} may be {one!r} or {other!r}"
     return refuse(statement.written, what, "Write the paths of the images, as they are in the archive.")
+
+
+def but_here(written: str, references: References) -> str:
+    """What follows on a name that no image has, if one is called nearly so."""
+    nearly = references.nearly(written)
+    return f", where {nearly!r} is here: names count to the letter" if nearly else ""
 
 
 def _take(known: dict[int, _Known], statement: Statement, at: str, references: References) -> None:
@@ -137,14 +143,16 @@ def _check_wanted_classes(said: Sequence[Said], with_images: set[str]) -> None:
             )
 
 
-def _notes_on_rows(said: Iterable[Said]) -> list[str]:
+def _notes_on_rows(said: Iterable[Said], references: References) -> list[str]:
     notes = []
     for each in said:
         missing = [statement for statement in each.statements if not statement.meant]
         if missing:
             of = f"{len(missing):,} of {count(len(each.statements), 'row')} of {each.file!r}"
             names = "names" if len(missing) == 1 else "name"
-            notes.append(f"{of} {names} no image that is here: {missing[0].written!r} in {missing[0].at}, for one")
+            one = next((one for one in missing if references.nearly(one.written)), missing[0])
+            example = f"{one.written!r} in {one.at}, for one{but_here(one.written, references)}"
+            notes.append(f"{of} {names} no image that is here: {example}")
         unlabelled = sum(statement.label is None for statement in each.statements)
         if unlabelled:
             notes.append(f"{count(unlabelled, 'row')} of {each.file!r} {'has' if unlabelled == 1 else 'have'} no label")
@@ -157,7 +165,7 @@ def _notes_on_rows(said: Iterable[Said]) -> list[str]:
     return notes
 
 
-def _nothing_named(said: Sequence[Said]) -> InvalidArchive:
+def _nothing_named(said: Sequence[Said], references: References) -> InvalidArchive:
     each = said[0]
     first = next((statement for statement in each.statements if not statement.meant), None)
     if first is None:
@@ -165,6 +173,7 @@ def _nothing_named(said: Sequence[Said]) -> InvalidArchive:
         return InvalidArchive(detail, field="archive", remedy="Label the images, or leave the table out.")
     rows = count(len(each.statements), "row")
     detail = f"none of {rows} of {each.file!r} names an image of the archive: {first.written!r}, for one"
+    detail += but_here(first.written, references)
     return InvalidArchive(
         detail, field="archive", remedy="Put the image files beside the table, under the names that it writes."
     )

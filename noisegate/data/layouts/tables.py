@@ -1,7 +1,9 @@
 """Tables in text: CSV with commas, semicolons or tabs, JSON lines, and JSON lists of objects. Cells stay as they are written."""
 
+import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from typing import Any
 
 from noisegate.data.layouts.text import Unreadable, decoded, parsed
 
+# What Excel takes as a delimiter from a file's first line.
+_TOLD = re.compile(r'(?P<line>"?sep=(?P<mark>[,;\t])"?)[ \t]*\r?\n', re.IGNORECASE)
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -73,7 +77,7 @@ def read_table(name: str, content: bytes) -> Table | None:
             lines = decoded(name, content).split("\n")
             objects = [(f"line {at}", line) for at, line in enumerate(lines, 1) if line.strip()]
             return _objects(name, [(at, parsed(name, line)) for at, line in objects])
-        case ".json" if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        case ".json" if _is_list(content):
             entries = parsed(name, decoded(name, content))
             if not all(isinstance(entry, dict) for entry in entries):
                 return None  # a list of other things, such as the names of classes
@@ -82,10 +86,19 @@ def read_table(name: str, content: bytes) -> Table | None:
             return None
 
 
+def _is_list(content: bytes) -> bool:
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return content.decode(encoding, "ignore").lstrip().startswith("[")
+
+
 def _csv(name: str, text: str) -> Table:
     """By the one delimiter that gives two columns or more, and every row as many cells as the header."""
+    told = _TOLD.match(text)
+    if told:  # an empty line in its place, so that lines keep their numbers
+        text = text[told.end("line") :]
     header = next((line for line in text.splitlines() if line.strip()), "")
-    tried = {mark: _records(name, text, mark) for mark in _DELIMITERS if mark in header}
+    marks = told["mark"] if told else _DELIMITERS
+    tried = {mark: _records(name, text, mark) for mark in marks if mark in header}
     even = {mark: rows for mark, rows in tried.items() if isinstance(rows, list)}
     if len(even) > 1:
         raise Unreadable(

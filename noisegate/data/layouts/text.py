@@ -1,5 +1,6 @@
 """Text files of an upload to text, JSON and lines: exactly what is written, or a reason why not."""
 
+import codecs
 import json
 import re
 import unicodedata
@@ -20,12 +21,29 @@ class Unreadable(InvalidArchive):
 
 
 def decoded(name: str, content: bytes) -> str:
-    """Raises Unreadable if it is not UTF-8, with a byte order mark or without."""
+    """UTF-8, with a byte order mark or without; or UTF-16 with one, as spreadsheets write it.
+
+    Raises:
+        Unreadable: it is neither.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return _utf16(name, content)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise Unreadable(name, f"is not UTF-8 (line {line}): save it as UTF-8") from error
+    return _without_zeros(name, text)
+
+
+def _utf16(name: str, content: bytes) -> str:
+    try:
+        return _without_zeros(name, content.decode("utf-16"))
+    except UnicodeDecodeError as error:
+        raise Unreadable(name, "begins as UTF-16 and is none: save it as UTF-8") from error
+
+
+def _without_zeros(name: str, text: str) -> str:
     if "\0" in text:
         raise Unreadable(name, "holds zero bytes, as no text does")
     return text

@@ -97,7 +97,7 @@ ROWS: list[Row] = [
         left_out={
             "test/0.png": "has no label",
             "test/1.png": "has no label",
-            "sample_submission.csv": "says nothing of the images",
+            "sample_submission.csv": "was not used",
         },
     ),
     taken(
@@ -127,7 +127,7 @@ ROWS: list[Row] = [
         zipped(_roboflow()),
         BOTH,
         notes=[BECAME, *["has a column for each class"] * 3],
-        left_out={"README.roboflow.txt": "says nothing"},
+        left_out={"README.roboflow.txt": "was not used"},
     ),
     taken("FiftyOne", zipped({**flat("data/"), "labels.json": _fiftyone("", flat("data/"))}), FOUR_ONE),
     taken(

@@ -162,7 +162,7 @@ ROWS: list[Row] = [
             "README.md": "is not an image",
             "cat/LICENSE": "is not an image",
             "docs/a.md": "is not an image",
-            "notes.txt": "says nothing of the images",
+            "notes.txt": "was not used",
         },
         notes=["'docs' held no images, only text"],
     ),

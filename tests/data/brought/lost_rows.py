@@ -54,7 +54,7 @@ EMPTY_FOLDERS: list[Row] = [
         zipped({**PETS, "docs/a.txt": b"x"}),
         FOUR_ONE,
         notes=["'docs' held no images, only text"],
-        left_out={"docs/a.txt": "says nothing"},
+        left_out={"docs/a.txt": "was not used"},
     ),
 ]
 
@@ -169,7 +169,7 @@ OTHER_LAYOUTS: list[Row] = [
         "class folders with boxes beside each image",
         zipped({**PETS, "cat/0.txt": b"0 0.5 0.5 0.2 0.2\n"}),
         FOUR_ONE,
-        left_out={"cat/0.txt": "says nothing"},
+        left_out={"cat/0.txt": "was not used"},
     ),
     refused("images and masks", zipped({**flat("images/"), **flat("masks/")}), "images and their masks"),
     taken(
@@ -214,7 +214,7 @@ UNUSED: list[Row] = [
         ),
         FOUR_ONE,
         notes=["'meta/test.txt' lists images and is called as parts"],
-        left_out=dict.fromkeys(("meta/test.txt", "meta/classes.txt"), "says nothing"),
+        left_out=dict.fromkeys(("meta/test.txt", "meta/classes.txt"), "was not used"),
     ),
     refused(
         "a sheet beside images in one folder",

@@ -54,10 +54,11 @@ ROWS: list[Row] = [
         ),
         {"a, b": (4, 1), "dog": (4, 1)},
     ),
-    refused(
-        "UTF-16 table",
-        zipped({**FLAT, "labels.csv": LABELS.decode().encode("utf-16")}),
-        "'labels.csv' is not UTF-8",
+    taken("UTF-16 table", zipped({**FLAT, "labels.csv": LABELS.decode().encode("utf-16")}), FOUR_ONE),
+    taken(
+        "Excel's line with the delimiter",
+        zipped({**FLAT, "labels.csv": b"sep=;\r\n" + table(FLAT, mark=";", end="\r\n")}),
+        FOUR_ONE,
     ),
     refused(
         "Latin-1 table",

@@ -10,7 +10,7 @@ PETS = folders("cat dog")
 FOUR_ONE = {"cat": (4, 1), "dog": (4, 1)}
 FLAT = flat("images/")
 PAIR = ("cat", "dog")
-NO_USE = "says nothing of the images' classes"
+NO_USE = "was not used"
 UNREAD = "may say the parts of images, and was not read"
 
 

@@ -65,7 +65,7 @@ def test_other_files_are_listed_and_do_no_harm(left_out: list[str], notes: tuple
 def test_texts_that_say_nothing_are_listed_as_left_out() -> None:
     layout = read(TWO, {"classes.yaml": "cat", "docs/notes.txt": "made in May"})
     assert [file.name for file in layout.left_out] == ["classes.yaml", "docs/notes.txt"]
-    assert all(file.why == "is text that says nothing of the images' classes" for file in layout.left_out)
+    assert all(file.why == "is text that was not used" for file in layout.left_out)
     assert classes(layout, TWO) == {path: path.split("/")[0] for path in TWO}
 
 

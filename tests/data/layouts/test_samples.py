@@ -71,7 +71,8 @@ def test_webdataset_in_parts(train: str, test: str) -> None:
             {"a.cls": "0", "classes.txt": "cat", "x/classes.txt": "dog"},
             "names other classes than 'classes.txt'",
         ),
-        (["a.png"], {"a.cls": b"\xff\xfe0"}, "'a.cls' is not UTF-8"),
+        (["a.png"], {"a.cls": b"\xfe0"}, "'a.cls' is not UTF-8"),
+        (["a.png"], {"a.cls": b"\xff\xfe0"}, "'a.cls' begins as UTF-16 and is none"),
         (["a.png"], {"a.json": '{"label": 1}', "b.json": "{", "a.cls": "{"}, "has two labels"),
         (
             ["cat/1.png", "dog/2.png"],

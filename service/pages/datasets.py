@@ -1,0 +1,109 @@
+"""Datasets: the list, where one is uploaded; and the page of one, with its classes, its images and what was found in it."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter, Query, Response
+
+from noisegate.api.dataset_report import DatasetReport
+from noisegate.api.reading import Reading
+from noisegate.errors import InvalidInput
+from noisegate.store import datasets
+from noisegate.store.artefacts import Artefacts
+from noisegate.store.json_columns import Unreadable
+from noisegate.store.packed import open_packed
+from noisegate.store.states import DatasetState
+from noisegate.store.tables import Dataset
+from service.datasets.registration import DEFAULT_IMAGE_SIZE
+from service.datasets.schemas import DatasetRead, read
+from service.deps import PagingDep
+from service.pages.frame import FrameDep
+
+_IN_GALLERY = 60
+
+router = APIRouter(prefix="/ui/datasets", include_in_schema=False)
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Some images of a split: their places in it and their classes."""
+
+    split: Split
+    label: str | None
+    images: list[tuple[int, str]]
+    total: int
+    first: int
+
+    @property
+    def following(self) -> int | None:
+        """Where the next page begins."""
+        return self.first + _IN_GALLERY if self.first + _IN_GALLERY < self.total else None
+
+    @property
+    def preceding(self) -> int | None:
+        """Where the page before begins."""
+        return max(0, self.first - _IN_GALLERY) if self.first else None
+
+
+@router.get("")
+def list_page(frame: FrameDep, paging: PagingDep) -> Response:
+    """All datasets, newest first, and a place to drop another."""
+    with frame.sessions.reading() as session:
+        page = datasets.page(session, cursor=paging.cursor, limit=paging.limit)
+        rows = read(session, page.items)
+    return frame.page(
+        "datasets.html",
+        rows=rows,
+        next=page.next_cursor,
+        image_size=DEFAULT_IMAGE_SIZE,
+        largest_size=frame.resources.settings.caps.image_size,
+        most_bytes=frame.resources.settings.max_upload_bytes,
+        reading=Reading.model_fields,
+    )
+
+
+@router.get("/{reference}")
+def dataset_page(
+    reference: str,
+    frame: FrameDep,
+    split: Split = "train",
+    label: Annotated[int | None, Query(ge=0)] = None,
+    first: Annotated[int, Query(ge=0)] = 0,
+) -> Response:
+    """One dataset."""
+    with frame.sessions.reading() as session:
+        row = datasets.get(session, reference)
+        (shown,) = read(session, [row])
+        report = row.report
+    gallery = None
+    if row.state is DatasetState.READY:
+        gallery = _gallery(frame.resources.artefacts, row, split, label, first)
+    return frame.page("dataset.html", dataset=shown, report=_readable(report), gallery=gallery, rows=_counts(shown))
+
+
+def _gallery(artefacts: Artefacts, row: Dataset, split: Split, label: int | None, first: int) -> Gallery:
+    packed = open_packed(artefacts, row)
+    if label is not None and label >= len(packed.classes):
+        raise InvalidInput(f"there are {len(packed.classes)} classes", field="label", remedy="They count from 0.")
+    count = packed.train_count
+    labels = np.asarray(packed.labels[:count] if split == "train" else packed.labels[count:])
+    places = np.arange(len(labels)) if label is None else np.flatnonzero(labels == label)
+    some = places[first : first + _IN_GALLERY].tolist()
+    images = [(place, packed.classes[labels[place]]) for place in some]
+    return Gallery(split, None if label is None else packed.classes[label], images, len(places), first)
+
+
+def _readable(report: DatasetReport | Unreadable | None) -> DatasetReport | None:
+    return None if isinstance(report, Unreadable) else report
+
+
+def _counts(shown: DatasetRead) -> list[tuple[int, str, int, int]]:
+    """Place, name, training and test images of each class."""
+    counts = shown.counts or {}
+    return [
+        (place, name, counts.get("train", {}).get(name, 0), counts.get("test", {}).get(name, 0))
+        for place, name in enumerate(shown.classes or ())
+    ]

@@ -1,0 +1,47 @@
+"""Models as pages; and the code that they show, which has to run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from service.pages.code import model_without_service
+from service.pages.plots import _ceiling, reliability_plot, risk_coverage_plot
+from tests.service.factories import png_bytes
+from tests.service.pages.conftest import House, Parsed
+from tests.service.test_cards import card
+
+
+def test_the_page_has_the_numbers_of_the_card(house: House) -> None:
+    page = Parsed(house.get(f"/ui/models/{house.ids['model']}").text)
+    for words in ("72.7", "98.76", "trained on", "0.1234", "reject_score", "4.91"):
+        assert words in page.text, words
+    links = {link.get("href") for link in page.all("a")}
+    assert f"/models/{house.ids['model']}/files/model.onnx" in links
+
+
+def test_the_list_narrows_to_an_experiment(house: House) -> None:
+    assert house.ids["model"] in house.get(f"/ui/models?experiment={house.ids['trained_by']}").text
+    assert house.ids["model"] not in house.get(f"/ui/models?experiment={house.ids['experiment']}").text
+
+
+def test_the_code_without_a_service_decides_as_the_service_does(house: House, tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {house.tokens['admin']}", "Content-Type": "image/png"}
+    for name in ("model.onnx", "model.json", "reference.safetensors"):
+        file = house.client.get(f"/models/{house.ids['model']}/files/{name}", headers=headers)
+        (tmp_path / name).write_bytes(file.content)
+    picture = png_bytes(40, 90)
+    (tmp_path / "image.jpg").write_bytes(picture)
+    (tmp_path / "ten_lines.py").write_text(model_without_service())
+    done = subprocess.run([sys.executable, "ten_lines.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    said = house.client.post(f"/classify?model={house.ids['model']}", content=picture, headers=headers).json()
+    assert done.stdout.strip() == f"{said['label']} {said['rejected']} {said['reason']}"
+
+
+def test_plots_place_points_within_their_frame() -> None:
+    for plot in (risk_coverage_plot(card().risk_coverage), reliability_plot(card().calibration_error)):
+        for line in plot.lines:
+            for pair in line.points.split():
+                x, y = map(float, pair.split(","))
+                assert 46 <= x <= 410
+                assert 10 <= y <= 220
+    assert [_ceiling(value) for value in (0, 0.3, 1.2, 5, 7, 27.28)] == [1.0, 0.5, 2.0, 5.0, 10.0, 50.0]
