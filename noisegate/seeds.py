@@ -2,6 +2,9 @@
 
 import hashlib
 
+# Of seeds that are asked for: JavaScript and jq read no larger whole number exactly.
+LARGEST_ASKED = 2**53 - 1
+
 
 def derive_seed(seed: int, *path: str | int) -> int:
     """A seed in 0 … 2⁶³−1 for `path` below `seed`; the same arguments give the same seed on every machine and version.

@@ -1,6 +1,6 @@
 """Which of the forms that a route has a caller wants: the Accept header, with its weights (RFC 9110, section 12.5.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 
@@ -17,6 +17,11 @@ def preferred(request: Request, offered: Sequence[str]) -> str:
     wanted = [_wanted(media_type, ranges) for media_type in offered]
     best = max(wanted, default=(0.0, 0))
     return offered[wanted.index(best)] if best[0] > 0 else offered[0]
+
+
+def chosen(request: Request, format: str | None, offered: Mapping[str, str]) -> str:
+    """The media type of the `format` of the query, which wins over Accept: a link cannot say what it accepts."""
+    return offered[format] if format else preferred(request, list(offered.values()))
 
 
 def _range(part: str) -> tuple[str, float]:

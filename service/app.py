@@ -18,6 +18,7 @@ from noisegate.store.wakeups import Wakeups, celery_app
 from service import access, conditional, health, measuring
 from service.access import KeyRing
 from service.backbones import routes as backbones
+from service.browsers import Browsers
 from service.classify import batch_routes as classify_batch
 from service.classify import routes as classify
 from service.classify.models import Classifiers
@@ -36,6 +37,8 @@ from service.experiments import routes as experiments
 from service.experiments.streams import Streams
 from service.fast_path import FastPath
 from service.guard import Door, Guard
+from service.guide import routes as guide
+from service.guide.site import open_site
 from service.heads import as_get, without_body
 from service.hybrids import routes as hybrids
 from service.idempotency import refuse_key_of_dry_run
@@ -54,6 +57,7 @@ from service.parameters import RefuseUnknownQuery
 from service.prefix import below
 from service.presets import routes as presets
 from service.request_ids import named
+from service.results import answer_routes as answers
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
@@ -72,6 +76,7 @@ ROOMS = (
     events,
     samples,
     results,
+    answers,
     figures,
     open_set,
     models,
@@ -86,6 +91,7 @@ ROOMS = (
     workers,
     api_docs,
     *PAGES,
+    guide,
 )
 
 # Asked every few seconds for as long as the service lives.
@@ -189,13 +195,15 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
             streams = Streams(settings.max_event_streams)
+            site = await run_in_threadpool(open_site, settings)
             counts = DatabaseCounts(sessions, alive_seconds=settings.lease_seconds)
             with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
                 keys = KeyRing(settings, sessions)
+                browsers = Browsers(settings, sessions)
                 async with in_background(classifiers.keep_fresh()), in_background(keys.keep_fresh()):
                     yield {
                         "resources": Resources(
-                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, counts
+                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, browsers, counts, site
                         )
                     }
         finally:

@@ -11,9 +11,11 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups
 from service.access import Caller, KeyRing, caller_of
+from service.browsers import Browsers
 from service.classify.models import Classifiers
 from service.database_counts import DatabaseCounts
 from service.experiments.streams import Streams
+from service.guide.site import Site
 from service.idempotency import IdempotencyKeyHeader, Once, keyed
 
 MAX_PAGE = 100
@@ -30,7 +32,9 @@ class Resources:
     classifiers: Classifiers
     streams: Streams
     keys: KeyRing
+    browsers: Browsers
     counts: DatabaseCounts
+    guide: Site
 
 
 def resources_of(request: Request) -> Resources:

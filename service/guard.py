@@ -11,15 +11,19 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noisegate.errors import QuotaExceeded
+from noisegate.store.browser_sessions import SignedIn
 from noisegate.store.settings import Settings, is_loopback
 from service.access import ANYBODY, READING, Caller, KeyRing, let_in, needed_scope
+from service.browsers import check_change, cookie, token_of
 from service.errors import Forbidden, Malformed, Unauthenticated, answer_to, path_of
+from service.guide import PREFIX as GUIDE
 from service.metrics import KEY_REQUESTS
 
 _BEARER = "bearer "
+_DOOR, _SESSION = "noisegate.door", "noisegate.session"
 _OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 _DOCS = "/docs"
-_PAGES = "/ui"
+_PAGES = ("/ui", GUIDE)
 # Cards and figures are whole in themselves; everything that a page needs comes from here, and pictures that a person has dropped
 # are shown from the browser's own memory. Swagger UI has pictures in its stylesheet.
 _OURS = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,7 +52,7 @@ _HEADERS, _HEADERS_OF_DOCS, _HEADERS_OF_PAGES = map(_security_headers, (_OURS, _
 
 
 def _headers_of(path: str) -> list[tuple[bytes, bytes]]:
-    if path == _PAGES or path.startswith(f"{_PAGES}/"):
+    if any(path == pages or path.startswith(f"{pages}/") for pages in _PAGES):
         return _HEADERS_OF_PAGES
     return _HEADERS_OF_DOCS if path == _DOCS else _HEADERS
 
@@ -69,11 +73,16 @@ class Guard:
 
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *added]}
+                message = {**message, "headers": [*message["headers"], *added, *renewed]}
             await send(message)
+
+        renewed: list[tuple[bytes, bytes]] = []
+        scope[_DOOR] = self.door
 
         try:
             let_in(scope, await self.door.admit(scope, path))
+            if added is _HEADERS_OF_PAGES and (token := await self.door.renewed(scope)):
+                renewed.append((b"set-cookie", cookie(scope, token).encode()))
         except Exception as error:
             # Of a request that is refused nothing more is read.
             await answer_to(Request(scope), error)(scope, receive, secured)
@@ -112,21 +121,51 @@ class Door:
         if token is None and open_to_all:
             self._check_origin(scope["method"], headers)
             return ANYBODY
-        caller = await self._known(scope, token or "")
+        of_browser = token_of(scope) if token is None else None
+        caller = await (self._signed_in(scope, headers, of_browser) if of_browser else self.known(scope, token or ""))
         self._count(caller)
         if not caller.may(needed):
             detail = f"this takes a key with the scope {needed.value}"
             raise Forbidden(detail, remedy="Use another key, or have one made with `noisegate keys create`.")
         return caller
 
-    async def _known(self, scope: Scope, authorization: str) -> Caller:
+    async def _signed_in(self, scope: Scope, headers: Headers, token: str) -> Caller:
+        """For whom a browser session's cookie stands; of a change it shows that a page of ours asks for it."""
+        resources = scope["state"]["resources"]
+        address = _address(scope)
+        if not self._limiter.test(self._most_failures, address):
+            raise self._too_many(self._most_failures, address, "wrong cookies came from this address")
+        found: SignedIn | None = await resources.browsers.find(token)
+        if found is None:
+            self._limiter.hit(self._most_failures, address)
+            raise Unauthenticated("the session has ended", remedy="Sign in again, at /ui/sign-in.")
+        caller: Caller = resources.keys.of_session(found)
+        check_change(scope["method"], headers, found)
+        scope[_SESSION] = found
+        return caller
+
+    async def renewed(self, scope: Scope) -> str | None:
+        """A new token for the session of a request that was let in, when it is time; None otherwise."""
+        found: SignedIn | None = scope.get(_SESSION)
+        if found is None or not found.due:
+            return None
+        token: str | None = await scope["state"]["resources"].browsers.renewed(found)
+        return token
+
+    async def known(self, scope: Scope, authorization: str) -> Caller:
+        """For whom a key in the form of an Authorization header stands; wrong ones are counted.
+
+        Raises:
+            Unauthenticated: it opens nothing.
+            QuotaExceeded: too many wrong ones came from this address.
+        """
         ring: KeyRing = scope["state"]["resources"].keys
         try:
             token = authorization[len(_BEARER) :].strip() if authorization.lower().startswith(_BEARER) else ""
             return await ring.caller(token)
         except Unauthenticated:
             # A right key is let in whatever else comes from its address: many may stand behind one proxy.
-            address = (scope.get("client") or ("unknown",))[0]
+            address = _address(scope)
             if authorization and not self._limiter.hit(self._most_failures, address):
                 raise self._too_many(self._most_failures, address, "wrong keys came from this address") from None
             raise
@@ -157,6 +196,17 @@ class Door:
         foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
         if foreign or headers.get("sec-fetch-site") == "cross-site":
             raise Forbidden("a page of another website sent this", remedy="Use an API key, or send it from elsewhere.")
+
+
+def door_of(scope: Scope) -> Door:
+    """The door that a request came through."""
+    door: Door = scope[_DOOR]
+    return door
+
+
+def _address(scope: Scope) -> str:
+    address: str = (scope.get("client") or ("unknown",))[0]
+    return address
 
 
 def _host_name(host: str) -> str:

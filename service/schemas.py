@@ -20,6 +20,10 @@ LOCATED: dict[str, Any] = {
 }
 
 
+# Above 2⁵³, which the seeds of executions are nearly always.
+EXACT_SEED = "The seed as a text, for JavaScript and jq, which round the number."
+
+
 def _as_it_is(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     return value.document if isinstance(value, Unreadable) else validate(value)
 

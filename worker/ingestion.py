@@ -1,6 +1,8 @@
 """One ingestion from claim to rows: read the source, pack it, put the arrays, record."""
 
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -122,7 +124,8 @@ def _members(resources: Resources, dataset: Dataset, folder: Path) -> Iterable[A
         case _:
             assert dataset.upload_digest, "an upload has an archive"
             archive = resources.artefacts.fetch(dataset.upload_digest)
-            return read_upload(archive, archive_limits(resources.settings), folder, dataset.reading.names)
+            limits = archive_limits(resources.settings)
+            return read_upload(archive, limits, folder, dataset.reading.names, dataset.file_name)
 
 
 def _record(
@@ -171,9 +174,16 @@ def _look_for_copies(resources: Resources, dataset_id: str, names: Sequence[str]
     A worker that shuts down meanwhile gives it up.
     """
 
+    said_at = time.monotonic()
+
     def go_on(_share: float) -> None:
+        nonlocal said_at
         if draining.is_set():
             raise Draining
+        if time.monotonic() - said_at > ingestions.COPIES_SECONDS / 4:
+            said_at = time.monotonic()
+            with resources.sessions.begin() as session:
+                ingestions.go_on_looking_for_copies(session, dataset_id)
 
     try:
         with resources.sessions.reading() as session:
@@ -187,6 +197,8 @@ def _look_for_copies(resources: Resources, dataset_id: str, names: Sequence[str]
     except (Draining, FileNotFoundError, *DATABASE_AWAY, StorageUnavailable) as error:
         # Shut down, deleted meanwhile, or away: the dataset is whole without it.
         log.warning("copies_not_looked_for", dataset=dataset_id, reason=repr(error))
+        with suppress(*DATABASE_AWAY), resources.sessions.begin() as session:
+            ingestions.give_up_copies(session, dataset_id)
 
 
 def _discard_upload_of(resources: Resources, dataset: Dataset) -> None:

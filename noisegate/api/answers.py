@@ -204,6 +204,7 @@ class ExecutionAnswer(Answer):
     execution: int
     point: Point
     seed: int
+    seed_text: str | None = None
     state: State
     depends_on: str | None = None
     attempt: int

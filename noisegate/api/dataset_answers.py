@@ -144,5 +144,6 @@ class ReportAnswer(Answer):
     images: ImagesFoundAnswer
     left_out_count: int
     left_out: list[LeftOutAnswer]
+    duplicates_search: Open[Literal["running", "finished", "unfinished"]] = "unfinished"
     duplicates: DuplicatesAnswer | None = None  # null while they are looked for
     added: AddedAnswer | None = None

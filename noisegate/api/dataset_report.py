@@ -1,5 +1,7 @@
 """What reading an upload found: kept with the dataset, or all that a dry run leaves."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from noisegate.api.duplicates import Duplicates
@@ -58,6 +60,9 @@ class Added(Document):
     classes: list[ClassAdded] = Field(description="Those to which images were added, in the order of the labels.")
 
 
+SearchState = Literal["running", "finished", "unfinished"]
+
+
 class DatasetReport(Document):
     """How an upload was read. With a base, counts and classes are those of base and upload together."""
 
@@ -72,6 +77,10 @@ class DatasetReport(Document):
     added: Added | None = Field(None, description="Of an upload to a base.")
     duplicates: Duplicates | None = Field(
         None,
-        description="Copies among the images: looked for once the dataset is ready, and null until then. It stays null if the "
-        "worker that did so was ended meanwhile; a dry run of the same upload tells, too.",
+        description="Copies among the images: looked for once the dataset is ready, and null until that is finished.",
+    )
+    duplicates_search: SearchState = Field(
+        "unfinished",
+        description="Whether copies are still looked for, or have been. unfinished: the worker that did so was ended meanwhile, "
+        "and `duplicates` stays null; a dry run of the same upload tells.",
     )

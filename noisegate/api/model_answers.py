@@ -90,6 +90,7 @@ class ModelAnswer(Answer):
     scores: dict[str, ScoreAnswer] = Field({})
     dataset_hash: str | None
     seed: int
+    seed_text: str | None = None
     precision: str | None
     source: SourceAnswer | None
     versions: dict[str, str]

@@ -1,5 +1,7 @@
 """The answers of /results; see `noisegate.api.answers`."""
 
+from pydantic import Field
+
 from noisegate.api.answers import (
     ConcernedExecutionAnswer,
     DatasetName,
@@ -124,6 +126,7 @@ class ResultRow(Answer):
     difference: DifferenceAnswer | None
     best_model: str | None
     seeds: list[int]
+    seed_texts: list[str] = Field([])
     measures: dict[str, Estimate]
     subgroup: SubgroupUsedAnswer | None
     excluded: ExcludedAnswer | None = None
@@ -166,6 +169,7 @@ class CurveAnswer(Answer):
     cell: int
     execution: int
     seed: int
+    seed_text: str | None = None
     state: State
     losses: list[float | None]
     holdout_losses: list[float | None]
@@ -229,3 +233,34 @@ class SampleAnswer(Answer):
     bits: float | None
     sharpness: float | None
     aspect: float | None
+
+
+class ConfusionAnswer(Answer):
+    """How often images of each class were given each class, in one set of test images."""
+
+    name: str
+    images: int
+    labels: list[str]
+    given: list[str]
+    counts: list[list[int]]
+    rejected: list[int]
+
+
+class ConfusionsAnswer(Answer):
+    """The confusion matrices of one execution."""
+
+    experiment: str
+    cell: int
+    execution: int
+    sets: list[ConfusionAnswer]
+
+
+class ImageAnswer(Answer):
+    """What one execution said of one test image."""
+
+    image: int
+    label: str
+    given: str
+    probability: float | None
+    rejected: bool | None
+    reject_score: float

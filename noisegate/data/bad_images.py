@@ -8,6 +8,7 @@ from noisegate.errors import InvalidImage, TooLarge
 
 # The others are counted.
 _MOST_NAMED = 100
+_MOST_REMEDIES = 3
 
 
 class BadImages:
@@ -47,5 +48,6 @@ class BadImages:
         beyond = f"; and {len(self._found) - _MOST_NAMED:,} more" if len(self._found) > _MOST_NAMED else ""
         kind = TooLarge if all(isinstance(error, TooLarge) for _, error in self._found) else InvalidImage
         detail = f"{len(self._found):,} of {read + len(self._found):,} images cannot be read: {named}{beyond}"
-        remedy = "Send intact copies, leave them out of the archive, or send it again with bad_images=skip, which leaves them out."
-        return kind(detail, field="archive", remedy=remedy)
+        remedies = list(dict.fromkeys(error.remedy for _, error in self._found if error.remedy))[:_MOST_REMEDIES]
+        skip = "Or leave them out of the archive. Or send it again with bad_images=skip, which leaves them out."
+        return kind(detail, field="archive", remedy=" ".join([*remedies, skip]))

@@ -15,6 +15,9 @@ RATIO_COUNTS_FROM_BYTES = 64 * 2**20
 # What a data set may call its parts; `validation` is given to one of the other two (noisegate.data.layouts).
 NamedSplit = Literal["train", "validation", "test"]
 
+# What an upload is called that is a single file: what it was called says nothing of what is in it.
+UPLOAD = "upload"
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -45,10 +48,14 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A file that holds many images, such as Parquet or an array of NumPy's: unpacked to `path` in a scratch folder."""
+    """A file that holds many images, such as Parquet or an array of NumPy's: unpacked to `path` in a scratch folder.
+
+    One that is the whole upload has no name of its own: its `name` is UPLOAD.
+    """
 
     name: str
     path: Path
+    is_upload: bool = False
 
 
 @dataclass(frozen=True, slots=True)

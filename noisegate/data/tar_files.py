@@ -6,14 +6,14 @@ regular expressions in quadratic time (CVE-2024-6232). What a data set needs of 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from noisegate.data.kinds import tar_checksum
-from noisegate.data.members import Found, Meter, damaged, refuse
+from noisegate.data.members import Found, damaged, refuse
 from noisegate.data.names import NameDecoder, kept_path
 from noisegate.data.streams import Readable
-from noisegate.data.unpacking import Unpacker
+from noisegate.data.unpacking import Inner, Unpacker
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 256 * 2**10
@@ -34,8 +34,12 @@ _REFUSED = {
 }
 
 
-def read_tar(stream: Readable, unpacker: Unpacker, decoder: NameDecoder) -> Iterator[Found]:
+def read_tar(
+    stream: Readable, unpacker: Unpacker, decoder: NameDecoder, within: str | None = None
+) -> Iterator[Found | Inner]:
     """The files of a tar archive; `read_archive` says which are passed over and what is refused.
+
+    One `within` another archive, under that name, is a folder of that name; its bytes were counted when they came out of that one.
 
     A backslash in a name is refused: on the systems that tars come from it is a character like others, not a separator.
 
@@ -44,17 +48,18 @@ def read_tar(stream: Readable, unpacker: Unpacker, decoder: NameDecoder) -> Iter
         TooLarge: over one of the meter's limits.
     """
     meter = unpacker.meter
-    blocks = _Blocks(stream, meter)
+    blocks = _Blocks(stream, meter.unpack if within is None else lambda _count: None)
+    before = "" if within is None else f"{within}/"
     for member in _members(blocks, decoder):
         meter.count_entry()
         content = _Content(blocks, member.size)
         if member.is_folder:
-            unpacker.enter_folder(member.name)
-        elif (name := _kept(member)) is not None:
-            meter.enter(name)
-            yield unpacker.take(name, member.size, content)
+            unpacker.enter_folder(before + member.name)
+        elif (kept := _kept(member)) is not None:
+            meter.enter(before + kept)
+            yield unpacker.take(before + kept, member.size, content, is_inner=within is not None)
         else:
-            unpacker.pass_over(member.name)
+            unpacker.pass_over(before + member.name)
         content.skip_rest()
     # To the end of the compressed stream, so that its checksum is checked too.
     blocks.drain()
@@ -86,7 +91,7 @@ class _Header(NamedTuple):
 class _Blocks:
     """Exact reads from a stream, all of them metered. It is read ahead, as a call for every header would take longer."""
 
-    def __init__(self, stream: Readable, meter: Meter) -> None:
+    def __init__(self, stream: Readable, meter: Callable[[int], None]) -> None:
         self._stream = stream
         self._meter = meter
         self._ahead, self._at = b"", 0
@@ -96,7 +101,7 @@ class _Blocks:
         if end > len(self._ahead):
             return b"".join(self._pieces(count))
         taken, self._at = self._ahead[self._at : end], end
-        self._meter.unpack(count)
+        self._meter(count)
         return taken
 
     def skip(self, count: int) -> None:
@@ -107,7 +112,7 @@ class _Blocks:
         """To the end, where nothing but zeros may be: the files of a second archive would be lost in silence."""
         piece = self._ahead[self._at :] or self._stream.read(_CHUNK_BYTES)
         while piece:
-            self._meter.unpack(len(piece))
+            self._meter(len(piece))
             if piece.count(0) < len(piece):
                 raise damaged("something stands behind its end marker, as where archives were joined")
             piece = self._stream.read(_CHUNK_BYTES)
@@ -120,7 +125,7 @@ class _Blocks:
                     raise damaged("it ends before its end marker")
             piece = self._ahead[self._at : self._at + count]
             self._at += len(piece)
-            self._meter.unpack(len(piece))
+            self._meter(len(piece))
             count -= len(piece)
             yield piece
 

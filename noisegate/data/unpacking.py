@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,14 @@ _FETCH = "Run git lfs pull where it was cloned, and pack the files again."
 _WHOLE = "Send the whole of it, or leave it out if no image and no label is in it."
 
 
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A tar within the archive, of which `content` is what is left to read: to be read before the archive is gone on with."""
+
+    name: str
+    content: Readable
+
+
 class Content(Protocol):
     """One file of an archive: `read(count)` returns exactly `count` bytes, fewer at its end only. Metered."""
 
@@ -51,8 +60,11 @@ class Unpacker:
         self._folders: set[str] = set()
         self._filled: set[str] = set()
 
-    def take(self, name: str, size: int, content: Content) -> Found:
+    def take(self, name: str, size: int, content: Content, *, is_inner: bool = False) -> Found | Inner:
         """One file. `size` is its length or, in a container that may lie, the most that `content` will answer.
+
+        Args:
+            is_inner: it comes from a tar within the archive: tars within that one are left out.
 
         Raises:
             InvalidArchive: it is damaged.
@@ -68,6 +80,8 @@ class Unpacker:
             raise refuse(name, what, _FETCH if kinds.is_lfs_pointer(head) else _WHOLE)
         if kinds.holds_images(name, head):
             return self.collect(name, Again(head, content))
+        if not is_inner and kinds.is_tar(head):
+            return Inner(name, Again(head, content))
         if kinds.is_packed_idx(head):
             return self._gunzip(name, Again(head, content))
         if kinds.may_be_npz(head):

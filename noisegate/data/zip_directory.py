@@ -13,6 +13,9 @@ from noisegate.data.names import NameDecoder, marked_wrongly, refuse_bytes
 from noisegate.errors import InvalidArchive
 
 _ENTRY = b"PK\x01\x02"
+# The end record, which a comment of up to 64 KiB follows.
+_END, _END_BYTES = b"PK\x05\x06", 22
+_MOST_END_BYTES = _END_BYTES + 2**16
 _CHUNK_BYTES = 2**20
 _IN_UTF8 = 0x800
 _UNICODE_PATH = 0x7075
@@ -49,6 +52,8 @@ def open_zip(
             # `zipfile` reads the last of several archives in one file, and passes over the others.
             if before := min((entry.header_offset for entry in archive.infolist()), default=0):
                 raise fault(f"{before:,} bytes lie before its first file, as where archives were joined")
+            if _something_behind(file):
+                raise fault("something stands behind its end, as where archives were joined")
             yield archive
     except UnicodeDecodeError as error:
         raise marked_wrongly(error.object) from error
@@ -133,6 +138,16 @@ def _utf8(field: bytes) -> str:
 def _raw(entry: zipfile.ZipInfo) -> bytes:
     # `zipfile` decodes names without the mark by code page 437, which gives every byte a character of its own.
     return entry.orig_filename.encode("cp437")
+
+
+def _something_behind(file: BinaryIO) -> bool:
+    """Whether anything but zeros follows on the end of the archive and its comment, where `zipfile` looks for none."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _MOST_END_BYTES))
+    tail = file.read()
+    at = tail.rfind(_END)
+    (comment_bytes,) = struct.unpack_from("<H", tail, at + _END_BYTES - 2)
+    return bool(tail[at + _END_BYTES + comment_bytes :].strip(b"\0"))
 
 
 def _check_directory_size(file: BinaryIO, most_entries: int) -> None:

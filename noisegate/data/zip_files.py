@@ -7,11 +7,11 @@ from typing import IO, BinaryIO
 
 from noisegate.data.members import Found, Meter, refuse
 from noisegate.data.names import NameDecoder, kept_path
-from noisegate.data.unpacking import Unpacker
+from noisegate.data.unpacking import Inner, Unpacker
 from noisegate.data.zip_directory import Names, check_packing, open_zip
 
 
-def read_zip(file: BinaryIO, unpacker: Unpacker, decoder: NameDecoder) -> Iterator[Found]:
+def read_zip(file: BinaryIO, unpacker: Unpacker, decoder: NameDecoder) -> Iterator[Found | Inner]:
     """The files of a zip archive; `read_archive` says which are passed over and what is refused.
 
     Raises:

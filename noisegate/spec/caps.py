@@ -1,12 +1,13 @@
 """How much one experiment may ask for: caps that a server sets, checked before anything is written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from pydantic import Field
 
 from noisegate.documents import Document
 from noisegate.errors import FieldError, InvalidSpec
+from noisegate.seeds import LARGEST_ASKED
 
 
 class Caps(Document):
@@ -39,13 +40,16 @@ class Requested(NamedTuple):
 class Capped(Protocol):
     """A spec, as far as caps go."""
 
+    @property
+    def seeds(self) -> Mapping[str, int]: ...
+
     def requested(self, caps: Caps) -> Iterator[Requested]: ...
 
     def count_cells(self) -> int: ...
 
 
 def check_caps(spec: Capped, caps: Caps) -> None:
-    """Refuse a spec that asks for more than `caps`. The sweep is counted before it is built.
+    """Refuse a spec that asks for more than `caps`, or for a seed that some clients round. The sweep is counted before it is built.
 
     Raises:
         InvalidSpec: with one entry a field over its cap.
@@ -54,6 +58,12 @@ def check_caps(spec: Capped, caps: Caps) -> None:
         FieldError(field, f"is {value:g}; this server allows {cap:g}", f"Ask for at most {cap:g}.")
         for field, value, cap in spec.requested(caps)
         if value > cap
+    ]
+    # Not in the spec itself: those that were posted before stay readable.
+    errors += [
+        FieldError(field, f"is {seed}, which JavaScript and jq round", f"Choose one from 0 to {LARGEST_ASKED}.")
+        for field, seed in spec.seeds.items()
+        if seed > LARGEST_ASKED
     ]
     if spec.count_cells() > caps.cells:
         message = f"stands for {spec.count_cells()} cells; this server allows {caps.cells}"

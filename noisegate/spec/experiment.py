@@ -48,6 +48,11 @@ class ExperimentBase(Strict):
     )
 
     @property
+    def seeds(self) -> Mapping[str, int]:
+        """The seeds that are asked for, by their fields."""
+        return {"seed": self.seed}
+
+    @property
     def epochs_per_execution(self) -> int | None:
         """None for kinds that have no epochs."""
         return None

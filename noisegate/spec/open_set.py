@@ -141,6 +141,11 @@ class OpenSetExperiment(ClassifierExperiment):
         if errors:
             raise InvalidSpec(errors)
 
+    @property
+    def seeds(self) -> Mapping[str, int]:
+        """As every kind, and that of the draws."""
+        return {**super().seeds, **({"known.seed": self.known.seed} if isinstance(self.known, DrawnClasses) else {})}
+
     def facts_of_known(self, dataset: DatasetFacts) -> DatasetFacts:
         """The dataset as training sees it: the known classes alone, of which each has its own number of images."""
         return dataset.only(self.known_in(dataset.classes))

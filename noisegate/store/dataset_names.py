@@ -21,8 +21,10 @@ def check_free(session: Session, name: str) -> None:
         raise _taken(held)
 
 
-def add(session: Session, known: Dataset, name: str, alike: Collection[Dataset]) -> None:
+def add(session: Session, known: Dataset, name: str, alike: Collection[Dataset], sent: Dataset) -> None:
     """Give a dataset another name: the same archive was sent again under it, maybe while it is ingested.
+
+    What reading that archive found is told of this name too: that of `sent`, the row of the archive, which need not be `known`.
 
     One that is held by a dataset from the same archive, of `alike`, stays there: that one is older than originals.
 
@@ -33,6 +35,7 @@ def add(session: Session, known: Dataset, name: str, alike: Collection[Dataset])
     if held is None:
         other = Dataset(name=name, source=known.source, image_size=known.image_size, state=DatasetState.READY)
         other.same_as, other.finished_at = known.id, utc_now()
+        other.report, other.skipped = sent.report, sent.skipped
         session.add(other)
         session.flush()
     elif {held.id, held.same_as}.isdisjoint({known.id, *(one.id for one in alike)}):

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from noisegate.api.dataset_report import DatasetReport, SearchState
 from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.errors import Conflict, NotFound
 from noisegate.spec.formats import format_of
 from noisegate.store import dataset_names, derived, files
+from noisegate.store.clock import seconds_now
+from noisegate.store.json_columns import readable
 from noisegate.store.pages import Page, page_of
 from noisegate.store.sessions import OF_ALL_OWNERS, may_change, own_first, own_or_nobodys, require_own
 from noisegate.store.states import DatasetState
@@ -33,6 +36,7 @@ def register(
     upload_digest: str | None,
     reading: Reading = AS_IT_IS,
     base: Dataset | None = None,
+    file_name: str | None = None,
 ) -> Registered:
     """A dataset to be ingested; the one that is there already if the same archive was sent before, to be read the same way.
 
@@ -42,14 +46,18 @@ def register(
     One that is there from before originals were kept is ingested again, under another name if it has this one: it gets the
     originals then (`record_ready`).
 
+    Args:
+        file_name: what the sender calls the upload's file.
+
     Raises:
         Conflict: another dataset has this name.
     """
     if upload_digest is not None:
         files.lock(session)
-    alike = _alike(session, source, image_size, upload_digest, reading, base)
+    sent = _sent_before(session, source, image_size, upload_digest, reading, base)
+    alike = [followed(session, one) for one in sent]
     if (known := _going_or_whole(alike)) is not None:
-        dataset_names.add(session, known, name, alike)
+        dataset_names.add(session, known, name, alike, sent[alike.index(known)])
         return Registered(known, created=False)
     if (held := _without_originals(alike)) is not None and held.name == name:
         name = f"{name[:180]} with originals"
@@ -60,6 +68,7 @@ def register(
         image_size=image_size,
         upload_digest=upload_digest,
         reading=reading,
+        file_name=file_name,
         format=format_of([("source", source)]),
     )
     if base is not None:
@@ -78,7 +87,7 @@ def _without_originals(alike: Sequence[Dataset]) -> Dataset | None:
     return next((one for one in alike if one.state is DatasetState.READY and not one.originals_digest), None)
 
 
-def _alike(
+def _sent_before(
     session: Session,
     source: str,
     image_size: int,
@@ -86,7 +95,7 @@ def _alike(
     reading: Reading,
     base: Dataset | None,
 ) -> list[Dataset]:
-    """Datasets from the same source, read the same way; where one turned out to repeat another, that other one."""
+    """Datasets from the same source, read the same way, the first first."""
     query = sa.select(Dataset).where(
         _alive(),
         own_or_nobodys(session, Dataset),
@@ -96,7 +105,7 @@ def _alike(
         Dataset.base_id == base.id if base else Dataset.base_id.is_(None),
     )
     found = session.scalars(query.order_by(Dataset.id)).all()
-    return [followed(session, one) for one in found if one.reading == reading]
+    return [one for one in found if one.reading == reading]
 
 
 def get(session: Session, reference: str) -> Dataset:
@@ -108,6 +117,35 @@ def get(session: Session, reference: str) -> Dataset:
         NotFound: there is none.
     """
     return followed(session, _referred(session, reference))
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A dataset, and what reading the upload found that was sent under the name asked for; None in those older than reports."""
+
+    dataset: Dataset
+    report: DatasetReport | None
+
+
+def reported(session: Session, reference: str) -> Reported:
+    """The report of the upload with this id or name: of several uploads that came to one dataset, each has its own.
+
+    Copies are those among the images, and so the dataset's.
+
+    Raises:
+        NotFound: there is no such dataset.
+        NewerVersion: its report cannot be read here.
+    """
+    named = _referred(session, reference)
+    dataset = followed(session, named)
+    own, of_images = readable(named.report or dataset.report), readable(dataset.report)
+    if own is None:
+        return Reported(dataset, None)
+    found = of_images.duplicates if of_images else None
+    looks = sa.select(Dataset.copies_until > seconds_now()).where(Dataset.id == dataset.id)
+    unfinished: SearchState = "running" if session.scalar(looks) else "unfinished"
+    state: SearchState = unfinished if found is None else "finished"
+    return Reported(dataset, own.model_copy(update={"duplicates": found, "duplicates_search": state}))
 
 
 def _referred(session: Session, reference: str) -> Dataset:

@@ -18,6 +18,9 @@ from noisegate.store.leases import Lease
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import NOBODY, Dataset, utc_now
 
+# How long a worker counts as looking for copies without a word of it.
+COPIES_SECONDS = 120.0
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -80,9 +83,11 @@ def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
     )
     twin = session.scalars(query.order_by(Dataset.id)).first()
     known = followed(session, twin) if twin else None
+    # Names under which the same archive was sent while it was read.
+    names = sa.update(Dataset).where(Dataset.same_as == lease.id)
+    session.execute(names.values(same_as=known.id if known else lease.id, report=packed.report, skipped=packed.skipped))
     if known is not None:
         packed = _given_originals(known, packed)
-        session.execute(sa.update(Dataset).where(Dataset.same_as == lease.id).values(same_as=known.id))
     leases.write(
         session,
         Dataset,
@@ -92,6 +97,8 @@ def record_ready(session: Session, lease: Lease, packed: Packed) -> Dataset:
         finished_at=utc_now(),
         images_done=packed.train_count + packed.test_count,
         same_as=known.id if known else None,
+        # The worker that made it ready goes on with that.
+        copies_until=None if known else _looked_for_until(),
         **vars(packed),
     )
     return followed(session, session.get_one(Dataset, lease.id, populate_existing=True))
@@ -110,11 +117,26 @@ def _given_originals(known: Dataset, packed: Packed) -> Packed:
     )
 
 
+def go_on_looking_for_copies(session: Session, dataset_id: str) -> None:
+    """A worker looks for copies among a dataset's images: to be said again within `COPIES_SECONDS`."""
+    session.execute(sa.update(Dataset).where(Dataset.id == dataset_id).values(copies_until=_looked_for_until()))
+
+
+def give_up_copies(session: Session, dataset_id: str) -> None:
+    """Nobody looks for copies among a dataset's images any more."""
+    session.execute(sa.update(Dataset).where(Dataset.id == dataset_id).values(copies_until=None))
+
+
+def _looked_for_until() -> sa.ColumnElement[float]:
+    return seconds_now() + COPIES_SECONDS
+
+
 def note_duplicates(session: Session, dataset_id: str, duplicates: Duplicates) -> None:
     """Add to a dataset's report which of its images are copies; nothing if it was deleted meanwhile."""
     dataset = session.get(Dataset, dataset_id, with_for_update=True)
     if dataset is not None and dataset.report is not None:
         dataset.report = readable(dataset.report).model_copy(update={"duplicates": duplicates})
+        dataset.copies_until = None
 
 
 def record_failed(session: Session, lease: Lease, error: Failure) -> None:

@@ -99,6 +99,9 @@ class Dataset(Leased, Owned, Base):
     state: Mapped[DatasetState] = mapped_column(_named(DatasetState), default=DatasetState.INGESTING)
     image_size: Mapped[int]
     upload_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="SHA-256 of the archive as sent.")
+    file_name: Mapped[str | None] = mapped_column(
+        sa.String(200), doc="What its sender called the upload's file: words to refuse it in, never a path."
+    )
     images_done: Mapped[int] = mapped_column(default=0)
     classes: Mapped[list[str] | None] = mapped_column(Json)
     counts: Mapped[dict[str, dict[str, int]] | None] = mapped_column(Json, doc="Split to class to number of images.")
@@ -137,6 +140,10 @@ class Dataset(Leased, Owned, Base):
     )
     report: Mapped[DatasetReport | None] = mapped_column(
         Typed(DatasetReport), deferred=True, doc="Null until it is ready, and in datasets older than reports."
+    )
+    copies_until: Mapped[float | None] = mapped_column(
+        sa.Double,
+        doc="Until when it is certain that a worker looks for copies among the images, by the database's clock; null if none does.",
     )
     error: Mapped[Failure | None] = mapped_column(Typed(Failure))
     same_as: Mapped[str | None] = mapped_column(sa.ForeignKey("datasets.id"))
@@ -452,6 +459,23 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class BrowserSession(Base):
+    """A browser that signed in with a key. Of its token only the digest is kept, as of a key's secret."""
+
+    __tablename__ = "browser_sessions"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("ses"))
+    digest: Mapped[str] = mapped_column(sa.String(64), unique=True, doc="SHA-256 of the token in the cookie.")
+    previous_digest: Mapped[str | None] = mapped_column(
+        sa.String(64), index=True, doc="Of the token before: good for a moment after `rotated_at`."
+    )
+    key_id: Mapped[str] = mapped_column(sa.ForeignKey("api_keys.id"), index=True)
+    csrf: Mapped[str] = mapped_column(sa.String(64), doc="What changes have to show; worth nothing without the cookie.")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    rotated_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the token was made.")
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class IdempotencyKey(Base):

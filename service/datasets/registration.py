@@ -26,7 +26,7 @@ DEFAULT_IMAGE_SIZE = 32
 class Wanted:
     """A dataset that somebody asks for. `upload_digest` is None for those this server gets by itself.
 
-    `base` is the id of the dataset that an upload is added to.
+    `base` is the id of the dataset that an upload is added to, `file_name` what its sender calls its file.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Wanted:
     upload_digest: str | None = None
     reading: Reading = AS_IT_IS
     base: str | None = None
+    file_name: str | None = None
 
 
 def register(session: Session, wanted: Wanted, bring_in: Callable[[], None] = lambda: None) -> Registered:

@@ -11,7 +11,6 @@ from PIL import Image
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.errors import Conflict, NotFound, NotReady
 from noisegate.store import datasets, files
-from noisegate.store.json_columns import readable
 from noisegate.store.packed import open_packed
 from noisegate.store.pages import Page
 from noisegate.store.states import DatasetState
@@ -49,14 +48,14 @@ def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> Da
 
 @router.get("/{reference}/report", responses=problems(404, 409, 422))
 def get_report(reference: str, sessions: SessionsDep) -> DatasetReport:
-    """How the dataset's upload was read: layout, classes with samples, what was left out and why."""
+    """How the upload was read that was sent under this name: layout, classes with samples, what was left out and why."""
     with sessions.reading() as session:
-        dataset = datasets.get(session, reference)
-        check_ready(dataset)
-        if dataset.report is None:
+        found = datasets.reported(session, reference)
+        check_ready(found.dataset)
+        if found.report is None:
             remedy = "POST /datasets?dry_run=true with the same upload reports on it."
-            raise NotFound(f"dataset {dataset.name!r} is older than reports", field="dataset", remedy=remedy)
-        return readable(dataset.report)
+            raise NotFound(f"dataset {found.dataset.name!r} is older than reports", field="dataset", remedy=remedy)
+        return found.report
 
 
 @router.delete("/{reference}", status_code=204, responses=problems(404, 409, 422))

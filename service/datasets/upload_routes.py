@@ -130,7 +130,8 @@ async def create_dataset(
                 await run_in_threadpool(_check_name_is_free, resources, name)
             return _report_answer(await inspected(resources, archive, size, reading, onto))
         usual = _usual_name(archive.digest, size, reading, onto)
-        wanted = Wanted(name or usual, "upload", size, archive.digest, reading, onto.id if onto else None)
+        onto_id = onto.id if onto else None
+        wanted = Wanted(name or usual, "upload", size, archive.digest, reading, onto_id, archive.name)
         once = _once(request, resources, idempotency_key, archive.digest)
         return await run_in_threadpool(_uploaded, once, announce, wanted, archive, resources.artefacts)
 

@@ -17,6 +17,7 @@ from noisegate.errors import InvalidArchive, InvalidInput
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.quotas import check_room
 from service.bodies import declared_bytes
+from service.file_names import name_in_disposition, shown_name
 from service.parameters import MOST_FIELDS, check_form, query_names
 
 # Chunks from the socket are gathered to this size, so that a large upload takes few turns in the thread pool.
@@ -25,10 +26,14 @@ _BATCH_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Received:
-    """An archive on the disk that holds artefacts, in a scratch folder that is about to be removed."""
+    """An archive on the disk that holds artefacts, in a scratch folder that is about to be removed.
+
+    `name` is what its sender calls the file, for sentences about it.
+    """
 
     file: Path
     digest: str
+    name: str | None
 
 
 class Upload:
@@ -57,7 +62,7 @@ class Upload:
                         await run_in_threadpool(self._write, file, bytes(batch))
                         batch.clear()
                 await run_in_threadpool(self._write, file, bytes(batch))
-            yield await self._received(archive)
+            yield await self._received(archive, name_in_disposition(request.headers.get("Content-Disposition")))
 
     @asynccontextmanager
     async def form(self, request: Request) -> AsyncIterator[Received]:
@@ -83,12 +88,12 @@ class Upload:
                     raise InvalidInput("the form has no file", field="archive", remedy=remedy)
                 archive = folder / "archive"
                 await run_in_threadpool(self._copy, sent.file, archive)
-                yield await self._received(archive)
+                yield await self._received(archive, shown_name(sent.filename))
 
-    async def _received(self, archive: Path) -> Received:
+    async def _received(self, archive: Path, name: str | None) -> Received:
         if archive.stat().st_size == 0:
             raise InvalidArchive("is empty", field="archive", remedy="Send a zip or tar file as the body.")
-        return Received(archive, await run_in_threadpool(self._artefacts.seal, archive))
+        return Received(archive, await run_in_threadpool(self._artefacts.seal, archive), name)
 
     def _copy(self, source: IO[bytes], target: Path) -> None:
         with target.open("wb") as file:

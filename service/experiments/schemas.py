@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Body
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny, computed_field
 from sqlalchemy.orm import Session
 
 from noisegate.api.problems import Failure
@@ -26,7 +26,7 @@ from noisegate.store.tables import Cell, Derived, Execution, Experiment
 from service.errors import Problem
 from service.experiments.examples import EXAMPLES
 from service.experiments.planned import DiskRead, EstimateRead, PlanWarning, warnings_of
-from service.schemas import AS_STORED, Answer, DatasetSummary
+from service.schemas import AS_STORED, EXACT_SEED, Answer, DatasetSummary
 
 _CHOICE = "What the preset chose for this dataset, and why; null of presets that leave no choice."
 
@@ -287,6 +287,11 @@ class ExecutionRead(Answer):
     error: Problem | None
     started_at: datetime | None
     finished_at: datetime | None
+
+    @computed_field(description=EXACT_SEED)  # type: ignore[prop-decorator]
+    @property
+    def seed_text(self) -> str:
+        return str(self.seed)
 
     @classmethod
     def of(cls, execution: Execution) -> "ExecutionRead":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from noisegate.decision_rule import DecisionRule
 from noisegate.documents import Source
@@ -14,7 +14,7 @@ from noisegate.regularisation import Regularisation
 from noisegate.rejection import SCORES
 from noisegate.rejection.scores import Direction
 from noisegate.store.tables import Alias, Model
-from service.schemas import Answer
+from service.schemas import EXACT_SEED, Answer
 
 FileName = Literal["model.safetensors", "model.json", "model.onnx", "reference.safetensors"]
 
@@ -120,6 +120,11 @@ class ModelRead(Answer):
     )
     files: FilesRead
     created_at: datetime
+
+    @computed_field(description=EXACT_SEED)  # type: ignore[prop-decorator]
+    @property
+    def seed_text(self) -> str:
+        return str(self.seed)
 
     @classmethod
     def of(cls, model: Model, aliases: Sequence[Alias]) -> "ModelRead":

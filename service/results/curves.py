@@ -33,6 +33,7 @@ class Curve(BaseModel):
     cell: int
     execution: int = Field(description="Its number within the cell.")
     seed: int
+    seed_text: str = Field(description="The same in digits: some readers of JSON round numbers above 2⁵³.")
     state: State
     losses: list[float | None] = Field(description=f"Mean loss of the training images in each epoch; {_LOSSES}")
     holdout_losses: list[float | None] = Field(
@@ -63,6 +64,7 @@ def collect(experiment: Experiment, rows: Sequence[sa.Row[Any]]) -> Curves:
                 cell=row.cell,
                 execution=row.execution,
                 seed=row.seed,
+                seed_text=str(row.seed),
                 state=row.state,
                 losses=row.losses_by_epoch or [],
                 holdout_losses=row.holdout_losses or [],

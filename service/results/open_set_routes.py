@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Iterator
 from tempfile import TemporaryFile
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from noisegate.errors import NotFound
 from noisegate.store import executions, experiments
-from service.accepting import preferred
+from service.accepting import chosen
 from service.bodies import JSON
 from service.conditional import has_it_already
 from service.deps import ArtefactsDep, SessionsDep
@@ -19,6 +19,7 @@ from service.results.open_set import OpenSetResults, tabulate_open_set
 from service.results.open_set_files import to_csv, to_parquet, write_samples
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
+_FORMATS = {"json": JSON, "csv": CSV, "parquet": PARQUET}
 _CHUNK_BYTES = 2**18
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
@@ -31,11 +32,17 @@ router = APIRouter(prefix="/results", tags=["results"])
     responses={200: {"content": {CSV: {"schema": {"type": "string"}}, PARQUET: _BINARY}}, **problems(404, 422)},
 )
 def get_open_set_results(
-    experiment_id: str, sessions: SessionsDep, request: Request, response: Response
+    experiment_id: str,
+    sessions: SessionsDep,
+    request: Request,
+    response: Response,
+    format: Annotated[
+        Literal["json", "csv", "parquet"] | None, Query(description="Instead of what `Accept` says.")
+    ] = None,
 ) -> OpenSetResults | Response:
     """AUROC, AUPR, FPR95, OSCR and more of each score on each set of unknown images, with errors; and risk and coverage.
 
-    JSON, or CSV or Parquet if `Accept` names text/csv or application/vnd.apache.parquet. Of kind `open_set` alone.
+    JSON, or CSV or Parquet if `format` or `Accept` says so. Of kind `open_set` alone.
     """
     with sessions.reading() as session:
         experiment = experiments.get(session, experiment_id, cell_specs=True)
@@ -44,7 +51,7 @@ def get_open_set_results(
             raise _not_open_set(experiment_id)
         results = tabulate_open_set(experiment, found)
     vary = {"Vary": "Accept"}
-    wanted = preferred(request, [JSON, CSV, PARQUET])
+    wanted = chosen(request, format, _FORMATS)
     if wanted == CSV:
         return Response(to_csv(results), headers=vary, media_type=CSV)
     if wanted == PARQUET:
@@ -66,10 +73,12 @@ def get_samples(
     cell: Annotated[int | None, Query(ge=0, description="Of this cell alone.")] = None,
     execution: Annotated[int | None, Query(ge=0, description="Of executions with this number alone.")] = None,
 ) -> Response:
-    """The scores of each test image by each execution, as Parquet: a row an image. Of kind `open_set` alone.
+    """What each execution said of each test image, as Parquet: a row an image.
 
+    Of kind `open_set` all executions; of other classifiers those whose model was kept, with the reject score alone.
     Columns: `cell`, `execution`, `set` (`known`, `held_out`, or a dataset's name), `image` (its place in its dataset, training
-    images first), `label`, `called`, `correct`; each score, turned so that higher means more unknown, and `SCORE_rejects`.
+    images first), `label`, `called`, `correct`, `given` (`called` or `noise`), `probability` (of that), `rejected` (by the rule
+    that decides); each score, turned so that higher means more unknown, and `SCORE_rejects`.
     """
     with sessions.reading() as session:
         experiments.get(session, experiment_id)
@@ -105,7 +114,7 @@ def _not_open_set(experiment_id: str) -> NotFound:
 
 
 def _no_samples(experiment_id: str) -> NotFound:
-    remedy = "Executions of kind open_set keep them, once they have succeeded."
+    remedy = "Executions of kind open_set keep them once they have succeeded, others whose model is kept (keep_models)."
     return NotFound(
         f"experiment {experiment_id} has no scores of single images there", field="experiment_id", remedy=remedy
     )

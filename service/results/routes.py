@@ -1,10 +1,12 @@
 """GET /results: one row a cell, as far as the experiment has got; and the curves of its executions."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
 
 from noisegate.spec.labels import label
 from noisegate.store import executions, experiments
-from service.accepting import preferred
+from service.accepting import chosen
 from service.bodies import JSON
 from service.deps import SessionsDep
 from service.errors import problems
@@ -16,6 +18,8 @@ from service.results.schemas import Results
 from service.results.tables import to_csv
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
+_FORMATS = {"json": JSON, "csv": CSV}
+_CURVE_FORMATS = {**_FORMATS, "parquet": PARQUET}
 
 router = APIRouter(prefix="/results", tags=["results"])
 
@@ -25,15 +29,21 @@ router = APIRouter(prefix="/results", tags=["results"])
     response_model=Results,
     responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}, **problems(404, 422)},
 )
-def get_results(experiment_id: str, sessions: SessionsDep, request: Request, response: Response) -> Results | Response:
+def get_results(
+    experiment_id: str,
+    sessions: SessionsDep,
+    request: Request,
+    response: Response,
+    format: Annotated[Literal["json", "csv"] | None, Query(description="Instead of what `Accept` says.")] = None,
+) -> Results | Response:
     """Accuracy, confidence and spuriousness of each cell with their errors, tested against the baseline cell.
 
-    JSON, or CSV if `Accept` names text/csv.
+    JSON, or CSV if `format` or `Accept` says so.
     """
     with sessions.reading() as session:
         results = read_results(session, experiment_id)
     vary = {"Vary": "Accept"}
-    if preferred(request, [JSON, CSV]) == CSV:
+    if chosen(request, format, _FORMATS) == CSV:
         return Response(to_csv(results), headers=vary, media_type=CSV)
     response.headers.update(vary)
     return results
@@ -52,16 +62,23 @@ def get_results(experiment_id: str, sessions: SessionsDep, request: Request, res
         **problems(404, 422),
     },
 )
-def get_curves(experiment_id: str, sessions: SessionsDep, request: Request) -> Response:
+def get_curves(
+    experiment_id: str,
+    sessions: SessionsDep,
+    request: Request,
+    format: Annotated[
+        Literal["json", "csv", "parquet"] | None, Query(description="Instead of what `Accept` says.")
+    ] = None,
+) -> Response:
     """The loss after each epoch of every execution, in one answer: as JSON, a list an execution.
 
-    CSV or Parquet if `Accept` names text/csv or application/vnd.apache.parquet: a row an epoch.
+    CSV or Parquet if `format` says so, or `Accept` names text/csv or application/vnd.apache.parquet: a row an epoch.
     """
     with sessions.reading() as session:
         experiment = experiments.get(session, experiment_id)
         found = curves.collect(experiment, executions.curves_of(session, experiment_id))
     vary = {"Vary": "Accept"}
-    wanted = preferred(request, [JSON, CSV, PARQUET])
+    wanted = chosen(request, format, _CURVE_FORMATS)
     if wanted == CSV:
         return Response(curves.to_csv(found), headers=vary, media_type=CSV)
     if wanted == PARQUET:

@@ -1,6 +1,6 @@
 """What /results answers."""
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, computed_field
 
 from noisegate.api.publication import Publication
 from noisegate.details import ScoredCounts, SubgroupUsed
@@ -10,7 +10,7 @@ from noisegate.regularisation import Regularisation
 from noisegate.selection import SelectionSummary
 from noisegate.store.states import State
 from service.results.statistics import CONFIDENCE_LEVEL, Difference, Summary
-from service.schemas import Answer, DatasetSummary
+from service.schemas import EXACT_SEED, Answer, DatasetSummary
 
 
 class ExperimentSummary(Answer):
@@ -95,6 +95,11 @@ class Row(BaseModel):
     )
     published: PublishedValues | None
     provenance: Provenance
+
+    @computed_field(description=EXACT_SEED.replace("The seed as a text", "The seeds as texts"))  # type: ignore[prop-decorator]
+    @property
+    def seed_texts(self) -> list[str]:
+        return list(map(str, self.seeds))
 
 
 class PresetRead(BaseModel):

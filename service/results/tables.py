@@ -35,8 +35,8 @@ from service.schemas import DatasetSummary
 _MEASURES: dict[str, tuple[str, float, str]] = {
     "confidence": ("confidence", 100, "_pct"),
     "spuriousness": ("spuriousness", 100, "_pct"),
-    "ground_truth_probability": ("true_class_probability", 100, "_pct"),
-    "noise_count": ("noise_per_10000", 1, ""),
+    "true_class_probability": ("true_class_probability", 100, "_pct"),
+    "noise_per_10000": ("noise_per_10000", 1, ""),
 }
 
 
@@ -197,13 +197,14 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
     yield "cell", row.cell
     yield from ((path, _plain(row.point[path])) for path in paths)
     yield "n", row.n
+    yield "failed", row.failed
     accuracy = row.accuracy
-    yield "accuracy_pct", _scaled(accuracy.mean if accuracy else None, 100)
+    yield "accuracy_pct", _scaled(_mean(accuracy), 100)
     yield "accuracy_std_pct", _scaled(accuracy.std if accuracy else None, 100)
     yield "accuracy_standard_error_pct", _scaled(accuracy.standard_error if accuracy else None, 100)
     for column, (field, factor, suffix) in _MEASURES.items():
         summary: Summary | None = getattr(row, field)
-        yield f"{column}{suffix}", _scaled(summary.mean if summary else None, factor)
+        yield f"{column}{suffix}", _scaled(_mean(summary), factor)
         yield f"{column}_standard_error{suffix}", _scaled(summary.standard_error if summary else None, factor)
     yield "difference_pct", _scaled(row.difference.accuracy if row.difference else None, 100)
     yield "p_value", row.difference.p_value if row.difference else None
@@ -228,12 +229,19 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
     yield "not_learnt", len(row.not_learnt) if row.judged else None
     yield "not_learnt_why", "; ".join(_reasons(row)) or None
     yield "best_model", row.best_model
+    # Old names, for tables that read them.
+    yield "ground_truth_probability_pct", _scaled(_mean(row.true_class_probability), 100)
+    yield "noise_count", _mean(row.noise_per_10000)
 
 
 def _reasons(row: Row) -> Iterator[str]:
     for one in row.not_learnt:
         for finding in one.findings:
             yield f"execution {one.execution}: {finding.detail}. {finding.remedy}"
+
+
+def _mean(summary: Summary | None) -> float | None:
+    return summary.mean if summary else None
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

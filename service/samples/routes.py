@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from noisegate.errors import InvalidInput
 from noisegate.spec.reasons import Reason
 from noisegate.store.pages import named_page
-from service.accepting import preferred
+from service.accepting import chosen
 from service.bodies import JSON
 from service.deps import PagingDep, Resources, ResourcesDep
 from service.errors import problems
@@ -59,7 +59,7 @@ def get_sample_table(
     check_label(table, label)
     rows = table.narrowed(reason, label)
     response.headers["Vary"] = "Accept"
-    wanted = _FORMATS[format] if format else preferred(request, list(_FORMATS.values()))
+    wanted = chosen(request, format, _FORMATS)
     if wanted == JSON:
         return _page(
             table, rows, paging.cursor, paging.limit, {"reason": reason, "label": label, "table": table.digest}

@@ -18,4 +18,6 @@ def test_every_path_is_called() -> None:
         if OF_OTHERS.search(path) or path in FOR_PEOPLE or path == "/readyz":
             continue
         words = [part.split(".")[0] for part in path.split("/") if part and not part.startswith("{")]
-        assert all(f'"{word}' in source or f"/{word}" in source for word in words), path
+        assert all(f'"{word}' in source or f"/{word}" in source for word in words), (
+            f"{path}: add it to noisegate/client/resources"
+        )

@@ -114,7 +114,7 @@ def test_images_of_no_part_become_training_images_and_what_is_tested_on_stays(ba
         "test": {"cat": 2, "dog": 2, "frog": 0},
     }
     report = version.packed.report
-    assert "10 images of no part became training images: none are drawn from what is added to a base" in report.notes
+    assert "images of no part became training images: none are drawn from what is added to a base" in report.notes
     assert "'frog' is a new class: 'pets' has none called so" in report.notes
     assert report.added is not None
     assert (report.added.base, report.added.train_count, report.added.test_count) == ("pets", 10, 0)

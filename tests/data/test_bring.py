@@ -8,10 +8,12 @@ from noisegate.errors import NoisegateError
 
 from .brought import (
     archive_rows,
+    doubt_rows,
     export_rows,
     folder_rows,
     format_rows,
     image_rows,
+    inner_rows,
     lost_rows,
     part_rows,
     table_rows,
@@ -29,6 +31,8 @@ ROWS = [
     *lost_rows.ROWS,
     *part_rows.ROWS,
     *told_rows.ROWS,
+    *doubt_rows.ROWS,
+    *inner_rows.ROWS,
 ]
 BY_NAME = {row.name: row for row in ROWS}
 

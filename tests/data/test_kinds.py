@@ -145,7 +145,7 @@ def test_files_of_many_images_are_metered(tmp_path: Path) -> None:
 )
 def test_a_file_of_many_images_may_be_the_upload(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "upload").write_bytes(content)
-    assert only(tmp_path / "upload") == Collected("upload", tmp_path / "upload")
+    assert only(tmp_path / "upload") == Collected("upload", tmp_path / "upload", is_upload=True)
 
 
 def test_packed_idx_may_be_the_upload(tmp_path: Path) -> None:

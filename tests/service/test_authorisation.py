@@ -69,6 +69,8 @@ SCOPES = {
         "GET /experiments/{experiment_id}/samples",
         "GET /results/{experiment_id}",
         "GET /results/{experiment_id}/curves",
+        "GET /results/{experiment_id}/answers",
+        "GET /results/{experiment_id}/confusion",
         "GET /results/{experiment_id}/losses",
         "GET /results/{experiment_id}/open_set",
         "GET /results/{experiment_id}/samples.parquet",

@@ -12,7 +12,8 @@ from noisegate.regularisation import Candidate, Regularisation
 from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
-from tests.factories import claim_one, judgement, outcome
+from noisegate.store.tables import Experiment
+from tests.factories import claim_one, failure, judgement, outcome
 from tests.service.factories import post_experiment, ready_dataset, served_model
 
 SPEC: dict[str, Any] = {
@@ -102,25 +103,68 @@ def test_csv(client: TestClient, experiment: str, sessions: Sessions) -> None:
         "cell",
         "noise.quantity",
         "n",
+        "failed",
         "accuracy_pct",
         "accuracy_std_pct",
-        "accuracy_standard_error_pct",
     ]
     assert (noisy["cell"], noisy["noise.quantity"], noisy["n"], noisy["accuracy_pct"]) == ("0", "5", "3", "81.0")
-    assert (noisy["confidence_pct"], noisy["ground_truth_probability_pct"], noisy["noise_count"]) == (
+    assert (noisy["confidence_pct"], noisy["true_class_probability_pct"], noisy["noise_per_10000"]) == (
         "80.0",
         "20.0",
         "0.0",
     )
+    assert (noisy["ground_truth_probability_pct"], noisy["noise_count"]) == ("20.0", "0.0"), "their old names"
+    assert (noisy["failed"], plain["failed"]) == ("0", "0")
     assert float(noisy["difference_pct"]) == pytest.approx(10)
     assert 0 < float(noisy["p_value"]) < 0.001
     assert (plain["difference_pct"], plain["p_value"], plain["best_model"]) == ("", "", "")
 
 
+def test_what_failed_is_in_the_csv_too_and_format_wins_over_accept(
+    client: TestClient, experiment: str, sessions: Sessions
+) -> None:
+    with sessions.begin() as session:
+        _, lease = claim_one(session)
+        executions.record_failure(session, lease, failure("worker"))
+    path = f"/results/{experiment}"
+    as_csv = client.get(f"{path}?format=csv", headers={"Accept": "application/json"})
+    assert as_csv.headers["content-type"].startswith("text/csv")
+    assert as_csv.text == client.get(path, headers={"Accept": "text/csv"}).text
+    rows = list(csv.DictReader(io.StringIO(as_csv.text)))
+    assert [row["failed"] for row in rows] == ["1", "0"]
+    in_json = client.get(f"{path}?format=json", headers={"Accept": "text/csv"})
+    assert [row["failed"] for row in in_json.json()["rows"]] == [1, 0]
+    unknown = client.get(f"{path}?format=xlsx")
+    assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "format")
+
+
+def test_seeds_are_there_as_texts_and_large_ones_are_no_longer_taken(
+    client: TestClient, experiment: str, sessions: Sessions
+) -> None:
+    finish(sessions, 6)
+    (row, _) = client.get(f"/results/{experiment}").json()["rows"]
+    assert row["seed_texts"] == [str(seed) for seed in row["seeds"]]
+    assert max(row["seeds"]) > 2**53, "or there would be no need"
+    ran = client.get(f"/experiments/{experiment}/executions").json()["items"]
+    assert all(one["seed_text"] == str(one["seed"]) for one in ran)
+    for seed, status in ((2**53 - 1, 202), (2**53, 422)):
+        answer = client.post("/experiments", json=SPEC | {"seed": seed})
+        assert answer.status_code == status, answer.text
+    assert answer.json()["errors"][0]["field"] == "seed"
+    assert "9007199254740991" in answer.json()["errors"][0]["remedy"]
+    known = {"count": 2, "seed": 2**53, "splits": 2}
+    drawn = client.post("/experiments", json={"kind": "open_set", "dataset": "pets", "known": known})
+    assert "known.seed" in [error["field"] for error in drawn.json()["errors"]]
+    with sessions.begin() as session:
+        row = session.get_one(Experiment, experiment)
+        row.spec = row.spec.model_copy(update={"seed": 2**60 + 1})
+    assert client.get(f"/experiments/{experiment}").json()["spec"]["seed"] == 2**60 + 1, "posted before, and read"
+
+
 def test_csv_without_a_sweep_has_no_swept_columns(client: TestClient, experiment: str, sessions: Sessions) -> None:
     id = client.post("/experiments", json=SPEC | {"sweep": {}, "noise": None}).json()["id"]
     text = client.get(f"/results/{id}", headers={"Accept": "text/csv"}).text
-    assert text.splitlines()[0].startswith("cell,n,accuracy_pct,")
+    assert text.splitlines()[0].startswith("cell,n,failed,accuracy_pct,")
     row = client.get(f"/results/{id}").json()["rows"][0]
     assert row["label"] == "all"
 

@@ -13,12 +13,13 @@ from PIL import Image
 
 from noisegate.data.originals import Originals
 from noisegate.inference.decoding import ImageLimits, decode_image
-from noisegate.store import datasets
+from noisegate.store import datasets, ingestions
+from noisegate.store.datasets import Registered
 from noisegate.store.packed import fetch_originals, open_packed
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset
 from tests.worker.conftest import on_both_databases
-from worker.ingestion import ingest_one
+from worker.ingestion import _ingest, _look_for_copies, ingest_one
 from worker.lease import draining
 from worker.resources import Resources
 
@@ -276,3 +277,105 @@ def test_the_report_stays_and_is_completed_by_the_copies(resources: Resources) -
     assert report.duplicates is not None
     assert report.duplicates.test_in_train.exact == 1
     assert "1 of 1 test images is also a training image (1 exactly)." in report.duplicates.messages
+
+
+def _left_out(resources: Resources, name: str) -> list[str]:
+    with resources.sessions.reading() as session:
+        report = datasets.reported(session, name).report
+    assert report is not None
+    assert report.left_out_count == sum(group.count for group in report.left_out)
+    return sorted(left_out for group in report.left_out for left_out in group.names)
+
+
+def _named_too(resources: Resources, archive: bytes, name: str) -> Registered:
+    digest = resources.artefacts.put_bytes(archive)
+    with resources.sessions.begin() as session:
+        return datasets.register(session, name=name, source="upload", image_size=8, upload_digest=digest)
+
+
+@on_both_databases
+def test_each_upload_keeps_its_own_report_where_the_images_are_the_same(resources: Resources) -> None:
+    first, second = _zip(_pets({"a.pdf": b"%PDF-1.7"})), _tar(_pets({"b.pdf": b"%PDF-1.7", "c.md": b"c"}))
+    waiting = _named_too(resources, first, "pets")
+    _named_too(resources, first, "pets while they are read")
+    ingest_one(resources, waiting.dataset.id)
+    again = _upload(resources, second, "again")
+    for archive, name in ((first, "pets once more"), (second, "again once more")):
+        assert not _named_too(resources, archive, name).created
+    assert again.same_as == waiting.dataset.id
+    for name in ("pets", "pets while they are read", "pets once more", waiting.dataset.id):
+        assert _left_out(resources, name) == ["a.pdf"]
+    for name in ("again", "again once more", again.id):
+        assert _left_out(resources, name) == ["b.pdf", "c.md"]
+
+
+@on_both_databases
+def test_an_upload_that_adds_nothing_to_its_base_keeps_its_report(resources: Resources) -> None:
+    base = _upload(resources, _zip(_pets()))
+    digest = resources.artefacts.put_bytes(_zip({"cat/0.png": _pets()["cat/0.png"], "a.pdf": b"%PDF-1.7"}))
+    with resources.sessions.begin() as session:
+        found = session.get_one(Dataset, base.id)
+        added = datasets.register(
+            session, name="nothing new", source="upload", image_size=8, upload_digest=digest, base=found
+        ).dataset
+    ingest_one(resources, added.id)
+    assert _left_out(resources, "pets") == []
+    assert _left_out(resources, "nothing new") == ["a.pdf", "cat/0.png"]
+    with resources.sessions.reading() as session:
+        report = datasets.reported(session, "nothing new").report
+    assert report is not None
+    assert report.added is not None
+    assert (report.added.known_count, report.added.train_count, report.duplicates_search) == (1, 0, "finished")
+
+
+def _search(resources: Resources, name: str) -> tuple[str, bool]:
+    with resources.sessions.reading() as session:
+        report = datasets.reported(session, name).report
+    assert report is not None
+    return report.duplicates_search, report.duplicates is not None
+
+
+@on_both_databases
+def test_the_report_says_whether_copies_are_still_looked_for(resources: Resources) -> None:
+    dataset = _upload(resources, _zip(_pets()))
+    _named_too(resources, _zip(_pets()), "again")
+    assert _search(resources, "pets") == _search(resources, "again") == ("finished", True)
+    with resources.sessions.begin() as session:
+        row = session.get_one(Dataset, dataset.id)
+        assert row.report is not None
+        row.report = row.report.model_copy(update={"duplicates": None})
+    assert _search(resources, "pets") == ("unfinished", False)
+    with resources.sessions.begin() as session:
+        ingestions.go_on_looking_for_copies(session, dataset.id)
+    assert _search(resources, "pets") == _search(resources, "again") == ("running", False)
+    with resources.sessions.begin() as session:
+        ingestions.give_up_copies(session, dataset.id)
+    assert _search(resources, "again") == ("unfinished", False)
+
+
+def test_a_worker_that_shuts_down_gives_the_search_for_copies_up(resources: Resources) -> None:
+    waiting = _named_too(resources, _zip(_pets()), "pets")
+    with resources.sessions.begin() as session:
+        claimed = ingestions.claim(session, waiting.dataset.id, owner=resources.owner, lease_seconds=30)
+    assert claimed is not None
+    packed = _ingest(resources, *claimed)
+    assert _search(resources, "pets") == ("running", False)
+    draining.set()
+    try:
+        _look_for_copies(resources, waiting.dataset.id, packed.names)
+    finally:
+        draining.clear()
+    assert _search(resources, "pets") == ("unfinished", False)
+
+
+def test_a_file_by_itself_is_refused_by_the_name_that_its_sender_gave_it(resources: Resources) -> None:
+    digest = resources.artefacts.put_bytes(b"\x93NUMPY\x01\x00v\x00")
+    with resources.sessions.begin() as session:
+        waiting = datasets.register(
+            session, name="x", source="upload", image_size=8, upload_digest=digest, file_name="pets.npy"
+        ).dataset
+    ingest_one(resources, waiting.id)
+    with resources.sessions.reading() as session:
+        error = session.get_one(Dataset, waiting.id).error
+    assert error is not None
+    assert error.detail.startswith("'pets.npy' is damaged or cut short")

@@ -15,6 +15,7 @@ from noisegate.data.packing import IMAGES_FILE
 from noisegate.details import Details, EarlyStopping, SubgroupUsed
 from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
+from noisegate.evaluation.answer_table import answer_table
 from noisegate.evaluation.cards import make_card
 from noisegate.evaluation.executions import run_executions
 from noisegate.evaluation.judging import judge_outcome
@@ -143,9 +144,17 @@ def _finish(
     keep = context.cell.spec.keep_models
     files, card = _export(finished, execution, judgement)
     scores = scores_to_bytes(scored) if scored else None
+    # What a page shows of test images one by one: of those whose model it could ask, too.
+    samples = found.samples or (_test_answers(finished) if files else None)
     recorded = record_of(context.cell, result)
     dynamics = recorded.to_bytes() if recorded else None
-    return FinishedExecution(measured, files, card, keep, scores, found.samples, dynamics)
+    return FinishedExecution(measured, files, card, keep, scores, samples, dynamics)
+
+
+def _test_answers(finished: Finished) -> bytes:
+    context = finished.context
+    places = len(context.whole.train_labels) + np.arange(len(context.cell.test_labels))
+    return answer_table(context.cell, finished.outcome, finished.rejected, places)
 
 
 def _scored(resources: Resources, execution: Execution, data: CellData) -> ScoredImages | None:

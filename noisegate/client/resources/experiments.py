@@ -7,10 +7,19 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from noisegate.api.answers import DeletedAnswer, EventAnswer, ExecutionAnswer, PlanAnswer
-from noisegate.api.result_answers import FigureAnswer, LossAnswer, SampleAnswer
+from noisegate.api.result_answers import (
+    ConfusionsAnswer,
+    FigureAnswer,
+    ImageAnswer,
+    LossAnswer,
+    SampleAnswer,
+)
 from noisegate.client.answers import Curves, Experiment, Results
 from noisegate.client.flows import Flow, Listing, Request, get, once, path_of
 from noisegate.client.fronts import Mode, Resource, listing, operation
+
+# What one answer of the service holds at most.
+_ANSWERS = 200
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -133,6 +142,30 @@ class Experiments(Resource[Mode]):
         """
         query = {"cell": cell, "reason": reason, "label": label}
         return Listing(path_of("experiments", id, "samples"), SampleAnswer, query, patient=True)
+
+    @operation
+    def confusion(self, id: str, *, cell: int = 0, execution: int = 0) -> Flow[ConfusionsAnswer]:
+        """How often test images of each class were given each class, by one execution whose model was kept."""
+        return self._front.read(get("results", id, "confusion", cell=cell, execution=execution), ConfusionsAnswer)
+
+    @operation
+    def answers(
+        self, id: str, *, cell: int = 0, execution: int = 0, set: str = "known", right: bool | None = None
+    ) -> Flow[builtins.list[ImageAnswer]]:
+        """What one execution said of each test image, the surest first.
+
+        Args:
+            set: `known`, `held_out`, or the name of a dataset of unknown images.
+            right: those alone that were given their own class, or another.
+        """
+        query: dict[str, str | int | bool | None] = {"cell": cell, "execution": execution, "set": set, "right": right}
+        found: builtins.list[ImageAnswer] = []
+        while True:
+            request = get("results", id, "answers", **query, first=len(found), limit=_ANSWERS)
+            page = self._front.json((yield from self._front.send(request)))
+            found += [self._front.validated(item, ImageAnswer) for item in page["items"]]
+            if len(found) >= page["total"] or not page["items"]:
+                return found
 
     @operation
     def open_set(self, id: str) -> Flow[dict[str, Any]]:

@@ -155,6 +155,11 @@ def _is_binary(kind: "pa.DataType") -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
+def is_list_type(kind: "pa.DataType") -> bool:
+    """Whether each value is a list, of whichever length."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def is_text_type(kind: "pa.DataType") -> bool:
     """Whether values are texts, or numbers that stand for texts."""
     if pa.types.is_dictionary(kind):

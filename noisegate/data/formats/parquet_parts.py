@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from noisegate.data.formats.parquet_columns import Columns, is_text_type, listed
-from noisegate.data.formats.parquet_file import Row, texts
+from noisegate.data.formats.parquet_file import Row, opened, texts
 from noisegate.data.formats.parts import Held
-from noisegate.data.layouts.label_columns import is_called_label
+from noisegate.data.layouts.label_columns import is_called_label, may_name_classes
 from noisegate.data.layouts.part_columns import may_name_parts, note_on_unread, says_parts, stray
 from noisegate.data.layouts.parts import part_called
 from noisegate.data.layouts.text import as_label
@@ -35,7 +35,7 @@ def with_parts(
     Raises:
         InvalidArchive: two columns may name the parts, or one names something else too.
     """
-    found, unread = [], []
+    found, unread, classes = [], [], []
     for name in schema.names:
         if name in (columns.image, columns.label) or is_called_label(name):
             continue
@@ -47,18 +47,20 @@ def with_parts(
             found.append(name)
         elif may_name_parts(name):
             unread.append(name)
+        elif may_name_classes(name, cells, _rows(file, limits)):
+            classes.append(name)
     if len(found) > 1:
         raise refuse(file.name, f"may name the parts in {listed(found)}", "Leave one of these columns.")
     told = [Told(note_on_unread(unread, file.name))] if unread else []
-    texts_too = [
+    classes += [
         name
         for name in schema.names
         if name not in (columns.image, columns.label)
         and is_called_label(name)
         and is_text_type(schema.field(name).type)
     ]
-    if texts_too:
-        told.append(Told(f"{listed(texts_too)} of {file.name!r} may name classes too: {columns.label!r} was taken"))
+    if classes:
+        told.append(Told(f"{listed(classes)} of {file.name!r} may name classes too: {columns.label!r} was taken"))
     return (replace(columns, part=found[0]) if found else columns), told
 
 
@@ -102,6 +104,11 @@ def part_of_row(table: Table, number: int, row: Row, is_one_part: bool) -> Named
         what = f"is the {table.held.split} part by its name, and says {said} {where}"
         raise refuse(table.file.name, what, "Make the two agree, or leave the column out.")
     return said
+
+
+def _rows(file: Collected, limits: ArchiveLimits) -> int:
+    with opened(file, limits) as table:
+        return table.metadata.num_rows  # type: ignore[no-any-return]  # pyarrow has no types
 
 
 def _cells(values: Iterable[str | None]) -> set[str | None]:

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from noisegate.data.formats.parquet_columns import columns_of, listed
+import pyarrow as pa
+
+from noisegate.data.formats.parquet_columns import columns_of, is_list_type, listed
 from noisegate.data.formats.parquet_file import Row, opened, rows
 from noisegate.data.formats.parquet_parts import Table, check_parts, part_of_row, with_parts
 from noisegate.data.formats.parts import Held, check_one_data_set, part_of, row_name
@@ -15,6 +17,10 @@ from noisegate.data.members import ArchiveLimits, Collected, Label, LeftOut, Mem
 _SUFFIXES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".webp"))
 _SHARD = re.compile(r"-\d+-of-(\d{1,9})(?=\.)")
 _UNLABELLED = -1
+_BYTES = (
+    "Write each image as the bytes of its file, PNG for one, in a column of binary values beside the one called label: "
+    "ds.cast_column('image', Image()) in datasets does so. Or send arrays as .npz with images and labels."
+)
 _EMBED = (
     "Embed them before it is written: ds.with_format('arrow').map(embed_table_storage, batched=True).with_format(None)"
     ".to_parquet(…), with embed_table_storage from datasets.table. What push_to_hub writes has them."
@@ -39,7 +45,7 @@ def read(
             schema = table.schema_arrow
             columns = columns_of(file.name, schema)
         if columns is None:
-            yield LeftOut(file.name, f"has no column of images; it has {listed(schema.names)}")
+            yield _without_images(file.name, schema)
         else:
             columns, told = with_parts(file, schema, columns, limits)
             yield from told
@@ -68,6 +74,15 @@ def read(
             yield found
     if without := sorted(named - used):
         yield Told(f"no image is here of {listed(without)}, which the files name as classes")
+
+
+def _without_images(name: str, schema: "pa.Schema") -> LeftOut:
+    """What to say of a file whose columns hold no image files; most hold pixels as lists of numbers."""
+    lists = [column for column in schema.names if is_list_type(schema.field(column).type)]
+    holds = "holds lists" if len(lists) == 1 else "hold lists"
+    why = f": {listed(lists)} {holds}, and pixels are not read from lists" if lists else ""
+    what = f"is Parquet and has no column of images; it has {listed(schema.names)}{why}"
+    return LeftOut(name, what, _BYTES)
 
 
 def _label(table: Table, split: NamedSplit | None, number: int, row: Row) -> Label | None:

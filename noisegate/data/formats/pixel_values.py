@@ -70,29 +70,49 @@ def white_of(array: NpyFile) -> int:
     whole = parts = array.dtype.kind in "iuf"
     lowest, highest = np.inf, -np.inf
     for block in array.blocks() if whole else ():
-        lowest, highest = min(lowest, float(block.min())), max(highest, float(block.max()))
-        if not (lowest >= 0 and highest <= _WHITE):  # NaN too
+        # NaN stays what it was met as.
+        lowest, highest = float(np.minimum(lowest, block.min())), float(np.maximum(highest, block.max()))
+        if not (lowest >= 0 and highest <= _WHITE):
             whole = parts = False
-            break
         whole = whole and bool((block == np.rint(block)).all())
         parts = parts and highest <= 1 and _are_255ths(block)
     if whole and highest > 1:
         return _WHITE
     if parts and not whole:
         return 1
-    raise _uncertain(array, f", from {lowest:g} to {highest:g}" if highest >= lowest else "")
+    raise _uncertain(array, lowest, highest)
 
 
 def check_highest(array: NpyFile, highest: int) -> None:
     """Raises InvalidArchive for images of uint8 without a value above 1, as of black and white: 1 may be white."""
     if array.dtype == np.uint8 and highest <= 1:
-        raise _uncertain(array, f", up to {highest}")
+        raise _uncertain(array, 0, highest)
 
 
-def _uncertain(array: NpyFile, scale: str) -> InvalidArchive:
+def _uncertain(array: NpyFile, lowest: float, highest: float) -> InvalidArchive:
+    scale = f", from {lowest:g} to {highest:g}" if highest >= lowest else ""
     what = f"holds values of type {array.dtype}{scale}: which one is white cannot be told for certain"
-    remedy = "Save uint8, 0 … 255: numpy.rint(255 * images).astype('uint8') if 1 is white."
-    return refuse(array.name, what, remedy)
+    return refuse(array.name, what, _advice(array.dtype, lowest, highest))
+
+
+def _advice(dtype: np.dtype[np.generic], lowest: float, highest: float) -> str:
+    """How to save arrays of such values as levels of 8 bits, by an expression that keeps within 0 … 255."""
+    if dtype == np.bool_:
+        lowest, highest = 0, 1
+    if not np.isfinite([lowest, highest]).all():
+        return "Save uint8, 0 … 255, without infinite values and such as are no number (numpy.isfinite finds them)."
+    if lowest >= 0 and highest <= 1:
+        how, where = "255 * images", "0 is black and 1 is white"
+    elif lowest >= -1 and highest <= 1:
+        how, where = "127.5 * (images + 1)", "-1 is black and 1 is white"
+    elif dtype == np.uint16:
+        how, where = "images / 257", "65535 is white, or images / 16.06 if these are 12 bits and 4095 is white"
+    elif lowest >= 0 and highest <= _WHITE:
+        how, where = "images", "255 is white"
+    else:
+        how = "numpy.clip(255 * (images - black) / (white - black), 0, 255)"
+        where = "black and white are the values of these, which are the same for all images"
+    return f"Save uint8, 0 … 255: numpy.rint({how}).astype('uint8') if {where}."
 
 
 def to_levels(block: Array, white: int) -> npt.NDArray[np.uint8]:

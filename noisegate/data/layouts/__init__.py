@@ -14,8 +14,9 @@ from noisegate.data.layouts.fiftyone import fiftyone
 from noisegate.data.layouts.folders import REMEDY, class_folders
 from noisegate.data.layouts.given import given_labels
 from noisegate.data.layouts.label_tables import label_tables
+from noisegate.data.layouts.numbered import named
 from noisegate.data.layouts.other_tasks import other_tasks
-from noisegate.data.layouts.passed_over import check_any_image, notes_on_empty_folders
+from noisegate.data.layouts.passed_over import check_any_image, check_any_label, notes_on_empty_folders
 from noisegate.data.layouts.splitting import place
 from noisegate.data.layouts.tiny_imagenet import tiny_imagenet
 from noisegate.data.layouts.unused import check_no_part_lost, may_say_classes, notes_on_parts
@@ -51,7 +52,9 @@ def resolve_layout(contents: Contents, validation: Validation = "auto", base: Ba
             too small to be split.
     """
     check_any_image(contents, REMEDY)
-    recognised = next(found for layout in LAYOUTS if (found := layout(contents)) is not None)
+    recognised = named(contents, next(found for layout in LAYOUTS if (found := layout(contents)) is not None))
+    if base is None:
+        check_any_label(contents, recognised, REMEDY)
     check_no_part_lost(contents, recognised)
     placement = place(recognised.images, validation, base)
     classes = {image.class_name for image in placement.placed}

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from decimal import Decimal
 
 from noisegate.class_names import NOISE_CLASS
+from noisegate.data.layouts.no_class import says_no_label
 from noisegate.data.layouts.words import listed, were
 from noisegate.data.members import refuse
 from noisegate.errors import InvalidArchive
@@ -18,6 +19,8 @@ _MAX_CLASS_NAME_LENGTH = 100
 _NUMBER = re.compile(r"[+-]?([0-9]{1,99}\.?[0-9]{0,99}|\.[0-9]{1,99})([eE][+-]?[0-9]{1,2})?")
 
 _BETWEEN = re.compile(r"\s*[|,;+&]\s*|\s+")
+# What several names in one cell stand between; blanks, + and & are in names of one class too.
+_BETWEEN_LABELS = re.compile(r"\s*[|,;]\s*")
 
 
 def is_class_name(name: str) -> bool:
@@ -76,9 +79,17 @@ def _notes_on_doubtful(classes: Collection[str]) -> list[str]:
     """Sentences about names that may stand for several classes, or for none."""
     known = set(classes)
     notes = []
-    if joined := [name for name in classes if len(pieces := _pieces(name)) > 1 and pieces <= known]:
+    joined = {name for name in classes if len(pieces := _pieces(name)) > 1 and pieces <= known}
+    if joined:
         join = "joins" if len(joined) == 1 else "join"
         notes.append(f"{listed(joined)} {join} names of other classes, and {were(len(joined))} kept apart")
+    if doubtful := {name for name in classes if _may_be_several(name)} - joined:
+        as_one = "kept as one class" if len(doubtful) == 1 else "kept as one class each"
+        notes.append(f"{listed(doubtful)} may join several names, and {were(len(doubtful))} {as_one}")
+    if unlabelled := [name for name in classes if says_no_label(name)]:
+        notes.append(
+            f"{listed(unlabelled)} {were(len(unlabelled))} kept as a class, and may say that an image has none"
+        )
     numbers = {name: as_number(name) for name in classes}
     negative = [name for name, number in numbers.items() if number is not None and number < 0]
     if negative and None not in numbers.values():
@@ -89,6 +100,11 @@ def _notes_on_doubtful(classes: Collection[str]) -> list[str]:
 def _pieces(name: str) -> set[str]:
     """The names in a label of several, such as `cat|dog` and `cat, dog`."""
     return set(_BETWEEN.split(name))
+
+
+def _may_be_several(name: str) -> bool:
+    """Whether it is written as a list of names, whether these are classes or not: `red,green`."""
+    return len(list(filter(None, _BETWEEN_LABELS.split(name)))) > 1
 
 
 def _check_numbers(classes: Collection[str]) -> None:

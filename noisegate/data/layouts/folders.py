@@ -5,13 +5,15 @@ train/<class>/<image>                               split into train and test
 <class>/<image>                                     split into train and test
 
 Parts may be called in other words and in capitals (`Training`, `valid`, `test_set`). Images below folders that have the same name
-within every class (`<class>/images/<image>`) belong to the class. FiftyOne's `_unlabeled` is no class.
+within every class (`<class>/images/<image>`) belong to the class. `unlabeled` and the like are no classes, and masks beside the
+images that they are of are no images of the class (noisegate.data.layouts.no_class).
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
+from noisegate.data.layouts.no_class import masks, no_class, notes_on, says_no_label, without_label
 from noisegate.data.layouts.parts import beside_part, part_called
 from noisegate.data.layouts.passed_over import check_class_folders
 from noisegate.data.layouts.suffixes import suffix_of
@@ -22,13 +24,6 @@ from noisegate.errors import InvalidArchive
 
 REMEDY = "Arrange the images as train/<class>/<image> and test/<class>/<image>, or as <class>/<image>."
 
-# As FiftyOne's ImageClassificationDirectoryTree and Datumaro's ImageNet layout call it.
-_UNLABELLED = ("_unlabeled", "no_label")
-
-
-def _why_unlabelled(folder: str) -> str:
-    return f"lies in {folder!r}, which is no class"
-
 
 def class_folders(contents: Contents) -> Recognised:
     """Every image with the class that its folder names, and the part if a folder says it.
@@ -36,8 +31,7 @@ def class_folders(contents: Contents) -> Recognised:
     Raises:
         InvalidArchive: folders of another layout, or that could mean two things; a class folder whose files were all left out.
     """
-    tree = read_tree(contents.images)
-    places = tree.places(contents.images)
+    tree, places = _read(contents.images)
     found = _reading(tree, contents.images, places)
     if isinstance(found, InvalidArchive):
         raise _with_texts(found, contents)
@@ -59,26 +53,49 @@ def _with_texts(fault: InvalidArchive, contents: Contents) -> InvalidArchive:
 
 def folder_reading(paths: Sequence[str]) -> Recognised | InvalidArchive:
     """What the folders say by themselves, or why they say nothing. `paths` are one or more."""
-    tree = read_tree(paths)
-    return _reading(tree, paths, tree.places(paths))
+    tree, places = _read(paths)
+    return _reading(tree, paths, places)
+
+
+def _read(paths: Sequence[str]) -> tuple[Tree, list[Place | None]]:
+    """The tree of the images that may have a label, and where each path stands in it."""
+    unlabelled = without_label(paths)
+    tree = read_tree([path for index, path in enumerate(paths) if index not in unlabelled])
+    return tree, tree.places(paths)
 
 
 def _reading(tree: Tree, paths: Sequence[str], places: Sequence[Place | None]) -> Recognised | InvalidArchive:
-    fault = _fault_of_parts(tree, paths, places) or _fault_of_places(tree, paths, places) or _fault_of_names(places)
+    unlabelled = without_label(paths)
+    inside = [index for index in range(len(paths)) if index not in unlabelled]
+    fault = _fault(tree, [paths[index] for index in inside], [places[index] for index in inside])
     if fault:
         return fault
-    images, left_out = [], []
-    for index, (path, place) in enumerate(zip(paths, places, strict=True)):
+    called_masks = masks(paths)
+    images, outside, of_images = [], [], []
+    for index in inside:
+        place = places[index]
         assert place is not None, "a place outside is a fault"
         if not place.folders:
-            left_out.append(LeftOut(path, f"lies directly in {place.part!r}, where no folder says its class"))
-        elif place.folders[0] in _UNLABELLED:
-            left_out.append(LeftOut(path, _why_unlabelled(place.folders[0])))
+            outside.append(LeftOut(paths[index], f"lies directly in {place.part!r}, where no folder says its class"))
+        elif says_no_label(place.folders[0]):  # where all lie in such folders
+            unlabelled[index] = LeftOut(paths[index], no_class(place.folders[0]))
+        elif index in called_masks:
+            of_images.append(called_masks[index])
         else:
             part = tree.parts[place.part] if place.part else None
             images.append(Assigned(index, place.folders[0], part, "/".join((*place.folders[1:], place.file))))
     layout = f"class folders in {listed(tree.parts)}" if tree.parts else "class folders"
-    return Recognised(layout, images, left_out, _notes(places, left_out))
+    notes = [*_notes([places[index] for index in inside], len(outside)), *notes_on(unlabelled.values(), of_images)]
+    return Recognised(layout, images, [*unlabelled.values(), *of_images, *outside], notes)
+
+
+def _fault(tree: Tree, paths: Sequence[str], places: Sequence[Place | None]) -> InvalidArchive | None:
+    return (
+        _fault_of_parts(tree, paths, places)
+        or _fault_of_tars(paths, places)
+        or _fault_of_places(tree, paths, places)
+        or _fault_of_names(places)
+    )
 
 
 def _fault_of_parts(tree: Tree, paths: Sequence[str], places: Sequence[Place | None]) -> InvalidArchive | None:
@@ -130,6 +147,15 @@ def _fault_of_places(tree: Tree, paths: Sequence[str], places: Sequence[Place | 
     return None
 
 
+def _fault_of_tars(paths: Sequence[str], places: Sequence[Place | None]) -> InvalidArchive | None:
+    """Images in a tar within the archive that no folder and no table labels: its name is that of a piece, and of no class."""
+    for path, place in zip(paths, places, strict=True):
+        if place and place.folders and place.folders[0].lower().endswith(".tar"):
+            what = f"lies in {place.folders[0]!r}, which is a tar and no class folder, and no table or sample says its class"
+            return refuse(path, what, "Unpack the tars; or rename the folder, if it is one and its name is a class.")
+    return None
+
+
 def _fault_of_names(places: Sequence[Place | None]) -> InvalidArchive | None:
     """Class folders that only the word for a part tells apart, such as `cat_train` and `cat_test`: one class may be meant."""
     first: dict[str, tuple[str, str]] = {}
@@ -147,7 +173,7 @@ def _fault_of_names(places: Sequence[Place | None]) -> InvalidArchive | None:
     return None
 
 
-def _notes(places: Sequence[Place | None], left_out: Sequence[LeftOut]) -> list[str]:
+def _notes(places: Sequence[Place | None], outside: int) -> list[str]:
     notes = []
     classes = [place.folders for place in places if place and place.folders]
     named_as_parts = {folder for folder in {folders[0] for folders in classes} if part_called(folder)}
@@ -160,14 +186,7 @@ def _notes(places: Sequence[Place | None], left_out: Sequence[LeftOut]) -> list[
         notes.append(f"{listed(named_as_parts)} {were(len(named_as_parts))} taken for {what}")
     if len(classes[0]) > 1:
         notes.append(f"images lie in {'/'.join(classes[0][1:])!r} below each class folder, which was passed through")
-    unlabelled = 0
-    for folder in _UNLABELLED:
-        number = sum(file.why == _why_unlabelled(folder) for file in left_out)
-        unlabelled += number
-        if number:
-            notes.append(f"{count(number, 'image')} in {folder!r} had no label and {were(number)} left out")
-    if len(left_out) > unlabelled:
-        number = len(left_out) - unlabelled
+    if outside:
         parts = {place.part for place in places if place and place.part and not place.folders}
-        notes.append(f"{count(number, 'image')} directly in {listed(parts)} had no label and {were(number)} left out")
+        notes.append(f"{count(outside, 'image')} directly in {listed(parts)} had no label and {were(outside)} left out")
     return notes

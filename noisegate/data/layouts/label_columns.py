@@ -1,12 +1,17 @@
 """Which column of a table holds the labels, by its name; and which of several that say the same."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from noisegate.data.layouts.class_names import as_number
 from noisegate.data.layouts.tables import Table
 from noisegate.data.layouts.text import as_label
 from noisegate.data.layouts.words import each_of, words_in
 
+# Columns of names and measures, which group images and name no classes.
+_OTHER_WORDS = each_of(
+    "file filename filepath path image img id ids uuid uri url width height size bytes date time timestamp year licence license "
+    "author photographer md5 sha1 sha256 hash lat latitude lon longitude seconds"
+)
 _LABEL_WORDS = each_of("label labels class classes classname classlabel category categories target targets choice")
 
 
@@ -18,6 +23,20 @@ def is_called_label(name: str) -> bool:
 def label_columns(names: Sequence[str]) -> list[str]:
     """Those that are called so."""
     return [name for name in names if is_called_label(name)]
+
+
+def may_name_classes(name: str, cells: Set[str | None], rows: int) -> bool:
+    """Whether a column, called as it may be, could hold the classes: its distinct `cells` are few beside the rows, and no measures.
+
+    A column with as many values as rows names or describes images, and one with a single value tells nothing apart.
+    """
+    if not 2 <= len(cells - {None}) <= rows // 2:
+        return False
+    numbers = [as_number(cell) for cell in cells if cell is not None]
+    is_measure = None not in numbers and any(
+        number is not None and number != number.to_integral() for number in numbers
+    )
+    return not is_measure and words_in(name).isdisjoint(_OTHER_WORDS)
 
 
 def names_of(table: Table, columns: Sequence[str]) -> str | None:

@@ -23,8 +23,8 @@ _BESIDE = re.compile(rf"({'|'.join(_WORDS)})[ _.-](.+)|(.+)[ _.-]({'|'.join(_WOR
 
 
 def part_called(folder: str) -> NamedSplit | None:
-    """The part that a folder's name says, in small or capital letters; None if it says none."""
-    match = _FOLDER.fullmatch(folder.lower())
+    """The part that a folder's name says, in small or capital letters; None if it says none. A tar is a folder."""
+    match = _FOLDER.fullmatch(folder.lower().removesuffix(".tar"))
     return _WORDS[match[1]] if match else None
 
 

@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
-from noisegate.data.layouts.contents import Contents
+from noisegate.data.layouts.contents import Contents, Recognised
+from noisegate.data.layouts.no_class import unlabelled_folder
 from noisegate.data.layouts.parts import part_called
 from noisegate.data.layouts.suffixes import is_description, is_picture, suffix_of
 from noisegate.data.layouts.tree import Place, Tree
@@ -41,6 +42,15 @@ def check_any_image(contents: Contents, remedy: str) -> None:
         detail = f"the archive holds no images, but {listed(tables)}: labels alone make no data set"
         raise InvalidArchive(detail, field="archive", remedy="Put the image files beside them.")
     raise InvalidArchive("the archive holds no images", field="archive", remedy=remedy)
+
+
+def check_any_label(contents: Contents, recognised: Recognised, remedy: str) -> None:
+    """Raises InvalidArchive if no image has a label."""
+    if not recognised.images:
+        files = recognised.left_out or [LeftOut(name, "has no label") for name in contents.images]
+        first = min(files, key=lambda file: file.name)
+        detail = f"no image of the archive has a label: {first.name!r} {first.why}"
+        raise InvalidArchive(detail, field="archive", remedy=remedy)
 
 
 def check_class_folders(contents: Contents, tree: Tree, classes: Collection[tuple[str | None, str]]) -> list[str]:
@@ -91,6 +101,8 @@ def _empty_class(
     folder: str, tree: Tree, classes: Collection[tuple[str | None, str]], names: Collection[str]
 ) -> str | None:
     """The class that an empty folder stands for, with its part; None if it stands elsewhere, or for one with images."""
+    if unlabelled_folder(f"{folder}/"):
+        return None
     place = tree.place(f"{folder}/")
     if place is not None and place.folders:
         if (place.part, place.folders[0]) in classes or (len(place.folders) == 1 and part_called(place.folders[0])):
@@ -109,6 +121,8 @@ def _is_below(folder: str, tree: Tree) -> bool:
 
 def _would_be_class(file: LeftOut, tree: Tree, classes: Collection[tuple[str | None, str]]) -> str | None:
     """The folder that loses its class by this file; None if it stands elsewhere, or if its class has images."""
+    if unlabelled_folder(file.name):
+        return None
     place = tree.place(file.name)
     if place is None:
         return _folder_elsewhere(file, tree)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from noisegate.data.layouts.columns import Columns, Unclear, choose, unread_parts
+from noisegate.data.layouts.label_columns import may_name_classes
 from noisegate.data.layouts.label_studio import label_studio
 from noisegate.data.layouts.one_hot import ROBOFLOW, is_one_hot, one_hot
 from noisegate.data.layouts.part_columns import note_on_unread
@@ -73,10 +74,22 @@ def _notes(table: Table, columns: Columns, statements: Sequence[Statement], refe
         notes.append(
             f"{table.file!r} has boxes, {listed(boxes)}, which were not read: a class was taken for the whole image"
         )
+    if others := _other_classes(table, columns):
+        notes.append(f"{listed(others)} of {table.file!r} may name classes too: {columns.label!r} was taken")
     notes += _elsewhere(table.file, statements, references)
     if unread := unread_parts(table, columns):
         notes.append(note_on_unread(unread, table.file))
     return notes
+
+
+def _other_classes(table: Table, columns: Columns) -> list[str]:
+    read = {columns.file, columns.label, columns.part, *columns.same, *unread_parts(table, columns)}
+    return [
+        name
+        for name in table.header
+        if name.strip() and name not in read and name.strip().lower() not in _BOX_WORDS
+        if may_name_classes(name, set(map(as_label, table.distinct(name))), len(table.rows))
+    ]
 
 
 def _elsewhere(file: str, statements: Sequence[Statement], references: References) -> list[str]:

@@ -55,7 +55,8 @@ def place(images: Sequence[Assigned], validation: Validation, base: BaseClasses 
     taken = [
         _sided(image, role, sides_there_are) for image in images if image.split != "validation" or role != "leave_out"
     ]
-    notes = [_note(sum(image.split == "validation" for image in images), role)] if "validation" in parts else []
+    validation_images = sum(image.split == "validation" for image in images)
+    notes = [_note(validation_images, role, base)] if "validation" in parts else []
     left_out = [image.index for image in images if image.split == "validation" and role == "leave_out"]
     _check_left_out(images, taken, base)
     notes += _note_on_training(images, base)
@@ -88,13 +89,14 @@ def _role(parts: Collection[str | None], validation: Validation) -> _Role:
     return "train" if "test" in parts else "test"
 
 
-def _note(number: int, role: _Role) -> str:
-    images = count(number, "validation image")
+def _note(number: int, role: _Role, base: BaseClasses | None) -> str:
+    # Which of them the base has already, and so are left out, is not known yet.
+    images = count(number, "validation image") if base is None or role == "leave_out" else "validation images"
     match role:
         case "train":
-            return f"{images} became training images: a holdout is drawn from those"
+            return f"{images} became {_sort(number, 'training image')}: a holdout is drawn from those"
         case "test":
-            return f"{images} became test images"
+            return f"{images} became {_sort(number, 'test image')}"
         case "leave_out":
             return f"{images} {were(number)} left out, as asked for"
 
@@ -103,8 +105,13 @@ def _note_on_training(images: Sequence[Assigned], base: BaseClasses | None) -> l
     number = sum(image.split is None for image in images)
     if not number:
         return []
-    why = "others are of one" if base is None else "none are drawn from what is added to a base"
-    return [f"{count(number, 'image')} of no part became training images: {why}"]
+    if base is not None:
+        return ["images of no part became training images: none are drawn from what is added to a base"]
+    return [f"{count(number, 'image')} of no part became {_sort(number, 'training image')}: others are of one"]
+
+
+def _sort(number: int, sort: str) -> str:
+    return f"a {sort}" if number == 1 else f"{sort}s"
 
 
 def _sided(image: Assigned, role: _Role, parts: Collection[str | None]) -> Assigned:

@@ -167,9 +167,9 @@ ROWS: list[Row] = [
         "no images that can be read: 1 file, .zip, was passed over",
     ),
     refused(
-        "a tar in a zip, for a class",
-        zipped({**PETS, "frog/frogs.tar": bytes(257) + b"ustar" + bytes(600)}),
-        "in the place of a class: frog: 1 file, .tar",
+        "a packed tar in a zip, for a class",
+        zipped({**PETS, "frog/frogs.tar.gz": b"\x1f\x8b\x08" + bytes(600)}),
+        "in the place of a class: frog: 1 file, .gz",
     ),
     refused("one class only", zipped(folders("cat")), "the archive has one class only, 'cat'"),
     refused("a class of a single image", zipped({**PETS, "frog/0.png": photo("frog")}), "'frog' has a single image"),

@@ -194,9 +194,9 @@ ROWS: list[Row] = [
         notes=["2 validation images became test images"],
     ),
     refused(
-        "WebDataset's shards, packed again",
-        zipped({f"pets-00000{n}.tar": bytes(257) + b"ustar" + bytes(600) for n in (0, 1)}),
-        "2 files, all .tar, were passed over",
+        "WebDataset's packed shards, packed again",
+        zipped({f"pets-00000{n}.tar.gz": b"\x1f\x8b\x08" + bytes(600) for n in (0, 1)}),
+        "2 files, all .gz, were passed over",
         remedy="Unpack them",
     ),
     refused(

@@ -139,7 +139,7 @@ APTOS = {
     "test.csv": _codes(2),
 }
 BOXES = {f"labels/train/{n}.txt": b"0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.2 0.2\n" for n in range(10)}
-COCO = json.dumps({"images": [], "annotations": [], "categories": []}).encode()
+COCO = json.dumps({"images": [], "annotations": [{"bbox": [1, 1, 4, 4]}], "categories": []}).encode()
 BOTH_COLUMNS = csv_rows([str(n % 2) for n in range(10)], "file,class,class_id")
 AS_DETECTION = "as data sets for object detection do"
 

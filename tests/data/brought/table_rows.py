@@ -53,6 +53,7 @@ ROWS: list[Row] = [
             }
         ),
         {"a, b": (4, 1), "dog": (4, 1)},
+        notes=["'a, b' may join several names, and was kept as one class"],
     ),
     taken("UTF-16 table", zipped({**FLAT, "labels.csv": LABELS.decode().encode("utf-16")}), FOUR_ONE),
     taken(

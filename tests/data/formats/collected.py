@@ -53,12 +53,13 @@ def read(
 
 def refused(
     folder: Path, files: Mapping[str, Content], words: str, error: type[NoisegateError] = InvalidArchive, **more: Any
-) -> None:
-    """Reading fails in these words, names the field and offers a remedy."""
+) -> NoisegateError:
+    """The error that reading fails with: in these words, with the field and a remedy."""
     with pytest.raises(error, match=words) as caught:
         read(folder, files, **more)
     assert caught.value.field == "archive"
     assert caught.value.remedy
+    return caught.value
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -1,4 +1,5 @@
 import io
+import re
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -136,7 +137,7 @@ def _normal(*shape: int) -> np.ndarray:
         (np.full((3, 4, 4), 300), "from 300 to 300"),
         (np.full((3, 4, 4), -1), "from -1 to -1"),
         (np.full((3, 4, 4), np.nan), "which one is white"),
-        (np.eye(4, dtype=np.uint8)[np.newaxis].repeat(3, 0), "of type uint8, up to 1: which one is white"),
+        (np.eye(4, dtype=np.uint8)[np.newaxis].repeat(3, 0), "of type uint8, from 0 to 1: which one is white"),
         (np.full((3, 4, 4), 4095, np.uint16), "from 4095 to 4095"),
         (np.zeros((3, 4, 4), bool), "type bool"),
         (np.zeros((3, 4, 4), complex), "type complex128"),
@@ -150,6 +151,51 @@ def _normal(*shape: int) -> np.ndarray:
 )
 def test_arrays_that_are_no_images_for_certain(tmp_path: Path, images: np.ndarray, words: str) -> None:
     refused(tmp_path, {"x.npy": images, "y.npy": np.arange(3)}, words)
+
+
+WHOLE = np.random.default_rng(0).integers(0, 256, (3, 4, 4))
+LEVELS = np.concatenate([WHOLE, np.tile([[0, 255]], (1, 8)).reshape(1, 4, 4)])
+ADVICE = {
+    "255 * images": (LEVELS / 255).astype(np.float64) ** 1.0 + 1e-4 * (LEVELS == 7),
+    "127.5 * (images + 1)": (LEVELS / 127.5 - 1).astype(np.float32),
+    "images / 257": (LEVELS * 257).astype(np.uint16),
+    "images": LEVELS + 0.25 * (LEVELS == 7),
+}
+
+
+@pytest.mark.parametrize("how", ADVICE)
+def test_what_is_advised_keeps_the_levels(tmp_path: Path, how: str) -> None:
+    images = ADVICE[how]
+    error = refused(tmp_path, {"x.npy": images, "y.npy": np.arange(len(images))}, "which one is white")
+    assert f"numpy.rint({how}).astype('uint8') if " in str(error.remedy)
+    followed = {
+        "255 * images": 255 * images,
+        "127.5 * (images + 1)": 127.5 * (images + 1),
+        "images / 257": images / 257,
+        "images": images,
+    }[how]
+    np.testing.assert_array_equal(np.rint(followed).astype("uint8"), LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("images", "remedy"),
+    [
+        (_normal(3, 4, 4), "clip"),
+        (np.full((3, 4, 4), 70_000), "clip"),
+        (np.full((3, 4, 4), np.inf), "isfinite"),
+        (np.array([1.0, np.nan]).reshape(1, 1, 2).repeat(3, 0), "isfinite"),
+        (np.zeros((3, 4, 4), bool), r"255 \* images"),
+    ],
+)
+def test_what_is_advised_where_black_and_white_are_open(tmp_path: Path, images: np.ndarray, remedy: str) -> None:
+    error = refused(tmp_path, {"x.npy": images, "y.npy": np.arange(len(images))}, "which one is white")
+    assert re.search(remedy, str(error.remedy))
+
+
+def test_the_range_is_that_of_all_values(tmp_path: Path) -> None:
+    images = np.zeros((2, 1200, 1000, 3), np.float64)
+    images[0, 0, 0], images[1, -1, -1] = -1, 1
+    refused(tmp_path, {"x.npy": images, "y.npy": np.arange(2)}, "from -1 to 1:")
 
 
 @pytest.mark.parametrize(

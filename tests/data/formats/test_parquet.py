@@ -189,7 +189,7 @@ def test_metadata_that_cannot_be_meant(tmp_path: Path, metadata: str, words: str
 def test_files_without_images_are_left_out(tmp_path: Path) -> None:
     files = {"train.parquet": shard(PICTURE, [0]), "metadata.parquet": table(file_name=["a.png"], label=[0])}
     assert read(tmp_path, files).left_out == {
-        "metadata.parquet": "has no column of images; it has 'file_name', 'label'"
+        "metadata.parquet": "is Parquet and has no column of images; it has 'file_name', 'label'"
     }
 
 
