@@ -1,9 +1,8 @@
 """What /classify and a model's card answer, as JSON objects with these keys. Shares, probabilities and AUROCs lie in 0 … 1."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
-from typing_extensions import TypedDict
 
 from noisegate.api.answers import FindingAnswer, ProblemAnswer
 from noisegate.api.base import Answer, Open
@@ -17,22 +16,13 @@ class ModelName(Answer):
     version: str
 
 
-class Score(TypedDict):
+class ScoreFoundAnswer(Answer):
     """One score of one image, and what it alone would decide."""
 
     value: float
-    higher_means: Annotated[
-        Literal["known", "unknown"], Field(description="Whether a higher value speaks for a known or an unknown image.")
-    ]
-    threshold: Annotated[
-        float | None,
-        Field(
-            description="From the same images and for the same max_false_reject as the decision's; null without one."
-        ),
-    ]
-    rejects: Annotated[
-        bool | None, Field(description="Whether the value lies beyond the threshold, on the unknown side.")
-    ]
+    higher_means: Literal["known", "unknown"]
+    threshold: float | None
+    rejects: bool | None
 
 
 class TemperatureScaledAnswer(Answer):
@@ -74,7 +64,7 @@ class DecisionAnswer(Answer):
     rejected: bool
     reason: Open[Literal["noise", "low_confidence", "unsure", "unknown"]] | None
     rule: list[RuleScoreAnswer] | None = None  # where a rule decides
-    scores: dict[str, Score]
+    scores: dict[str, ScoreFoundAnswer]
     conformal: ConformalAnswer | None
     calibrated: bool
     note: str | None

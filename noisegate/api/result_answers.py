@@ -99,6 +99,7 @@ class ExcludedAnswer(Answer):
     experiment: str | None
     table: str | None
     control: str | None
+    holdout_stays: bool = False
     count: int
     classes: dict[str, int]
     digest: str
@@ -213,6 +214,7 @@ class SampleAnswer(Answer):
     value: float | None
     reasons: list[str]
     executions: int
+    confidence: float | None
     probability: float | None
     spread_epochs: float | None
     spread_executions: float | None
@@ -264,3 +266,12 @@ class ImageAnswer(Answer):
     probability: float | None
     rejected: bool | None
     reject_score: float
+
+
+class RecordedConfusionAnswer(Answer):
+    """The confusion matrix of the test images, as the mean over executions that recorded samples."""
+
+    classes: list[str]
+    called: list[str]
+    executions: int
+    counts: list[list[float]]

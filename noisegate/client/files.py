@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -132,6 +133,25 @@ def open_file(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise UnusableFile(f"{path} cannot be read: {why_not(error)}") from error
+
+
+@contextmanager
+def written_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write: what was there goes. If the block fails it is removed, so that no part passes for the whole.
+
+    Raises:
+        UnusableFile: it cannot be written.
+    """
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be written: {why_not(error)}") from error
+    try:
+        with file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def read_file(path: Path) -> bytes:

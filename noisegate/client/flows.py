@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -52,6 +52,7 @@ class Request:
         params: of the query; None is left out.
         content: the body, made anew each time it is sent.
         files: of a form: for each its field, and its name and content; a path is read as it is sent.
+        into: where the body of an answer of success is written, from its beginning, instead of being kept in memory.
         repeatable: whether it may be sent again where the service may have carried it out: because that changes nothing, or because
             its Idempotency-Key keeps it from being done twice.
         patient: whether it is sent again for as long as `patience_seconds`, and not a few times only.
@@ -67,6 +68,7 @@ class Request:
     content: Callable[[], Iterator[bytes]] | bytes | None = None
     files: Sequence[tuple[str, tuple[str, bytes | Path]]] | None = None
     timeout: float | None = None
+    into: BinaryIO | None = None
     repeatable: bool = True
     patient: bool = False
     waits_for_room: bool = False

@@ -176,8 +176,16 @@ class SyncFront(Front):
             self._sleep(step.seconds)
             return _next(lambda: flow.send(None))
         try:
-            with _content(step, lambda chunks: chunks) as content:
-                response = self._http.request(step.method, step.path, **content)
+            with (
+                _content(step, lambda chunks: chunks) as content,
+                self._http.stream(step.method, step.path, **content) as response,
+            ):
+                if step.into is None or not response.is_success:
+                    response.read()
+                else:
+                    _emptied(step.into)
+                    for chunk in response.iter_bytes():
+                        step.into.write(chunk)
         except httpx2.TransportError as error:
             failure = error
             return _next(lambda: flow.throw(failure))
@@ -220,7 +228,13 @@ class AsyncFront(Front):
             return _next(lambda: flow.send(None))
         try:
             with _content(step, in_turn) as content:
-                response = await self._http.request(step.method, step.path, **content)
+                async with self._http.stream(step.method, step.path, **content) as response:
+                    if step.into is None or not response.is_success:
+                        await response.aread()
+                    else:
+                        _emptied(step.into)
+                        async for chunk in response.aiter_bytes():
+                            step.into.write(chunk)
         except httpx2.TransportError as error:
             failure = error
             return _next(lambda: flow.throw(failure))
@@ -257,11 +271,17 @@ def _content(request: Request, streamed: Callable[[Iterator[bytes]], Any]) -> It
         try:
             yield options
         except OSError as error:
-            raise UnusableFile(f"a file cannot be read: {why_not(error)}") from error
+            raise UnusableFile(f"a file cannot be read, or written: {why_not(error)}") from error
 
 
 def _opened(content: bytes | Path, opened: ExitStack) -> bytes | BinaryIO:
     return content if isinstance(content, bytes) else opened.enter_context(open_file(content))
+
+
+def _emptied(file: BinaryIO) -> None:
+    # What an earlier attempt has written is not the beginning of this one.
+    file.seek(0)
+    file.truncate()
 
 
 def _described(call: Callable[..., Any], define: Callable[..., Any]) -> Callable[..., Any]:

@@ -54,7 +54,7 @@ def train(
     chosen = parse_settings(settings or [])
     if "dataset" in chosen:
         raise ClientError("--set dataset: the dataset is the one that is sent. `noisegate run` trains on another.")
-    archive, found = pack(images, reading.validation or "auto")
+    archive, found = pack(images, reading.validation or "auto", has_base=reading.base is not None)
     console.print(found_block(images, found, archive.total), soft_wrap=True)
     with Noisegate(url) as client:
         document = _document(client, preset, scale, chosen)

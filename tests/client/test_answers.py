@@ -21,6 +21,7 @@ COMPONENTS: dict[type[Answer], str] = {
     result_answers.CurvesAnswer: "Curves",
     result_answers.LossAnswer: "LossCurve",
     result_answers.SampleAnswer: "SampleRead",
+    result_answers.RecordedConfusionAnswer: "RecordedConfusion",
     result_answers.ConfusionsAnswer: "ConfusionRead",
     result_answers.ImageAnswer: "ImageAnswer",
     model_answers.ModelAnswer: "ModelRead",

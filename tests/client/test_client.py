@@ -241,6 +241,21 @@ def test_an_upload_that_broke_is_sent_again_whole_under_its_key(server: Peer, as
     assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
 
 
+def test_an_export_is_written_and_a_part_of_one_never_stays(server: Peer, ask: Asking, tmp_path: Path) -> None:
+    into = tmp_path / "pets.zip"
+    away = Reply(503, b"away", {"Content-Type": "text/plain"})
+    server.replies("GET", "/datasets/pets/export.zip", away, Reply(200, bytes(300_000)))
+    assert ask(lambda client: client.datasets.export("pets", into, ids=[3, 4], budget=0.1)) == into
+    assert into.read_bytes() == bytes(300_000)
+    assert server.requests[0].query == {"ids": "3,4", "budget": "0.1"}
+    server.instead("GET", "/datasets/pets/export.zip", problem_reply(404, "not-found"))
+    with pytest.raises(NotFound):
+        ask(lambda client: client.datasets.export("pets", into))
+    assert not into.exists()
+    with pytest.raises(UnusableFile, match="cannot be written: "):
+        ask(lambda client: client.datasets.export("pets", tmp_path / "gone" / "pets.zip"))
+
+
 def test_a_missing_archive_is_named(ask: Asking, tmp_path: Path) -> None:
     with pytest.raises(UnusableFile, match=r"gone.zip cannot be read: No such file"):
         ask(lambda client: client.datasets.upload(tmp_path / "gone.zip"))

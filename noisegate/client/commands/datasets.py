@@ -41,7 +41,7 @@ def upload(
         dry_run: Only say what would be read.
     """
     console = console_beside(json)
-    packed, found = pack(archive, reading.validation or "auto")
+    packed, found = pack(archive, reading.validation or "auto", has_base=reading.base is not None)
     if found:
         console.print(found_block(archive, found, packed.total))
     with Noisegate(url) as client:

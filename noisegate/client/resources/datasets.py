@@ -1,6 +1,6 @@
 """`client.datasets`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TypeVar
@@ -11,7 +11,7 @@ from noisegate.api.dataset_answers import DatasetAnswer, ReportAnswer
 from noisegate.api.reading import BadImages, NameEncoding, Validation
 from noisegate.client.answers import DatasetImage
 from noisegate.client.errors import ServiceUnreachable, UploadInterrupted
-from noisegate.client.files import CountedUpload, Uploadable
+from noisegate.client.files import CountedUpload, Uploadable, written_file
 from noisegate.client.flows import Flow, Listing, Query, Request, get, once, path_of
 from noisegate.client.fronts import Mode, Resource, listing, operation
 
@@ -75,7 +75,7 @@ class Datasets(Resource[Mode]):
             "bad_images": bad_images,
             "validation": validation,
         }
-        return self._sent(images, query, once(), progress, DatasetAnswer, None, validation)
+        return self._sent(images, query, once(), progress, DatasetAnswer, None)
 
     @operation
     def inspect(
@@ -98,7 +98,7 @@ class Datasets(Resource[Mode]):
             "validation": validation,
             "dry_run": "true",
         }
-        return self._sent(images, query, {}, progress, ReportAnswer, _WHILE_IT_READS, validation)
+        return self._sent(images, query, {}, progress, ReportAnswer, _WHILE_IT_READS)
 
     @operation
     def fetch(self, source: str, *, name: str | None = None, image_size: int | None = None) -> Flow[DatasetAnswer]:
@@ -141,6 +141,42 @@ class Datasets(Resource[Mode]):
         return DatasetImage(png=response.content, label=unquote(response.headers["X-Label"]))
 
     @operation
+    def export(
+        self,
+        reference: str,
+        into: str | Path,
+        *,
+        exclude: str | None = None,
+        reasons: Sequence[str] = (),
+        ids: Sequence[int] = (),
+        budget: float | None = None,
+        cell: int | None = None,
+    ) -> Flow[Path]:
+        """Write a dataset to a zip of class folders, from the files that it came as; its path.
+
+        Args:
+            exclude: an experiment with `record: samples`, by whose table training images are left out.
+            reasons: those that have one of these.
+            ids: those with these ids; also without `exclude`.
+            budget: the share of the training images with the lowest value.
+            cell: of the experiment, in place of all.
+
+        Raises:
+            UnusableFile: the file cannot be written.
+        """
+        params: Query = {
+            "exclude": exclude,
+            "reasons": ",".join(reasons) or None,
+            "ids": ",".join(map(str, ids)) or None,
+            "budget": budget,
+            "cell": cell,
+        }
+        with written_file(Path(into)) as file:
+            path = path_of("datasets", reference, "export.zip")
+            yield from self._front.send(Request(method="GET", path=path, params=params, into=file, patient=True))
+        return Path(into)
+
+    @operation
     def delete(self, reference: str, *, dry_run: bool = False) -> Flow[None]:
         """Delete a dataset that no experiment uses; or only see whether that can be done."""
         path = path_of("datasets", reference)
@@ -156,12 +192,8 @@ class Datasets(Resource[Mode]):
         progress: Callable[[int, int], object] | None,
         model: type[Model],
         timeout: float | None,
-        validation: Validation | None,
     ) -> Flow[Model]:
-        upload: Uploadable
-        upload = (
-            resolve_name(_PACK)(Path(images), validation or "auto")[0] if isinstance(images, str | Path) else images
-        )
+        upload = images if not isinstance(images, str | Path) else _packed(Path(images), query)
         sent = CountedUpload(upload, progress)
         described = {"Content-Type": upload.content_type, "Content-Length": str(upload.total), **headers}
         request = Request(
@@ -173,3 +205,9 @@ class Datasets(Resource[Mode]):
             if not sent.sent:
                 raise
             raise UploadInterrupted(self._front.base_url, error.reason, sent.sent, upload.total) from error
+
+
+def _packed(images: Path, query: Query) -> Uploadable:
+    packed: Uploadable
+    packed, _ = resolve_name(_PACK)(images, query["validation"] or "auto", has_base=query["base"] is not None)
+    return packed

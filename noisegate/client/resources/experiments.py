@@ -12,6 +12,7 @@ from noisegate.api.result_answers import (
     FigureAnswer,
     ImageAnswer,
     LossAnswer,
+    RecordedConfusionAnswer,
     SampleAnswer,
 )
 from noisegate.client.answers import Curves, Experiment, Results
@@ -142,6 +143,28 @@ class Experiments(Resource[Mode]):
         """
         query = {"cell": cell, "reason": reason, "label": label}
         return Listing(path_of("experiments", id, "samples"), SampleAnswer, query, patient=True)
+
+    @operation
+    def sample_confusion(self, id: str, *, cell: int | None = None) -> Flow[RecordedConfusionAnswer]:
+        """The confusion matrix of the test images, by the executions of an experiment that recorded samples."""
+        return self._front.read(get("experiments", id, "samples", "confusion", cell=cell), RecordedConfusionAnswer)
+
+    @operation
+    def sample_picture(
+        self,
+        /,
+        id: str,
+        name: Literal["sheet", "confusion", "data-map"],
+        format: Literal["svg", "png"] = "png",
+        **chosen: str | int | None,
+    ) -> Flow[bytes]:
+        """Training images as photographs, test images that are taken for a class, or the data map.
+
+        Args:
+            chosen: what it shows, as its route takes it: `reason`, `label`, `subgroup`, `called`, `count`, `offset`, `cell`.
+        """
+        request = get("experiments", id, "samples", f"{name}.{format}", **chosen)
+        return (yield from self._front.send(request)).content
 
     @operation
     def confusion(self, id: str, *, cell: int = 0, execution: int = 0) -> Flow[ConfusionsAnswer]:
