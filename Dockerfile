@@ -53,6 +53,23 @@ RUN cd /opt/noisegate/lib/python3*/site-packages \
 COPY deploy/imports.py /build/
 RUN python /build/imports.py
 
+# ---- The guide: docs/ as pages, with the reference of the service as it is in this image. -----------------------------------
+FROM service-dependencies AS openapi
+COPY noisegate noisegate
+COPY service service
+COPY migrations migrations
+RUN python -c "import json; from noisegate.store.settings import Settings; from service.app import create_app; \
+    print(json.dumps(create_app(Settings()).openapi()))" > openapi.json
+
+FROM empty AS guide
+ARG PIP_INDEX_URL=""
+RUN --mount=type=cache,target=/root/.cache/pip \
+    env ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} \
+    pip install --disable-pip-version-check --constraint constraints.txt sphinx myst-parser myst-nb
+COPY . .
+COPY --from=openapi /build/openapi.json ./
+RUN python scripts/build_guide.py --openapi openapi.json --to /guide
+
 # ---- Our code, as a wheel. --------------------------------------------------------------------------------------------------
 FROM empty AS code
 ARG PIP_INDEX_URL=""
@@ -64,6 +81,7 @@ COPY noisegate noisegate
 COPY service service
 COPY worker worker
 COPY migrations migrations
+COPY --from=guide /guide service/guide/built
 RUN pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir /wheels .
 
 # ---- What runs. -------------------------------------------------------------------------------------------------------------

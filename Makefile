@@ -6,10 +6,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-cards bench-paper clean
+.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
+
+# Pages to read in a browser, offline; a service of this checkout has them at /docs/guide from its next start.
+docs: .venv/installed-docs
+	$(BIN)/python scripts/build_guide.py
 
 # Of three processes on two cores there is always one that computes while others wait for what they have started.
 TESTS := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
@@ -129,4 +133,4 @@ bench-paper: .venv/installed-local
 	touch $@
 
 clean:
-	rm -rf .venv noisegate-data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv noisegate-data build service/guide/built *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

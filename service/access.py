@@ -16,6 +16,7 @@ from noisegate.store.settings import Settings
 from noisegate.store.tables import NOBODY
 from service.ending import in_a_thread
 from service.errors import Unauthenticated
+from service.guide import PREFIX as GUIDE
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,7 @@ PUBLIC = frozenset(
         "/readyz",
         "/docs",
         "/redoc",
+        GUIDE,
         "/openapi.json",
         "/v2",
         "/v2/",
@@ -36,7 +38,7 @@ PUBLIC = frozenset(
 )
 _CLASSIFYING = frozenset({"/classify", "/classify/batch", "/hybrids", "/ui/classify"})
 # Stylesheets and scripts, the same for everybody; and what an installation's keeper sees.
-_STATIC, _ADMIN = "/ui/static/", "/ui/admin"
+_FOR_ALL, _ADMIN = ("/ui/static/", f"{GUIDE}/"), "/ui/admin"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _CALLER = "noisegate.caller"
 
@@ -77,7 +79,7 @@ def needed_scope(method: str, path: str) -> Scope | None:
     Args:
         path: without a root path.
     """
-    if (path in PUBLIC or path.startswith(_STATIC)) and method in READING:
+    if (path in PUBLIC or path.startswith(_FOR_ALL)) and method in READING:
         return None
     if path == _ADMIN or path.startswith(f"{_ADMIN}/"):
         return Scope.ADMIN

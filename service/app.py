@@ -36,6 +36,8 @@ from service.experiments import routes as experiments
 from service.experiments.streams import Streams
 from service.fast_path import FastPath
 from service.guard import Door, Guard
+from service.guide import routes as guide
+from service.guide.site import open_site
 from service.heads import as_get, without_body
 from service.hybrids import routes as hybrids
 from service.idempotency import refuse_key_of_dry_run
@@ -86,6 +88,7 @@ ROOMS = (
     workers,
     api_docs,
     *PAGES,
+    guide,
 )
 
 # Asked every few seconds for as long as the service lives.
@@ -189,13 +192,14 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
             streams = Streams(settings.max_event_streams)
+            site = await run_in_threadpool(open_site, settings)
             counts = DatabaseCounts(sessions, alive_seconds=settings.lease_seconds)
             with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
                 keys = KeyRing(settings, sessions)
                 async with in_background(classifiers.keep_fresh()), in_background(keys.keep_fresh()):
                     yield {
                         "resources": Resources(
-                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, counts
+                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, counts, site
                         )
                     }
         finally:

@@ -14,6 +14,7 @@ from service.access import Caller, KeyRing, caller_of
 from service.classify.models import Classifiers
 from service.database_counts import DatabaseCounts
 from service.experiments.streams import Streams
+from service.guide.site import Site
 from service.idempotency import IdempotencyKeyHeader, Once, keyed
 
 MAX_PAGE = 100
@@ -31,6 +32,7 @@ class Resources:
     streams: Streams
     keys: KeyRing
     counts: DatabaseCounts
+    guide: Site
 
 
 def resources_of(request: Request) -> Resources:

@@ -14,12 +14,13 @@ from noisegate.errors import QuotaExceeded
 from noisegate.store.settings import Settings, is_loopback
 from service.access import ANYBODY, READING, Caller, KeyRing, let_in, needed_scope
 from service.errors import Forbidden, Malformed, Unauthenticated, answer_to, path_of
+from service.guide import PREFIX as GUIDE
 from service.metrics import KEY_REQUESTS
 
 _BEARER = "bearer "
 _OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 _DOCS = "/docs"
-_PAGES = "/ui"
+_PAGES = ("/ui", GUIDE)
 # Cards and figures are whole in themselves; everything that a page needs comes from here, and pictures that a person has dropped
 # are shown from the browser's own memory. Swagger UI has pictures in its stylesheet.
 _OURS = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,7 +49,7 @@ _HEADERS, _HEADERS_OF_DOCS, _HEADERS_OF_PAGES = map(_security_headers, (_OURS, _
 
 
 def _headers_of(path: str) -> list[tuple[bytes, bytes]]:
-    if path == _PAGES or path.startswith(f"{_PAGES}/"):
+    if any(path == pages or path.startswith(f"{pages}/") for pages in _PAGES):
         return _HEADERS_OF_PAGES
     return _HEADERS_OF_DOCS if path == _DOCS else _HEADERS
 

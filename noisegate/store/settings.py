@@ -104,6 +104,11 @@ class Settings(BaseSettings):
         description="Path below which a reverse proxy serves this, as /noisegate; whether it strips the path or not.",
     )
 
+    guide_dir: Path | None = Field(
+        None,
+        description="Folder of a guide that `make docs` has built, for /docs/guide; none: what this package brings.",
+    )
+
     log_format: LogFormat | None = Field(
         None, description="json or console; none: console on a terminal, else one JSON object a line."
     )

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.accepting import preferred
 from service.access import known_caller
 from service.errors import PROBLEM_JSON
+from service.guide import PREFIX as GUIDE
 from service.pages.frame import html
 
 PREFIX = "/ui"
@@ -22,7 +23,7 @@ _OF_THE_BODY = (b"content-length", b"content-type")
 
 
 class ProblemsAsPages:
-    """ASGI middleware: below /ui a problem becomes a page, and one of a missing key the way to the sign-in."""
+    """ASGI middleware: below /ui and in the guide a problem becomes a page, and one of a missing key the way to the sign-in."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -53,7 +54,7 @@ def _wants_page(scope: Scope) -> bool:
     if scope["type"] != "http":
         return False
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    if path != PREFIX and not path.startswith(f"{PREFIX}/"):
+    if not any(path == pages or path.startswith(f"{pages}/") for pages in (PREFIX, GUIDE)):
         return False
     return preferred(Request(scope), [PROBLEM_JSON, _HTML]) == _HTML
 

@@ -1,0 +1,3 @@
+"""The guide, as `make docs` builds it, at /docs/guide."""
+
+PREFIX = "/docs/guide"
