@@ -8,6 +8,8 @@ from typing_extensions import TypedDict
 from noisegate.api.answers import FindingAnswer, ModelAnswer, ProblemAnswer
 from noisegate.api.dataset_answers import DuplicatesAnswer
 
+RejectionReason = Literal["noise", "low_confidence", "unsure", "unknown"]
+
 
 class ModelName(TypedDict):
     id: str
@@ -60,7 +62,13 @@ class RuleScoreAnswer(TypedDict):
     reason: Literal["unsure", "unknown"]
 
 
-class DecisionAnswer(TypedDict):
+class RuleFound(TypedDict):
+    rule: NotRequired[list[RuleScoreAnswer]]  # where a rule decides
+
+
+class DecisionFound(RuleFound):
+    """A decision, whoever is answered."""
+
     label: str
     known_label: str
     probabilities: dict[str, float]
@@ -70,12 +78,14 @@ class DecisionAnswer(TypedDict):
     threshold: float | None
     max_false_reject: float
     rejected: bool
-    reason: Literal["noise", "low_confidence", "unsure", "unknown"] | None
-    rule: NotRequired[list[RuleScoreAnswer]]  # where a rule decides
+    reason: RejectionReason | None
     scores: dict[str, Score]
     conformal: ConformalAnswer | None
     calibrated: bool
     note: str | None
+
+
+class DecisionAnswer(DecisionFound):
     model: ModelName
     timing: TimingAnswer
 
