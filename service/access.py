@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Scope as RequestScope
 
 from noisegate.store import keys
+from noisegate.store.browser_sessions import SignedIn
 from noisegate.store.keys import Key, Scope
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
@@ -36,6 +37,8 @@ PUBLIC = frozenset(
         "/v2/health/ready",
     }
 )
+# They know the caller by other means: the one by the key in its form, the other by the cookie, and both by where they come from.
+_SIGNING = frozenset({"/ui/sign-in", "/ui/sign-out"})
 _CLASSIFYING = frozenset({"/classify", "/classify/batch", "/hybrids", "/ui/classify"})
 # Stylesheets and scripts, the same for everybody; and what an installation's keeper sees.
 _FOR_ALL, _ADMIN = ("/ui/static/", f"{GUIDE}/"), "/ui/admin"
@@ -79,7 +82,7 @@ def needed_scope(method: str, path: str) -> Scope | None:
     Args:
         path: without a root path.
     """
-    if (path in PUBLIC or path.startswith(_FOR_ALL)) and method in READING:
+    if path in _SIGNING or ((path in PUBLIC or path.startswith(_FOR_ALL)) and method in READING):
         return None
     if path == _ADMIN or path.startswith(f"{_ADMIN}/"):
         return Scope.ADMIN
@@ -133,6 +136,17 @@ class KeyRing:
         if key is None or not key.opens_with(secret) or key.expired:
             raise _refused()
         return Caller(key.owner, key.scopes, key.id)
+
+    def of_session(self, found: SignedIn) -> Caller:
+        """For whom a browser session stands, with what its key may do by now.
+
+        Raises:
+            Unauthenticated: the key was revoked, or has expired.
+        """
+        key = self._keys.get(found.key_id)
+        if key is None or key.expired:
+            raise _refused()
+        return Caller(key.owner, key.scopes, key.id, found.csrf)
 
     async def keep_fresh(self) -> None:
         """Look for new and revoked keys until cancelled."""

@@ -18,6 +18,7 @@ from noisegate.store.wakeups import Wakeups, celery_app
 from service import access, conditional, health, measuring
 from service.access import KeyRing
 from service.backbones import routes as backbones
+from service.browsers import Browsers
 from service.classify import batch_routes as classify_batch
 from service.classify import routes as classify
 from service.classify.models import Classifiers
@@ -56,10 +57,13 @@ from service.parameters import RefuseUnknownQuery
 from service.prefix import below
 from service.presets import routes as presets
 from service.request_ids import named
+from service.results import answer_routes as answers
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
+from service.samples import export_routes as exports
 from service.samples import routes as samples
+from service.samples import sheet_routes as sample_sheets
 from service.workers import routes as workers
 
 ROOMS = (
@@ -73,7 +77,10 @@ ROOMS = (
     experiments,
     events,
     samples,
+    sample_sheets,
+    exports,
     results,
+    answers,
     figures,
     open_set,
     models,
@@ -106,13 +113,13 @@ class Application(FastAPI):
         if scope["type"] == "http":
             if self.url_prefix:
                 scope, send = below(self.url_prefix, scope, send)
+            if self.fast_path is not None and self.fast_path.takes(scope):
+                scope["app"] = self  # Starlette's forms look whether there is one
+                await self.fast_path(scope, receive, send)
+                return
             send = named(scope, without_body(scope, send))
             scope = as_get(scope)
-        if self.fast_path is not None and self.fast_path.takes(scope):
-            scope["app"] = self  # Starlette's forms look whether there is one
-            await self.fast_path(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
@@ -153,8 +160,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         },
     )
     app.url_prefix = settings.url_prefix
-    limit = limit_of_body(settings)
-    app.add_middleware(BodyLimit, limit=limit, seconds=settings.body_seconds)
+    app.add_middleware(BodyLimit, limit=limit_of_body(settings), seconds=settings.body_seconds)
     app.add_middleware(ConditionalGet)
     door = Door(settings)
     app.add_middleware(Guard, door=door)
@@ -167,12 +173,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in routers:
         app.include_router(router, dependencies=of_all)
     if not tracing.wanted():  # what goes past FastAPI has no span
-        app.fast_path = FastPath(
-            "POST",
-            "/classify",
-            classify.classify,
-            lambda inner: for_websites(Measured(Guard(BodyLimit(inner, limit, settings.body_seconds), door)), settings),
-        )
+        app.fast_path = FastPath("POST", "/classify", classify.classify, door, settings)
     return app
 
 
@@ -196,10 +197,11 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             counts = DatabaseCounts(sessions, alive_seconds=settings.lease_seconds)
             with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
                 keys = KeyRing(settings, sessions)
+                browsers = Browsers(settings, sessions)
                 async with in_background(classifiers.keep_fresh()), in_background(keys.keep_fresh()):
                     yield {
                         "resources": Resources(
-                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, counts, site
+                            settings, sessions, artefacts, wakeups, classifiers, streams, keys, browsers, counts, site
                         )
                     }
         finally:

@@ -1,4 +1,6 @@
-"""Which websites' pages may ask from a browser: none, unless the settings name them. Keys come in a header, never in a cookie."""
+"""Which websites' pages may ask from a browser: none, unless the settings name them. They show a key in a header: the
+cookie of a browser session is for pages of this service alone.
+"""
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp

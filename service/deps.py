@@ -11,6 +11,7 @@ from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import Wakeups
 from service.access import Caller, KeyRing, caller_of
+from service.browsers import Browsers
 from service.classify.models import Classifiers
 from service.database_counts import DatabaseCounts
 from service.experiments.streams import Streams
@@ -31,6 +32,7 @@ class Resources:
     classifiers: Classifiers
     streams: Streams
     keys: KeyRing
+    browsers: Browsers
     counts: DatabaseCounts
     guide: Site
 

@@ -23,7 +23,7 @@ class RefuseUnknownQuery:
     """A dependency of every route of one application, which remembers what each of its routes has."""
 
     def __init__(self) -> None:
-        self._names: dict[int, frozenset[str]] = {}
+        self._names: dict[int, tuple[frozenset[str], frozenset[str]]] = {}
 
     async def __call__(self, request: Request) -> None:
         """
@@ -34,15 +34,23 @@ class RefuseUnknownQuery:
             return
         route = request.scope["route"]
         if (names := self._names.get(id(route))) is None:
-            names = self._names[id(route)] = query_names(route)
-        check_query(request.query_params, names)
+            names = self._names[id(route)] = (query_names(route), query_names(route, lists_alone=True))
+        check_query(request.query_params, *names)
 
 
-def check_query(query: QueryParams, known: Collection[str]) -> None:
-    """Of a route that reads its query itself; raises as `RefuseUnknownQuery`."""
+def check_query(query: QueryParams, known: Collection[str], lists: Collection[str] = ()) -> None:
+    """Of a route that reads its query itself; raises as `RefuseUnknownQuery`.
+
+    Args:
+        lists: those that may be given more than once.
+    """
     given = Counter(name for name, _ in query.multi_items())
     unknown = (_unknown(name, known, known, "parameter") for name in given if name not in known)
-    twice = (_wrong(name, "is given more than once", "Give it once.") for name in given if given[name] > 1)
+    twice = (
+        _wrong(name, "is given more than once", "Give it once.")
+        for name in given
+        if given[name] > 1 and name not in lists
+    )
     _raise_any([*unknown, *twice])
 
 
@@ -64,14 +72,22 @@ def check_only_files(form: FormData, field: str, query: Collection[str]) -> None
     _raise_any(_wrong_fields(form, [field, *files], query))
 
 
-def query_names(route: APIRoute) -> frozenset[str]:
-    """The parameters that a route has in its query: those that FastAPI reads, and those that it reads itself and declares."""
+def query_names(route: APIRoute, *, lists_alone: bool = False) -> frozenset[str]:
+    """The parameters that a route has in its query: those that FastAPI reads, and those that it reads itself and declares.
+
+    Args:
+        lists_alone: leave out those that have one value.
+    """
     shown = copy.copy(route)
     shown.include_in_schema = True  # pages stand in no document, and have queries all the same
     paths = get_openapi(title="", version="", routes=[shown])["paths"]
     operations = (operation for path in paths.values() for operation in path.values())
     parameters = (one for operation in operations for one in operation.get("parameters", ()))
-    return frozenset(one["name"] for one in parameters if one["in"] == "query")
+    return frozenset(
+        one["name"]
+        for one in parameters
+        if one["in"] == "query" and (not lists_alone or one["schema"].get("type") == "array")
+    )
 
 
 def _wrong_fields(form: FormData, fields: Collection[str], query: Collection[str]) -> Iterator[dict[str, Any]]:

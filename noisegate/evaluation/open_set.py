@@ -52,12 +52,16 @@ class UnknownImages:
 class Judged:
     """What is said of some images: by each score how unknown it finds them, and which it rejects at the default budget.
 
-    `called` are the most probable known classes. `rejected` is empty without a holdout.
+    `called` are the most probable known classes, `given` the most probable of all, the noise class being the last, and
+    `probability` is that of `given`. `rejected` is empty without a holdout; `decided` is what the rule that decides rejects.
     """
 
     unknownness: Mapping[str, Rows]
     rejected: Mapping[str, Flags]
     called: Int64[np.ndarray, " n"]
+    given: Int64[np.ndarray, " n"]
+    probability: Rows
+    decided: Flags
 
 
 def measure_open_set(
@@ -96,14 +100,14 @@ def measure_open_set(
     sets: list[UnknownFound] = []
     selection: dict[str, SelectionFound] = {}
     for images in unknown:
-        judged = judge(Answers(*answer_of(outcome.trained, images.inputs)))
-        table.add(images.name, images.places, images.labels, judged)
+        found_of = judge(Answers(*answer_of(outcome.trained, images.inputs)))
+        table.add(images.name, images.places, images.labels, found_of)
         metrics = {
-            name: open_set_metrics(of, judged.unknownness[name], correct) for name, of in known.unknownness.items()
+            name: open_set_metrics(of, found_of.unknownness[name], correct) for name, of in known.unknownness.items()
         }
         # The same for every set: of the known images alone.
         selection = {name: _selection(found, known.rejected.get(name), correct) for name, found in metrics.items()}
-        scores = {name: _found(found, judged.rejected.get(name)) for name, found in metrics.items()}
+        scores = {name: _found(found, found_of.rejected.get(name)) for name, found in metrics.items()}
         sets.append(UnknownFound(name=images.name, distance=images.distance, images=len(images.labels), scores=scores))
         between_batches()
     found = OpenSetFound(
@@ -142,7 +146,26 @@ def _judge(
     if rule is not None:
         rejected[RULE] = rule.rejects(said, rule.promised(DEFAULT_MAX_FALSE_REJECT))
         unknownness[RULE] = ranks_by(rule, said.unknownness, said.is_noise)
-    return Judged(unknownness, rejected, answers.logits[:, :known].argmax(axis=1))
+    return judged(answers, known, unknownness, rejected, rejected.get(RULE, rejected.get(REJECT_SCORE, said.is_noise)))
+
+
+def judged(
+    answers: Answers, known: int, unknownness: Mapping[str, Rows], rejected: Mapping[str, Flags], decided: Flags
+) -> Judged:
+    """These scores and decisions, with what the network says by itself.
+
+    Args:
+        known: the number of known classes.
+    """
+    probabilities = softmax(answers.logits)
+    return Judged(
+        unknownness=unknownness,
+        rejected=rejected,
+        called=answers.logits[:, :known].argmax(axis=1),
+        given=probabilities.argmax(axis=1),
+        probability=probabilities.max(axis=1),
+        decided=decided,
+    )
 
 
 def _found(metrics: OpenSetMetrics, rejected: Flags | None) -> ScoreFound:

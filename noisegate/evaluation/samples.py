@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float64, Int64
 
+from noisegate.class_names import NOISE_CLASS
+
 
 class Judgements(Protocol):
     """What is said of the images of one set: see `noisegate.evaluation.open_set.Judged`."""
@@ -19,14 +21,22 @@ class Judgements(Protocol):
     def rejected(self) -> Mapping[str, Bool[np.ndarray, " n"]]: ...
     @property
     def called(self) -> Int64[np.ndarray, " n"]: ...
+    @property
+    def given(self) -> Int64[np.ndarray, " n"]: ...
+    @property
+    def probability(self) -> Float64[np.ndarray, " n"]: ...
+    @property
+    def decided(self) -> Bool[np.ndarray, " n"]: ...
 
 
 class SampleTable:
     """Rows of images, set after set.
 
     Columns: `set` (`known`, `held_out`, or the name of a dataset), `image` (its place in its dataset, training images first),
-    `label` (its own class), `called` (the most probable known class), `correct` (null for unknown images); for each score a
-    float64 column of its name that is higher for more unknown images, and `SCORE_rejects` (null without a holdout).
+    `label` (its own class), `called` (the most probable known class), `correct` (null for unknown images), `given` (what it was
+    given: `called`, or `noise`), `probability` (of that, float32), `rejected` (by the rule that decides, at the default budget);
+    for each score a float64 column of its name that is higher for more unknown images, and `SCORE_rejects` (null without a
+    holdout).
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -43,6 +53,12 @@ class SampleTable:
             "label": pa.array(labels, pa.string()),
             "called": pa.array(called, pa.string()),
             "correct": pa.array(correct if correct is not None else [None] * len(places), pa.bool_()),
+        }
+        outputs = [*self._classes, NOISE_CLASS]
+        columns |= {
+            "given": pa.array([outputs[position] for position in judged.given], pa.string()),
+            "probability": pa.array(judged.probability, pa.float32()),
+            "rejected": pa.array(judged.decided, pa.bool_()),
         }
         columns |= dict(_scores(judged, len(places)))
         self._parts.append(pa.table(columns))

@@ -95,7 +95,7 @@ class Dataset(Leased, Owned, Base):
 
     id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("ds"))
     name: Mapped[str] = mapped_column(sa.String(200))
-    source: Mapped[str] = mapped_column(sa.String(20), doc="upload, digits or cifar10")
+    source: Mapped[str] = mapped_column(sa.String(20), doc="upload, labels, digits or cifar10")
     state: Mapped[DatasetState] = mapped_column(_named(DatasetState), default=DatasetState.INGESTING)
     image_size: Mapped[int]
     upload_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="SHA-256 of the archive as sent.")
@@ -459,6 +459,23 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class BrowserSession(Base):
+    """A browser that signed in with a key. Of its token only the digest is kept, as of a key's secret."""
+
+    __tablename__ = "browser_sessions"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("ses"))
+    digest: Mapped[str] = mapped_column(sa.String(64), unique=True, doc="SHA-256 of the token in the cookie.")
+    previous_digest: Mapped[str | None] = mapped_column(
+        sa.String(64), index=True, doc="Of the token before: good for a moment after `rotated_at`."
+    )
+    key_id: Mapped[str] = mapped_column(sa.ForeignKey("api_keys.id"), index=True)
+    csrf: Mapped[str] = mapped_column(sa.String(64), doc="What changes have to show; worth nothing without the cookie.")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    rotated_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the token was made.")
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class IdempotencyKey(Base):

@@ -1,6 +1,18 @@
 """Pages for people: one module a page, its template beside the others in `templates`. They show what the JSON routes answer."""
 
-from service.pages import assets, classify, datasets, experiments, home, models, new_experiment
+from service.pages import (
+    admin,
+    assets,
+    classify,
+    compare,
+    datasets,
+    execution,
+    experiments,
+    home,
+    models,
+    new_experiment,
+    sign_in,
+)
 
 # Before experiments: `new` is no id of one.
-PAGES = (assets, home, new_experiment, experiments, datasets, models, classify)
+PAGES = (assets, sign_in, home, new_experiment, experiments, execution, datasets, models, classify, compare, admin)

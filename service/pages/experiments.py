@@ -20,7 +20,6 @@ from service.pages.summaries import best_cells
 from service.pages.whiskers import accuracy_whiskers
 from service.results.figures.catalogue import figures_of
 from service.results.reading import read_results
-from service.results.tables import to_csv
 
 _RUNNING_SHOWN = 24
 
@@ -70,7 +69,7 @@ def experiment_page(experiment_id: str, frame: FrameDep) -> Response:
         figures=figures_of(results),
         has_models=bool(kept.items),
         spec=spec,
-        curl=experiment_as_curl(address, spec, keys=frame.caller.csrf is not None),
+        curl=experiment_as_curl(address, spec, keys=frame.caller.key_id is not None),
         python=experiment_as_python(address, spec),
         **values,
     )
@@ -92,14 +91,6 @@ def results_part(experiment_id: str, frame: FrameDep) -> Response:
     with frame.sessions.reading() as session:
         results = read_results(session, experiment_id)
     return frame.page("experiment_results.html", results=results, whiskers=accuracy_whiskers(results.rows))
-
-
-@router.get("/{experiment_id}/results.csv")
-def results_csv(experiment_id: str, frame: FrameDep) -> Response:
-    """The table for a spreadsheet, under an address that a link can have."""
-    with frame.sessions.reading() as session:
-        results = read_results(session, experiment_id)
-    return frame.file(to_csv(results), "text/csv", f"{experiment_id}.csv")
 
 
 @router.get("/{experiment_id}/cells/{cell}")

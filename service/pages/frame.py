@@ -13,6 +13,7 @@ from noisegate.store.keys import Scope
 from noisegate.store.sessions import Sessions
 from service.access import Caller
 from service.deps import CallerDep, Resources, ResourcesDep
+from service.errors import path_of
 from service.pages import assets, words
 
 # Of what is one person's, so no cache in between keeps it; the browser asks each time whether it has changed.
@@ -33,6 +34,8 @@ NAVIGATION = (
     Link("/ui/datasets", "Datasets", Scope.READ),
     Link("/ui/models", "Models", Scope.READ),
     Link("/ui/classify", "Classify", Scope.CLASSIFY),
+    Link("/ui/compare", "Compare", Scope.READ),
+    Link("/ui/admin", "Admin", Scope.ADMIN),
 )
 
 
@@ -54,11 +57,6 @@ class Frame:
     ) -> Response:
         """The page that a template and these values give."""
         return html(self.request, self.caller, template, status=status, headers=headers, **values)
-
-    def file(self, content: str, media_type: str, name: str) -> Response:
-        """A file to be saved under this name."""
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(content, headers=_HEADERS | headers, media_type=media_type)
 
 
 async def _frame(request: Request, resources: ResourcesDep, caller: CallerDep) -> Frame:
@@ -85,7 +83,7 @@ def html(
         .get_template(template)
         .render(
             root=root,
-            here=request.scope["path"].removeprefix(root),
+            here=path_of(request.scope),
             navigation=shown,
             caller=caller,
             csrf=caller.csrf if caller else None,

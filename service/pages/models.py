@@ -42,7 +42,7 @@ def model_page(reference: str, frame: FrameDep) -> Response:
         shown = ModelRead.of(row, models.aliases(session, [row.id]))
         card = cards.card_of(session, row)
     decision = read_decision(row, reference_of(row, frame.resources.artefacts))
-    address, keys = address_of(frame.request), frame.caller.csrf is not None
+    address, keys = address_of(frame.request), frame.caller.key_id is not None
     return frame.page(
         "model.html",
         model=shown,

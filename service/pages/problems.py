@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.accepting import preferred
 from service.access import known_caller
-from service.errors import PROBLEM_JSON
+from service.errors import PROBLEM_JSON, path_of
 from service.guide import PREFIX as GUIDE
 from service.pages.frame import html
 
@@ -53,7 +53,7 @@ class ProblemsAsPages:
 def _wants_page(scope: Scope) -> bool:
     if scope["type"] != "http":
         return False
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = path_of(scope)
     if not any(path == pages or path.startswith(f"{pages}/") for pages in (PREFIX, GUIDE)):
         return False
     return preferred(Request(scope), [PROBLEM_JSON, _HTML]) == _HTML
@@ -67,8 +67,8 @@ def _page(request: Request, start: Message, problem: dict[str, Any]) -> Response
     status: int = start["status"]
     root = request.scope.get("root_path", "")
     if status == 401 and request.method == "GET":
-        here = request.scope["path"].removeprefix(root)
-        return RedirectResponse(f"{root}{SIGN_IN}?next={quote(here, safe='/')}", 303)
+        here = quote(path_of(request.scope), safe="/")
+        return RedirectResponse(f"{root}{SIGN_IN}?next={here}", 303)
     response = html(request, known_caller(request.scope), "problem.html", status=status, problem=problem)
     kept = [entry for entry in start["headers"] if entry[0].lower() not in _OF_THE_BODY]
     response.raw_headers.extend(kept)

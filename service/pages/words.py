@@ -68,7 +68,11 @@ def moment(time: datetime | None) -> str:
 
 
 def value(found: JsonValue) -> str:
-    """A JSON value: texts bare, everything else as JSON."""
+    """A JSON value: texts bare, whole numbers without a fraction, `none` for null, everything else as JSON."""
+    if found is None:
+        return "none"
+    if isinstance(found, float) and found.is_integer():
+        return f"{found:.0f}"
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 

@@ -73,10 +73,12 @@ def get_samples(
     cell: Annotated[int | None, Query(ge=0, description="Of this cell alone.")] = None,
     execution: Annotated[int | None, Query(ge=0, description="Of executions with this number alone.")] = None,
 ) -> Response:
-    """The scores of each test image by each execution, as Parquet: a row an image. Of kind `open_set` alone.
+    """What each execution said of each test image, as Parquet: a row an image.
 
+    Of kind `open_set` all executions; of other classifiers those whose model was kept, with the reject score alone.
     Columns: `cell`, `execution`, `set` (`known`, `held_out`, or a dataset's name), `image` (its place in its dataset, training
-    images first), `label`, `called`, `correct`; each score, turned so that higher means more unknown, and `SCORE_rejects`.
+    images first), `label`, `called`, `correct`, `given` (`called` or `noise`), `probability` (of that), `rejected` (by the rule
+    that decides); each score, turned so that higher means more unknown, and `SCORE_rejects`.
     """
     with sessions.reading() as session:
         experiments.get(session, experiment_id)
@@ -112,7 +114,7 @@ def _not_open_set(experiment_id: str) -> NotFound:
 
 
 def _no_samples(experiment_id: str) -> NotFound:
-    remedy = "Executions of kind open_set keep them, once they have succeeded."
+    remedy = "Executions of kind open_set keep them once they have succeeded, others whose model is kept (keep_models)."
     return NotFound(
         f"experiment {experiment_id} has no scores of single images there", field="experiment_id", remedy=remedy
     )

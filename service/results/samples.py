@@ -10,7 +10,7 @@ from noisegate.store.artefacts import Artefacts
 from service.results.figures.open_set import KNOWN, SampleScores
 
 _REJECTS = "_rejects"
-_NO_SCORES = {"set", "image", "label", "called", "correct"}
+_NO_SCORES = {"set", "image", "label", "called", "correct", "given", "probability", "rejected"}
 
 
 def read_samples(

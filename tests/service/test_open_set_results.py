@@ -36,6 +36,9 @@ JUDGED = Judged(
     unknownness={"knn": np.array([0.25, 0.5]), "reject_score": np.array([0.1, 0.9])},
     rejected={"reject_score": np.array([False, True])},
     called=np.array([0, 1]),
+    given=np.array([0, 1]),
+    probability=np.array([0.9, 0.8]),
+    decided=np.array([False, True]),
 )
 
 

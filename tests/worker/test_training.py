@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -15,9 +16,10 @@ from noisegate.learning.export import export_model
 from noisegate.manifest import ModelManifest
 from noisegate.rejection.reference import Reference
 from noisegate.store import executions, experiments, expiry, leases, models
+from noisegate.store.packed import open_packed
 from noisegate.store.sessions import Sessions
 from noisegate.store.states import State
-from noisegate.store.tables import Execution, Experiment
+from noisegate.store.tables import Dataset, Execution, Experiment
 from tests import factories
 from tests.worker.conftest import on_both_databases
 from worker.kinds.classifiers import _images_per_family
@@ -77,9 +79,24 @@ def test_a_model_is_kept_with_its_reference_and_its_card(resources: Resources) -
     bright = np.full((1, 8, 8, 3), 190, dtype=np.uint8)
     (decision,) = classifier.classify(bright)
     assert decision.conformal
+    _check_answers(resources, classifier)
     assert set(decision.scores) == {"msp", "max_logit", "energy", "entropy", "knn", "mahalanobis", "vim"}
     assert card.accuracy == 1.0
     assert {one.name: one.trained for one in card.families}["uniform"]
+
+
+def _check_answers(resources: Resources, classifier: Classifier) -> None:
+    """What was kept of each test image is what the model says of it."""
+    with resources.sessions.reading() as session:
+        execution = session.scalars(sa.select(Execution)).one()
+        packed = open_packed(resources.artefacts, session.scalars(sa.select(Dataset)).one())
+    rows = pq.read_table(resources.artefacts.fetch(execution.samples_digest or "")).to_pylist()
+    assert [row["image"] for row in rows] == list(range(120, 160))
+    assert [row["label"] for row in rows] == [packed.classes[label] for label in packed.labels[120:]]
+    for row, decision in zip(rows, classifier.classify(np.asarray(packed.images[120:])), strict=True):
+        assert (row["given"], row["rejected"]) == (decision.label, decision.rejected)
+        assert row["probability"] == pytest.approx(max(decision.probabilities.values()), abs=1e-4)
+        assert row["reject_score"] == pytest.approx(decision.reject_score, abs=1e-4)
 
 
 def test_an_execution_is_judged_and_one_that_has_not_learnt_is_not_published(resources: Resources) -> None:
@@ -144,7 +161,9 @@ def test_a_cell_keeps_one_model_and_no_other_file_stays(resources: Resources) ->
         (kept,) = models.page(session, experiment_id=None, cursor=None, limit=9).items
     assert experiment.state is State.SUCCEEDED
     assert kept.holdout_accuracy == max(row.holdout_accuracy or 0 for row in rows)
-    assert _files(resources) - before == set(kept.digests)
+    answers = {row.samples_digest for row in rows if row.samples_digest}
+    assert answers, "of the executions whose model was the best when they ended"
+    assert _files(resources) - before == {*kept.digests, *answers}
 
 
 def test_a_diverging_execution_fails_with_the_reason(resources: Resources) -> None:

@@ -15,6 +15,7 @@ from noisegate.data.packing import IMAGES_FILE
 from noisegate.details import Details, EarlyStopping, SubgroupUsed
 from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
+from noisegate.evaluation.answer_table import answer_table
 from noisegate.evaluation.cards import make_card
 from noisegate.evaluation.executions import run_executions
 from noisegate.evaluation.judging import judge_outcome
@@ -22,6 +23,7 @@ from noisegate.evaluation.sample_value.records import record_of
 from noisegate.evaluation.scored_images import score_images, scores_to_bytes
 from noisegate.judgement import Judgement, has_learnt
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
+from noisegate.learning.describing import described
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.stopping import best_epoch
@@ -117,7 +119,7 @@ def _prepare(taken: Taken[Spec], work: Work[Spec]) -> tuple[Context, Together]:
                 work.check,
                 _scored(resources, first, data),
                 others,
-                _excluded(resources, first.cell),
+                *_left_out(resources, first.cell),
             ),
         )
     return Context(resources, cell, data, whole, others, placing.device, work.check), placing.together
@@ -143,23 +145,31 @@ def _finish(
     keep = context.cell.spec.keep_models
     files, card = _export(finished, execution, judgement)
     scores = scores_to_bytes(scored) if scored else None
+    # What a page shows of test images one by one: of those whose model it could ask, too.
+    samples = found.samples or (_test_answers(finished) if files else None)
     recorded = record_of(context.cell, result)
     dynamics = recorded.to_bytes() if recorded else None
-    return FinishedExecution(measured, files, card, keep, scores, found.samples, dynamics)
+    return FinishedExecution(measured, files, card, keep, scores, samples, dynamics)
+
+
+def _test_answers(finished: Finished) -> bytes:
+    context = finished.context
+    places = len(context.whole.train_labels) + np.arange(len(context.cell.test_labels))
+    return answer_table(context.cell, finished.outcome, finished.rejected, places)
 
 
 def _scored(resources: Resources, execution: Execution, data: CellData) -> ScoredImages | None:
     return scores_of_base(resources, execution.depends_on, data) if execution.depends_on else None
 
 
-def _excluded(resources: Resources, cell: Cell) -> Sequence[int]:
-    """Places among the dataset's training images that the cell leaves out."""
+def _left_out(resources: Resources, cell: Cell) -> tuple[Sequence[int], Sequence[int]]:
+    """Places among the dataset's training images that the cell leaves out altogether, and of training alone."""
     if not cell.spec.selects_images:
-        return ()
+        return (), ()
     with resources.sessions.reading() as session:
         selection = session.scalar(sa.select(Cell.selection).where(Cell.id == cell.id))
     assert selection is not None, "settled when it was planned"
-    return selection.places
+    return ((), selection.places) if selection.holdout_stays else (selection.places, ())
 
 
 def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOutcome) -> ScoredImages | None:
@@ -250,7 +260,7 @@ def _export(
     )
     files = export_model(context.cell, outcome, execution=execution.position, reference=reference)
     settled = {"judgement": judgement, "rule": finished.rule, "metrics": finished.metrics}
-    return replace(files, manifest=files.manifest.model_copy(update=settled)), card
+    return described(replace(files, manifest=files.manifest.model_copy(update=settled)), reference), card
 
 
 def _images_per_family(wanted: int, image_size: int) -> int:

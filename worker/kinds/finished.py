@@ -1,10 +1,12 @@
 """What an execution that trained a classifier hands to those who ask something of it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Bool
 
 from noisegate.decision_rule import REJECT_SCORE, DecisionRule, RuleChoice
 from noisegate.evaluation.references import all_scores, make_reference
@@ -16,6 +18,8 @@ from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Metrics
 from noisegate.rejection import SCORES
 from noisegate.rejection.fitted_rule import fit_rule
 from noisegate.rejection.reference import HeldOut, Reference
+from noisegate.rejection.rule import apply_rule
+from noisegate.rejection.scores import softmax
 from worker.resources import Resources
 
 
@@ -73,13 +77,21 @@ class Finished:
         measured = self.outcome.metrics
         if self.rule is None:
             return measured
+        return measured.model_copy(update={"false_reject": float(self.rejected.mean())})
+
+    @cached_property
+    def rejected(self) -> Bool[np.ndarray, " test"]:
+        """Which test images the rule that decides rejects at the default budget; without a threshold those with noise on top."""
+        outcome, known = self.outcome, len(self.context.cell.classes)
+        if self.rule is None:
+            calibration = outcome.calibration
+            bound = calibration.threshold(DEFAULT_MAX_FALSE_REJECT) if calibration else math.inf
+            return apply_rule(softmax(outcome.test_answers.logits), known, bound).rejected
         reference = self.reference
         assert reference is not None, "a rule rests on held-out images"
         fitted = fit_rule(self.rule, reference)
-        known = len(self.context.cell.classes)
-        said = all_scores(self.outcome.test_answers, known, {name: reference.fitted_of(name) for name in SCORES})
-        rejected = fitted.rejects(said, fitted.promised(DEFAULT_MAX_FALSE_REJECT))
-        return measured.model_copy(update={"false_reject": float(rejected.mean())})
+        said = all_scores(outcome.test_answers, known, {name: reference.fitted_of(name) for name in SCORES})
+        return fitted.rejects(said, fitted.promised(DEFAULT_MAX_FALSE_REJECT))
 
     def _declared(self, reference: Reference) -> Iterator[HeldOut]:
         """What the scores say of each set of declared unknown images."""

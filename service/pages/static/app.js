@@ -17,6 +17,7 @@ async function api(method, path, { json, body, headers = {} } = {}) {
   }
   const kind = response.headers.get("Content-Type") || "";
   const answer = kind.includes("json") ? await response.json() : await response.text();
+  if (response.status === 401 && csrf) location.reload();
   if (!response.ok) throw typeof answer === "object" ? answer : { title: response.statusText, detail: "", errors: [] };
   return answer;
 }
@@ -143,6 +144,8 @@ function renewing(within = document) {
 }
 
 document.addEventListener("htmx:configRequest", (event) => { if (csrf) event.detail.headers["X-CSRF-Token"] = csrf; });
+// The session has ended: the page, asked for again, leads to the sign-in.
+document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
 document.addEventListener("htmx:afterSwap", (event) => showTimes(event.detail.target));
 document.addEventListener("change", (event) => { if (event.target.matches("[data-submits]")) event.target.form.requestSubmit(); });
 

@@ -7,9 +7,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from noisegate.decision_rule import REJECT_SCORE
+from noisegate.evaluation.open_set import Judged
+from noisegate.evaluation.samples import SampleTable
 from noisegate.manifest import Calibration
 from noisegate.store import executions, keys, models, planning
 from noisegate.store.artefacts import Artefacts
@@ -21,7 +25,7 @@ from service.pages import PAGES
 from tests.conftest import wait_until
 from tests.factories import claim_one, outcome, spec
 from tests.service.conftest import run_client, settings_in
-from tests.service.factories import ready_dataset, served_model
+from tests.service.factories import TEST_COUNT, TRAIN_COUNT, ready_dataset, served_model
 from tests.service.test_cards import card
 from tests.service.test_decision_rules import reference
 
@@ -111,6 +115,21 @@ def house(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, bro
         yield made
 
 
+# Of the test images, whose classes alternate: what each was given (2 is noise), how surely, and whether it was rejected.
+GIVEN = np.array([0, 1, 0, 0, 0, 1, 2, 1] + [0, 1] * 6)
+PROBABILITY = np.linspace(0.5, 0.99, TEST_COUNT)
+REJECTED = (GIVEN == 2) | (PROBABILITY < 0.55)
+
+
+def answers() -> bytes:
+    """What an execution said of the 20 test images."""
+    table = SampleTable([EVIL, LONG])
+    labels = [(EVIL, LONG)[place % 2] for place in range(TEST_COUNT)]
+    said = Judged({REJECT_SCORE: 1 - PROBABILITY}, {}, np.minimum(GIVEN, 1), GIVEN, PROBABILITY, REJECTED)
+    table.add("known", TRAIN_COUNT + np.arange(TEST_COUNT), labels, said)
+    return table.to_parquet()
+
+
 def _things(adas: Sessions, artefacts: Artefacts) -> dict[str, str]:
     with adas.begin() as session:
         dataset = ready_dataset(session, artefacts, EVIL, classes=[EVIL, LONG]).id
@@ -119,10 +138,11 @@ def _things(adas: Sessions, artefacts: Artefacts) -> dict[str, str]:
     wanted = spec(dataset, executions=2).model_copy(update={"name": LONG})
     with adas.begin() as session:
         experiment = planning.create(session, planning.plan(session, wanted, Settings().caps)).id
+    digest = artefacts.put_bytes(answers())
     for accuracy in (0.7, 0.8, 0.9):
         with adas.begin() as session:
             _, lease = claim_one(session)
-            executions.record_success(session, lease, outcome(accuracy))
+            executions.record_success(session, lease, outcome(accuracy), samples_digest=digest)
     with adas.reading() as session:
         trained_by = models.get(session, model).experiment_id
     return {"dataset": dataset, "model": model, "experiment": experiment, "trained_by": trained_by}

@@ -25,14 +25,6 @@ def test_the_results_table_has_the_numbers_of_the_api(house: House) -> None:
     assert Parsed(part).text.strip() in Parsed(house.get(f"/ui/experiments/{id}").text).text
 
 
-def test_its_table_as_a_file(house: House) -> None:
-    id = house.ids["experiment"]
-    shown = {"Authorization": f"Bearer {house.tokens['ada']}", "Accept": "text/csv"}
-    csv = house.get(f"/ui/experiments/{id}/results.csv")
-    assert csv.text == house.client.get(f"/results/{id}", headers=shown).text
-    assert csv.headers["content-disposition"].endswith(f'filename="{id}.csv"')
-
-
 def test_a_cell_lists_its_executions(house: House) -> None:
     page = Parsed(house.get(f"/ui/experiments/{house.ids['experiment']}/cells/1").text)
     assert page.text.count("succeeded") == 1
