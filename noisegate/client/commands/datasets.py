@@ -20,7 +20,7 @@ def datasets(*, json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List the datasets."""
     with Noisegate(url) as client:
         found = client.datasets.list()
-        print_json(found) if json else console_for().print(datasets_table(found))
+        print_json(found) if json else console_for().print(datasets_table(found), crop=False)
 
 
 def upload(
@@ -60,7 +60,7 @@ def upload(
             dataset = client.datasets.wait(sent.id, progress=dataset_shown(client, progress))
         if dataset.error:
             raise ProblemError.from_document(dataset.error.document())
-        print_json(dataset) if json else console.print(datasets_table([dataset]))
+        print_json(dataset) if json else console.print(datasets_table([dataset]), crop=False)
         is_counted = found is not None and found.counts is not None
         for part in told_of_upload(client, dataset, name, sent.id, with_classes=not is_counted):
             console.print(part, soft_wrap=True)
