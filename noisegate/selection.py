@@ -17,6 +17,9 @@ class SelectionSummary(Document):
     )
     table: str | None = Field(description="SHA-256 of that table; null likewise.")
     control: str | None = Field(description="random or stratified where as many others were drawn instead.")
+    holdout_stays: bool = Field(
+        False, description="Whether they stay in the holdout: so with subgroups, and not with what is excluded."
+    )
     count: int = Field(ge=0, description="Training images left out.")
     classes: dict[str, int] = Field(description="How many of each class.")
     digest: str = Field(description="SHA-256 of their ids: two cells with the same one leave out the same images.")

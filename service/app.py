@@ -61,7 +61,9 @@ from service.results import answer_routes as answers
 from service.results import figure_routes as figures
 from service.results import open_set_routes as open_set
 from service.results import routes as results
+from service.samples import export_routes as exports
 from service.samples import routes as samples
+from service.samples import sheet_routes as sample_sheets
 from service.workers import routes as workers
 
 ROOMS = (
@@ -75,6 +77,8 @@ ROOMS = (
     experiments,
     events,
     samples,
+    sample_sheets,
+    exports,
     results,
     answers,
     figures,
@@ -109,13 +113,13 @@ class Application(FastAPI):
         if scope["type"] == "http":
             if self.url_prefix:
                 scope, send = below(self.url_prefix, scope, send)
+            if self.fast_path is not None and self.fast_path.takes(scope):
+                scope["app"] = self  # Starlette's forms look whether there is one
+                await self.fast_path(scope, receive, send)
+                return
             send = named(scope, without_body(scope, send))
             scope = as_get(scope)
-        if self.fast_path is not None and self.fast_path.takes(scope):
-            scope["app"] = self  # Starlette's forms look whether there is one
-            await self.fast_path(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The document. Making it takes most of a second, so it is made when first asked for, and kept."""
@@ -156,8 +160,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         },
     )
     app.url_prefix = settings.url_prefix
-    limit = limit_of_body(settings)
-    app.add_middleware(BodyLimit, limit=limit, seconds=settings.body_seconds)
+    app.add_middleware(BodyLimit, limit=limit_of_body(settings), seconds=settings.body_seconds)
     app.add_middleware(ConditionalGet)
     door = Door(settings)
     app.add_middleware(Guard, door=door)
@@ -170,12 +173,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in routers:
         app.include_router(router, dependencies=of_all)
     if not tracing.wanted():  # what goes past FastAPI has no span
-        app.fast_path = FastPath(
-            "POST",
-            "/classify",
-            classify.classify,
-            lambda inner: for_websites(Measured(Guard(BodyLimit(inner, limit, settings.body_seconds), door)), settings),
-        )
+        app.fast_path = FastPath("POST", "/classify", classify.classify, door, settings)
     return app
 
 

@@ -1,12 +1,11 @@
 """Reading request bodies whose kind the Content-Type tells."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from noisegate.errors import InvalidInput, UnsupportedMedia
 
@@ -29,7 +28,7 @@ def content_type_of(request: Request) -> str:
     return essence(request.headers.get("content-type", ""))
 
 
-def declared_bytes(headers: Headers) -> int:
+def declared_bytes(headers: Mapping[str, str]) -> int:
     """The Content-Length; 0 without one, as for a body sent in chunks."""
     declared = headers.get("content-length", "")
     return int(declared) if declared.isdecimal() else 0
@@ -40,6 +39,20 @@ def unsupported(content_type: str, accepted: Iterable[str]) -> UnsupportedMedia:
     sent = f"{content_type!r} is" if content_type else "a body without a Content-Type is"
     listed = ", ".join(accepted)
     return UnsupportedMedia(f"{sent} not read here; accepted are {listed}", remedy=f"Set Content-Type to: {listed}.")
+
+
+async def whole_body(request: Request) -> bytes:
+    """The body: as `Request.body`, which is not to be called then.
+
+    Raises:
+        ClientDisconnect: it has no end.
+    """
+    parts = []
+    while (message := await request.receive())["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+    raise ClientDisconnect
 
 
 async def require_json(request: Request) -> None:

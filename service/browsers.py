@@ -3,6 +3,7 @@
 import hmac
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers
@@ -115,7 +116,7 @@ def cookie(scope: Scope, token: str | None) -> str:
     return f"{_name(scope)}={token or ''}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict{secure}"
 
 
-def check_change(method: str, headers: Headers, found: SignedIn) -> None:
+def check_change(method: str, headers: Mapping[str, str], found: SignedIn) -> None:
     """Refuse a change that a page of ours did not ask for.
 
     Raises:
@@ -128,7 +129,7 @@ def check_change(method: str, headers: Headers, found: SignedIn) -> None:
         raise Forbidden(f"this change does not show the session's {CSRF_HEADER}", remedy=_REMEDY)
 
 
-def check_same_origin(headers: Headers) -> None:
+def check_same_origin(headers: Mapping[str, str]) -> None:
     """Refuse what a browser says was sent by another website, however that website is allowed to ask with a key."""
     origin = headers.get("origin")
     foreign = origin is not None and origin.partition("://")[2] != headers.get("host")

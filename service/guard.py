@@ -2,11 +2,11 @@
 
 import math
 import time
+from collections.abc import Mapping
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,10 +18,11 @@ from service.browsers import check_change, cookie, token_of
 from service.errors import Forbidden, Malformed, Unauthenticated, answer_to, path_of
 from service.guide import PREFIX as GUIDE
 from service.metrics import KEY_REQUESTS
+from service.request_headers import headers_of
 
 _BEARER = "bearer "
 _DOOR, _SESSION = "noisegate.door", "noisegate.session"
-_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_OF_PROXIES = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"})
 _DOCS = "/docs"
 _PAGES = ("/ui", GUIDE)
 # Cards and figures are whole in themselves; everything that a page needs comes from here, and pictures that a person has dropped
@@ -53,7 +54,8 @@ _HEADERS, _HEADERS_OF_DOCS = map(_security_headers, (_OURS, _OF_DOCS))
 _HEADERS_OF_PAGES = _security_headers(_OF_PAGES, "same-origin")
 
 
-def _headers_of(path: str) -> list[tuple[bytes, bytes]]:
+def security_headers(path: str) -> list[tuple[bytes, bytes]]:
+    """What every answer below this path has in its headers."""
     if any(path == pages or path.startswith(f"{pages}/") for pages in _PAGES):
         return _HEADERS_OF_PAGES
     return _HEADERS_OF_DOCS if path == _DOCS else _HEADERS
@@ -71,7 +73,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         path = path_of(scope)
-        added = _headers_of(path)
+        added = security_headers(path)
 
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -82,7 +84,7 @@ class Guard:
         scope[_DOOR] = self.door
 
         try:
-            let_in(scope, await self.door.admit(scope, path))
+            let_in(scope, await self.door.admit(scope, path, headers_of(scope)))
             if added is _HEADERS_OF_PAGES and (token := await self.door.renewed(scope)):
                 renewed.append((b"set-cookie", cookie(scope, token).encode()))
         except Exception as error:
@@ -104,7 +106,7 @@ class Door:
         self._most = RateLimitItemPerMinute(settings.requests_per_minute) if settings.requests_per_minute else None
         self._most_failures = RateLimitItemPerMinute(settings.failures_per_minute)
 
-    async def admit(self, scope: Scope, path: str) -> Caller:
+    async def admit(self, scope: Scope, path: str, headers: Mapping[str, str]) -> Caller:
         """For whom this request may be carried out.
 
         Raises:
@@ -112,7 +114,6 @@ class Door:
             Unauthenticated, Forbidden: as they say; without keys, also a form that another website has sent.
             QuotaExceeded: too many of this key, or too many wrong keys from this address.
         """
-        headers = Headers(scope=scope)
         from_here = _on_loopback(scope) and not _forwarded(headers)
         open_to_all = not self._keys_required and (from_here or not self._trusts_loopback)
         self._check_host(headers, only_loopback=open_to_all)
@@ -131,7 +132,7 @@ class Door:
             raise Forbidden(detail, remedy="Use another key, or have one made with `noisegate keys create`.")
         return caller
 
-    async def _signed_in(self, scope: Scope, headers: Headers, token: str) -> Caller:
+    async def _signed_in(self, scope: Scope, headers: Mapping[str, str], token: str) -> Caller:
         """For whom a browser session's cookie stands; of a change it shows that a page of ours asks for it."""
         resources = scope["state"]["resources"]
         address = _address(scope)
@@ -181,7 +182,7 @@ class Door:
         seconds = max(1, math.ceil(self._limiter.get_window_stats(limit, who).reset_time - time.time()))
         return QuotaExceeded(f"more than {limit.amount:,} {what} within a minute", retry_after_seconds=seconds)
 
-    def _check_host(self, headers: Headers, *, only_loopback: bool) -> None:
+    def _check_host(self, headers: Mapping[str, str], *, only_loopback: bool) -> None:
         name = _host_name(headers.get("host", ""))
         # Without keys a page in somebody's browser, under a name that leads here, could do everything (DNS rebinding). Loopback
         # names cannot be made to lead elsewhere, and are what health checks ask.
@@ -190,7 +191,7 @@ class Door:
             remedy = "Ask under a name that NOISEGATE_ALLOWED_HOSTS has."
             raise Malformed(f"this server does not answer to the name {name!r}", field="Host", remedy=remedy)
 
-    def _check_origin(self, method: str, headers: Headers) -> None:
+    def _check_origin(self, method: str, headers: Mapping[str, str]) -> None:
         # A form on any website may post here from the browser of somebody who runs this. Only a key would tell them apart.
         origin = headers.get("origin")
         if method in READING or origin in self._origins:
@@ -218,9 +219,9 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _forwarded(headers: Headers) -> bool:
+def _forwarded(headers: Mapping[str, str]) -> bool:
     """Whether a proxy says that it sends this on for somebody: who stands before it is not on this machine, then."""
-    return any(name in headers for name in _OF_PROXIES)
+    return not _OF_PROXIES.isdisjoint(headers)
 
 
 def _on_loopback(scope: Scope) -> bool:

@@ -3,10 +3,9 @@ with a problem.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fastapi import HTTPException
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +13,7 @@ from noisegate.store.settings import Settings
 from service import bodies
 from service.bodies import declared_bytes, essence
 from service.errors import UnreadCoding, answer_to, path_of, speaks_protocol
+from service.request_headers import headers_of
 
 # Boundaries, part headers and JSON punctuation around the bytes that the settings limit.
 ENVELOPE_BYTES = 64 * 1024
@@ -36,7 +36,7 @@ def limit_of_body(settings: Settings) -> Callable[[Scope], int]:
             case "POST", "/hybrids":
                 return int(2 * settings.max_image_bytes * BASE64_GROWTH) + ENVELOPE_BYTES
             case "POST", "/datasets":
-                return _of_upload(settings, essence(Headers(scope=scope).get("content-type", "")))
+                return _of_upload(settings, essence(headers_of(scope).get("content-type", "")))
             case "POST", _ if path.startswith("/v2/"):
                 return settings.max_tensor_bytes
             case _:
@@ -72,41 +72,40 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.limit(scope)
-        headers = Headers(scope=scope)
-        coding = headers.get("content-encoding", "").strip().lower()
-        if coding not in AS_IT_IS and not speaks_protocol(scope):
-            await answer_to(Request(scope), UnreadCoding(coding, "identity"))(scope, receive, send)
+        headers, limit = headers_of(scope), self.limit(scope)
+        try:
+            check_declared(scope, headers, limit)
+        except (HTTPException, UnreadCoding) as error:
+            await answer_to(Request(scope), error)(scope, receive, send)
             return
-        declared = declared_bytes(headers)
-        if declared > limit:
-            await answer_to(Request(scope), over(limit))(scope, receive, send)
-            return
-        receive = _timed(receive, self.seconds)
-        if declared and "transfer-encoding" not in headers:
-            # The server reads no further than that.
-            await self.app(scope, receive, send)
-            return
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                # Not TooLarge: FastAPI lets only its own exceptions pass when it reads a body.
-                raise over(limit)
-            return message
-
-        await self.app(scope, counted, send)
+        await self.app(scope, limited(receive, headers, limit, self.seconds), send)
 
 
-def _timed(receive: Receive, seconds: float) -> Receive:
-    """The same messages; each part of a body has to come in time. What comes after it, a client that leaves, has all time."""
-    whole = False
+def check_declared(scope: Scope, headers: Mapping[str, str], limit: int) -> None:
+    """What headers say of a body.
 
-    async def timed() -> Message:
-        nonlocal whole
+    Raises:
+        UnreadCoding: it is compressed, which would be taken for something else.
+        HTTPException: it is longer than `limit`.
+    """
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding not in AS_IT_IS and not speaks_protocol(scope):
+        raise UnreadCoding(coding, "identity")
+    if declared_bytes(headers) > limit:
+        raise over(limit)
+
+
+def limited(receive: Receive, headers: Mapping[str, str], limit: int, seconds: float) -> Receive:
+    """The same messages; each part of a body has to come in time, and all of them may not be longer than `limit`.
+
+    What comes after a body, a client that leaves, has all time.
+    """
+    # Of a declared body the server reads no further than that.
+    counts = not declared_bytes(headers) or "transfer-encoding" in headers
+    received, whole = 0, False
+
+    async def part() -> Message:
+        nonlocal received, whole
         if whole:
             return await receive()
         try:
@@ -115,9 +114,13 @@ def _timed(receive: Receive, seconds: float) -> Receive:
         except TimeoutError as error:
             raise HTTPException(408, f"nothing of the body came for {seconds:g} seconds") from error
         whole = not message.get("more_body", False)
+        received += len(message.get("body", b""))
+        if counts and received > limit:
+            # Not TooLarge: FastAPI lets only its own exceptions pass when it reads a body.
+            raise over(limit)
         return message
 
-    return timed
+    return part
 
 
 def over(limit: int) -> HTTPException:

@@ -1,24 +1,26 @@
 """A name for every request: in its answer's header, and in every line that is logged on its behalf."""
 
+import random
 import re
-import secrets
 
 import structlog
 from starlette.types import Message, Scope, Send
 
-_HEADER = b"x-request-id"
-_WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+from service.request_headers import headers_of
+
+HEADER = "x-request-id"
+_ENTRY = HEADER.encode()
+# Names are to differ, not to be secret; each from the operating system would take longer than all else about a request's headers.
+_NAMES = random.Random()  # noqa: S311
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 def named(scope: Scope, send: Send) -> Send:
-    """`send` for this request, with its name in the answer; the caller's own name for it where that is well formed.
+    """`send` for this request, with its name in the answer.
 
     Around everything else: what answers an unforeseen error stands outside of all middleware.
     """
-    id = _given(scope) or secrets.token_hex(8).encode()
-    # Every request has a context of its own, which ends with it.
-    structlog.contextvars.bind_contextvars(request_id=id.decode())
-    entry = (_HEADER, id)
+    entry = name_request(headers_of(scope).get(HEADER))
 
     async def answering(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -28,8 +30,13 @@ def named(scope: Scope, send: Send) -> Send:
     return answering
 
 
-def _given(scope: Scope) -> bytes | None:
-    for name, value in scope["headers"]:
-        if name == _HEADER:
-            return value if _WELL_FORMED.fullmatch(value) else None
-    return None
+def name_request(given: str | None) -> tuple[bytes, bytes]:
+    """Name the request that is being answered; returns the header to answer with.
+
+    Args:
+        given: the caller's own name for it, which is taken where it is well formed.
+    """
+    id = given if given and _WELL_FORMED.fullmatch(given) else f"{_NAMES.getrandbits(64):016x}"
+    # Every request has a context of its own, which ends with it.
+    structlog.contextvars.bind_contextvars(request_id=id)
+    return _ENTRY, id.encode()

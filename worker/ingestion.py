@@ -1,7 +1,7 @@
 """One ingestion from claim to rows: read the source, pack it, put the arrays, record."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,14 @@ from noisegate.data.bases import Base
 from noisegate.data.duplicates import find_duplicates
 from noisegate.data.limits import archive_limits, image_limits
 from noisegate.data.members import Arriving
-from noisegate.data.packing import PackedDataset, pack
+from noisegate.data.packing import PackedDataset, pack, pack_relabelled
 from noisegate.data.sources import LICENCES, digits_members
 from noisegate.data.uploads import read_upload
 from noisegate.errors import NoisegateError, StorageUnavailable
 from noisegate.store import files, ingestions
+from noisegate.store.datasets import LABELS
 from noisegate.store.ingestions import Packed
+from noisegate.store.json_columns import readable
 from noisegate.store.leases import Lease, LeaseLost, Renewed, renew_each
 from noisegate.store.packed import fetch_originals, open_packed
 from noisegate.store.quotas import check_room
@@ -96,14 +98,34 @@ def _ingest(resources: Resources, dataset: Dataset, lease: Lease) -> PackedDatas
         onto = _base_of(resources, dataset)
         base = Base.of(onto.name, open_packed(artefacts, onto), fetch_originals(artefacts, onto)) if onto else None
         heartbeat.check()
-        members = _members(resources, dataset, folder)
-        packed = pack(members, dataset.image_size, folder, note, image_limits(settings), dataset.reading, base)
+        packed = _packed(resources, dataset, onto, base, folder, note)
         heartbeat.check()
         digests = [artefacts.seal(file) for file in packed.paths]
         shared = [str(onto.originals_digest), *(onto.shared_originals or ())] if onto else None
         heartbeat.persist(partial(_record, resources, dataset, lease, packed, digests, shared))
     _discard_upload_of(resources, dataset)
     return packed
+
+
+def _packed(
+    resources: Resources,
+    dataset: Dataset,
+    onto: Dataset | None,
+    base: Base | None,
+    folder: Path,
+    note: Callable[[int], None],
+) -> PackedDataset:
+    if dataset.source == LABELS:
+        assert base is not None, "labels are for the images of a base"
+        assert onto is not None
+        assert dataset.upload_digest, "labels come as a table"
+        with resources.sessions.reading() as session:
+            report = session.get_one(Dataset, onto.id).report
+        table = resources.artefacts.read(dataset.upload_digest)
+        return pack_relabelled(base, table, folder, note, readable(report).images if report else None)
+    limits = image_limits(resources.settings)
+    members = _members(resources, dataset, folder)
+    return pack(members, dataset.image_size, folder, note, limits, dataset.reading, base)
 
 
 def _base_of(resources: Resources, dataset: Dataset) -> Dataset | None:

@@ -2,7 +2,7 @@
 
 from noisegate.learning.subgroups import subgroup_size
 from noisegate.presets import catalogue
-from noisegate.spec import ClassifierExperiment
+from noisegate.spec import ClassifierExperiment, SubgroupSpec
 from noisegate.spec.sweeps import cells_of
 
 IMAGES, CLASSES = 50_000, 10
@@ -30,7 +30,7 @@ def _steps_of_preset(name: str) -> int:
 
 def _steps_of_execution(cell: ClassifierExperiment) -> int:
     kept = IMAGES - round(cell.holdout * IMAGES)
-    if cell.subgroup:
+    if isinstance(cell.subgroup, SubgroupSpec):
         share = kept / IMAGES
         kept = subgroup_size(cell.subgroup, correct=round(CORRECT * share), wrong=round(WRONG * share))
     noise = 0 if cell.training.equal_updates else cell.count_noise_images(IMAGES / CLASSES)

@@ -8,6 +8,8 @@ from noisegate.documents import Document
 
 # The key of the facts in the metadata of the table.
 FACTS = b"noisegate"
+# In the file of each execution (safetensors): the output that it calls each test image.
+TEST_CALLED = "test_called"
 
 
 class TableFacts(Document):

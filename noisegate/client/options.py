@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from cyclopts import Parameter
 
 from noisegate.api.reading import BadImages, NameEncoding, Validation
 from noisegate.client.errors import ClientError
-from noisegate.client.transport import DEFAULT_URL
+from noisegate.client.flows import DEFAULT_URL
 
 Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
 
@@ -34,12 +35,19 @@ class ReadingOptions:
     bad_images: BadImages | None = None
     validation: Validation | None = None
 
-    def given(self) -> dict[str, str]:
+    def given(self) -> dict[str, Any]:
         """Those that were given."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 READ_AS_IT_IS = ReadingOptions()
+_AS_QUERY = re.compile(r"\b(base|names|bad_images|image_size|validation)=([\w-]+)")
+
+
+def in_options(text: str) -> str:
+    """What the service says of its query parameters, in the words of the command: `--bad-images skip` for `bad_images=skip`."""
+    return _AS_QUERY.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2]}", text)
+
 
 # The service merges these field by field with those of a preset; every other field it takes whole.
 _MERGED = ("training",)

@@ -13,10 +13,11 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.dataset_report import Added, ClassAdded
+from noisegate.api.dataset_report import Added, ClassAdded, ImagesFound
 from noisegate.data.layouts import BaseClasses, Layout, Placed, Split
 from noisegate.data.members import LeftOut
 from noisegate.data.originals import Arrivals, Entry, Originals
+from noisegate.data.reporting import ImageCounts
 from noisegate.errors import InvalidArchive
 from noisegate.inference.decoding import ImageLimits, open_image
 
@@ -115,6 +116,14 @@ class Base:
             image = open_image(self.originals.read(place), _ANY_SIZE)
             side = max(image.width, image.height)
         return found._replace(key=self._key(place), longer_side=side, file=found.file + 1)
+
+    def images_found(self) -> ImagesFound:
+        """What a report says of its files, by their headers."""
+        counts = ImageCounts()
+        for place in range(len(self)):
+            image = open_image(self.originals.read(place), _ANY_SIZE)
+            counts.add(image.container.kind, image.width, image.height)
+        return counts.found(range(len(self)))
 
     def _key(self, place: int) -> str:
         """What tells the image from others of its class. In an index older than keys it is what it was for class folders."""

@@ -20,7 +20,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.dataset_report import DatasetReport
+from noisegate.api.dataset_report import DatasetReport, ImagesFound
 from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.data.arrived import Arrived
 from noisegate.data.bad_images import BadImages
@@ -28,6 +28,7 @@ from noisegate.data.bases import Base, added_to
 from noisegate.data.layouts import SPLITS, Layout, Split, resolve_layout
 from noisegate.data.members import Arriving
 from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, Entry, index_bytes
+from noisegate.data.relabelling import read_labels, relabelled
 from noisegate.data.reporting import report_of
 from noisegate.disk import storage_errors
 from noisegate.inference.decoding import ImageLimits
@@ -107,10 +108,47 @@ def pack(
         sent = resolve_layout(arrived.contents(), reading.validation, base.known_classes if base else None)
         layout, added = added_to(base, sent, arrived.paths, arrived.files, note) if base else (sent, None)
         together = _Together(base, arrived, layout)
-        files = [folder / name for name in (IMAGES_FILE, LABELS_FILE, ORIGINALS_FILE, INDEX_FILE)]
+        files = _files_in(folder)
         content_hash, entries = _write(files, layout, together, image_size, note)
-    counts = _counts(layout)
     found = arrived.sides.found([image.index for image in sent.images])
+    report = report_of(layout, together.paths, found, arrived.told, added)
+    return _packed(files, layout, image_size, content_hash, entries, report)
+
+
+def pack_relabelled(
+    base: Base, labels: bytes, folder: Path, progress: Callable[[int], None], found: ImagesFound | None
+) -> PackedDataset:
+    """The images of a data set with other labels, in the same files as `pack` makes: pixels are copied, originals are shared.
+
+    Args:
+        labels: a table (noisegate.data.relabelling).
+        found: what the base's report says of its images; None of a base from before reports, whose files are looked at.
+
+    Raises:
+        InvalidArchive: the table cannot be used.
+        StorageFull: no room left in `folder`.
+    """
+    layout = relabelled(base, read_labels(labels, base))
+    together, files = _Together(base, None, layout), _files_in(folder)
+    with storage_errors():
+        content_hash, entries = _write(files, layout, together, base.images.shape[1], lambda: progress(0))
+    report = report_of(layout, together.paths, found or base.images_found(), ())
+    return _packed(files, layout, base.images.shape[1], content_hash, entries, report)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return [folder / name for name in (IMAGES_FILE, LABELS_FILE, ORIGINALS_FILE, INDEX_FILE)]
+
+
+def _packed(
+    files: Sequence[Path],
+    layout: Layout,
+    image_size: int,
+    content_hash: str,
+    entries: Sequence[Entry],
+    report: DatasetReport,
+) -> PackedDataset:
+    counts = _counts(layout)
     return PackedDataset(
         classes=layout.classes,
         image_size=image_size,
@@ -126,7 +164,7 @@ def pack(
         originals_bytes=files[2].stat().st_size,
         longer_side=int(np.median([entry.longer_side or 0 for entry in entries])),
         names=tuple(entry.name for entry in entries),
-        report=report_of(layout, together.paths, found, arrived.told, added),
+        report=report,
     )
 
 
@@ -137,16 +175,16 @@ def write_header(file: IO[bytes], count: int, image_size: int) -> None:
 
 
 class _Together:
-    """The images of a data set in its final order: those of the base, if there is one, and those that came."""
+    """The images of a data set in its final order: those of the base, if there is one, and those that came, if any did."""
 
-    def __init__(self, base: Base | None, arrived: Arrived, layout: Layout) -> None:
+    def __init__(self, base: Base | None, arrived: Arrived | None, layout: Layout) -> None:
         self._base = base
         self._arrived = arrived
         self._order = [image.index for image in layout.images]
         self._keys = [image.name for image in layout.images]
         self._base_count = len(base) if base else 0
         base_paths = [base.originals.name(place) for place in range(len(base))] if base else []
-        self.paths: Sequence[str] = base_paths + arrived.paths
+        self.paths: Sequence[str] = base_paths + (arrived.paths if arrived else [])
         """By their index in the layout."""
 
     def pixels(self, image_bytes: int) -> Iterator[bytes]:
@@ -159,6 +197,7 @@ class _Together:
         if self._base is not None and index < self._base_count:
             pixels: bytes = self._base.images[index].tobytes()
             return pixels
+        assert self._arrived is not None, "what is not the base's has come"
         return self._arrived.pixels(index - self._base_count, image_bytes)
 
     @property
@@ -174,6 +213,7 @@ class _Together:
             if self._base is not None and index < self._base_count:
                 entries.append(self._base.entry(index))
                 continue
+            assert self._arrived is not None, "what is not the base's has come"
             came_as = index - self._base_count
             size = file.write(self._arrived.files.read(came_as))
             side = self._arrived.sides.longer_side(came_as)

@@ -1,11 +1,13 @@
 """A model in memory: uint8 images in, decisions out."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from noisegate.api.found import DecisionFound
 from noisegate.decision_rule import DecisionRule
 from noisegate.inference.runtimes import Answers, OnnxModel, Runtime, RuntimeName, UnusableModel, open_runtime
 from noisegate.manifest import ModelManifest
@@ -21,8 +23,8 @@ _OWN_BYTES: dict[RuntimeName, int] = {"onnxruntime": 512 * 1024, "openvino": 8 *
 class Classifier:
     """One loaded model. It never changes after construction, so any number of threads may use it at once.
 
-    Construction runs it once, so the first request pays for no initialisation. `nbytes` is the memory to count it with,
-    `width` the number of features.
+    Construction runs it, so the first request pays for no initialisation. `nbytes` is the memory to count it with,
+    `width` the number of features, `seconds_per_image` what the network took for one image by itself.
 
     Raises:
         OSError: there is no such file.
@@ -41,6 +43,7 @@ class Classifier:
         self._decider = Decider(manifest, reference)
         self._runtime: Runtime = open_runtime(runtime, onnx_model)
         self.width = self._warm_up(reference)
+        self.seconds_per_image = self._seconds_per_image()
 
     def logits(self, images: npt.NDArray[np.uint8]) -> Answers:
         """Logits [n, outputs] and features [n, width] of `images`, uint8 [n, size, size, 3].
@@ -57,6 +60,10 @@ class Classifier:
     def budget(self, options: DecisionOptions) -> float:
         """As `Decider.budget`: what these options are carried out for, or an InvalidInput."""
         return self._decider.budget(options)
+
+    def find(self, answers: Answers, options: Sequence[DecisionOptions]) -> list[DecisionFound]:
+        """As JSON documents: one decision a row of what `logits` returned, with the options of each; raises as `Decider.find`."""
+        return self._decider.find(*answers, options)
 
     def decide(self, answers: Answers, options: Sequence[DecisionOptions]) -> list[Decision]:
         """One decision a row of what `logits` returned, with the options of each; raises as `Decider.decide`."""
@@ -90,6 +97,13 @@ class Classifier:
         if reference:
             _check_reference(reference, logits[:, : len(self.manifest.classes)], features)
         return int(features.shape[1])
+
+    def _seconds_per_image(self) -> float:
+        size = self.manifest.image_size
+        image = np.zeros((1, size, size, 3), np.uint8)
+        started = time.perf_counter()
+        self.logits(image)
+        return time.perf_counter() - started
 
 
 def _check_reference(reference: Reference, known: npt.NDArray[np.floating], features: npt.NDArray[np.floating]) -> None:

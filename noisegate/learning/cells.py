@@ -19,7 +19,7 @@ from noisegate.noise.drawing import noise_chunks
 from noisegate.noise.images import places_in_turn
 from noisegate.regularisation import Regularisation
 from noisegate.seeds import derive_seed
-from noisegate.spec import ClassifierExperiment, TrainingSpec
+from noisegate.spec import ClassifierExperiment, SubgroupSpec, TrainingSpec
 from noisegate.spec.recipes import LinearRecipe
 
 Labels = Int64[np.ndarray, " n"]
@@ -156,6 +156,7 @@ def prepare_cell(
     scored: ScoredImages | None = None,
     others: Mapping[str, CellData] = MappingProxyType({}),
     excluded: Sequence[int] = (),
+    not_trained: Sequence[int] = (),
 ) -> PreparedCell:
     """Set the holdout aside, choose the subgroup, draw the noise and choose a weight decay that is auto, all fixed over the
     cell's executions.
@@ -169,7 +170,8 @@ def prepare_cell(
         between_chunks: called every second or so. Whatever it raises passes through.
         scored: what the base execution says of every training image, holdout included; only a subgroup needs it.
         others: other datasets at the cell's image size, by the path of the field that names them.
-        excluded: places among the dataset's training images that are neither trained on nor held out.
+        excluded: places among the dataset's training images that are neither trained on nor held out; `not_trained` are those that
+            are not trained on, and may be held out.
 
     Raises:
         InvalidSpec: the subgroup has nothing to choose from, or is smaller than a batch, or has too few images to choose a weight
@@ -178,13 +180,13 @@ def prepare_cell(
     assert not spec.sweep
     assert data.train_images.shape[1:] == (spec.image_size, spec.image_size, 3)
     held = holdout_mask(data.train_labels, spec.holdout, derive_seed(spec.seed, "holdout"))
-    if len(excluded):
-        left = ~np.isin(data.rows(np.arange(len(held))), excluded)
-        kept, held = np.flatnonzero(left & ~held), left & held
-    else:
-        kept = np.flatnonzero(~held)
+    kept = np.flatnonzero(~held)
+    if len(excluded) or len(not_trained):
+        rows_of_all = data.rows(np.arange(len(held)))
+        held = held & ~np.isin(rows_of_all, excluded)
+        kept = kept[~np.isin(rows_of_all[kept], [*excluded, *not_trained])]
     held_rows = data.rows(np.flatnonzero(held))
-    subgroup = _subgroup(spec, kept, scored, derive_seed(spec.seed, "control", cell)) if spec.subgroup else None
+    subgroup = _subgroup(spec, kept, scored, derive_seed(spec.seed, "control", cell)) if spec.needs_base else None
     kept = subgroup.indices if subgroup else kept
     class_size = len(data.train_labels) / len(data.classes)
     noise = spec.count_noise_images(class_size)
@@ -277,7 +279,7 @@ def _subgroup(
     spec: ClassifierExperiment, kept: Int64[np.ndarray, " kept"], scored: ScoredImages | None, seed: int
 ) -> Subgroup:
     """The cell's subgroup, as indices into the dataset's training images."""
-    assert spec.subgroup, "the cell has a subgroup"
+    assert isinstance(spec.subgroup, SubgroupSpec), "the cell has a subgroup that a base chooses"
     assert scored, "a subgroup is chosen by scores"
     chosen = choose_subgroup(spec.subgroup, scored.of(kept), seed)
     size, batch_size = len(chosen.indices), spec.training.batch_size

@@ -49,6 +49,8 @@ _NAMES = (
     "open-set-6-4-drawn",
     "open-set-plus-10",
     "open-set-plus-50",
+    "value-report",
+    "value-ablation",
     "recommended",
 )
 _PUBLISHED_NOTE = (

@@ -1,37 +1,35 @@
 """From a network's answers to decisions: accept an image as one of the known classes, or reject it. NumPy alone, float64."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.decisions import Score
-from noisegate.decision_rule import REJECT_SCORE, DecisionRule, RuleReason
-from noisegate.errors import InvalidInput
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, ModelManifest, check_budget, level_of
-from noisegate.rejection import SCORES
-from noisegate.rejection.documents import Conformal, Decision, Probabilities, RuleScoreFound, TemperatureScaled
-from noisegate.rejection.fitted_rule import FittedRule, as_told, direction_of, fit_rule, reasons_of
-from noisegate.rejection.reference import Columns, Reference, compute_scores
-from noisegate.rejection.rule import Reason, Verdicts, apply_rule
+from noisegate.api.found import (
+    DecisionFound,
+    RejectionReason,
+    RuleFound,
+    ScaledProbabilities,
+    Score,
+    ScoreOfRule,
+)
+from noisegate.decision_rule import REJECT_SCORE, DecisionRule
+from noisegate.manifest import ModelManifest
+from noisegate.rejection.budgets import Bounds, Budgets, RuleBound
+from noisegate.rejection.documents import Decision, Probabilities
+from noisegate.rejection.reference import Reference, compute_scores
+from noisegate.rejection.rule import apply_rule
 from noisegate.rejection.scores import Rows, softmax
 
-NOTE_NOISE_ONLY = (
-    "This model was trained without a holdout, so it has no threshold: "
-    "it rejects an image only when noise is its most probable class."
-)
-NOTE_NEVER = (
-    "This model was trained without a holdout and without a noise class, so it has neither a threshold nor a "
-    "class for unknown images: it rejects nothing. Judge by the reject score yourself."
-)
-
-# As many rules are kept ready for each model in memory.
-_MOST_RULES = 16
-
 Logits = npt.NDArray[np.floating]
+
+
+class NotFinite(ValueError):
+    """A network's answers are no finite numbers, or what a score makes of them is none."""
 
 
 @dataclass(frozen=True)
@@ -53,214 +51,184 @@ class DecisionOptions:
 DEFAULT_OPTIONS = DecisionOptions()
 
 
-@dataclass(frozen=True)
-class _Row:
-    """What stands in the decision on one image, as plain numbers."""
+class _Image(NamedTuple):
+    """What has been computed of one image, as plain numbers; the values of scores in the order of the model's."""
 
-    budget: float
+    bounds: Bounds
     probabilities: list[float]
     reject_score: float
-    threshold: float | None
     is_noise: bool
-    reason: Reason | RuleReason | None
-    scores: dict[str, Score]
+    is_doubtful: bool
+    scores: tuple[float, ...]
     tempered: list[float] | None
     conformal: tuple[list[float], float] | None
-    rule: list[RuleScoreFound] | None = None
 
 
 @dataclass(frozen=True)
 class Decider:
-    """Turns one model's answers into decisions."""
+    """Turns one model's answers into decisions. What depends on the model alone, or on it and a budget, is computed once."""
 
     manifest: ModelManifest
     reference: Reference | None = None
 
     def budget(self, options: DecisionOptions) -> float:
-        """The largest share of known images to be rejected wrongly that these options are carried out for.
-
-        Raises:
-            InvalidInput: it lies outside 0 … 1, or the model's holdout is too small to promise it; or the rule names a score that
-                the model has not.
-        """
-        if options.rule is None:
-            return self.manifest.budget(options.max_false_reject)
-        smallest = self._rule(options.rule).smallest_promise
-        asked = options.max_false_reject
-        if asked is None:
-            return max(DEFAULT_MAX_FALSE_REJECT, smallest)
-        check_budget(asked)
-        if asked < smallest:
-            detail = f"max_false_reject is {asked:g}, and this model can promise no less than {smallest:g} by this rule"
-            remedy = f"Ask for {smallest:g} or more, or train a model with a larger holdout or less noise."
-            raise InvalidInput(detail, field="max_false_reject", remedy=remedy)
-        return asked
-
-    @cached_property
-    def _rule(self) -> Callable[[DecisionRule], FittedRule]:
-        # Fitting one sorts the scores of all held-out images.
-        return lru_cache(maxsize=_MOST_RULES)(partial(fit_rule, reference=self.reference))
+        """The budget that these options are carried out for; errors are those of `Budgets.budget`."""
+        return self._budgets.budget(options.max_false_reject, options.rule)
 
     def decide(self, logits: Logits, features: Logits, options: Sequence[DecisionOptions]) -> list[Decision]:
-        """One decision a row of `logits` [n, outputs] and `features` [n, width], with the `options` of each.
+        """One decision a row; arguments and errors are those of `find`."""
+        return [Decision.model_validate(found) for found in self.find(logits, features, options)]
+
+    def find(self, logits: Logits, features: Logits, options: Sequence[DecisionOptions]) -> list[DecisionFound]:
+        """The JSON document of one `Decision` a row of `logits` [n, outputs] and `features` [n, width], with the `options` of each.
 
         Columns are `manifest.outputs`. Of equally probable classes the first one is named, so a known class wins over noise.
 
         Raises:
-            InvalidInput: a `max_false_reject` lies outside 0 … 1, or is less than the model's holdout can promise.
-            ValueError: the logits have another shape, or are not finite.
+            InvalidInput: as `Budgets.budget`.
+            NotFinite: the logits are not finite, or a score is not.
+            ValueError: the logits have another shape.
         """
         rows = np.asarray(logits, dtype=np.float64)
-        if rows.ndim != 2 or rows.shape[1] != len(self.manifest.outputs):
-            raise ValueError(f"logits have the shape {rows.shape}; {len(self.manifest.outputs)} columns are needed")
+        if rows.ndim != 2 or rows.shape[1] != len(self._outputs):
+            raise ValueError(f"logits have the shape {rows.shape}; {len(self._outputs)} columns are needed")
         if not np.isfinite(rows).all():
-            raise ValueError("logits are not finite")
-        budgets = [self.budget(one) for one in options]
-        probabilities = softmax(rows)
-        thresholds = self._thresholds(budgets)
-        verdicts = self._verdicts(probabilities, thresholds)
-        columns = zip(
-            budgets,
+            raise NotFinite("logits are not finite")
+        bounds = [self._budgets.bounds(self.budget(one)) for one in options]
+        images = self._images(rows, features, bounds)
+        return [self._document(image, one) for image, one in zip(images, options, strict=True)]
+
+    def _images(self, rows: Rows, features: Logits, bounds: Sequence[Bounds]) -> Iterable[_Image]:
+        """Every number in the documents of these images, computed of all of them at once."""
+        known = len(self._classes)
+        probabilities, tempered = self._probabilities(rows)
+        above = [math.inf if one.threshold is None else one.threshold for one in bounds]
+        verdicts = apply_rule(probabilities, known, np.array(above))
+        return map(
+            _Image,
+            bounds,
             probabilities.tolist(),
             verdicts.reject_scores.tolist(),
-            thresholds,
             verdicts.is_noise.tolist(),
-            verdicts.reasons(),
-            self._scores(rows, features, budgets),
-            self._tempered(rows),
-            self._conformal(probabilities, verdicts.reject_scores),
-            strict=True,
+            verdicts.is_doubtful.tolist(),
+            self._scores(rows[:, :known], features),
+            tempered,
+            self._conformal(probabilities[:, :known], verdicts.reject_scores),
         )
-        decided = [_Row(*column) for column in columns]
-        ruled = [self._ruled(row, one.rule) if one.rule else row for row, one in zip(decided, options, strict=True)]
-        return [self._decision(row, one) for row, one in zip(ruled, options, strict=True)]
 
-    def _ruled(self, row: _Row, rule: DecisionRule) -> _Row:
-        """The row as the rule decides instead of the reject score alone."""
-        found = [
-            _found_by_rule(name, reason, bound, row)
-            for name, reason, bound in zip(
-                rule.names, reasons_of(rule), self._rule(rule).thresholds(row.budget), strict=True
-            )
-        ]
-        reasons = (one.reason for one in found if one.rejects)
-        return replace(row, rule=found, reason="noise" if row.is_noise else next(reasons, None))
+    def _probabilities(self, rows: Rows) -> tuple[Rows, Sequence[list[float] | None]]:
+        """Over all outputs, and after temperature scaling, if the model has a temperature."""
+        if self._temperature is None:
+            return softmax(rows), [None] * len(rows)
+        both = softmax(np.concatenate((rows, rows / self._temperature)))
+        return both[: len(rows)], both[len(rows) :].tolist()
 
-    def _thresholds(self, budgets: Sequence[float]) -> list[float | None]:
-        calibration = self.manifest.calibration
-        return [calibration.threshold(budget) if calibration else None for budget in budgets]
+    def _scores(self, known: Rows, features: Logits) -> Iterable[tuple[float, ...]]:
+        columns = compute_scores(known, features, self.reference).values()
+        values = [column.tolist() for column in columns]
+        if not all(map(math.isfinite, (value for column in values for value in column))):
+            raise NotFinite("scores are not finite")
+        return zip(*values, strict=True)
 
-    def _verdicts(self, probabilities: Rows, thresholds: Sequence[float | None]) -> Verdicts:
-        bounds = np.array([math.inf if threshold is None else threshold for threshold in thresholds], dtype=np.float64)
-        return apply_rule(probabilities, len(self.manifest.classes), bounds)
+    def _conformal(self, known: Rows, reject_scores: Rows) -> Iterable[tuple[list[float], float] | None]:
+        if self.reference is None:
+            return [None] * len(known)
+        of_known = self.reference.known_p_values(reject_scores)
+        return zip(self.reference.p_values(known).tolist(), of_known.tolist(), strict=True)
 
-    def _decision(self, row: _Row, options: DecisionOptions) -> Decision:
-        manifest = self.manifest
-        known = row.probabilities[: len(manifest.classes)]
-        best = manifest.classes[known.index(max(known))]
+    def _document(self, image: _Image, options: DecisionOptions) -> DecisionFound:
+        bounds, noise = image.bounds, self.manifest.has_noise_class
+        known = image.probabilities[: len(self._classes)]
+        best = self._classes[known.index(max(known))]
         named = _most_probable(known, options.top_k)
-        calibrated = row.threshold is not None
-        return Decision(
-            label=manifest.outputs[-1] if row.is_noise else best,
-            known_label=best,
-            probabilities=self._by_class(known, named),
-            noise_probability=row.probabilities[-1] if manifest.has_noise_class else None,
-            temperature_scaled=self._temperature_scaled(row.tempered, named),
-            reject_score=row.reject_score,
-            threshold=row.threshold,
-            max_false_reject=row.budget,
-            rejected=row.reason is not None,
-            reason=row.reason,
-            rule=row.rule,
-            scores=row.scores,
-            conformal=Conformal(classes=self._by_class(row.conformal[0], named), none_of_these=row.conformal[1])
-            if row.conformal
+        scores = self._by_score(image.scores, bounds)
+        reason: RejectionReason | None = "low_confidence" if image.is_doubtful else None
+        rule: RuleFound = {}
+        if options.rule is not None:
+            rule = {"rule": self._by_rule(options.rule, image, scores)}
+            reason = next((one["reason"] for one in rule["rule"] if one["rejects"]), None)
+        if image.is_noise:
+            reason = "noise"
+        return {
+            "label": self._outputs[-1] if image.is_noise else best,
+            "known_label": best,
+            "probabilities": self._by_class(known, named),
+            "noise_probability": image.probabilities[-1] if noise else None,
+            "temperature_scaled": self._temperature_scaled(image.tempered, named),
+            "reject_score": image.reject_score,
+            "threshold": bounds.threshold,
+            "max_false_reject": bounds.budget,
+            "rejected": reason is not None,
+            "reason": reason,
+            **rule,
+            "scores": scores,
+            "conformal": {"classes": self._by_class(image.conformal[0], named), "none_of_these": image.conformal[1]}
+            if image.conformal
             else None,
-            calibrated=calibrated,
-            note=self._note(row.budget, options),
-        )
+            "calibrated": bounds.threshold is not None,
+            "note": self._budgets.note(bounds.budget, asked=options.max_false_reject is not None),
+        }
 
-    def _note(self, budget: float, options: DecisionOptions) -> str | None:
-        calibration = self.manifest.calibration
-        if calibration is None:
-            return NOTE_NOISE_ONLY if self.manifest.has_noise_class else NOTE_NEVER
-        if options.max_false_reject is not None or budget <= DEFAULT_MAX_FALSE_REJECT:
-            return None
-        noise = f", {calibration.called_noise:,} of which it calls noise" if calibration.called_noise else ""
-        promise = "So few can promise" if calibration.source == "holdout" else "So few allow to expect"
-        return (
-            f"This model's threshold rests on {calibration.images}{noise}. {promise} that at most {budget:.4g} of the known "
-            f"images are rejected, and not the usual {DEFAULT_MAX_FALSE_REJECT:g}."
-        )
+    def _by_score(self, values: Sequence[float], bounds: Bounds) -> dict[str, Score]:
+        return {
+            name: {
+                "value": value,
+                "higher_means": higher_means,
+                "threshold": bound,
+                "rejects": None if bound is None else value < bound if higher_means == "known" else value > bound,
+            }
+            for (name, higher_means), value, bound in zip(self._budgets.directions, values, bounds.scores, strict=True)
+        }
+
+    def _by_rule(self, rule: DecisionRule, image: _Image, scores: dict[str, Score]) -> list[ScoreOfRule]:
+        return [
+            _found_by_rule(bound, image.reject_score if bound.score == REJECT_SCORE else scores[bound.score]["value"])
+            for bound in self._budgets.rule_bounds(rule, image.bounds.budget)
+        ]
 
     def _by_class(self, values: Sequence[float], named: Sequence[int] | None) -> Probabilities:
-        classes = self.manifest.classes
         if named is None:
-            return dict(zip(classes, values, strict=False))
-        return {classes[place]: values[place] for place in named}
+            return dict(zip(self._classes, values, strict=False))
+        return {self._classes[place]: values[place] for place in named}
 
     def _temperature_scaled(
         self, tempered: list[float] | None, named: Sequence[int] | None
-    ) -> TemperatureScaled | None:
-        if tempered is None:
+    ) -> ScaledProbabilities | None:
+        if tempered is None or self._temperature is None:
             return None
-        calibration = self.manifest.calibration
-        assert calibration
-        assert calibration.temperature
-        return TemperatureScaled(
-            temperature=calibration.temperature,
-            probabilities=self._by_class(tempered, named),
-            noise_probability=tempered[-1] if self.manifest.has_noise_class else None,
-        )
+        return {
+            "temperature": self._temperature,
+            "probabilities": self._by_class(tempered, named),
+            "noise_probability": tempered[-1] if self.manifest.has_noise_class else None,
+        }
 
-    def _tempered(self, rows: Rows) -> Sequence[list[float] | None]:
-        calibration = self.manifest.calibration
-        if calibration is None or calibration.temperature is None:
-            return [None] * len(rows)
-        scaled: list[list[float]] = softmax(rows / calibration.temperature).tolist()
-        return scaled
+    @cached_property
+    def _budgets(self) -> Budgets:
+        return Budgets(self.manifest, self.reference)
 
-    def _conformal(self, probabilities: Rows, reject_scores: Rows) -> Sequence[tuple[list[float], float] | None]:
-        if self.reference is None:
-            return [None] * len(probabilities)
-        known = probabilities[:, : len(self.manifest.classes)]
-        of_known = self.reference.known_p_values(reject_scores)
-        return list(zip(self.reference.p_values(known).tolist(), of_known.tolist(), strict=True))
+    @cached_property
+    def _classes(self) -> list[str]:
+        return self.manifest.classes
 
-    def _scores(self, rows: Rows, features: Logits, budgets: Sequence[float]) -> Iterator[dict[str, Score]]:
-        columns = compute_scores(rows[:, : len(self.manifest.classes)], features, self.reference)
-        thresholds = self._score_thresholds(columns, budgets)
-        by_score = [
-            [_score(name, value, bound) for value, bound in zip(values.tolist(), thresholds[name], strict=True)]
-            for name, values in columns.items()
-        ]
-        return (dict(zip(columns, row, strict=True)) for row in zip(*by_score, strict=True))
+    @cached_property
+    def _outputs(self) -> list[str]:
+        return self.manifest.outputs
 
-    def _score_thresholds(self, columns: Columns, budgets: Sequence[float]) -> Mapping[str, Sequence[float | None]]:
-        if self.reference is None:
-            return dict.fromkeys(columns, [None] * len(budgets))
-        calibration, count = self.manifest.calibration, self.reference.levels
-        level = partial(calibration.level if calibration else level_of, levels=count)
-        levels = np.array([level(budget) for budget in budgets], dtype=np.int64)
-        return {name: self.reference.thresholds(name, levels).tolist() for name in columns}
+    @cached_property
+    def _temperature(self) -> float | None:
+        return self.manifest.calibration.temperature if self.manifest.calibration else None
 
 
-def _found_by_rule(name: str, reason: RuleReason, bound: float, row: _Row) -> RuleScoreFound:
-    """What one score of a rule says of an image; `bound` is of unknownness."""
-    value = row.reject_score if name == REJECT_SCORE else row.scores[name]["value"]
-    threshold = as_told(name, bound)
-    higher_means = direction_of(name)
-    rejects = value > threshold if higher_means == "unknown" else value < threshold
-    return RuleScoreFound(
-        score=name, value=value, higher_means=higher_means, threshold=threshold, rejects=rejects, reason=reason
-    )
-
-
-def _score(name: str, value: float, threshold: float | None) -> Score:
-    if threshold is None:
-        return Score(value=value, higher_means=SCORES[name].higher_means, threshold=None, rejects=None)
-    rejects = value < threshold if SCORES[name].higher_is_known else value > threshold
-    return Score(value=value, higher_means=SCORES[name].higher_means, threshold=threshold, rejects=rejects)
+def _found_by_rule(bound: RuleBound, value: float) -> ScoreOfRule:
+    """What one score of a rule says of an image."""
+    return {
+        "score": bound.score,
+        "value": value,
+        "higher_means": bound.higher_means,
+        "threshold": bound.threshold,
+        "rejects": value > bound.threshold if bound.higher_means == "unknown" else value < bound.threshold,
+        "reason": bound.reason,
+    }
 
 
 def _most_probable(known: Sequence[float], top_k: int | None) -> list[int] | None:

@@ -112,8 +112,13 @@ class Reference:
         return keys
 
     @cached_property
-    def _ends(self) -> npt.NDArray[np.int64]:
-        return np.cumsum(self.class_counts)
+    def _ranks(self) -> npt.NDArray[np.int64]:
+        """One more than the places where each class's scores end among the keys."""
+        return 1 + np.cumsum(self.class_counts)
+
+    @cached_property
+    def _most(self) -> npt.NDArray[np.int64]:
+        return 1 + self.class_counts
 
     @property
     def levels(self) -> int:
@@ -142,8 +147,8 @@ class Reference:
         Args:
             probabilities: of the known classes, [n, K].
         """
-        below = np.searchsorted(self._keys, (1 - probabilities) + self._offsets, side="left")
-        values: Rows = (1 + self._ends - below) / (1 + self.class_counts)
+        below = self._keys.searchsorted((1 - probabilities) + self._offsets, side="left")
+        values: Rows = (self._ranks - below) / self._most
         return values
 
     def known_p_values(self, reject_scores: Rows) -> Rows:
@@ -151,7 +156,7 @@ class Reference:
 
         Small means "none of these": of known images at most a share p has a p-value of p or less.
         """
-        below = np.searchsorted(self.reject_scores, reject_scores, side="left")
+        below = self.reject_scores.searchsorted(reject_scores, side="left")
         held = len(self.reject_scores)
         values: Rows = (1 + held - below) / (1 + held)
         return values

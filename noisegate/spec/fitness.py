@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from noisegate.errors import FieldError, InvalidSpec
 from noisegate.spec.caps import Caps
+from noisegate.spec.exclusion import SampleSubgroup
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.networks import BackboneNetwork, unfit
 from noisegate.spec.recipes import LinearRecipe
@@ -53,7 +54,9 @@ def check_view(spec: "ClassifierExperiment", dataset: DatasetFacts, field: str |
     raise InvalidSpec(errors)
 
 
-def check_subgroup(spec: "ClassifierExperiment", wanted: SubgroupSpec, kept: int, base: BaseFacts | None) -> None:
+def check_subgroup(
+    spec: "ClassifierExperiment", wanted: SubgroupSpec | SampleSubgroup, kept: int, base: BaseFacts | None
+) -> None:
     """Refuse a subgroup that is smaller than a batch, or of which the base has nothing to choose from.
 
     Args:
@@ -65,7 +68,7 @@ def check_subgroup(spec: "ClassifierExperiment", wanted: SubgroupSpec, kept: int
         message = f"leaves about {most - 1} of {kept} training images, fewer than a batch of {spec.training.batch_size}"
         remedy = "Take a larger share, or smaller batches."
         raise InvalidSpec([FieldError("subgroup.fraction", message, remedy)])
-    if base is not None:
+    if base is not None and isinstance(wanted, SubgroupSpec):
         wanted.check_counts(correct=base.correct, wrong=base.wrong)
 
 
@@ -89,6 +92,9 @@ def check_bytes(spec: "ClassifierExperiment", dataset: DatasetFacts, caps: Caps)
 
 def _unfit_without(spec: "ClassifierExperiment") -> Iterator[tuple[str, str, str]]:
     """As `unfit`: what means nothing without something else."""
+    if spec.exclude is not None and isinstance(spec.subgroup, SampleSubgroup):
+        message = "is given beside exclude, and both choose by samples"
+        yield "subgroup", message, "Give one of the two."
     if spec.noise_weight != 1 and not spec.has_noise_class:
         yield "noise_weight", "is given, and there is no noise class", "Leave it out, or give noise."
     if spec.declared_unknown and spec.calibration == "holdout" and spec.holdout == 0:

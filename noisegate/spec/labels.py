@@ -7,6 +7,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from noisegate.noise import NoiseSpec, OneOrSeveralNoises
 from noisegate.spec import SubgroupSpec
+from noisegate.spec.exclusion import Exclusion, SampleSubgroup, subgroup_of
 
 _NOISES: TypeAdapter[NoiseSpec | list[NoiseSpec]] = TypeAdapter(OneOrSeveralNoises)
 
@@ -29,7 +30,11 @@ def _swept(path: str, value: JsonValue) -> str:
             case "subgroup", None:
                 return "all training images"
             case "subgroup", _:
-                return _subgroup(SubgroupSpec.model_validate(value))
+                return _subgroup(subgroup_of(value))
+            case "exclude", None:
+                return "no image left out"
+            case "exclude", _:
+                return _exclusion(Exclusion.model_validate(value))
     except ValidationError:
         pass
     return f"{path}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
@@ -41,10 +46,27 @@ def _noises(value: JsonValue) -> str:
     return " + ".join(noise.words() for noise in (found if isinstance(found, list) else [found]))
 
 
-def _subgroup(subgroup: SubgroupSpec) -> str:
+def _subgroup(subgroup: SubgroupSpec | SampleSubgroup | None) -> str:
+    if subgroup is None:
+        return "all training images"
+    if isinstance(subgroup, SampleSubgroup):
+        return f"{subgroup.keep} {share(subgroup.fraction)}{_control(subgroup.control)}"
     selection = " as published" if subgroup.selection == "as_published" else ""
-    control = f"{',' if selection else ''} {subgroup.control} control" if subgroup.control else ""
+    control = _control(subgroup.control)
+    control = f",{control}" if selection and control else control
     return f"{subgroup.correct} ∪ {subgroup.wrong} {share(subgroup.fraction)}{selection}{control}"
+
+
+def _exclusion(exclude: Exclusion) -> str:
+    if exclude.by_value is not None:
+        what = f"the worst {exclude.by_value:.3g}"
+    else:
+        what = " or ".join(exclude.reasons) if exclude.reasons else f"{len(exclude.ids)} images"
+    return f"without {what}{_control(exclude.control)}"
+
+
+def _control(control: str | None) -> str:
+    return f" {control} control" if control else ""
 
 
 def share(fraction: float) -> str:

@@ -13,7 +13,7 @@ from noisegate.networks.backbones import backbone_of, full_names
 from noisegate.noise import NoiseFamily, NoiseSpec, OneOrSeveralNoises
 from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import CropShare, DecodingField, Features, Fitting, InterpolationField, Needed, Resize, View
-from noisegate.spec.exclusion import Exclusion
+from noisegate.spec.exclusion import AnySubgroup, Exclusion, SampleSubgroup
 from noisegate.spec.experiment import BaseReference, ExperimentBase, Line
 from noisegate.spec.facts import BaseFacts, DatasetFacts
 from noisegate.spec.fitness import check_bytes, check_settings, check_subgroup, check_view
@@ -72,7 +72,7 @@ class ClassifierExperiment(ExperimentBase):
         description="How much an image of the noise class counts in the loss, a known one counting 1. Below 1, fewer known images "
         "are called noise.",
     )
-    subgroup: SubgroupSpec | None = Field(None, description="Which training images to use; null for all of them.")
+    subgroup: AnySubgroup = Field(None, description="Which training images to use; null for all of them.")
     exclude: Exclusion | None = Field(
         None,
         # Not written where it is the default: specs read as they did before there was a choice.
@@ -215,11 +215,11 @@ class ClassifierExperiment(ExperimentBase):
 
     @property
     def needs_base(self) -> bool:
-        return self.subgroup is not None
+        return isinstance(self.subgroup, SubgroupSpec)
 
     @property
     def selects_images(self) -> bool:
-        return self.exclude is not None
+        return self.exclude is not None or isinstance(self.subgroup, SampleSubgroup)
 
     @property
     def noises(self) -> list[NoiseSpec]:
@@ -252,6 +252,8 @@ class ClassifierExperiment(ExperimentBase):
             yield "noise_weight", "a weight"
         if self.exclude is not None:
             yield "exclude", "images"
+        if isinstance(self.subgroup, SampleSubgroup):
+            yield "subgroup", "by samples"
         if self.record != "none":
             yield "record", self.record
         if self.declared_unknown:

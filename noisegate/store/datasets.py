@@ -18,6 +18,9 @@ from noisegate.store.sessions import OF_ALL_OWNERS, may_change, own_first, own_o
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Cell, CellDataset, Dataset, Derived, Experiment
 
+# The source of versions that have other labels: their upload is a table, and their images are the base's.
+LABELS = "labels"
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -117,6 +120,12 @@ def get(session: Session, reference: str) -> Dataset:
         NotFound: there is none.
     """
     return followed(session, _referred(session, reference))
+
+
+def skipped(session: Session, reference: str) -> int | None:
+    """How many files were left out of the upload with this id or name; None if that is not known. Raises as `get`."""
+    named = _referred(session, reference)
+    return followed(session, named).skipped if named.skipped is None else named.skipped
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ MIB = 2**20
 GIB = 2**30
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether this is the name or an address of the loopback interface."""
     if name == "localhost":

@@ -95,7 +95,7 @@ class Dataset(Leased, Owned, Base):
 
     id: Mapped[str] = mapped_column(sa.String(40), primary_key=True, default=lambda: new_id("ds"))
     name: Mapped[str] = mapped_column(sa.String(200))
-    source: Mapped[str] = mapped_column(sa.String(20), doc="upload, digits or cifar10")
+    source: Mapped[str] = mapped_column(sa.String(20), doc="upload, labels, digits or cifar10")
     state: Mapped[DatasetState] = mapped_column(_named(DatasetState), default=DatasetState.INGESTING)
     image_size: Mapped[int]
     upload_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True, doc="SHA-256 of the archive as sent.")

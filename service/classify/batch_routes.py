@@ -21,7 +21,7 @@ from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, unsupported
 from service.classify.images import not_empty
 from service.classify.models import Classifiers, Loaded
-from service.classify.schemas import BatchLine, BatchRead, Classification, ClassifyQuery, ModelReference
+from service.classify.schemas import BatchRead, ClassifyQuery, encode, encode_line, encode_lines
 from service.deps import ResourcesDep
 from service.errors import problem_of, problems
 from service.parameters import MOST_FIELDS, check_only_files
@@ -42,8 +42,8 @@ router = APIRouter(tags=["classify"])
 class Lines(StreamingResponse):
     """Lines as they come. `ended` is called in the end, also where the caller has gone and not one line was made."""
 
-    def __init__(self, lines: AsyncIterator[BatchLine], ended: Callable[[], None]) -> None:
-        super().__init__((line.model_dump_json() + "\n" async for line in lines), headers=_VARY, media_type=NDJSON)
+    def __init__(self, lines: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+        super().__init__((line + b"\n" async for line in lines), headers=_VARY, media_type=NDJSON)
         self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,10 +86,9 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
         loaded = await classifiers.find(query.model, caller_of(request.scope))
         options = query.options(loaded)
         loaded.classifier.budget(options)
-        lines = _lines(classifiers, loaded, ModelReference.found(loaded, query.model), files, options)
+        lines = _Batch(classifiers, loaded, query.model, options).lines(files)
         if _wants_document(request):
-            document = BatchRead.model_construct(items=[line async for line in lines])
-            return Response(document.model_dump_json(), headers=_VARY, media_type=JSON)
+            return Response(encode_lines([line async for line in lines]), headers=_VARY, media_type=JSON)
         return Lines(lines, inside.pop_all().close)
 
 
@@ -109,40 +108,37 @@ async def _files(request: Request, most: int) -> deque[_File]:
     return files
 
 
-async def _lines(
-    classifiers: Classifiers, loaded: Loaded, reference: ModelReference, files: deque[_File], options: DecisionOptions
-) -> AsyncIterator[BatchLine]:
-    """Lines in the order of the files, of which a limited number is under way at once."""
-    waiting: deque[asyncio.Task[BatchLine]] = deque()
-    try:
-        for index in range(len(files)):
-            if len(waiting) == _AT_ONCE:
+@dataclass(frozen=True)
+class _Batch:
+    """What all files of a form have in common: the model, which was asked for as `name`, and how to decide."""
+
+    classifiers: Classifiers
+    loaded: Loaded
+    name: str
+    options: DecisionOptions
+
+    async def lines(self, files: deque[_File]) -> AsyncIterator[bytes]:
+        """Lines in the order of the files, of which a limited number is under way at once."""
+        waiting: deque[asyncio.Task[bytes]] = deque()
+        try:
+            for index in range(len(files)):
+                if len(waiting) == _AT_ONCE:
+                    yield await waiting.popleft()
+                # Gone from the list when its turn has come: a slow reader keeps no file in memory that is answered.
+                waiting.append(asyncio.create_task(self._line(index, files.popleft())))
+            while waiting:
                 yield await waiting.popleft()
-            # Gone from the list when its turn has come: a slow reader keeps no file in memory that is answered.
-            file = files.popleft()
-            waiting.append(asyncio.create_task(_line(classifiers, loaded, reference, index, file, options)))
-        while waiting:
-            yield await waiting.popleft()
-    finally:
-        for task in waiting:
-            task.cancel()
+        finally:
+            for task in waiting:
+                task.cancel()
 
-
-async def _line(
-    classifiers: Classifiers,
-    loaded: Loaded,
-    reference: ModelReference,
-    index: int,
-    file: _File,
-    options: DecisionOptions,
-) -> BatchLine:
-    try:
-        classified = await classifiers.classify(loaded, not_empty(file.content, "image"), options, patient=True)
-    except Exception as error:  # the lines after it have nothing to do with it
-        problem = problem_of(error)
-        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.exception("line_failed", index=index)
-        return BatchLine(index=index, name=file.name, problem=problem)
-    return BatchLine.model_construct(
-        index=index, name=file.name, classification=Classification.of(classified, reference), problem=None
-    )
+    async def _line(self, index: int, file: _File) -> bytes:
+        try:
+            image = not_empty(file.content, "image")
+            classified = await self.classifiers.classify(self.loaded, image, self.options, patient=True)
+        except Exception as error:  # the lines after it have nothing to do with it
+            problem = problem_of(error)
+            if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.exception("line_failed", index=index)
+            return encode_line(index, file.name, None, problem)
+        return encode_line(index, file.name, encode(classified, self.loaded, self.name), None)

@@ -1,7 +1,8 @@
 """Opportunistic batching: an image that finds its model idle is run at once; those that come meanwhile make the next batch.
 
-No timer and no polling: a batch ends, the next begins with whatever is there. Batches run in threads, as ONNX Runtime lets
-go of the interpreter, so the event loop goes on reading and decoding.
+No timer and no polling: a batch ends, the next begins with whatever is there. What takes long runs in threads, as ONNX Runtime
+lets go of the interpreter, so the event loop goes on reading and decoding. What takes no longer than handing it over and back
+runs in the event loop itself: all that has come in one of its turns.
 """
 
 import asyncio
@@ -15,17 +16,24 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from noisegate.api.found import DecisionFound
 from noisegate.errors import QuotaExceeded
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import Answers, UnusableModel
-from noisegate.rejection.decision import DecisionOptions
-from noisegate.rejection.documents import Decision
+from noisegate.rejection.decision import DecisionOptions, NotFinite
 from service.classify.statistics import Statistics
 from service.errors import ModelUnusable
 from service.metrics import BATCH_SIZE, PREDICT_SECONDS, QUEUE_DEPTH
 
 Pixels = npt.NDArray[np.uint8]
 
+# The event loop computes for so long at a time, then others have their turn. A thread in its place would keep the interpreter from
+# it for up to 5 ms (sys.getswitchinterval).
+_AT_ONCE_SECONDS = 0.002
+# Where not even so many images fit into that, a thread is little beside them.
+_LEAST_AT_ONCE = 4
+# The least time that an image took is taken to be so many times as long after each that took longer.
+_FORGETTING = 1.001
 # In one batch: four images of 224 pixels a side. More at once are no quicker from there on, and what a network holds of them
 # meanwhile is memory: EfficientNet-Lite0 takes 180 MiB more for 32 than for four.
 _TOGETHER_PIXELS = 4 * 224**2
@@ -67,7 +75,7 @@ class Answered:
 
     logits: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
-    decision: Decision
+    decision: DecisionFound
     batch_size: int
     queue_seconds: float
     predict_seconds: float
@@ -98,7 +106,9 @@ class Batcher:
         # Half of the queue, so that single images find room beside whole batches.
         self._patient = asyncio.Semaphore(max(1, most_waiting // 2))
         self._running: asyncio.Task[None] | None = None
-        self._seconds_per_image = 0.0
+        self._seconds_per_image = classifier.seconds_per_image
+        # Lately: what other programs hold up says nothing of the network.
+        self._least_seconds = classifier.seconds_per_image
         self.statistics = Statistics()
 
     async def decide(self, pixels: Pixels, options: DecisionOptions, *, patient: bool = False) -> Answered:
@@ -132,17 +142,25 @@ class Batcher:
     async def _run(self) -> None:
         """Batch after batch, until none waits."""
         try:
-            while batch := self._next():
-                await self._run_one(batch)
+            while self._waiting:
+                at_once = int(_AT_ONCE_SECONDS / self._least_seconds)
+                in_thread = at_once < _LEAST_AT_ONCE
+                if batch := self._next(self._most if in_thread else min(self._most, at_once)):
+                    await self._run_one(batch, in_thread=in_thread)
+                if self._waiting and not in_thread:
+                    await asyncio.sleep(0)
         finally:
             self._running = None
 
-    async def _run_one(self, batch: Sequence[_Waiting]) -> None:
+    async def _run_one(self, batch: Sequence[_Waiting], *, in_thread: bool) -> None:
         loop = asyncio.get_running_loop()
         results: Sequence[Answered | Exception]
         started = time.perf_counter()
         try:
-            results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
+            if in_thread:
+                results = await loop.run_in_executor(self._threads, _decide, self._classifier, batch)
+            else:
+                results = _decide(self._classifier, batch)
         except asyncio.CancelledError:
             # The process ends: waiting callers get an error instead of nothing.
             for waiting in batch:
@@ -161,10 +179,11 @@ class Batcher:
             else:
                 waiting.answered.set_result(result)
                 self._seconds_per_image = result.predict_seconds / result.batch_size
+                self._least_seconds = min(_FORGETTING * self._least_seconds, self._seconds_per_image)
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self, most: int) -> list[_Waiting]:
         batch: list[_Waiting] = []
-        while self._waiting and len(batch) < self._most:
+        while self._waiting and len(batch) < most:
             waiting = self._waiting.popleft()
             QUEUE_DEPTH.dec()
             if not waiting.answered.done():
@@ -180,7 +199,7 @@ def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered 
         answers = classifier.logits(np.stack([waiting.pixels for waiting in batch]))
     except UnusableModel as error:
         return [ModelUnusable(str(error), field="model")] * len(batch)
-    decisions = _decisions(classifier, answers, batch)
+    decisions = _decisions(classifier, answers, [waiting.options for waiting in batch])
     seconds = time.perf_counter() - started
     PREDICT_SECONDS.observe(seconds)
     return [
@@ -191,12 +210,15 @@ def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered 
     ]
 
 
-def _decisions(classifier: Classifier, answers: Answers, batch: Sequence[_Waiting]) -> list[Decision | Exception]:
+def _decisions(
+    classifier: Classifier, answers: Answers, options: Sequence[DecisionOptions]
+) -> list[DecisionFound | ModelUnusable]:
+    try:
+        return [*classifier.find(answers, options)]
+    except NotFinite:
+        if len(options) == 1:
+            return [ModelUnusable("the model gives numbers that are not finite", field="model")]
+    # Of several images one may be to blame: each by itself.
     logits, features = answers
-    finite = np.asarray(np.isfinite(logits).all(axis=1))
-    options = [waiting.options for waiting, well in zip(batch, finite, strict=True) if well]
-    decided = iter(classifier.decide((logits[finite], features[finite]), options) if options else [])
-    return [
-        next(decided) if well else ModelUnusable("the model gives numbers that are not finite", field="model")
-        for well in finite
-    ]
+    rows = (slice(place, place + 1) for place in range(len(options)))
+    return [one for row in rows for one in _decisions(classifier, (logits[row], features[row]), options[row])]

@@ -126,7 +126,7 @@ class Classifiers:
         model.classifier.budget(options)
         answered = await model.batcher.decide(pixels, options, patient=patient)
         QUEUE_SECONDS.observe(answered.queue_seconds)
-        OUTCOMES[answered.decision.reason].inc()
+        OUTCOMES[answered.decision["reason"]].inc()
         return answered
 
     async def compute(self, work: Callable[[], Result]) -> Result:

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from noisegate.image_kinds import IMAGE_MEDIA_TYPES
 from service.access import caller_of
-from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported
+from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported, whole_body
 from service.classify.images import from_base64, from_form, not_empty
-from service.classify.schemas import Classification, ClassifyQuery, ImageDocument, ModelReference, encode
+from service.classify.schemas import Classification, ClassifyQuery, ImageDocument, encode
 from service.deps import resources_of
 from service.errors import problems
 from service.parameters import MOST_FIELDS, check_form
@@ -44,15 +44,15 @@ async def classify(request: Request) -> Response:
     image = await _image(request)
     loaded = await classifiers.find(query.model, caller_of(request.scope))
     classified = await classifiers.classify(loaded, image, query.options(loaded))
-    return Response(encode(classified, ModelReference.found(loaded, query.model)), media_type=JSON)
+    return Response(encode(classified, loaded, query.model), media_type=JSON)
 
 
 async def _image(request: Request) -> bytes:
     content_type = content_type_of(request)
     if content_type in RAW:
-        return not_empty(await request.body(), "image")
+        return not_empty(await whole_body(request), "image")
     if content_type == JSON:
-        return from_base64(parse_json(await request.body(), ImageDocument).image, "image")
+        return from_base64(parse_json(await whole_body(request), ImageDocument).image, "image")
     if content_type == MULTIPART:
         async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
             check_form(form, ["image"], ClassifyQuery.model_fields)

@@ -1,11 +1,13 @@
 """What /classify reads and answers."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 
 from noisegate.decision_rule import DecisionRule
 from noisegate.errors import InvalidInput
@@ -110,7 +112,7 @@ def named_rule(text: str) -> DecisionRule | None:
     return DecisionRule.of(*names)
 
 
-_TIMING = '"timing":{"batch_size":%d,"decode_ms":%.3f,"queue_ms":%.3f,"predict_ms":%.3f}'
+_TIMING = b'"timing":{"batch_size":%d,"decode_ms":%.3f,"queue_ms":%.3f,"predict_ms":%.3f}'
 
 
 class ImageDocument(BaseModel):
@@ -133,7 +135,12 @@ class ModelReference(BaseModel):
     @classmethod
     def found(cls, loaded: Loaded, asked_for: str) -> "ModelReference":
         """This model, which the caller named by its id or by an alias."""
-        return cls(id=loaded.id, alias=asked_for if asked_for != loaded.id else None, version=loaded.version)
+        return cls.named(loaded.id, asked_for, loaded.version)
+
+    @classmethod
+    def named(cls, id: str, asked_for: str, version: str) -> "ModelReference":
+        """The model with this id, which the caller named so."""
+        return cls(id=id, alias=asked_for if asked_for != id else None, version=version)
 
 
 class Timing(BaseModel):
@@ -151,30 +158,23 @@ class Classification(Decision):
     model: ModelReference
     timing: Timing
 
-    @classmethod
-    def of(cls, classified: Classified, model: ModelReference) -> "Classification":
-        """What came of an image; its parts have been validated when they were made."""
-        answered = classified.answered
-        timing = Timing(
-            batch_size=answered.batch_size,
-            decode_ms=_milliseconds(classified.decode_seconds),
-            queue_ms=_milliseconds(answered.queue_seconds),
-            predict_ms=_milliseconds(answered.predict_seconds),
-        )
-        return cls.model_construct(model=model, timing=timing, **vars(answered.decision))
 
-
-def encode(classified: Classified, model: ModelReference) -> str:
-    """The JSON of `Classification.of(classified, model)`, made from that of the decision: in half the time."""
+def encode(classified: Classified, loaded: Loaded, asked_for: str) -> bytes:
+    """The JSON of the `Classification` by a model that was asked for by this name, joined from its parts: no object is made."""
     answered = classified.answered
-    seconds = (classified.decode_seconds, answered.queue_seconds, answered.predict_seconds)
-    timing = _TIMING % (answered.batch_size, *(1000 * each for each in seconds))
-    return f'{answered.decision.model_dump_json()[:-1]},"model":{_encoded(model)},{timing}}}'
+    timing = _TIMING % (
+        answered.batch_size,
+        1000 * classified.decode_seconds,
+        1000 * answered.queue_seconds,
+        1000 * answered.predict_seconds,
+    )
+    model = _encoded(loaded.id, asked_for, loaded.version)
+    return b'%b,"model":%b,%b}' % (to_json(answered.decision)[:-1], model, timing)
 
 
 @lru_cache(maxsize=1024)
-def _encoded(model: ModelReference) -> str:
-    return model.model_dump_json()
+def _encoded(id: str, asked_for: str, version: str) -> bytes:
+    return ModelReference.named(id, asked_for, version).model_dump_json().encode()
 
 
 class BatchLine(BaseModel):
@@ -192,5 +192,17 @@ class BatchRead(BaseModel):
     items: list[BatchLine]
 
 
-def _milliseconds(seconds: float) -> float:
-    return round(1000 * seconds, 3)
+def encode_line(index: int, name: str | None, classification: bytes | None, problem: Problem | None) -> bytes:
+    """The JSON of a `BatchLine`, of which one part has been encoded."""
+    told = problem.model_dump_json().encode() if problem else b"null"
+    return b'{"index":%d,"name":%b,"classification":%b,"problem":%b}' % (
+        index,
+        to_json(name),
+        classification or b"null",
+        told,
+    )
+
+
+def encode_lines(lines: Iterable[bytes]) -> bytes:
+    """The JSON of a `BatchRead`."""
+    return b'{"items":[%b]}' % b",".join(lines)

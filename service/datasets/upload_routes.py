@@ -15,6 +15,7 @@ from noisegate.api.reading import BadImages, NameEncoding, Reading, Validation
 from noisegate.errors import InvalidInput
 from noisegate.store import dataset_names, files
 from noisegate.store.artefacts import Artefacts
+from noisegate.store.datasets import LABELS
 from noisegate.store.idempotency import StoredAnswer
 from noisegate.store.prerequisites import usable_base
 from noisegate.store.states import DatasetState
@@ -39,6 +40,8 @@ ARCHIVES = (
     "application/x-xz",
     "application/octet-stream",
 )
+# Other labels for the images of a base.
+CSV = "text/csv"
 MIN_IMAGE_SIZE = 8
 
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
@@ -48,6 +51,7 @@ _REQUEST_BODY: dict[str, Any] = {
     "content": {
         **{kind: {"schema": _BINARY} for kind in ARCHIVES},
         MULTIPART: {"schema": _FORM},
+        CSV: {"schema": {"type": "string"}},
         JSON: {"schema": SourceDocument.model_json_schema(), "example": {"source": "cifar10"}},
     },
 }
@@ -104,8 +108,9 @@ async def create_dataset(
     """Upload labelled images: an archive of class folders, or of any other layout that docs/data.md lists.
 
     With a `base` the dataset is a version of that one: what is in the base already is left out, and originals are shared.
-    Or name a `source` in a JSON body. Ingestion goes on in a worker; GET the `Location` until it is `ready`. With `dry_run` an
-    upload is read at once, and answered with what was found in it.
+    Or send CSV of other labels for the images of a `base`: columns `image` (an id, as samples have it) or `name`, and `label`; an
+    empty label leaves the image out. Or name a `source` in a JSON body. Ingestion goes on in a worker; GET the `Location` until it
+    is `ready`. With `dry_run` an upload is read at once, and answered with what was found in it.
     """
     reading = Reading(names=names, bad_images=bad_images, validation=validation)
 
@@ -122,6 +127,8 @@ async def create_dataset(
         wanted = Wanted(_once_given("name", name, document.name) or document.source, document.source, size)
         once = _once(request, resources, idempotency_key, hashlib.sha256(body).hexdigest())
         return await run_in_threadpool(_entered, once, announce, wanted)
+    if content_type == CSV:
+        _check_labels(request, base)
     onto = None if base is None else await run_in_threadpool(_found_base, resources, base, image_size)
     size = onto.image_size if onto else _checked_size(image_size, largest)
     async with _receiving(request, resources, content_type) as archive:
@@ -130,8 +137,8 @@ async def create_dataset(
                 await run_in_threadpool(_check_name_is_free, resources, name)
             return _report_answer(await inspected(resources, archive, size, reading, onto))
         usual = _usual_name(archive.digest, size, reading, onto)
-        onto_id = onto.id if onto else None
-        wanted = Wanted(name or usual, "upload", size, archive.digest, reading, onto_id, archive.name)
+        source, onto_id = LABELS if content_type == CSV else "upload", onto.id if onto else None
+        wanted = Wanted(name or usual, source, size, archive.digest, reading, onto_id, archive.name)
         once = _once(request, resources, idempotency_key, archive.digest)
         return await run_in_threadpool(_uploaded, once, announce, wanted, archive, resources.artefacts)
 
@@ -141,6 +148,16 @@ def _check_upload_only(request: Request) -> None:
     for name in (*Reading.model_fields, "base", "dry_run"):
         if name in request.query_params:
             raise InvalidInput("is for uploads, and a source was named", field=name, remedy="Leave it out.")
+
+
+def _check_labels(request: Request, base: str | None) -> None:
+    """Refuse labels without images, and what says how an archive is to be read."""
+    if base is None:
+        remedy = "Give ?base=<dataset>; or send an archive that holds images and table."
+        raise InvalidInput("is missing: a table alone has no images", field="base", remedy=remedy)
+    for name in (*Reading.model_fields, "dry_run"):
+        if name in request.query_params:
+            raise InvalidInput("is for archives, and a table was sent", field=name, remedy="Leave it out.")
 
 
 def _once_given(field: str, in_query: Value | None, in_body: Value | None) -> Value | None:
@@ -183,9 +200,9 @@ def _receiving(request: Request, resources: Resources, content_type: str) -> Abs
     upload = Upload(resources.artefacts, resources.settings.min_free_bytes)
     if content_type == MULTIPART:
         return upload.form(request)
-    if content_type in ARCHIVES:
+    if content_type in (*ARCHIVES, CSV):
         return upload.raw(request)
-    raise unsupported(content_type, [*ARCHIVES, MULTIPART, JSON])
+    raise unsupported(content_type, [*ARCHIVES, MULTIPART, CSV, JSON])
 
 
 def _entered(

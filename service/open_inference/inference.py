@@ -40,8 +40,8 @@ async def inferred(
         id=document.id,
         parameters=InferredParameters(
             model=loaded.id,
-            max_false_reject=rows[0].decision.max_false_reject,
-            threshold=rows[0].decision.threshold,
+            max_false_reject=rows[0].decision["max_false_reject"],
+            threshold=rows[0].decision["threshold"],
         ),
         outputs=[tensor for tensor, _ in tensors],
     )

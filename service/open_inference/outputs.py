@@ -59,14 +59,14 @@ def outputs_of(manifest: ModelManifest) -> dict[str, Output]:
     classes, outputs = manifest.classes, manifest.outputs
     found = {
         "probabilities": Output(
-            "FP64", (len(classes),), lambda row: list(row.decision.probabilities.values()), {"classes": classes}
+            "FP64", (len(classes),), lambda row: list(row.decision["probabilities"].values()), {"classes": classes}
         ),
-        "noise_probability": Output("FP64", (), lambda row: [row.decision.noise_probability], {}),
+        "noise_probability": Output("FP64", (), lambda row: [row.decision["noise_probability"]], {}),
         "reject_score": Output(
-            "FP64", (), lambda row: [row.decision.reject_score], {}, about={"higher_means": "unknown"}
+            "FP64", (), lambda row: [row.decision["reject_score"]], {}, about={"higher_means": "unknown"}
         ),
-        "rejected": Output("BOOL", (), lambda row: [row.decision.rejected], {}),
-        "label": Output("BYTES", (), lambda row: [row.decision.label], {}),
+        "rejected": Output("BOOL", (), lambda row: [row.decision["rejected"]], {}),
+        "label": Output("BYTES", (), lambda row: [row.decision["label"]], {}),
         "logits": Output(
             "FP32", (len(outputs),), lambda row: row.logits.tolist(), {"outputs": outputs}, by_default=False
         ),

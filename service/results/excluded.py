@@ -46,5 +46,7 @@ def _accuracies(executions: Sequence[Execution]) -> list[float]:
 
 def _but_for_the_control(cell: Cell) -> str:
     document = cell.spec.model_dump(mode="json")
-    document["exclude"]["control"] = None
+    for field in ("exclude", "subgroup"):
+        if document.get(field):
+            document[field]["control"] = None
     return json.dumps(document, sort_keys=True)

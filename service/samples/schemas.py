@@ -36,6 +36,7 @@ class SampleRead(BaseModel):
         description="Mean probability of the label by executions that were not trained on it."
     )
     label_quality: float | None = Field(description="cleanlab's: the probability of the label, 0 … 1.")
+    confidence: float | None = Field(description="The probability of the suggested class, by the same executions.")
     neighbour_distance: float | None = Field(description="Mean cosine distance to its ten nearest neighbours, 0 … 2.")
     exact_copy_of: int | None = Field(description="An earlier training image with the same pixels.")
     near_copy_of: int | None = Field(description="An earlier training image that is the same picture.")

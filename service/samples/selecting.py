@@ -11,13 +11,20 @@ from noisegate.errors import FieldError, InvalidSpec, NotFound
 from noisegate.seeds import derive_seed
 from noisegate.selection import Selection, digest_of
 from noisegate.spec import ClassifierExperiment, ExperimentSpec
-from noisegate.spec.exclusion import Control, Exclusion
+from noisegate.spec.exclusion import Control, Exclusion, SampleSubgroup
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.packed import open_packed
 from noisegate.store.tables import Dataset
 from service.samples.tables import SampleTable, find_table
 
 Places = npt.NDArray[np.int64]
+
+# The column that a subgroup is chosen by, and in which order.
+_MEASURES = {
+    "ambiguous": ("spread_epochs", "descending"),
+    "easy": ("probability", "descending"),
+    "hard": ("probability", "ascending"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,39 +37,50 @@ class Selecting:
     def __call__(self, spec: ExperimentSpec, dataset: Dataset, position: int) -> Selection:
         """The images that the cell at a position leaves out."""
         assert isinstance(spec, ClassifierExperiment)
-        assert spec.exclude is not None, "asked of cells that leave images out"
+        asked = spec.exclude or spec.subgroup
+        assert isinstance(asked, Exclusion | SampleSubgroup), "asked of cells that choose by samples"
         packed = open_packed(self.artefacts, dataset)
         labels = np.asarray(packed.labels[: packed.train_count])
-        table = self._table(spec.exclude, dataset)
-        chosen = _chosen(spec.exclude, labels, table)
-        seed = derive_seed(spec.seed, "exclude", position)
-        places = _controlled(spec.exclude.control, chosen, labels, seed)
-        _check_left(labels, places, packed.classes, spec.holdout)
+        table, seed = self._table(asked, dataset), derive_seed(spec.seed, "exclude", position)
+        if isinstance(asked, SampleSubgroup):
+            assert table is not None, "a subgroup names its experiment"
+            places = _beside_subgroup(asked, labels, table, seed)
+        else:
+            places = _controlled(asked.control, _chosen(asked, labels, table), np.arange(len(labels)), labels, seed)
+        if isinstance(asked, Exclusion):
+            _check_left(labels, places, packed.classes, spec.holdout)
         counts = np.bincount(labels[places], minlength=len(packed.classes)).tolist()
         return Selection(
-            experiment=spec.exclude.samples,
+            experiment=asked.samples,
             table=table.digest if table else None,
-            control=spec.exclude.control,
+            control=asked.control,
+            holdout_stays=isinstance(asked, SampleSubgroup),
             count=len(places),
             classes=dict(zip(packed.classes, counts, strict=True)),
             digest=digest_of(places.tolist()),
             places=places.tolist(),
         )
 
-    def _table(self, exclude: Exclusion, dataset: Dataset) -> SampleTable | None:
+    def places(self, exclude: Exclusion, dataset: Dataset) -> Places:
+        """Rising places of the training images that are meant, whatever is left."""
+        packed = open_packed(self.artefacts, dataset)
+        return _chosen(exclude, np.asarray(packed.labels[: packed.train_count]), self._table(exclude, dataset))
+
+    def _table(self, exclude: Exclusion | SampleSubgroup, dataset: Dataset) -> SampleTable | None:
+        at = "subgroup" if isinstance(exclude, SampleSubgroup) else "exclude"
         if exclude.samples is None:
-            if exclude.ids:
+            if isinstance(exclude, Exclusion) and exclude.ids:
                 return None
             remedy = 'Name an experiment on this dataset that was posted with "record": "samples".'
             raise _refused("exclude.samples", "is not given, and nothing else says which images are meant", remedy)
         try:
             table = find_table(self.session, self.artefacts, exclude.samples, exclude.cell)
         except NotFound as error:
-            field = "exclude.cell" if error.field == "cell" else "exclude.samples"
+            field = f"{at}.cell" if error.field == "cell" else f"{at}.samples"
             raise _refused(field, error.detail, error.remedy) from error
         if table.facts.content_hash != dataset.content_hash:
             message = f"experiment {exclude.samples} was trained on another dataset than {dataset.name!r}"
-            raise _refused("exclude.samples", message, "Name an experiment on the same dataset, and its images.")
+            raise _refused(f"{at}.samples", message, "Name an experiment on the same dataset, and its images.")
         return table
 
 
@@ -97,15 +115,25 @@ def _by_id(ids: list[int], count: int) -> Places:
     return places
 
 
-def _controlled(control: Control | None, chosen: Places, labels: Places, seed: int) -> Places:
-    """The images themselves, or as many others at random."""
+def _beside_subgroup(asked: SampleSubgroup, labels: Places, table: SampleTable, seed: int) -> Places:
+    """All images but those of the subgroup, or but its control."""
+    column, direction = _MEASURES[asked.keep]
+    known = table.rows.filter(table.rows[column].is_valid()).sort_by([(column, direction), ("image", "ascending")])
+    images = known["image"].to_numpy().astype(np.int64)
+    chosen = np.sort(images[: round(asked.fraction * len(images))])
+    kept = _controlled(asked.control, chosen, images, labels, seed)
+    return np.setdiff1d(np.arange(len(labels)), kept)
+
+
+def _controlled(control: Control | None, chosen: Places, among: Places, labels: Places, seed: int) -> Places:
+    """The images themselves, or as many others at random `among` these."""
     if control is None:
         return chosen
-    generator = np.random.default_rng(seed)
+    generator, pool = np.random.default_rng(seed), np.sort(among)
     if control == "random":
-        return np.sort(generator.permutation(len(labels))[: len(chosen)])
+        return np.sort(generator.permutation(pool)[: len(chosen)])
     wanted = np.bincount(labels[chosen], minlength=int(labels.max()) + 1)
-    parts = [generator.permutation(np.flatnonzero(labels == label))[:count] for label, count in enumerate(wanted)]
+    parts = [generator.permutation(pool[labels[pool] == label])[:count] for label, count in enumerate(wanted)]
     return np.sort(np.concatenate(parts))
 
 

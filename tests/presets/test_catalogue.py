@@ -9,7 +9,7 @@ import noisegate.presets
 from noisegate.errors import InvalidSpec, NotFound
 from noisegate.presets import catalogue
 from noisegate.presets.catalogue import SCALES, Scale, expand
-from noisegate.spec import ClassifierExperiment, OpenSetExperiment, TrainingExperiment
+from noisegate.spec import ClassifierExperiment, OpenSetExperiment, SubgroupSpec, TrainingExperiment
 from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.networks import BackboneNetwork
 from noisegate.spec.recipes import LinearRecipe, PaperRecipe
@@ -38,6 +38,8 @@ CELLS = {
 }
 # Protocols of the field.
 PROTOCOLS = {"open-set-6-4": 4, "open-set-6-4-drawn": 2 * 5, "open-set-plus-10": 1, "open-set-plus-50": 1}
+# What single training images are worth.
+VALUE = {"value-report": 1, "value-ablation": 2 * 4 * 3}
 ON_FEATURES = ("table-2-features", "table-3-features")
 WITH_NOISE = ("table-3", "table-3-gaussian", "table-3-features", "recommended")
 EVERY_SCALE = [(name, scale) for name in CELLS for scale in SCALES]
@@ -45,9 +47,9 @@ EVERY_SCALE = [(name, scale) for name in CELLS for scale in SCALES]
 
 def test_every_row_of_the_list_is_a_preset_and_a_file() -> None:
     folder = Path(noisegate.presets.__path__[0])
-    papers = [name for name in catalogue.names() if name not in PROTOCOLS]
+    papers = [name for name in catalogue.names() if name not in {*PROTOCOLS, *VALUE}]
     assert papers == list(CELLS)
-    assert {path.stem for path in folder.glob("*.yaml")} == {*CELLS, *PROTOCOLS}
+    assert {path.stem for path in folder.glob("*.yaml")} == {*CELLS, *PROTOCOLS, *VALUE}
     assert {path.stem for path in folder.glob("*.csv")} <= set(CELLS)
     assert [catalogue.get(name).name for name in CELLS] == list(CELLS)
 
@@ -123,6 +125,27 @@ def test_tables_on_features_have_the_cells_of_the_papers_by_its_definition(name:
         assert catalogue.published_for(name, cell.spec) is None
 
 
+@pytest.mark.parametrize("name", VALUE)
+def test_presets_of_sample_value(name: str) -> None:
+    paper, quick, smoke = (catalogue.get(name).spec_at(scale) for scale in SCALES)
+    for spec in (paper, quick, smoke):
+        check_caps(spec, Caps())
+        assert len(cells_of(spec)) == VALUE[name]
+        assert isinstance(spec, TrainingExperiment)
+        assert spec.holdout == 0
+    assert paper.executions == 50
+    assert (quick.named_dataset, smoke.named_dataset) == ("cifar10", "digits")
+
+
+def test_the_ablation_compares_worst_and_controls_of_one_table() -> None:
+    expanded = expand({"preset": "value-ablation", "exclude": {"samples": "exp_1"}}).spec
+    found = [cell.spec.exclude for cell in cells_of(expanded) if isinstance(cell.spec, ClassifierExperiment)]
+    assert {(one.samples, one.budget, one.control) for one in found if one} == {
+        ("exp_1", budget, control) for budget in (0.01, 0.02, 0.05, 0.1) for control in (None, "random", "stratified")
+    }
+    assert expanded.executions >= 5, "Welch's test of fewer sees little"
+
+
 def test_smoke_draws_little_noise() -> None:
     for name in CELLS:
         for cell in cells_of(catalogue.get(name).spec_at("smoke")):
@@ -172,7 +195,7 @@ def test_table_2_by_the_definition_as_its_description_tells() -> None:
     cells = cells_of(expand({"preset": "table-2", "subgroup": subgroup, "sweep": sweep}).spec)
     subgroups = [cell.spec.subgroup for cell in cells if isinstance(cell.spec, ClassifierExperiment)]
     assert len(subgroups) == 16
-    assert {group.selection for group in subgroups if group} == {"definition"}
+    assert {group.selection for group in subgroups if isinstance(group, SubgroupSpec)} == {"definition"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from scipy.special import entr, logsumexp, softmax
 
 from noisegate.errors import InvalidInput
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT, Calibration, ModelManifest
-from noisegate.rejection.decision import NOTE_NEVER, NOTE_NOISE_ONLY, Decider, DecisionOptions
+from noisegate.rejection.budgets import NOTE_NEVER, NOTE_NOISE_ONLY
+from noisegate.rejection.decision import Decider, DecisionOptions
 from noisegate.rejection.documents import Decision
 from tests.rejection.manifests import manifest, reference
 

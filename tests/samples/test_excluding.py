@@ -147,3 +147,63 @@ def _of_class(house: House, dataset: str, name: str) -> list[int]:
         house.client.get(f"/datasets/{dataset}/images/train/{place}.png").headers["X-Label"] for place in range(COUNT)
     ]
     return np.flatnonzero(np.array(labels) == name).tolist()
+
+
+@pytest.mark.parametrize(
+    ("keep", "column", "sign"),
+    [("ambiguous", "spread_epochs", -1), ("easy", "probability", -1), ("hard", "probability", 1)],
+)
+def test_subgroups_by_samples_train_on_a_part_and_leave_the_holdout(
+    house: House, recorded: str, keep: str, column: str, sign: int
+) -> None:
+    subgroup = {"samples": recorded, "keep": keep, "fraction": 0.5}
+    id = house.post(**QUICK, subgroup=subgroup, sweep={"subgroup.control": [None, "random"]})
+    with house.resources.sessions.reading() as session:
+        of_part, _, of_control, _ = (
+            ExecutionRecord.from_bytes(house.resources.artefacts.read(digest))
+            for digest in sample_tables.records_of(session, id, None)
+        )
+    items = [row for row in house.table(recorded)["items"] if row[column] is not None]
+    expected = sorted(items, key=lambda row: (sign * row[column], row["image"]))[: round(len(items) / 2)]
+    assert sorted(of_part.rows.tolist()) == sorted(row["image"] for row in expected)
+    assert len(of_control.rows) == len(of_part.rows)
+    assert set(of_control.rows.tolist()) != set(of_part.rows.tolist())
+    assert len(of_part.held_rows) == len(of_control.held_rows) == 12
+    first, _ = rows(house, id)
+    assert first["label"] == "subgroup.control=null"
+    assert (first["excluded"]["holdout_stays"], first["excluded"]["against"][0]["control"]) == (True, "random")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"subgroup": {"samples": "exp_none", "keep": "easy", "fraction": 0.5}}, "subgroup.samples"),
+        ({"subgroup": {"samples": "RECORDED", "keep": "nice", "fraction": 0.5}}, "subgroup.keep"),
+        ({"subgroup": {"samples": "RECORDED", "keep": "easy"}}, "subgroup.fraction"),
+        ({"subgroup": {"samples": "RECORDED", "keep": "easy", "fraction": 0.01}}, "subgroup.fraction"),
+        (
+            {"subgroup": {"samples": "RECORDED", "keep": "easy", "fraction": 0.5}, "exclude": {"samples": "RECORDED"}},
+            "subgroup",
+        ),
+    ],
+)
+def test_subgroups_refused(house: House, recorded: str, changes: dict[str, Any], field: str) -> None:
+    named = {
+        name: {key: recorded if key == "samples" and value == "RECORDED" else value for key, value in asked.items()}
+        for name, asked in changes.items()
+    }
+    answer = house.client.post("/experiments?dry_run=true", json=SPEC | QUICK | named)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
+
+
+def test_from_the_report_to_the_ablation_by_presets(house: House, dataset: dict[str, Any]) -> None:
+    small = {"scale": "smoke", "dataset": "tints", "image_size": 8}
+    report = house.client.post("/experiments", json={"preset": "value-report", **small}).json()
+    house.run(report["id"])
+    house.make()
+    ablation = {"preset": "value-ablation", **small, "executions": 1}
+    answer = house.client.post("/experiments?dry_run=true", json=ablation)
+    assert answer.json()["errors"][0]["field"] == "exclude.samples", "the answer says what is missing"
+    posted = ablation | {"exclude": {"samples": report["id"]}}
+    plan = house.client.post("/experiments?dry_run=true", json=posted).json()
+    assert (len(plan["cells"]), plan["executions"]) == (24, 24)

@@ -17,8 +17,9 @@ from tests.service.traffic import Pixels, Sent, encoded, pictures, stored_model
 
 # Measured on an AMD EPYC (AVX2), ONNX Runtime 1.32, NumPy 2, n = 1 … 32: logits, features and all that follows from them
 # are the same to the last bit, except for the kNN distance, which is off by up to 5e-7, as BLAS multiplies one row in another
-# order than many. Other processors may sum in another order elsewhere too; another image's answer is off by 1e-2 and more.
-TOLERANCE = 1e-5
+# order than many. With AVX-512 ViM's virtual logit, a difference of squares, is off by up to 1.2e-5. Other processors may sum in
+# another order elsewhere too; another image's answer is off by 1e-2 and more.
+TOLERANCE = 3e-5
 
 
 def assert_same(found: Any, expected: Any, where: str = "decision") -> None:

@@ -46,6 +46,13 @@ def classifier_of(onnx: bytes) -> Classifier:
     return Classifier(onnx, manifest(image_size=IMAGE_SIZE, quantiles=[0.0, 0.5, 0.9]))
 
 
+def of_which_one_takes(seconds: float) -> Classifier:
+    """A small network, of which it is said that it takes so long for an image."""
+    classifier = classifier_of(seeing_onnx(2))
+    classifier.seconds_per_image = seconds
+    return classifier
+
+
 def in_loop(work: Callable[[], Awaitable[T]]) -> T:
     """What `work` gives; whatever hangs fails."""
 
@@ -62,7 +69,7 @@ async def all_of(batcher: Batcher, images: list[Pixels], *, patient: bool = Fals
 
 
 def same_alone(classifier: Classifier, image: Pixels, found: Answered) -> None:
-    assert_same(found.decision.model_dump(), expected_of(classifier, image, DecisionOptions()))
+    assert_same(found.decision, expected_of(classifier, image, DecisionOptions()))
 
 
 # Every answer against its image alone
@@ -83,9 +90,7 @@ def test_random_traffic_gets_the_answers_of_each_image_alone(
         alone[id] = classifier
     found = in_loop(lambda: _traffic(Classifiers(settings, sessions, artefacts), list(alone), seed))
     for model, image, options, classified in found:
-        assert_same(
-            classified.answered.decision.model_dump(), expected_of(alone[model], image, options), f"image of {model}"
-        )
+        assert_same(classified.answered.decision, expected_of(alone[model], image, options), f"image of {model}")
     assert len(found) > 250
     assert max(classified.answered.batch_size for *_, classified in found) > 1
     assert measured("noisegate_classify_queue_depth") == 0
@@ -135,7 +140,7 @@ def test_a_batch_of_any_size_gives_the_logits_of_each_image_alone() -> None:
 
 
 def test_images_that_arrive_together_run_together_and_up_to_the_limit(threads: ThreadPoolExecutor) -> None:
-    classifier = classifier_of(seeing_onnx(2))
+    classifier = of_which_one_takes(1e-6)
     images = pictures(20, 2)
     batcher = Batcher(classifier, threads, most=8, most_waiting=100)
     found = [answer for answer in in_loop(lambda: all_of(batcher, images)) if isinstance(answer, Answered)]
@@ -257,10 +262,33 @@ def test_whole_batches_leave_room_for_single_images(threads: ThreadPoolExecutor)
 
 
 def test_a_pool_that_is_closed_leaves_nobody_waiting(threads: ThreadPoolExecutor) -> None:
-    batcher = Batcher(classifier_of(seeing_onnx(3)), threads, most=4, most_waiting=16)
+    batcher = Batcher(of_which_one_takes(0.01), threads, most=4, most_waiting=16)
     threads.shutdown()
     (told,) = in_loop(lambda: all_of(batcher, pictures(1, 1)))
     assert isinstance(told, RuntimeError)
+
+
+def test_what_takes_no_longer_than_handing_it_over_needs_no_thread(threads: ThreadPoolExecutor) -> None:
+    batcher = Batcher(of_which_one_takes(1e-4), threads, most=4, most_waiting=16)
+    threads.shutdown()
+    (told,) = in_loop(lambda: all_of(batcher, pictures(1, 1)))
+    assert isinstance(told, Answered)
+
+
+def test_between_two_batches_in_the_event_loop_others_have_their_turn(threads: ThreadPoolExecutor) -> None:
+    batcher = Batcher(of_which_one_takes(1e-4), threads, most=2, most_waiting=100)
+
+    async def turns() -> tuple[int, list[Told]]:
+        asked = asyncio.ensure_future(all_of(batcher, pictures(20, 4)))
+        turns = 0
+        while not asked.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return turns, await asked
+
+    had, told = in_loop(turns)
+    assert [type(answer) for answer in told] == [Answered] * 20
+    assert had >= 10
 
 
 def test_who_has_gone_away_is_not_classified(threads: ThreadPoolExecutor) -> None:

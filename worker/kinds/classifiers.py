@@ -23,6 +23,7 @@ from noisegate.evaluation.sample_value.records import record_of
 from noisegate.evaluation.scored_images import score_images, scores_to_bytes
 from noisegate.judgement import Judgement, has_learnt
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
+from noisegate.learning.describing import described
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.stopping import best_epoch
@@ -118,7 +119,7 @@ def _prepare(taken: Taken[Spec], work: Work[Spec]) -> tuple[Context, Together]:
                 work.check,
                 _scored(resources, first, data),
                 others,
-                _excluded(resources, first.cell),
+                *_left_out(resources, first.cell),
             ),
         )
     return Context(resources, cell, data, whole, others, placing.device, work.check), placing.together
@@ -161,14 +162,14 @@ def _scored(resources: Resources, execution: Execution, data: CellData) -> Score
     return scores_of_base(resources, execution.depends_on, data) if execution.depends_on else None
 
 
-def _excluded(resources: Resources, cell: Cell) -> Sequence[int]:
-    """Places among the dataset's training images that the cell leaves out."""
+def _left_out(resources: Resources, cell: Cell) -> tuple[Sequence[int], Sequence[int]]:
+    """Places among the dataset's training images that the cell leaves out altogether, and of training alone."""
     if not cell.spec.selects_images:
-        return ()
+        return (), ()
     with resources.sessions.reading() as session:
         selection = session.scalar(sa.select(Cell.selection).where(Cell.id == cell.id))
     assert selection is not None, "settled when it was planned"
-    return selection.places
+    return ((), selection.places) if selection.holdout_stays else (selection.places, ())
 
 
 def _scores_if_base(context: Context, execution: Execution, outcome: ExecutionOutcome) -> ScoredImages | None:
@@ -259,7 +260,7 @@ def _export(
     )
     files = export_model(context.cell, outcome, execution=execution.position, reference=reference)
     settled = {"judgement": judgement, "rule": finished.rule, "metrics": finished.metrics}
-    return replace(files, manifest=files.manifest.model_copy(update=settled)), card
+    return described(replace(files, manifest=files.manifest.model_copy(update=settled)), reference), card
 
 
 def _images_per_family(wanted: int, image_size: int) -> int:

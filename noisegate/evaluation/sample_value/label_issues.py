@@ -18,13 +18,14 @@ class LabelIssues:
     Attributes:
         basis: whether the probabilities are by executions that were not trained on the image, or by its own training; None if
             neither was recorded.
-        quality: the probability of the label, 0 … 1.
+        quality: the probability of the label, 0 … 1; `confidence` is that of the suggested class.
     """
 
     basis: Basis | None
     issue: Bool[np.ndarray, " n"]
     quality: Float[np.ndarray, " n"]
     suggested: Int64[np.ndarray, " n"]
+    confidence: Float[np.ndarray, " n"]
 
 
 def label_issues(
@@ -44,10 +45,11 @@ def label_issues(
 
 
 def _by(basis: Basis | None, labels: np.ndarray, probabilities: np.ndarray, known: np.ndarray) -> LabelIssues:
-    issue, quality, suggested = np.zeros(len(labels), np.bool_), np.full(len(labels), np.nan), labels.copy()
+    issue, suggested = np.zeros(len(labels), np.bool_), labels.copy()
+    quality, confidence = np.full((2, len(labels)), np.nan)
     if known.any() and probabilities.shape[1] > 1:
         given, shares = labels[known], probabilities[known]
         issue[known] = find_label_issues(given, shares, n_jobs=1, verbose=False)
         quality[known] = get_label_quality_scores(given, shares)
-        suggested[known] = shares.argmax(axis=1)
-    return LabelIssues(basis, issue, quality, suggested)
+        suggested[known], confidence[known] = shares.argmax(axis=1), shares.max(axis=1)
+    return LabelIssues(basis, issue, quality, suggested, confidence)

@@ -30,10 +30,10 @@ def find_outliers(features: Float[np.ndarray, "n width"], check: Callable[[], No
     Args:
         check: called between parts of the search; whatever it raises passes through.
     """
-    vectors = _directions(np.asarray(features, np.float32))
-    neighbours = min(_NEIGHBOURS, len(vectors) - 1)
+    neighbours = min(_NEIGHBOURS, len(features) - 1)
     if neighbours < 1:
-        return Outliers(np.zeros(len(vectors)), np.zeros(len(vectors), np.bool_))
+        return Outliers(np.zeros(len(features)), np.zeros(len(features), np.bool_))
+    vectors = _directions(np.asarray(features, np.float32))
     search = NearestNeighbors(n_neighbors=neighbours + 1, algorithm="brute").fit(vectors)
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), _ROWS):

@@ -6,9 +6,13 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Float16, Int64
 
+from noisegate.api.samples import TEST_CALLED
 from noisegate.learning.cells import PreparedCell
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.rejection.scores import softmax
+
+# Written as int32.
+_PLACES = ("rows", "held_rows", TEST_CALLED)
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class ExecutionRecord:
         errors: Euclidean norm of probabilities less the one-hot label, early in training.
         mean_probabilities: over the epochs, of every output; no rows where they were too many to keep.
         held_rows: images that it was not trained on, or was trained on but for a fold; `held_probabilities` are theirs.
+        test_called: the output that it calls each of the cell's test images, in their order.
         classes: number of known classes. Where there are more outputs, the last one is noise.
     """
 
@@ -31,12 +36,13 @@ class ExecutionRecord:
     mean_probabilities: Float16[np.ndarray, "_ outputs"]
     held_rows: Int64[np.ndarray, " held"]
     held_probabilities: Float16[np.ndarray, "held outputs"]
+    test_called: Int64[np.ndarray, " test"]
     classes: int
 
     def to_bytes(self) -> bytes:
         """As safetensors; the same record gives the same bytes."""
         arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if name != "classes"}
-        for name in ("rows", "held_rows"):
+        for name in _PLACES:
             arrays[name] = arrays[name].astype(np.int32)
         data: bytes = safetensors.numpy.save(arrays | {"classes": np.array([self.classes], np.int32)})
         return data
@@ -45,7 +51,7 @@ class ExecutionRecord:
     def from_bytes(cls, data: bytes) -> "ExecutionRecord":
         """What `to_bytes` wrote."""
         arrays = safetensors.numpy.load(data)
-        for name in ("rows", "held_rows"):
+        for name in _PLACES:
             arrays[name] = arrays[name].astype(np.int64)
         return cls(
             **{name: value for name, value in arrays.items() if name != "classes"}, classes=int(arrays["classes"][0])
@@ -73,5 +79,6 @@ def record_of(cell: PreparedCell, outcome: ExecutionOutcome) -> ExecutionRecord 
         mean_probabilities=mean,
         held_rows=held_rows if held else held_rows[:0],
         held_probabilities=answers.astype(np.float16),
+        test_called=outcome.test_answers.logits.argmax(axis=1),
         classes=len(cell.classes),
     )

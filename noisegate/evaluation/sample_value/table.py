@@ -67,6 +67,7 @@ def make_table(
         **measures,
         "out_of_sample": _numbers(held),
         "label_quality": _numbers(issues.quality),
+        "confidence": _numbers(issues.confidence),
         "neighbour_distance": _numbers(outliers.distance) if outliers else pa.nulls(len(labels), pa.float32()),
         **{name: pa.array(places, pa.int64(), mask=places < 0) for name, places in inspected.copies.items()},
         **{name: _numbers(values) for name, values in inspected.pictures.items()},
