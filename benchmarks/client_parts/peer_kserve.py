@@ -6,6 +6,7 @@ from importlib.metadata import version
 import kserve
 from expected import OUTPUTS, Expected, done
 from kserve.inference_client import RESTConfig
+from kserve.protocol.infer_type import RequestedOutput
 
 expected = Expected()
 
@@ -13,7 +14,7 @@ expected = Expected()
 def request(images, binary):
     tensor = kserve.InferInput("images", list(images.shape), "UINT8")
     tensor.set_data_from_numpy(images, binary_data=binary)
-    wanted = [kserve.infer_type.RequestedOutput(name, parameters={"binary_data": binary}) for name in OUTPUTS]
+    wanted = [RequestedOutput(name, parameters={"binary_data": binary}) for name in OUTPUTS]
     return kserve.InferRequest(model_name="default", infer_inputs=[tensor], request_outputs=wanted)
 
 
