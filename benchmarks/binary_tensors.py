@@ -16,16 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import tritonclient.http as triton  # type: ignore[import-untyped]
-from clients import SPEC
+from clients import train
 from record import keep
 
-from noisegate.client.http import Client
 from noisegate.local import running as local
 
 IMAGES = 32
 OUTPUTS = ("probabilities", "noise_probability", "reject_score", "rejected", "label")
 
-Ask = Callable[[], object]
+Ask = Callable[[], np.ndarray]
 
 
 def main() -> int:
@@ -34,11 +33,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="where to keep the figures, in place of results/binary_tensors.json")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="noisegate-tensors-") as folder:
-        with local.running(Path(folder), 0, workers=1, isolated=True) as up, up.client() as client:
-            _train(client)
-            with triton.InferenceServerClient(up.url.partition("://")[2]) as asking:
-                measured = [_round(_ways(asking), asked.seconds) for _ in range(asked.rounds)]
+    with (
+        tempfile.TemporaryDirectory(prefix="noisegate-tensors-") as folder,
+        local.running(Path(folder), 0, workers=1, isolated=True) as up,
+    ):
+        train(up.url)
+        with triton.InferenceServerClient(up.url.partition("://")[2]) as asking:
+            measured = [_round(_ways(asking), asked.seconds) for _ in range(asked.rounds)]
     figures = {way: round(statistics.median(one[way] for one in measured)) for way in measured[0]}
     ratios = {
         kind: statistics.median(one[kind] / one[kind.replace("binary", "json")] for one in measured) for kind in _BINARY
@@ -55,11 +56,6 @@ def main() -> int:
 
 
 _BINARY = ("binary", "binary bodies")
-
-
-def _train(client: Client) -> None:
-    experiment = client.wait(client.create_experiment(SPEC, time_limit=600)["id"])
-    client.set_alias("default", next(client.models(experiment["id"]))["id"])
 
 
 def _ways(client: triton.InferenceServerClient) -> dict[str, Ask]:
