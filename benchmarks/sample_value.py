@@ -4,9 +4,9 @@
 
 5 % of the training labels are flipped, once to any other class alike and once to the nearest one. `found` is the share of them
 among the 5 % of the images with the lowest value. Beside it stands cleanlab as it asks to be used: probabilities by five-fold
-cross-validation with the same network and recipe (five trainings on four fifths), ranked by its label quality. Seconds are those of
-the process, training included; both train on one thread. Gain: test accuracy (its labels are clean) without the worst 5 %, less that
-without as many at random, and of each class, over executions with seeds of their own; low and high are the ends of the 95 % interval
+cross-validation with the same network and recipe (five trainings on four fifths), ranked by its label quality. Seconds are the
+process's, training included; both train on one thread. Gain: test accuracy (its labels are clean) without the worst 5 %, less
+that without as many at random, and of each class, over executions with seeds of their own; low and high are the 95 % interval
 by Welch's test. Overhead: the same training with and without recording in turn, the least of each.
 """
 
