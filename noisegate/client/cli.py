@@ -11,6 +11,7 @@ from noisegate.client.classifying import classify
 from noisegate.client.commands.datasets import datasets, report, upload
 from noisegate.client.commands.experiments import cancel, experiments, results, samples, watch
 from noisegate.client.commands.experiments import run as run_experiment
+from noisegate.client.commands.exporting import export_app
 from noisegate.client.commands.models import alias, card, models_app
 from noisegate.client.commands.others import backbones, delete, presets, workers
 from noisegate.client.console import make_printable
@@ -27,6 +28,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `run` gives every exit status
 )
 app.command(models_app)
+app.command(export_app)
 for command in (
     train,
     classify,

@@ -20,7 +20,7 @@ def datasets(*, json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List the datasets."""
     with Noisegate(url) as client:
         found = client.datasets.list()
-        print_json(found) if json else console_for().print(datasets_table(found))
+        print_json(found) if json else console_for().print(datasets_table(found), crop=False)
 
 
 def upload(
@@ -60,7 +60,7 @@ def upload(
             dataset = client.datasets.wait(dataset.id, progress=dataset_shown(client, progress))
         if dataset.error:
             raise ProblemError.from_document(dataset.error.document())
-        print_json(dataset) if json else console.print(datasets_table([dataset]))
+        print_json(dataset) if json else console.print(datasets_table([dataset]), crop=False)
         for line in warnings_about(client, dataset.id):
             console.print(line, soft_wrap=True)
 

@@ -121,7 +121,7 @@ def experiments(*, json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List the experiments."""
     with Noisegate(url) as client:
         found = client.experiments.list()
-        print_json(found) if json else console_for().print(experiments_table(found))
+        print_json(found) if json else console_for().print(experiments_table(found), crop=False)
 
 
 def _watch(client: Noisegate, id: str, json: bool) -> int:

@@ -29,7 +29,7 @@ def models(*, experiment: str | None = None, json: Json = False, url: Url = DEFA
     """
     with Noisegate(url) as client:
         found = client.models.list(experiment=experiment)
-        print_json(found) if json else console_for().print(models_table(found))
+        print_json(found) if json else console_for().print(models_table(found), crop=False)
 
 
 @models_app.command

@@ -12,21 +12,21 @@ def workers(*, json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List the workers and what each is doing."""
     with Noisegate(url) as client:
         found = client.workers.list()
-    print_json(found) if json else console_for().print(workers_table(found))
+    print_json(found) if json else console_for().print(workers_table(found), crop=False)
 
 
 def presets(*, json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List the paper's tables and figures, which `run` takes by name."""
     with Noisegate(url) as client:
         found = client.presets.list()
-    print_json(found) if json else console_for().print(presets_table(found))
+    print_json(found) if json else console_for().print(presets_table(found), crop=False)
 
 
 def backbones(*, json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List the pretrained networks that a spec may name, those at hand first."""
     with Noisegate(url) as client:
         found = client.backbones.list()
-        print_json(found) if json else console_for().print(backbones_table(found))
+        print_json(found) if json else console_for().print(backbones_table(found), crop=False)
 
 
 def delete(id: str, *, dry_run: bool = False, json: Json = False, url: Url = DEFAULT_URL) -> None:
