@@ -16,6 +16,7 @@ from noisegate.client.commands.models import alias, card, models_app
 from noisegate.client.commands.others import backbones, delete, presets, workers
 from noisegate.client.console import make_printable
 from noisegate.client.errors import ClientError, Interrupted
+from noisegate.client.options import in_options
 from noisegate.client.training import train
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -76,7 +77,7 @@ def run(arguments: list[str]) -> int:
     try:
         status: int | None = app(arguments)
     except ClientError as error:
-        print(error, file=sys.stderr)
+        print(in_options(str(error)), file=sys.stderr)
         return 1
     except Interrupted as interrupted:
         return interrupted.exit_code
