@@ -9,7 +9,7 @@ from cyclopts import App
 from noisegate import __version__
 from noisegate.client.classifying import classify
 from noisegate.client.commands.datasets import datasets, report, upload
-from noisegate.client.commands.experiments import cancel, experiments, results, watch
+from noisegate.client.commands.experiments import cancel, experiments, results, samples, watch
 from noisegate.client.commands.experiments import run as run_experiment
 from noisegate.client.commands.exporting import export_app
 from noisegate.client.commands.models import alias, card, models_app
@@ -36,6 +36,7 @@ for command in (
     run_experiment,
     watch,
     results,
+    samples,
     cancel,
     delete,
     workers,
