@@ -43,7 +43,7 @@ NAVIGATION = (
             "docs/notebooks/*.ipynb",
         ),
     ),
-    Section("Running it", ("deploy/README.md", "docs/operations.md", "deploy/*/README.md", "docs/threat-model.md")),
+    Section("Running it", ("deploy/README.md", "docs/kubernetes.md", "docs/operations.md", "deploy/*/README.md", "docs/threat-model.md")),
     Section(
         "Reference", ("docs/api.md", API, "docs/architecture.md", "docs/measurements.md", "docs/decisions/README.md")
     ),
