@@ -19,7 +19,7 @@ from noisegate.client.options import READ_AS_IT_IS, ReadingOptions, Url, nested,
 from noisegate.client.output import Json, console_beside, print_json
 from noisegate.client.packing import pack
 from noisegate.client.progress import ProgressDisplay
-from noisegate.client.reports import warnings_about
+from noisegate.client.reports import told_of_upload
 from noisegate.client.result_tables import results_table
 from noisegate.client.summary import found_block, model_lines
 from noisegate.client.waiting import dataset_shown, experiment_shown
@@ -106,10 +106,10 @@ def _upload(
     client: Noisegate, console: Console, archive: Uploadable, name: str | None, reading: ReadingOptions
 ) -> DatasetAnswer:
     with _said("Stopped; nothing of the upload is kept."), ProgressDisplay(console, "upload") as progress:
-        dataset = client.datasets.upload(archive, name=name, progress=progress.show_bytes, **reading.given())
-    goes_on = f"Stopped waiting; the service goes on reading dataset {dataset.id}: see `noisegate datasets`."
+        sent = client.datasets.upload(archive, name=name, progress=progress.show_bytes, **reading.given())
+    goes_on = f"Stopped waiting; the service goes on reading dataset {sent.id}: see `noisegate datasets`."
     with _said(goes_on), ProgressDisplay(console, "reading") as progress:
-        dataset = client.datasets.wait(dataset.id, progress=dataset_shown(client, progress))
+        dataset = client.datasets.wait(sent.id, progress=dataset_shown(client, progress))
     if dataset.error:
         raise ProblemError.from_document(dataset.error.document())
     train, test, classes = dataset.train_count, dataset.test_count, dataset.classes or []
@@ -117,8 +117,8 @@ def _upload(
         f"Dataset {dataset.name} ({dataset.id}): {len(classes)} classes, {train:,} images to train on, {test:,} to test.",
         soft_wrap=True,
     )
-    for line in warnings_about(client, dataset.id):
-        console.print(line, soft_wrap=True)
+    for part in told_of_upload(client, dataset, name, sent.id):
+        console.print(part, soft_wrap=True)
     return dataset
 
 

@@ -141,7 +141,7 @@ def test_what_becomes_of_validation_images_is_refused_where_a_folder_has_none(
     server: Peer, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["train", str(photos), "--validation", "train"]) == 1
-    assert "validation=train was asked for, and the folder has no validation part" in capsys.readouterr().err
+    assert "--validation train was asked for, and the folder has no validation part" in capsys.readouterr().err
     assert server.requests == []
 
 
