@@ -51,6 +51,10 @@ faults: .venv/installed-test
 	$(BIN)/python -m tests.faults --database sqlite --json benchmarks/results/faults_sqlite.json
 	$(BIN)/python -m tests.faults.conformance --json benchmarks/results/conformance.json
 
+# Clients that others have written, each in an environment of its own, in a temporary folder: some minutes, and a package index.
+clients: .venv/installed-test
+	$(BIN)/python benchmarks/clients.py
+
 COMPOSE ?= docker compose
 # docker-compose.yml through its life, on a real engine, as a project of its own: half an hour on two cores.
 # PREVIOUS="--previous 'docker compose --project-directory OTHER_TREE' --previous-is v1" adds the upgrade from there.
