@@ -40,6 +40,7 @@ NAVIGATION = (
             "docs/python-client.md",
             "docs/clients.md",
             "docs/elsewhere.md",
+            "docs/notebooks/README.md",
             "docs/notebooks/*.ipynb",
         ),
     ),

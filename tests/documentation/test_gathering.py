@@ -47,8 +47,9 @@ def test_a_link_is_resolved_from_its_page() -> None:
 
 def test_pages_and_what_they_link_to_come_along(tmp_path: Path) -> None:
     files = {
+        "README.md": "# Start\n",
         "docs/README.md": "# Start\n\n[a](guides/a.md) [b](../deploy/README.md#b) [c](../code.py) [d](decisions)\n",
-        "docs/guides/a.md": "[start](../../README.md) ![e](../e.png)\n",
+        "docs/guides/a.md": "[start](../../README.md) ![e](../e.png) [f](../none.md)\n",
         "docs/e.png": "e",
         "docs/new.md": "# New\n",
         "docs/decisions/README.md": "# Decisions\n",
@@ -65,7 +66,7 @@ def test_pages_and_what_they_link_to_come_along(tmp_path: Path) -> None:
     assert "[a](guides/a.md) [b](deploy.md#b) [c](files/code.py) d\n" in start
     assert start.count("decisions/index\n") == 1
     assert start.index("deploy\n") < start.index(":caption: More") < start.index("new\n")
-    assert (to / "guides" / "a.md").read_text() == "[start](../index.md) ![e](../files/docs/e.png)\n"
+    assert (to / "guides" / "a.md").read_text() == "[start](../index.md) ![e](../files/docs/e.png) [f](../none.md)\n"
     assert (to / "deploy.md").read_text() == "[a](guides/a.md)\n"
     assert (to / "files" / "code.py").read_text() == "pass\n"
     assert "0001-a" in (to / "decisions" / "index.md").read_text()
