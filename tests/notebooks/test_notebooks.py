@@ -40,3 +40,5 @@ def test_runs_to_its_end(up: local.Running, name: str, tmp_path: Path, monkeypat
 def test_there_are_two_and_what_they_keep_is_small() -> None:
     assert NOTEBOOKS == ["figure-11.ipynb", "own-photographs.ipynb"]
     assert all((FOLDER / name).stat().st_size < MOST_BYTES for name in NOTEBOOKS)
+    # The guide takes no inline styles, and pandas writes them.
+    assert not any("text/html" in (FOLDER / name).read_text(encoding="utf-8") for name in NOTEBOOKS)
