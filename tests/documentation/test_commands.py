@@ -97,7 +97,7 @@ def test_commands_do_what_the_page_says(name: str, begun: local.Running, desk: P
 
 
 def _run(command: Command, up: local.Running, desk: Path) -> str | None:
-    """What it said, if it did not end well. Pages call the newest experiment $id and the newest model $model."""
+    """What it said, if it did not end well. Pages call the newest experiment that has succeeded $id, and the newest model $model."""
     environment = {
         **os.environ,
         "NOISEGATE_URL": up.url,
@@ -112,4 +112,5 @@ def _run(command: Command, up: local.Running, desk: Path) -> str | None:
 
 
 def _newest(up: local.Running, what: str) -> str:
-    return str(httpx2.get(f"{up.url}/{what}").raise_for_status().json()["items"][0]["id"])
+    items = httpx2.get(f"{up.url}/{what}").raise_for_status().json()["items"]
+    return str(next(item["id"] for item in items if item.get("state", "succeeded") == "succeeded"))
