@@ -97,7 +97,7 @@ def test_commands_do_what_the_page_says(name: str, begun: local.Running, desk: P
 
 
 def _run(command: Command, up: local.Running, desk: Path) -> str | None:
-    """What it said, if it did not end well. Pages call the newest experiment that has succeeded $id, and the newest model $model."""
+    """What it said, if it did not end well. $id is the newest experiment that has succeeded, $model the newest model."""
     environment = {
         **os.environ,
         "NOISEGATE_URL": up.url,
