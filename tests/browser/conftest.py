@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 # No sandbox, as tests may run as root; and nothing that a browser would fetch of its own accord.
@@ -65,6 +64,7 @@ def chromium() -> Iterator[Any]:
     """The browser; without it these tests are skipped, and say so."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as started:
         yield started.chromium
 
