@@ -2,8 +2,8 @@
 
     python benchmarks/answer_profile.py [--before CHECKOUT] [--seconds 10] [--rounds 3] [--model FOLDER]
 
-wrk asks with 16 connections; meanwhile py-spy (`pip install py-spy`; it may need root) looks at the service's Python stacks 200 times
-a second, without halting it. A look counts for the innermost layer that its stack is in. Shares are of looks at threads that ran,
+wrk asks with 16 connections; meanwhile py-spy (`pip install py-spy`; it may need root) looks at the service's Python stacks 200
+times a second, without halting it. A look counts for the innermost layer that its stack is in. Shares are of looks at threads that ran,
 and microseconds those shares of the processor time that an answer took while nobody looked: the kernel's part of that is known from
 the process's own clock, and taken from the layer in which sockets are written and read. --before profiles an earlier version beside
 this one, in turns.
