@@ -13,9 +13,9 @@ from typing import Any
 from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, run_or_resume, side_by_side
 from record import keep
 
-from noisegate.api.answers import ResultsAnswer
 from noisegate.api.decisions import CardAnswer
-from noisegate.client.http import Client
+from noisegate.api.result_answers import ResultsAnswer
+from noisegate.client import Noisegate
 
 TARGET_AUROC = 0.99
 # Within so many standard errors, of which a holdout of 5,000 and 10,000 test images each have theirs.
@@ -30,7 +30,7 @@ def main() -> int:
     with noisegate_with_cifar10(asked) as (client, console):
         results = run_or_resume(client, console, spec)
         cards = _cards(client, results)
-        held = round(0.1 * (client.dataset(DATASET)["train_count"] or 0))
+        held = round(0.1 * (client.datasets.get(DATASET)["train_count"] or 0))
     console.print("\n".join(_table(cards)))
     targets = _targets(cards, held)
     figures = {"command": command_of(asked), "cards": cards, "results": results, "targets": targets}
@@ -40,9 +40,9 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _cards(client: Client, results: ResultsAnswer) -> dict[str, CardAnswer]:
+def _cards(client: Noisegate, results: ResultsAnswer) -> dict[str, CardAnswer]:
     best = [row["best_model"] or "" for row in results["rows"]]
-    return {name: client.card(model)["card"] for name, model in zip(NOISES, best, strict=True)}
+    return {name: client.models.card(model)["card"] for name, model in zip(NOISES, best, strict=True)}
 
 
 def _targets(cards: dict[str, CardAnswer], held: int) -> dict[str, bool]:

@@ -20,11 +20,12 @@ from PIL import Image
 from record import keep
 from rich.console import Console
 
-from noisegate.api.answers import ResultsAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
-from noisegate.client.http import Client
+from noisegate.api.result_answers import ResultsAnswer
+from noisegate.client import Noisegate
 from noisegate.client.progress import ProgressDisplay
-from noisegate.client.show import console_for, results_table
+from noisegate.client.result_tables import results_table
+from noisegate.client.show import console_for
 from noisegate.local import running as local
 
 TARGET_INGESTION_SECONDS = 60
@@ -54,7 +55,7 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _measure(client: Client, console: Console, arguments: argparse.Namespace) -> dict[str, Any]:
+def _measure(client: Noisegate, console: Console, arguments: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     dataset = _ingest(client, console, arguments.archive)
     ingestion_seconds = time.monotonic() - started
@@ -81,7 +82,7 @@ def _measure(client: Client, console: Console, arguments: argparse.Namespace) ->
         "noise_rejected": rejected,
         "noise_images": NOISE_IMAGES,
         "results": results,
-        "executions": list(client.executions(results["experiment"]["id"])),
+        "executions": list(client.experiments.executions(results["experiment"]["id"])),
         "targets": {
             "every accuracy >= 71 %": min(accuracies) >= TARGET_ACCURACY,
             "noise rejected >= 99.9 %": rejected >= TARGET_REJECTED,
@@ -91,17 +92,17 @@ def _measure(client: Client, console: Console, arguments: argparse.Namespace) ->
     }
 
 
-def _ingest(client: Client, console: Console, archive: Path) -> DatasetAnswer:
+def _ingest(client: Noisegate, console: Console, archive: Path) -> DatasetAnswer:
     with ProgressDisplay(console, "upload") as progress:
-        dataset = client.upload(archive, name="cifar10-upload", on_bytes=progress.show_bytes)
+        dataset = client.datasets.upload(archive, name="cifar10-upload", progress=progress.show_bytes)
     with ProgressDisplay(console, "ingestion") as progress:
-        dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
+        dataset = client.datasets.wait(dataset["id"], progress=progress.show_dataset)
     if dataset["state"] != "ready":
         sys.exit(f"ingestion failed: {dataset['error']}")
     return dataset
 
 
-def _train(client: Client, console: Console, dataset: DatasetAnswer, arguments: argparse.Namespace) -> ResultsAnswer:
+def _train(client: Noisegate, console: Console, dataset: DatasetAnswer, arguments: argparse.Namespace) -> ResultsAnswer:
     spec = {
         "name": "CIFAR-10 with and without 5× uniform noise",
         "dataset": dataset["id"],
@@ -111,30 +112,30 @@ def _train(client: Client, console: Console, dataset: DatasetAnswer, arguments: 
         "executions": arguments.executions,
         "sweep": {"noise.quantity": [0, 5]},
     }
-    experiment = client.create_experiment(spec)
+    experiment = client.experiments.create(spec)
     with ProgressDisplay(console, "training") as progress:
-        experiment = client.wait(experiment["id"], progress.show_experiment)
+        experiment = client.experiments.wait(experiment["id"], progress=progress.show_experiment)
     if experiment["state"] != "succeeded":
         sys.exit(f"the experiment ended as {experiment['state']}: {experiment['error']}")
-    results = client.results(experiment["id"])
+    results = client.experiments.results(experiment["id"])
     console.print(results_table(results, console.width))
     return results
 
 
 def _noise_model(results: ResultsAnswer) -> str:
-    model = next(row["best_model"] for row in results["rows"] if row["has_noise_class"])
+    model = next(row.best_model for row in results.rows if row.has_noise_class)
     assert model is not None, "a succeeded cell keeps its best model"
     return model
 
 
-def _share_rejected(client: Client, model: str) -> float:
+def _share_rejected(client: Noisegate, model: str) -> float:
     # Seed 1: the worker's noise comes from other seeds, so these images are new to the model.
     generator = np.random.default_rng(1)
     rejected = 0
     for _ in range(NOISE_IMAGES):
         encoded = io.BytesIO()
         Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(encoded, "PNG")
-        rejected += client.classify(encoded.getvalue(), model=model)["rejected"]
+        rejected += client.models.classify(encoded.getvalue(), model=model)["rejected"]
     return rejected / NOISE_IMAGES
 
 

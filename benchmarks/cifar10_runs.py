@@ -9,10 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from noisegate.api.answers import ExperimentAnswer, ResultsAnswer
-from noisegate.client.http import Client
+from noisegate.api.answers import ExperimentAnswer
+from noisegate.api.result_answers import ResultsAnswer
+from noisegate.client import Noisegate
 from noisegate.client.progress import ProgressDisplay
-from noisegate.client.show import console_for, results_table
+from noisegate.client.result_tables import results_table
+from noisegate.client.show import console_for
 from noisegate.local import running as local
 
 DATASET = "cifar10"
@@ -32,11 +34,11 @@ def options(description: str | None, *, epochs: int) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def noisegate_with_cifar10(asked: argparse.Namespace) -> Iterator[tuple[Client, Console]]:
+def noisegate_with_cifar10(asked: argparse.Namespace) -> Iterator[tuple[Noisegate, Console]]:
     """A client of a Noisegate that has the archive as its dataset `cifar10`."""
     console = console_for()
     if asked.url:
-        with Client(asked.url) as client:
+        with Noisegate(asked.url) as client:
             _ensure_dataset(client, console, asked.archive)
             yield client, console
         return
@@ -67,25 +69,25 @@ def side_by_side(name: str, asked: argparse.Namespace, noises: Mapping[str, Any]
     }
 
 
-def run_or_resume(client: Client, console: Console, spec: Mapping[str, Any]) -> ResultsAnswer:
+def run_or_resume(client: Noisegate, console: Console, spec: Mapping[str, Any]) -> ResultsAnswer:
     """The results of the experiment of this name, which is posted if there is none; waits for its end."""
-    known = next((found for found in client.experiments() if found["name"] == spec["name"]), None)
-    experiment: ExperimentAnswer = known or client.create_experiment(spec)
+    known = next((found for found in client.experiments.list() if found["name"] == spec["name"]), None)
+    experiment: ExperimentAnswer = known or client.experiments.create(spec)
     with ProgressDisplay(console, "training") as progress:
-        experiment = client.wait(experiment["id"], progress.show_experiment)
+        experiment = client.experiments.wait(experiment["id"], progress=progress.show_experiment)
     if experiment["state"] == "failed":
         sys.exit(f"{experiment['name']} failed: {experiment['error']}")
-    results = client.results(experiment["id"])
+    results = client.experiments.results(experiment["id"])
     console.print(results_table(results, console.width))
     return results
 
 
-def _ensure_dataset(client: Client, console: Console, archive: Path) -> None:
-    if any(dataset["name"] == DATASET and dataset["state"] == "ready" for dataset in client.datasets()):
+def _ensure_dataset(client: Noisegate, console: Console, archive: Path) -> None:
+    if any(dataset["name"] == DATASET and dataset["state"] == "ready" for dataset in client.datasets.list()):
         return
     with ProgressDisplay(console, "upload") as progress:
-        dataset = client.upload(archive, name=DATASET, on_bytes=progress.show_bytes)
+        dataset = client.datasets.upload(archive, name=DATASET, progress=progress.show_bytes)
     with ProgressDisplay(console, "ingestion") as progress:
-        dataset = client.wait_for_dataset(dataset["id"], progress.show_dataset)
+        dataset = client.datasets.wait(dataset["id"], progress=progress.show_dataset)
     if dataset["state"] != "ready":
         sys.exit(f"ingestion failed: {dataset['error']}")

@@ -28,8 +28,9 @@ from record import RESULTS, keep
 from rich.console import Console
 from scipy.stats import ttest_ind, ttest_rel
 
-from noisegate.api.answers import ExecutionAnswer, ResultRow
-from noisegate.client.http import Client
+from noisegate.api.answers import ExecutionAnswer
+from noisegate.api.result_answers import ResultRow
+from noisegate.client import Noisegate
 from noisegate.client.show import console_for
 from noisegate.local import running as local
 
@@ -65,7 +66,7 @@ def main() -> None:
     console = console_for()
     with contextlib.ExitStack() as stack:
         url = asked.url or stack.enter_context(local.running(asked.data_dir, 0, asked.workers, isolated=True)).url
-        client = stack.enter_context(Client(url))
+        client = stack.enter_context(Noisegate(url))
         images = _ensure_dataset(client, asked)
         base = _base(client, console, asked) if asked.base_epochs else {}
         tables = {preset: _table(client, console, asked, preset, url, base) for preset in asked.presets}
@@ -87,7 +88,7 @@ def _kept(asked: argparse.Namespace) -> str:
     return f"{asked.name}_base_of_{asked.base_epochs}" if asked.base_epochs else str(asked.name)
 
 
-def _base(client: Client, console: Console, asked: argparse.Namespace) -> dict[str, Any]:
+def _base(client: Noisegate, console: Console, asked: argparse.Namespace) -> dict[str, Any]:
     """A base that was trained for a few epochs, so that it misclassifies more of the training images."""
     spec = {
         "name": f"base of {asked.name}, {asked.base_epochs} epochs",
@@ -108,7 +109,7 @@ def _words(line: Compared) -> str:
 
 
 def _table(
-    client: Client, console: Console, asked: argparse.Namespace, preset: str, url: str, base: dict[str, Any]
+    client: Noisegate, console: Console, asked: argparse.Namespace, preset: str, url: str, base: dict[str, Any]
 ) -> dict[str, Any]:
     """Rows of the results, and each cell's accuracies in the order of its seeds; the figure is kept."""
     spec = {
@@ -131,13 +132,13 @@ def _table(
             "base": results["base"] and results["base"]["scored"],
             "rows": [_row(row) for row in results["rows"]],
         },
-        "executions": _accuracies(list(client.executions(id)), results["rows"]),
+        "executions": _accuracies(list(client.experiments.executions(id)), results["rows"]),
     }
 
 
 def _row(row: ResultRow) -> dict[str, Any]:
     regularisation, subgroup = row.get("regularisation"), row["subgroup"]
-    measures = {name: row[name] for name in _MEASURES}  # type: ignore[literal-required]
+    measures = {name: row[name] for name in _MEASURES}
     return {
         "cell": row["label"],
         "n": row["n"],
@@ -196,15 +197,15 @@ def _scatter(found: Accuracies, test_images: int) -> dict[str, float]:
     return {"spread_over_seeds": round(100 * spread, 3), "error_of_test_images": round(100 * error, 3)}
 
 
-def _ensure_dataset(client: Client, asked: argparse.Namespace) -> dict[str, int]:
+def _ensure_dataset(client: Noisegate, asked: argparse.Namespace) -> dict[str, int]:
     """How many images it has to train on and to test on; uploaded unless it is there."""
-    if all(dataset["name"] != asked.name for dataset in client.datasets()):
+    if all(dataset["name"] != asked.name for dataset in client.datasets.list()):
         asked.data_dir.mkdir(parents=True, exist_ok=True)
         drawn = asked.data_dir / f"{asked.name}.tar"
         _draw(asked.archive, drawn, asked.train, asked.test)
-        sent = client.upload(drawn, name=asked.name, image_size=asked.size)
-        assert client.wait_for_dataset(sent["id"])["state"] == "ready"
-    found = client.dataset(asked.name)
+        sent = client.datasets.upload(drawn, name=asked.name, image_size=asked.size)
+        assert client.datasets.wait(sent["id"])["state"] == "ready"
+    found = client.datasets.get(asked.name)
     return {"train": found["train_count"] or 0, "test": found["test_count"] or 0}
 
 

@@ -20,7 +20,8 @@ from record import keep
 from rich.console import Console
 
 from noisegate.api.answers import ExecutionAnswer
-from noisegate.client.http import ENDED, Client
+from noisegate.client import Noisegate
+from noisegate.client.resources.experiments import ENDED
 from noisegate.client.show import console_for
 from noisegate.local import running as local
 
@@ -43,7 +44,7 @@ def main() -> int:
         local.running(Path(folder), 0, isolated=True) as up,
         up.client() as client,
     ):
-        client.wait_for_dataset("digits", lambda _: None)
+        client.datasets.wait("digits", progress=lambda _: None)
         _run(client, console, disturbed=False)  # the first one also loads PyTorch
         calm_seconds, calm = _run(client, console, disturbed=False)
         runs = [_run(client, console, disturbed=True) for _ in range(times)]
@@ -61,24 +62,24 @@ def main() -> int:
     return 0 if once and same and max(extra) <= TARGET_SECONDS else 1
 
 
-def _run(client: Client, console: Console, *, disturbed: bool) -> tuple[float, ExecutionAnswer]:
+def _run(client: Noisegate, console: Console, *, disturbed: bool) -> tuple[float, ExecutionAnswer]:
     started = time.monotonic()
-    id = client.create_experiment(SPEC)["id"]
+    id = client.experiments.create(SPEC)["id"]
     if disturbed:
         os.kill(_training_process(client, id), signal.SIGKILL)
-    client.wait(id, lambda _: None)
+    client.experiments.wait(id, progress=lambda _: None)
     seconds = time.monotonic() - started
-    (row,) = client.executions(id)
+    (row,) = client.experiments.executions(id)
     console.print(
         f"{'killed' if disturbed else 'undisturbed'}: {seconds:.1f} s, attempt {row['attempt']}, {row['state']}"
     )
     return seconds, row
 
 
-def _training_process(client: Client, id: str) -> int:
+def _training_process(client: Noisegate, id: str) -> int:
     """The process that trains it, once it is in the middle of its epochs."""
     while True:
-        (row,) = client.executions(id)
+        (row,) = client.experiments.executions(id)
         if row["state"] in ENDED:
             sys.exit("it ended before it could be killed: raise the epochs in SPEC")
         if row["worker"] and 3 <= row["epochs_done"] < row["epochs"]:

@@ -14,7 +14,7 @@ from cifar10_runs import DATASET, command_of, noisegate_with_cifar10, options, r
 from record import keep
 from rich.console import Console
 
-from noisegate.api.answers import ResultRow, ResultsAnswer
+from noisegate.api.result_answers import ResultRow, ResultsAnswer
 from noisegate.presets.catalogue import published_for
 from noisegate.presets.published import PublishedValues
 from noisegate.spec import parse_spec
@@ -62,9 +62,9 @@ def main() -> int:
         )
         executions = [
             # Whose process it was says nothing to anyone elsewhere.
-            {key: value for key, value in execution.items() if key != "worker"}
+            {key: value for key, value in execution.document().items() if key != "worker"}
             for found in (anchors, subgroups)
-            for execution in client.executions(found["experiment"]["id"])
+            for execution in client.experiments.executions(found["experiment"]["id"])
         ]
     compared = [*_compared(anchors, "figure-11"), *_compared(subgroups, "table-2")]
     _print(console, compared)
@@ -107,7 +107,7 @@ def _published(row: ResultRow, preset: str) -> PublishedValues | None:
 def _comparison(row: ResultRow, published: PublishedValues | None) -> dict[str, Any]:
     found: dict[str, Any] = {"cell": row["label"], "n": row["n"]}
     for field, name in MEASURES.items():
-        summary: Any = row[field]  # type: ignore[literal-required]
+        summary: Any = row[field]
         found[name] = round(100 * summary["mean"], 2) if summary else None
         value = getattr(published, field) if published else None
         found[f"{name}_published"] = None if value is None else round(100 * value, 2)

@@ -22,8 +22,8 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from noisegate.api.answers import ResultRow
-from noisegate.client.http import Client
+from noisegate.api.result_answers import ResultRow
+from noisegate.client import Noisegate
 from noisegate.inference.classifier import Classifier
 from noisegate.manifest import ModelManifest
 
@@ -140,7 +140,7 @@ FAMILIES: tuple[Callable[[np.random.Generator, Images], Images], ...] = (
 )
 
 
-def _evaluated(client: Client, row: ResultRow, known: Images) -> dict[str, Any]:
+def _evaluated(client: Noisegate, row: ResultRow, known: Images) -> dict[str, Any]:
     classifier = _classifier(client, row["best_model"] or "")
     known_scores, _ = _scores(classifier, known)
     unknown = {}
@@ -160,9 +160,9 @@ def _evaluated(client: Client, row: ResultRow, known: Images) -> dict[str, Any]:
     }
 
 
-def _classifier(client: Client, model: str) -> Classifier:
-    manifest = ModelManifest.model_validate_json(client.model_file(model, "model.json"))
-    return Classifier(client.model_file(model, "model.onnx"), manifest)
+def _classifier(client: Noisegate, model: str) -> Classifier:
+    manifest = ModelManifest.model_validate_json(client.models.file(model, "model.json"))
+    return Classifier(client.models.file(model, "model.onnx"), manifest)
 
 
 def _scores(classifier: Classifier, images: Images) -> tuple[npt.NDArray[np.float64], float]:
@@ -172,9 +172,9 @@ def _scores(classifier: Classifier, images: Images) -> tuple[npt.NDArray[np.floa
     return scores, float(np.mean([decision.rejected for decision in decisions]))
 
 
-def _test_images(client: Client) -> Images:
-    count = next(dataset["test_count"] for dataset in client.datasets() if dataset["name"] == DATASET) or 0
-    encoded = (client.dataset_image(DATASET, "test", index)[0] for index in range(count))
+def _test_images(client: Noisegate) -> Images:
+    count = next(dataset["test_count"] for dataset in client.datasets.list() if dataset["name"] == DATASET) or 0
+    encoded = (client.datasets.image(DATASET, "test", index).png for index in range(count))
     return np.stack([np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in encoded])
 
 

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from classify_peers.subjects import Subject
-from noisegate.client.http import Client
+from noisegate.client import Noisegate
+from noisegate.client.resources.models import FileName
 from noisegate.local import running as local
 
-FILES = ("model.onnx", "model.json", "model.safetensors")
+FILES: tuple[FileName, ...] = ("model.onnx", "model.json", "model.safetensors")
 LIMIT_SECONDS = 600
 
 
@@ -28,11 +29,11 @@ def train(subject: Subject, data_dir: Path, model_dir: Path) -> None:
     """Train what the subject is about, make its model `default`, and copy that to `model_dir`."""
     with local.running(data_dir, 0, isolated=True) as up, up.client() as client:
         document = subject.document(client, data_dir)
-        experiment = client.wait(client.create_experiment(document, time_limit=LIMIT_SECONDS)["id"])
+        experiment = client.experiments.wait(client.experiments.create(document, time_limit=LIMIT_SECONDS)["id"])
         if experiment["state"] != "succeeded":
             sys.exit(f"the training {experiment['state']}: {experiment['error']}")
         # Of so few images no model may be found good enough to become it by itself; how good it is plays no part here.
-        client.set_alias("default", next(client.models(experiment["id"]))["id"])
+        client.aliases.set("default", next(client.models.list(experiment=experiment.id))["id"])
         _copy_default(client, model_dir)
 
 
@@ -44,7 +45,7 @@ def service_environment(data_dir: Path) -> dict[str, str]:
     }
 
 
-def _copy_default(client: Client, model_dir: Path) -> None:
+def _copy_default(client: Noisegate, model_dir: Path) -> None:
     model_dir.mkdir(parents=True)
     for name in FILES:
-        (model_dir / name).write_bytes(client.model_file("default", name))
+        (model_dir / name).write_bytes(client.models.file("default", name))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from noisegate.client.http import Client
+from noisegate.client import Noisegate
 
 COUNT = 64
 SIDE = 32
@@ -57,7 +57,7 @@ class Subject:
 
     kept: str
     sent: str
-    document: Callable[[Client, Path], dict[str, Any]]
+    document: Callable[[Noisegate, Path], dict[str, Any]]
     images: Callable[[], list[Image.Image]]
     targets: Targets
 
@@ -81,10 +81,10 @@ def photographs(archive: Path) -> Subject:
     below = {"peak_rss_mib": 500, "onnx_mb": 20}
     targets = Targets({"bound": 0.85}, below, of_best={peers: 2.0}, by_processor_time=True)
 
-    def document(client: Client, folder: Path) -> dict[str, Any]:
+    def document(client: Noisegate, folder: Path) -> dict[str, Any]:
         upload = folder / "thumbnails.tar"
         _write_tar(upload, {name: files[:_TRAINED_ON] for name, files in by_class.items()})
-        dataset = client.wait_for_dataset(client.upload(upload, "thumbnails")["id"])
+        dataset = client.datasets.wait(client.datasets.upload(upload, name="thumbnails")["id"])
         noise = {"family": "structured", "quantity": 1}
         return {"dataset": dataset["id"], "network": {"backbone": "tf_efficientnet_lite0"}, "noise": noise}
 

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import sqlalchemy as sa
 
-from noisegate.client.http import Client
+from noisegate.client import Noisegate
 from noisegate.local import running as local
 from noisegate.store import derived
 from noisegate.store.packed import open_packed
@@ -68,7 +68,7 @@ def train_command(up: local.Running, images: Path, name: str) -> dict[str, Any]:
     subprocess.run(command, check=True)
     with up.client() as client:
         image = next(path for path in sorted(images.rglob("*.jpg")))
-        client.classify(image.read_bytes())
+        client.models.classify(image.read_bytes())
         return watch.read() | _results(client, name)
 
 
@@ -87,11 +87,11 @@ def _posted(up: local.Running, documents: list[dict[str, Any]]) -> dict[str, Any
     """Seconds from posting all to the end of all, and the accuracy of each."""
     watch = Stopwatch()
     with up.client() as client:
-        posted = [client.create_experiment(document)["id"] for document in documents]
-        ended = [client.wait(id, lambda _: None) for id in posted]
+        posted = [client.experiments.create(document)["id"] for document in documents]
+        ended = [client.experiments.wait(id, progress=lambda _: None) for id in posted]
         assert all(one["state"] == "succeeded" for one in ended), [one["error"] for one in ended]
         measured = watch.read()
-        rows = [row for id in posted for row in client.results(id)["rows"]]
+        rows = [row for id in posted for row in client.experiments.results(id)["rows"]]
     return measured | {"accuracy": [row["accuracy"] for row in rows]}
 
 
@@ -120,11 +120,11 @@ def folder_of(shown: Photographs, folder: Path) -> Path:
     return folder
 
 
-def _results(client: Client, name: str) -> dict[str, Any]:
-    dataset = client.dataset(name)
-    experiments = [one for one in client.experiments() if one["dataset"] and one["dataset"]["name"] == name]
+def _results(client: Noisegate, name: str) -> dict[str, Any]:
+    dataset = client.datasets.get(name)
+    experiments = [one for one in client.experiments.list() if one["dataset"] and one["dataset"]["name"] == name]
     experiment = experiments[-1]  # the newest come first
-    (row,) = client.results(experiment["id"])["rows"]
+    (row,) = client.experiments.results(experiment["id"])["rows"]
     assert row["accuracy"] is not None
     choice = experiment["choice"]
     return {

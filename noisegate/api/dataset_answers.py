@@ -1,38 +1,41 @@
 """The answers of /datasets, as they are; see `noisegate.api.answers`."""
 
-from typing import Literal, NotRequired, TypedDict
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
 
 from noisegate.api.answers import ProblemAnswer
+from noisegate.api.base import Answer, Open
 
 
-class ViewAnswer(TypedDict):
+class ViewAnswer(Answer):
     id: str
     image_size: int
     resize: str
-    # Older services have none of the three.
-    interpolation: NotRequired[str]
-    crop_share: NotRequired[float]
-    decoding: NotRequired[str]
-    state: Literal["waiting", "running", "ready", "failed"]
+    interpolation: str | None = None
+    crop_share: float | None = None
+    decoding: str | None = None
+    state: Open[Literal["waiting", "running", "ready", "failed"]]
     images_done: int
     size_bytes: int | None
     error: ProblemAnswer | None
-    created_at: str
-    used_at: str
+    created_at: datetime
+    used_at: datetime
 
 
-class BaseAnswer(TypedDict):
+class BaseAnswer(Answer):
     id: str
     name: str
 
 
-class DatasetAnswer(TypedDict):
+class DatasetAnswer(Answer):
     id: str
     name: str
-    also_called: NotRequired[list[str]]  # older services tell one name
+    also_called: list[str] = Field([])
     source: str
-    base: NotRequired[BaseAnswer | None]  # older services have no versions
-    state: Literal["ingesting", "ready", "failed"]
+    base: BaseAnswer | None = None
+    state: Open[Literal["ingesting", "ready", "failed"]]
     image_size: int
     images_done: int
     classes: list[str] | None
@@ -45,49 +48,84 @@ class DatasetAnswer(TypedDict):
     originals_bytes: int | None
     views: list[ViewAnswer]
     error: ProblemAnswer | None
-    created_at: str
-    finished_at: str | None
+    created_at: datetime
+    finished_at: datetime | None
 
 
-class ClassFoundAnswer(TypedDict):
+class ClassFoundAnswer(Answer):
     name: str
     train: int
     test: int
     samples: list[str]
 
 
-class LeftOutAnswer(TypedDict):
+class LeftOutAnswer(Answer):
     why: str
     count: int
     names: list[str]
 
 
-class SpreadAnswer(TypedDict):
+class SpreadAnswer(Answer):
     least: int
     median: int
     most: int
 
 
-class ImagesFoundAnswer(TypedDict):
+class ImagesFoundAnswer(Answer):
     formats: dict[str, int]
     width: SpreadAnswer
     height: SpreadAnswer
 
 
-class DuplicatesAnswer(TypedDict):
-    """As much of it as is read here; `noisegate.api.duplicates` has all."""
+class CopyPairAnswer(Answer):
+    first: str
+    second: str
+    first_class: str
+    second_class: str
+    kind: Open[Literal["exact", "near", "mirrored"]]
+    similarity: float
 
+
+class CopyCountsAnswer(Answer):
+    exact: int
+    near: int
+    mirrored: int
+    examples: list[CopyPairAnswer]
+
+
+class CopyGroupAnswer(Answer):
+    """Images that are one picture."""
+
+    size: int
+    classes: list[str]
+    images: list[str]
+
+
+class DuplicatesAnswer(Answer):
+    """The copies in a dataset; noisegate.api.duplicates says what each part means."""
+
+    train_images: int
+    test_images: int
+    within_train: CopyCountsAnswer
+    within_test: CopyCountsAnswer
+    test_in_train: CopyCountsAnswer
+    across_classes: CopyCountsAnswer
+    groups: int
+    redundant_images: int
+    group_sizes: dict[int, int]
+    largest_groups: list[CopyGroupAnswer]
+    least_similarity: float
     messages: list[str]
 
 
-class ClassAddedAnswer(TypedDict):
+class ClassAddedAnswer(Answer):
     name: str
     train: int
     test: int
     is_new: bool
 
 
-class AddedAnswer(TypedDict):
+class AddedAnswer(Answer):
     base: str
     train_count: int
     test_count: int
@@ -95,7 +133,7 @@ class AddedAnswer(TypedDict):
     classes: list[ClassAddedAnswer]
 
 
-class ReportAnswer(TypedDict):
+class ReportAnswer(Answer):
     """How an upload was read; `noisegate.api.dataset_report` says what each part means."""
 
     layout: str
@@ -106,5 +144,6 @@ class ReportAnswer(TypedDict):
     images: ImagesFoundAnswer
     left_out_count: int
     left_out: list[LeftOutAnswer]
-    duplicates: NotRequired[DuplicatesAnswer | None]  # null while they are looked for
-    added: NotRequired[AddedAnswer | None]  # older services have no versions
+    duplicates_search: Open[Literal["running", "finished", "unfinished"]] = "unfinished"
+    duplicates: DuplicatesAnswer | None = None  # null while they are looked for
+    added: AddedAnswer | None = None

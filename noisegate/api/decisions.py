@@ -1,59 +1,49 @@
 """What /classify and a model's card answer, as JSON objects with these keys. Shares, probabilities and AUROCs lie in 0 … 1."""
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any, Literal
 
 from pydantic import Field
-from typing_extensions import TypedDict
 
-from noisegate.api.answers import FindingAnswer, ModelAnswer, ProblemAnswer
-from noisegate.api.dataset_answers import DuplicatesAnswer
+from noisegate.api.answers import FindingAnswer, ProblemAnswer
+from noisegate.api.base import Answer, Open
+from noisegate.api.dataset_answers import CopyCountsAnswer
+from noisegate.api.model_answers import DecisionRuleAnswer, ModelAnswer
 
-RejectionReason = Literal["noise", "low_confidence", "unsure", "unknown"]
 
-
-class ModelName(TypedDict):
+class ModelName(Answer):
     id: str
     alias: str | None
     version: str
 
 
-class Score(TypedDict):
+class ScoreFoundAnswer(Answer):
     """One score of one image, and what it alone would decide."""
 
     value: float
-    higher_means: Annotated[
-        Literal["known", "unknown"], Field(description="Whether a higher value speaks for a known or an unknown image.")
-    ]
-    threshold: Annotated[
-        float | None,
-        Field(
-            description="From the same images and for the same max_false_reject as the decision's; null without one."
-        ),
-    ]
-    rejects: Annotated[
-        bool | None, Field(description="Whether the value lies beyond the threshold, on the unknown side.")
-    ]
+    higher_means: Literal["known", "unknown"]
+    threshold: float | None
+    rejects: bool | None
 
 
-class TemperatureScaledAnswer(TypedDict):
+class TemperatureScaledAnswer(Answer):
     temperature: float
     probabilities: dict[str, float]
     noise_probability: float | None
 
 
-class ConformalAnswer(TypedDict):
+class ConformalAnswer(Answer):
     classes: dict[str, float]
     none_of_these: float
 
 
-class TimingAnswer(TypedDict):
+class TimingAnswer(Answer):
     batch_size: int
     decode_ms: float
     queue_ms: float
     predict_ms: float
 
 
-class RuleScoreAnswer(TypedDict):
+class RuleScoreAnswer(Answer):
     score: str
     value: float
     higher_means: Literal["known", "unknown"]
@@ -62,13 +52,7 @@ class RuleScoreAnswer(TypedDict):
     reason: Literal["unsure", "unknown"]
 
 
-class RuleFound(TypedDict):
-    rule: NotRequired[list[RuleScoreAnswer]]  # where a rule decides
-
-
-class DecisionFound(RuleFound):
-    """A decision, whoever is answered."""
-
+class DecisionAnswer(Answer):
     label: str
     known_label: str
     probabilities: dict[str, float]
@@ -78,66 +62,112 @@ class DecisionFound(RuleFound):
     threshold: float | None
     max_false_reject: float
     rejected: bool
-    reason: RejectionReason | None
-    scores: dict[str, Score]
+    reason: Open[Literal["noise", "low_confidence", "unsure", "unknown"]] | None
+    rule: list[RuleScoreAnswer] | None = None  # where a rule decides
+    scores: dict[str, ScoreFoundAnswer]
     conformal: ConformalAnswer | None
     calibrated: bool
     note: str | None
-
-
-class DecisionAnswer(DecisionFound):
     model: ModelName
     timing: TimingAnswer
 
 
-class BatchLineAnswer(TypedDict):
+class BatchLineAnswer(Answer):
     index: int
     name: str | None
     classification: DecisionAnswer | None
     problem: ProblemAnswer | None
 
 
-class FalseRejectAnswer(TypedDict):
+class FalseRejectAnswer(Answer):
     max_false_reject: float
-    threshold: float
+    threshold: float | None
     rejected: float
     low: float
     high: float
 
 
-class Family(TypedDict):
+class BudgetShareAnswer(Answer):
+    max_false_reject: float
+    rejected: float
+
+
+class Family(Answer):
     name: str
     title: str
-    group: Literal["noise", "images", "natural_structure"]
+    group: Open[Literal["noise", "images", "natural_structure"]]
     trained: bool
     images: int
     auroc: float | None
     scores: dict[str, float]
     rejected: float | None
     rejected_as_noise: float | None
+    rejected_at: list[BudgetShareAnswer] = Field([])
 
 
-class UntrainedNoiseAnswer(TypedDict):
+class UntrainedNoiseAnswer(Answer):
     families: list[str]
     auroc: float
     scores: dict[str, float]
     rejected: float
 
 
-class CardAnswer(TypedDict):
+class ReliabilityBinAnswer(Answer):
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+class ReliabilityAnswer(Answer):
+    error: float
+    bins: list[ReliabilityBinAnswer]
+
+
+class CalibrationErrorAnswer(Answer):
+    """As trained, and with logits divided by the temperature."""
+
+    before: ReliabilityAnswer
+    after: ReliabilityAnswer | None
+
+
+class RiskPointAnswer(Answer):
+    coverage: float
+    risk: float
+
+
+class RiskCoverageAnswer(Answer):
+    aurc: float
+    curve: list[RiskPointAnswer]
+
+
+class CardAnswer(Answer):
+    format: str = "noisegate-card-1"
     test_images: int
     accuracy: float
     temperature: float | None
-    calibration_error: dict[str, Any]
-    risk_coverage: dict[str, Any]
+    calibration_error: CalibrationErrorAnswer
+    risk_coverage: RiskCoverageAnswer
     false_reject: list[FalseRejectAnswer]
     families: list[Family]
     untrained_noise: UntrainedNoiseAnswer | None
+    rule: DecisionRuleAnswer | None = None
 
 
-class ModelCardAnswer(TypedDict):
+class CardDataAnswer(Answer):
+    """What is known of the images that a model was trained and measured on."""
+
+    dataset: str
+    name: str
+    left_out: int
+    notes: list[str]
+    test_in_train: CopyCountsAnswer | None
+    across_classes: CopyCountsAnswer | None
+    messages: list[str]
+
+
+class ModelCardAnswer(Answer):
     model: ModelAnswer
     spec: dict[str, Any]
     findings: list[FindingAnswer]
-    data: NotRequired[DuplicatesAnswer | None]  # as much of it as is read here; older services have none
+    data: CardDataAnswer | None = None
     card: CardAnswer

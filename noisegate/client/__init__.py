@@ -1,6 +1,40 @@
-"""The HTTP client and the command `noisegate`.
+"""The Python client of the HTTP API, `Noisegate` and `AsyncNoisegate`, and the command `noisegate`.
 
-`http.Client` is the library, `answers` and `errors` are what it gives back; `cli` is the command. `local` says what
-`noisegate up` starts, on top of `supervisor`, which runs processes as one. May import noisegate.spec, noisegate.errors
-and noisegate.store.settings; the service and the worker are started, never imported.
+`clients` has the two, `resources` their namespaces, `flows` what they ask, `fronts` how that is carried out. `answers` and `errors`
+are what they give back and raise. `cli` is the command.
 """
+
+from noisegate.client.clients import AsyncNoisegate, Noisegate
+from noisegate.client.errors import (
+    ClientError,
+    Conflict,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    ProblemError,
+    ServiceFailed,
+    ServiceUnreachable,
+    TooManyRequests,
+    UnexpectedAnswer,
+    UnusableFile,
+    UploadInterrupted,
+    WaitedTooLong,
+)
+
+__all__ = [
+    "AsyncNoisegate",
+    "ClientError",
+    "Conflict",
+    "InvalidRequest",
+    "Noisegate",
+    "NotAllowed",
+    "NotFound",
+    "ProblemError",
+    "ServiceFailed",
+    "ServiceUnreachable",
+    "TooManyRequests",
+    "UnexpectedAnswer",
+    "UnusableFile",
+    "UploadInterrupted",
+    "WaitedTooLong",
+]

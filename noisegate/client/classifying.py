@@ -13,15 +13,15 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from noisegate.api.answers import ProblemAnswer
-from noisegate.api.decisions import BatchLineAnswer
+from noisegate.client import Noisegate
+from noisegate.client.answers import BatchLine
 from noisegate.client.console import printable
 from noisegate.client.errors import ClientError, ProblemError, UnusableFile
 from noisegate.client.files import why_not
-from noisegate.client.http import Client
+from noisegate.client.flows import DEFAULT_URL
 from noisegate.client.options import Url
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for, decision_block
-from noisegate.client.transport import DEFAULT_URL
 from noisegate.client.verdicts import Verdict, csv_lines, json_lines, verdict_block, verdict_table
 from noisegate.client.walking import suffix_words, walk
 from noisegate.image_kinds import IMAGE_KINDS
@@ -33,7 +33,7 @@ BATCH_BYTES = 16 * 2**20
 # Too many, or too much, for one request: halves may pass.
 _TOO_LARGE = (400, 413)
 
-Send = Callable[[Sequence[Path]], list[BatchLineAnswer]]
+Send = Callable[[Sequence[Path]], list[BatchLine]]
 
 
 def classify(
@@ -64,12 +64,16 @@ def classify(
     """
     _check(images, top_k, csv, json, output)
     console = console_for()
-    with Client(url) as client:
+    with Noisegate(url) as client:
         if not (csv or json) and _is_one_file(images):
-            decision = client.classify(images[0], model, max_false_reject, top_k, rule)
+            decision = client.models.classify(
+                images[0], model=model, max_false_reject=max_false_reject, top_k=top_k, rule=rule
+            )
             console.print(decision_block(printable(images[0]), decision))
             return 0
-        send = partial(client.classify_many, model=model, max_false_reject=max_false_reject, top_k=top_k, rule=rule)
+        send = partial(
+            client.models.classify_many, model=model, max_false_reject=max_false_reject, top_k=top_k, rule=rule
+        )
         verdicts = _Counted(send, list(_paths(images)))
         if csv or json:
             _write(csv_lines(verdicts) if csv else json_lines(verdicts), output)
@@ -141,7 +145,7 @@ def _answered(send: Send, paths: Sequence[Path]) -> Iterator[Verdict]:
         yield from _answered(send, paths[half:])
         return
     for path, line in zip(paths, lines, strict=True):
-        yield Verdict(path, line["classification"], _words(line["problem"]), line["problem"])
+        yield Verdict(path, line.classification, _words(line.problem), line.problem)
 
 
 def _failed(path: Path, error: ClientError) -> Verdict:
@@ -150,7 +154,7 @@ def _failed(path: Path, error: ClientError) -> Verdict:
 
 
 def _words(problem: ProblemAnswer | None) -> str | None:
-    return None if problem is None else problem["detail"]
+    return None if problem is None else problem.detail
 
 
 def _size(path: Path) -> int:

@@ -2,7 +2,15 @@
 
 ClientError
 ├── ProblemError          the service answered with a problem
+│   ├── InvalidRequest    400, 413, 415, 422: `errors` names the fields that are wrong, with remedies
+│   ├── NotAllowed        401, 403: without a key, or with one that does not open this
+│   ├── NotFound          404
+│   ├── Conflict          409: as things stand; `detail` says what is in the way
+│   ├── TooManyRequests   429: `retry_after_seconds` says when to come again
+│   └── ServiceFailed     5xx
 ├── ServiceUnreachable    no answer, or a connection that broke
+│   └── UploadInterrupted while something was sent
+├── WaitedTooLong         what was waited for has not ended in time; it goes on
 ├── UnexpectedAnswer      an answer, but not from a Noisegate service
 ├── UnusableFile          a file named on the command line that cannot be read as what it should be
 └── LocalError            what `noisegate up` starts
@@ -33,6 +41,7 @@ class ProblemError(ClientError):
         detail: str,
         errors: Sequence[FieldError] = (),
         remedy: str | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -41,21 +50,23 @@ class ProblemError(ClientError):
         self.detail = detail
         self.errors = list(errors)
         self.remedy = remedy
+        self.retry_after_seconds = retry_after_seconds
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "ProblemError":
-        """The error that a problem document describes, whichever of its members are there."""
+    def from_document(cls, document: Mapping[str, Any], *, retry_after_seconds: float | None = None) -> "ProblemError":
+        """The error that a problem document describes, whichever of its members are there, by its status."""
         status = document.get("status")
         errors = [
             FieldError(entry["field"], entry["message"], entry.get("remedy")) for entry in document.get("errors") or []
         ]
-        return cls(
+        return _class_of(status)(
             status,
             document.get("code", f"http-{status}"),
             document.get("title", f"HTTP status {status}"),
             document.get("detail", ""),
             errors,
             document.get("remedy"),
+            retry_after_seconds,
         )
 
     def __str__(self) -> str:
@@ -66,12 +77,58 @@ class ProblemError(ClientError):
         return "\n  ".join([f"{self.title} ({place})", *details])
 
 
+class InvalidRequest(ProblemError):
+    """What was sent is not what the service takes: `errors` names the fields, with remedies."""
+
+
+class NotAllowed(ProblemError):
+    """Without a key, or with one that does not open this."""
+
+
+class NotFound(ProblemError):
+    """There is no such thing."""
+
+
+class Conflict(ProblemError):
+    """It cannot be done as things stand."""
+
+
+class TooManyRequests(ProblemError):
+    """The service has too much to do: `retry_after_seconds` says when to come again."""
+
+
+class ServiceFailed(ProblemError):
+    """The service cannot answer, whatever it is asked."""
+
+
 class ServiceUnreachable(ClientError):
     """Nothing answers at the address, or the connection broke."""
 
     def __init__(self, url: str, reason: object) -> None:
         super().__init__(f"No answer from {url}: {reason}. Is `noisegate up` running?")
         self.url = url
+        self.reason = reason
+
+
+class UploadInterrupted(ServiceUnreachable):
+    """The connection broke while something was sent, and again each time that it was sent anew."""
+
+    def __init__(self, url: str, reason: object, sent: int, total: int) -> None:
+        super().__init__(url, reason)
+        self.sent = sent
+        self.total = total
+        self.args = (
+            f"The upload to {url} was interrupted after {sent / 1e6:,.1f} of {total / 1e6:,.1f} MB: {reason}. "
+            "Nothing of it is kept. Send it again: the same files become the same dataset, and nothing is stored twice.",
+        )
+
+
+class WaitedTooLong(ClientError):
+    """What was waited for has not ended in time. It goes on; `last` is how it stood."""
+
+    def __init__(self, message: str, last: Any) -> None:
+        super().__init__(message)
+        self.last = last
 
 
 class UnexpectedAnswer(ClientError):
@@ -108,6 +165,21 @@ class Interrupted(Exception):
     def exit_code(self) -> int:
         """What a shell would report for a process ended by this signal."""
         return 128 + self.number
+
+
+_CLASSES = {
+    **dict.fromkeys((400, 413, 415, 422), InvalidRequest),
+    **dict.fromkeys((401, 403), NotAllowed),
+    404: NotFound,
+    409: Conflict,
+    429: TooManyRequests,
+}
+
+
+def _class_of(status: int | None) -> type[ProblemError]:
+    if status is None:
+        return ProblemError
+    return _CLASSES.get(status, ServiceFailed if status >= 500 else ProblemError)
 
 
 def _in_words(error: FieldError) -> str:

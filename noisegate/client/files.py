@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -80,6 +81,24 @@ class FolderTar:
         yield _END_OF_TAR
 
 
+class CountedUpload:
+    """An upload that counts what was taken of it; `progress` hears bytes sent and bytes in all."""
+
+    def __init__(self, upload: Uploadable, progress: Callable[[int, int], object] | None) -> None:
+        self.sent = 0
+        self._upload = upload
+        self._progress = progress
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it from its beginning, and counted anew."""
+        self.sent = 0
+        for chunk in self._upload.chunks():
+            yield chunk
+            self.sent += len(chunk)
+            if self._progress:
+                self._progress(self.sent, self._upload.total)
+
+
 def file_size(path: Path) -> int:
     """The size of a file in bytes; raises UnusableFile if there is none."""
     try:
@@ -108,22 +127,31 @@ def file_chunks(path: Path, size: int) -> Iterator[bytes]:
         raise UnusableFile(f"{path} was changed while it was sent. Send it again once nothing writes to it.")
 
 
-def counted(chunks: Iterable[bytes], total: int, on_bytes: Callable[[int, int], None] | None) -> Iterator[bytes]:
-    """The same chunks; after each that was taken, `on_bytes` hears bytes sent and bytes in all."""
-    sent = 0
-    for chunk in chunks:
-        yield chunk
-        sent += len(chunk)
-        if on_bytes:
-            on_bytes(sent, total)
-
-
 def open_file(path: Path) -> BinaryIO:
     """An open file, read from its beginning; raises UnusableFile."""
     try:
         return path.open("rb")
     except OSError as error:
         raise UnusableFile(f"{path} cannot be read: {why_not(error)}") from error
+
+
+@contextmanager
+def written_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write: what was there goes. If the block fails it is removed, so that no part passes for the whole.
+
+    Raises:
+        UnusableFile: it cannot be written.
+    """
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be written: {why_not(error)}") from error
+    try:
+        with file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def read_file(path: Path) -> bytes:

@@ -17,8 +17,11 @@ from noisegate.errors import InvalidArchive
 from noisegate.image_kinds import IMAGE_KINDS
 
 
-def find_images(folder: Path, validation: Validation = "auto") -> FoundImages:
+def find_images(folder: Path, validation: Validation = "auto", *, has_base: bool = False) -> FoundImages:
     """The images of a folder, and which are of which class.
+
+    Args:
+        has_base: they are to be added to a dataset, which the service knows: a single class, or a single image, may be enough.
 
     Raises:
         UnusableFile: no such folder, nothing to train on in it, or something that would not become what it looks like:
@@ -29,7 +32,7 @@ def find_images(folder: Path, validation: Validation = "auto") -> FoundImages:
         raise problem
     _check_names(walked)
     _check_no_empty_folder(folder, walked)
-    if any(file.kind == "many" for file in walked.files):
+    if has_base or any(file.kind == "many" for file in walked.files):
         return FoundImages(folder, walked.files, None, (), walked.left_out, walked.hidden)
     layout = _layout(folder, walked, validation)
     left_out = {one.name: one.why for one in layout.left_out}

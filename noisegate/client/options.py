@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from noisegate.api.reading import BadImages, NameEncoding, Validation
 from noisegate.client.errors import ClientError
-from noisegate.client.transport import DEFAULT_URL
+from noisegate.client.flows import DEFAULT_URL
 
 Url = Annotated[str, Parameter(name="--url", env_var="NOISEGATE_URL", help="Address of the service.")]
 
@@ -34,7 +34,7 @@ class ReadingOptions:
     bad_images: BadImages | None = None
     validation: Validation | None = None
 
-    def given(self) -> dict[str, str]:
+    def given(self) -> dict[str, Any]:
         """Those that were given."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 

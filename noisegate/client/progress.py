@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from noisegate.api.answers import AwaitedAnswer, ExperimentAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
-from noisegate.client.http import ENDED
+from noisegate.client.resources.experiments import ENDED
 
 # A file hears of the progress at every tenth, and at least this often.
 LINE_SHARE = 0.1
@@ -60,11 +60,11 @@ class ProgressDisplay:
     def show_experiment(self, experiment: ExperimentAnswer) -> None:
         """Executions and epochs done, and the time that is left."""
         words = experiment_words(experiment, datetime.now(UTC))
-        self.show(experiment["progress"], words, ended=experiment["state"] in ENDED)
+        self.show(experiment.progress, words, ended=experiment.state in ENDED)
 
     def show_dataset(self, dataset: DatasetAnswer) -> None:
         """Images read so far; how many there will be is not known before the end."""
-        self.show(float(dataset["state"] == "ready"), f"{dataset['images_done']:,} images, {dataset['state']}")
+        self.show(float(dataset.state == "ready"), f"{dataset.images_done:,} images, {dataset.state}")
 
     def show_bytes(self, sent: int, total: int) -> None:
         """Of an upload."""
@@ -84,27 +84,27 @@ class ProgressDisplay:
 
 def experiment_words(experiment: ExperimentAnswer, now: datetime) -> str:
     """`3 of 6 executions, 41 of 90 epochs, 0:12 left`."""
-    awaited = [awaited_words(one) for one in experiment.get("waits_for", [])]
-    if awaited and not experiment["epochs_done"]:
+    awaited = [awaited_words(one) for one in experiment.waits_for]
+    if awaited and not experiment.epochs_done:
         return ", then ".join(awaited)
-    counts = experiment["counts"]
-    ended = counts["succeeded"] + counts["failed"] + counts["cancelled"]
+    counts = experiment.counts
+    ended = counts.succeeded + counts.failed + counts.cancelled
     words = [
-        f"{ended} of {experiment['executions']} executions",
-        f"{experiment['epochs_done']:,} of {experiment['epochs']:,} epochs",
+        f"{ended} of {experiment.executions} executions",
+        f"{experiment.epochs_done:,} of {experiment.epochs:,} epochs",
     ]
     words += [f"{counts[how]} {how}" for how in ("failed", "cancelled") if counts[how]]
-    if experiment["estimated_finish"] and experiment["state"] == "running":
-        left = datetime.fromisoformat(experiment["estimated_finish"]) - now
+    if experiment.estimated_finish and experiment.state == "running":
+        left = experiment.estimated_finish - now
         words.append(f"{_duration(left.total_seconds())} left")
     return ", ".join(words)
 
 
 def awaited_words(awaited: AwaitedAnswer) -> str:
     """`features of 512 of 4,317 images`."""
-    if awaited["images"] is None:
-        return f"waiting for a worker to make the {awaited['kind']}"
-    return f"{awaited['kind']} of {awaited['images_done']:,} of {awaited['images']:,} images"
+    if awaited.images is None:
+        return f"waiting for a worker to make the {awaited.kind}"
+    return f"{awaited.kind} of {awaited.images_done:,} of {awaited.images:,} images"
 
 
 def _duration(seconds: float) -> str:

@@ -8,61 +8,61 @@ from rich.table import Table
 from rich.text import Text
 
 from noisegate.api.dataset_answers import AddedAnswer, LeftOutAnswer, ReportAnswer, SpreadAnswer
+from noisegate.client import Noisegate
 from noisegate.client.console import printable
 from noisegate.client.errors import ProblemError
-from noisegate.client.http import Client
 
 _SHOWN_CLASSES = 30
 
 
 def report_block(report: ReportAnswer) -> RenderableType:
     """All of it; of many classes the first."""
-    train, test, classes = report["train_count"], report["test_count"], report["classes"]
-    head = f"{report['layout']}: {len(classes):,} classes, {train:,} images to train on, {test:,} to test"
+    train, test, classes = report.train_count, report.test_count, report.classes
+    head = f"{report.layout}: {len(classes):,} classes, {train:,} images to train on, {test:,} to test"
     more = len(classes) - _SHOWN_CLASSES
-    images = report["images"]
-    formats = ", ".join(f"{count:,} {name}" for name, count in images["formats"].items())
+    images = report.images
+    formats = ", ".join(f"{count:,} {name}" for name, count in images.formats.items())
     lines = [f"  … and {more:,} more classes"] if more > 0 else []
-    lines.append(f"  {formats}; width {_spread(images['width'])}, height {_spread(images['height'])} pixels")
-    if added := report.get("added"):
+    lines.append(f"  {formats}; width {_spread(images.width)}, height {_spread(images.height)} pixels")
+    if added := report.added:
         lines.append(_added(added))
     return Group(Text(printable(head)), _classes(report), *map(Text, [*lines, *warnings_of(report)]))
 
 
-def warnings_about(client: Client, dataset: str) -> Iterator[str]:
+def warnings_about(client: Noisegate, dataset: str) -> Iterator[str]:
     """What its report says to look at; nothing where a dataset, or the service, is older than reports."""
     try:
-        report = client.dataset_report(dataset)
+        report = client.datasets.report(dataset)
     except ProblemError as problem:
         if problem.status == HTTPStatus.NOT_FOUND:
             return
         raise
-    if added := report.get("added"):
+    if added := report.added:
         yield _added(added)
     yield from warnings_of(report)
 
 
 def warnings_of(report: ReportAnswer) -> Iterator[str]:
     """What a person should look at: how the layout was read where that left a choice, and what was left out."""
-    for note in report["notes"]:
+    for note in report.notes:
         yield printable(f"  Note: {note}.")
-    for message in (report.get("duplicates") or {"messages": []})["messages"]:
+    for message in report.duplicates.messages if report.duplicates else []:
         yield f"  Copies: {message}"
-    for group in report["left_out"]:
+    for group in report.left_out:
         yield printable(f"  Left out: {_group(group)}")
 
 
 def _added(added: AddedAnswer) -> str:
-    into = ", ".join(f"{one['train'] + one['test']:,} {one['name']}" for one in added["classes"][:_SHOWN_CLASSES])
-    counts = f"{added['train_count']:,} images to train on, {added['test_count']:,} to test"
-    known = f"; {added['known_count']:,} were in it already" if added["known_count"] else ""
-    return printable(f"  Added to {added['base']}: {counts}{f' ({into})' if into else ''}{known}.")
+    into = ", ".join(f"{one.train + one.test:,} {one.name}" for one in added.classes[:_SHOWN_CLASSES])
+    counts = f"{added.train_count:,} images to train on, {added.test_count:,} to test"
+    known = f"; {added.known_count:,} were in it already" if added.known_count else ""
+    return printable(f"  Added to {added.base}: {counts}{f' ({into})' if into else ''}{known}.")
 
 
 def _group(group: LeftOutAnswer) -> str:
-    shown = ", ".join(group["names"][:3])
-    rest = group["count"] - min(3, len(group["names"]))
-    return f"{shown}{f' and {rest:,} more' if rest else ''}: {group['why']}"
+    shown = ", ".join(group.names[:3])
+    rest = group.count - min(3, len(group.names))
+    return f"{shown}{f' and {rest:,} more' if rest else ''}: {group.why}"
 
 
 def _classes(report: ReportAnswer) -> Table:
@@ -71,13 +71,13 @@ def _classes(report: ReportAnswer) -> Table:
     table.add_column("train", justify="right", no_wrap=True)
     table.add_column("test", justify="right", no_wrap=True)
     table.add_column("such as", overflow="fold")
-    for one in report["classes"][:_SHOWN_CLASSES]:
-        samples = printable(", ".join(one["samples"]))
-        table.add_row(f"  {printable(one['name'])}", f"{one['train']:,}", f"{one['test']:,}", samples)
+    for one in report.classes[:_SHOWN_CLASSES]:
+        samples = printable(", ".join(one.samples))
+        table.add_row(f"  {printable(one.name)}", f"{one.train:,}", f"{one.test:,}", samples)
     return table
 
 
 def _spread(spread: SpreadAnswer) -> str:
-    if spread["least"] == spread["most"]:
-        return f"{spread['least']:,}"
-    return f"{spread['least']:,} to {spread['most']:,}"
+    if spread.least == spread.most:
+        return f"{spread.least:,}"
+    return f"{spread.least:,} to {spread.most:,}"

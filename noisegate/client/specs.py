@@ -8,15 +8,15 @@ from typing import Any
 
 import yaml
 
+from noisegate.client import Noisegate
 from noisegate.client.errors import ClientError, UnusableFile
 from noisegate.client.files import read_text
-from noisegate.client.http import Client
 
 STANDARD_INPUT = "-"
 _YAML = (".yaml", ".yml")
 
 
-def document_for(client: Client, spec: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+def document_for(client: Noisegate, spec: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The body to post for a file, `-` or a preset's name, with the fields that are not None set in it.
 
     Raises:
@@ -38,8 +38,8 @@ def _is_file(spec: str) -> bool:
     return path.exists() and not path.is_dir()
 
 
-def _preset(client: Client, name: str) -> dict[str, Any]:
-    known = [preset["name"] for preset in client.presets()]
+def _preset(client: Noisegate, name: str) -> dict[str, Any]:
+    known = [preset.name for preset in client.presets.list()]
     if name not in known:
         raise ClientError(f"{name} is neither a file nor a preset. Presets: {', '.join(known)}.")
     return {"preset": name}

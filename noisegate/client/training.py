@@ -4,7 +4,6 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -12,22 +11,21 @@ from rich.console import Console
 
 from noisegate.api.answers import ExperimentAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
-from noisegate.api.reading import Validation
+from noisegate.client import Noisegate
 from noisegate.client.errors import ClientError, ProblemError
-from noisegate.client.files import ArchiveFile, FolderTar, Uploadable
-from noisegate.client.http import Client
+from noisegate.client.files import Uploadable
+from noisegate.client.flows import DEFAULT_URL
 from noisegate.client.options import READ_AS_IT_IS, ReadingOptions, Url, nested, parse_settings, url_option
+from noisegate.client.packing import pack
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.reports import warnings_about
-from noisegate.client.show import console_for, results_table
+from noisegate.client.result_tables import results_table
+from noisegate.client.show import console_for
 from noisegate.client.summary import found_block, model_lines
-from noisegate.client.transport import DEFAULT_URL
 from noisegate.client.waiting import dataset_shown, experiment_shown
 from noisegate.client.walking import FoundImages
 
 _DEFAULT_SCALE = "quick"
-# By name: it loads what other commands do without.
-_FIND_IMAGES = "noisegate.client.folders:find_images"
 # A settings check names a dataset that nobody has: what is wrong with the rest is told all the same.
 _NOBODYS_DATASET = "noisegate-train-not-sent-yet"
 
@@ -56,51 +54,43 @@ def train(
     chosen = parse_settings(settings or [])
     if "dataset" in chosen:
         raise ClientError("--set dataset: the dataset is the one that is sent. `noisegate run` trains on another.")
-    archive, found = pack(images, reading.validation or "auto")
+    archive, found = pack(images, reading.validation or "auto", has_base=reading.base is not None)
     console.print(found_block(images, found, archive.total), soft_wrap=True)
-    with Client(url) as client:
+    with Noisegate(url) as client:
         document = _document(client, preset, scale, chosen)
         _check_settings(client, document)
         if name and found and reading.base is None:
             _check_name(client, name, found)
         dataset = _upload(client, console, archive, name, reading)
-        return _train(client, console, {**document, "dataset": dataset["id"]}, url)
+        return _train(client, console, {**document, "dataset": dataset.id}, url)
 
 
-def pack(images: Path, validation: Validation = "auto") -> tuple[Uploadable, FoundImages | None]:
-    """What to send for a folder or an archive, and what is in it as far as that was looked at; raises UnusableFile."""
-    if not images.is_dir():
-        return ArchiveFile(images), None
-    found: FoundImages = resolve_name(_FIND_IMAGES)(images, validation)
-    return FolderTar(found.files), found
-
-
-def _document(client: Client, preset: str, scale: str | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    of_preset = client.preset(preset)["specs"][scale or _DEFAULT_SCALE]
+def _document(client: Noisegate, preset: str, scale: str | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    of_preset = client.presets.get(preset).specs[scale or _DEFAULT_SCALE]
     document = {"preset": preset, **nested(chosen, of_preset)}
     return document if scale is None else {**document, "scale": scale}
 
 
-def _check_settings(client: Client, document: Mapping[str, Any]) -> None:
+def _check_settings(client: Noisegate, document: Mapping[str, Any]) -> None:
     """Before gigabytes are sent; raises ProblemError."""
     try:
-        client.plan_experiment({**document, "dataset": _NOBODYS_DATASET})
+        client.experiments.plan({**document, "dataset": _NOBODYS_DATASET})
     except ProblemError as problem:
         if not problem.errors or any(error.field != "dataset" for error in problem.errors):
             raise
 
 
-def _check_name(client: Client, name: str, found: FoundImages) -> None:
+def _check_name(client: Noisegate, name: str, found: FoundImages) -> None:
     """Refuse a name that belongs to other images, as far as their numbers tell; the service knows for certain once it has them."""
     try:
-        dataset = client.dataset(name)
+        dataset = client.datasets.get(name)
     except ProblemError as problem:
         if problem.code == "not-found":
             return
         raise
-    if dataset["counts"] and found.counts and _by_class(dataset["counts"]) != _by_class(found.counts):
-        what = f"The name {name} belongs to other images already: dataset {dataset['id']}"
-        raise ClientError(f"{what}. Give another --name, or `noisegate delete {dataset['id']}`.")
+    if dataset.counts and found.counts and _by_class(dataset.counts) != _by_class(found.counts):
+        what = f"The name {name} belongs to other images already: dataset {dataset.id}"
+        raise ClientError(f"{what}. Give another --name, or `noisegate delete {dataset.id}`.")
 
 
 def _by_class(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
@@ -112,42 +102,42 @@ def _by_class(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def _upload(
-    client: Client, console: Console, archive: Uploadable, name: str | None, reading: ReadingOptions
+    client: Noisegate, console: Console, archive: Uploadable, name: str | None, reading: ReadingOptions
 ) -> DatasetAnswer:
     with _said("Stopped; nothing of the upload is kept."), ProgressDisplay(console, "upload") as progress:
-        dataset = client.upload(archive, name, None, progress.show_bytes, **reading.given())
-    goes_on = f"Stopped waiting; the service goes on reading dataset {dataset['id']}: see `noisegate datasets`."
+        dataset = client.datasets.upload(archive, name=name, progress=progress.show_bytes, **reading.given())
+    goes_on = f"Stopped waiting; the service goes on reading dataset {dataset.id}: see `noisegate datasets`."
     with _said(goes_on), ProgressDisplay(console, "reading") as progress:
-        dataset = client.wait_for_dataset(dataset["id"], dataset_shown(client, progress))
-    if dataset["error"]:
-        raise ProblemError.from_document(dataset["error"])
-    train, test, classes = dataset["train_count"], dataset["test_count"], dataset["classes"] or []
+        dataset = client.datasets.wait(dataset.id, progress=dataset_shown(client, progress))
+    if dataset.error:
+        raise ProblemError.from_document(dataset.error.document())
+    train, test, classes = dataset.train_count, dataset.test_count, dataset.classes or []
     console.print(
-        f"Dataset {dataset['name']} ({dataset['id']}): {len(classes)} classes, {train:,} images to train on, {test:,} to test.",
+        f"Dataset {dataset.name} ({dataset.id}): {len(classes)} classes, {train:,} images to train on, {test:,} to test.",
         soft_wrap=True,
     )
-    for line in warnings_about(client, dataset["id"]):
+    for line in warnings_about(client, dataset.id):
         console.print(line, soft_wrap=True)
     return dataset
 
 
-def _train(client: Client, console: Console, document: Mapping[str, Any], url: str) -> int:
-    experiment: ExperimentAnswer = client.create_experiment(document)
-    id = experiment["id"]
-    runs = "one execution" if experiment["executions"] == 1 else f"{experiment['executions']} executions"
+def _train(client: Noisegate, console: Console, document: Mapping[str, Any], url: str) -> int:
+    experiment: ExperimentAnswer = client.experiments.create(document)
+    id = experiment.id
+    runs = "one execution" if experiment.executions == 1 else f"{experiment.executions} executions"
     console.print(f"Experiment {id}: {runs}.", soft_wrap=True)
-    if choice := experiment.get("choice"):
-        console.print(choice["reason"], soft_wrap=True)
+    if choice := experiment.choice:
+        console.print(choice.reason, soft_wrap=True)
     goes_on = f"Stopped watching; training goes on: `noisegate watch {id}{url_option(url)}`."
     with _said(goes_on), ProgressDisplay(console, "training") as progress:
-        experiment = client.wait(id, experiment_shown(client, progress))
-    results = client.results(id)
+        experiment = client.experiments.wait(id, progress=experiment_shown(client, progress))
+    results = client.experiments.results(id)
     console.print(results_table(results, console.width))
     for line in model_lines(client, results, url_option(url)):
         console.print(line, soft_wrap=True)
-    if experiment["error"]:
-        raise ProblemError.from_document(experiment["error"])
-    return 0 if experiment["state"] == "succeeded" else 1
+    if experiment.error:
+        raise ProblemError.from_document(experiment.error.document())
+    return 0 if experiment.state == "succeeded" else 1
 
 
 @contextlib.contextmanager

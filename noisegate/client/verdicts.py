@@ -87,9 +87,9 @@ def json_lines(verdicts: Iterable[Verdict]) -> Iterator[str]:
     for verdict in verdicts:
         document = {
             "file": str(verdict.file),
-            "classification": verdict.decision,
+            "classification": verdict.decision and verdict.decision.document(),
             "error": verdict.error,
-            "problem": verdict.problem,
+            "problem": verdict.problem and verdict.problem.document(),
         }
         yield f"{json.dumps(document)}\n"
 
@@ -101,24 +101,24 @@ def _widest(texts: Sequence[str]) -> int:
 def _label(decision: DecisionAnswer | None) -> str:
     if decision is None:
         return "–"
-    return f"({decision['known_label']})" if decision["rejected"] else decision["label"]
+    return f"({decision.known_label})" if decision.rejected else decision.label
 
 
 def _nearest(decision: DecisionAnswer) -> float:
-    return decision["probabilities"][decision["known_label"]]
+    return decision.probabilities[decision.known_label]
 
 
 def _in_words(verdict: Verdict) -> tuple[str, str]:
     if verdict.decision is None:
         return f"error: {verdict.error}", "yellow"
-    if verdict.decision["rejected"]:
+    if verdict.decision.rejected:
         return f"rejected: {reason_words(verdict.decision)}", "red"
     return "accepted", "green"
 
 
 def _counts(verdicts: Sequence[Verdict]) -> str:
     errors = sum(verdict.decision is None for verdict in verdicts)
-    rejected = sum(verdict.decision is not None and verdict.decision["rejected"] for verdict in verdicts)
+    rejected = sum(verdict.decision is not None and verdict.decision.rejected for verdict in verdicts)
     words = [f"{len(verdicts) - errors - rejected:,} accepted", f"{rejected:,} rejected"]
     words += [f"{errors:,} without an answer"] if errors else []
     brackets = "; in brackets the nearest class" if rejected else ""
@@ -132,16 +132,16 @@ def _csv_row(verdict: Verdict) -> dict[str, Any]:
     nearest = _nearest(decision)
     return {
         "file": verdict.file,
-        "label": "" if decision["rejected"] else decision["label"],
-        "probability": "" if decision["rejected"] else nearest,
-        "accepted": "no" if decision["rejected"] else "yes",
-        "reason": decision["reason"],
-        "nearest_class": decision["known_label"],
+        "label": "" if decision.rejected else decision.label,
+        "probability": "" if decision.rejected else nearest,
+        "accepted": "no" if decision.rejected else "yes",
+        "reason": decision.reason,
+        "nearest_class": decision.known_label,
         "nearest_probability": nearest,
-        "reject_score": decision["reject_score"],
-        "threshold": decision["threshold"],
-        "noise_probability": decision["noise_probability"],
-        "model": decision["model"]["id"],
+        "reject_score": decision.reject_score,
+        "threshold": decision.threshold,
+        "noise_probability": decision.noise_probability,
+        "model": decision.model.id,
     }
 
 

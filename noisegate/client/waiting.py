@@ -5,20 +5,20 @@ from itertools import islice
 
 from noisegate.api.answers import ExperimentAnswer, WorkerAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
+from noisegate.client import Noisegate
 from noisegate.client.errors import ClientError
-from noisegate.client.http import Client
+from noisegate.client.flows import PAGE_SIZE
 from noisegate.client.progress import ProgressDisplay
-from noisegate.client.transport import PAGE_SIZE
 
 _NONE_RUNS = "waiting for a worker: none is running"
 
 
-def experiment_shown(client: Client, progress: ProgressDisplay) -> Callable[[ExperimentAnswer], None]:
+def experiment_shown(client: Noisegate, progress: ProgressDisplay) -> Callable[[ExperimentAnswer], None]:
     """Shows an experiment as it goes on, and while it is queued, what keeps the workers from it."""
 
     def show(experiment: ExperimentAnswer) -> None:
-        begun = experiment["state"] != "queued" or experiment.get("waits_for")
-        words = None if begun else _told(lambda: waiting_for_training(client.workers()))
+        begun = experiment.state != "queued" or experiment.waits_for
+        words = None if begun else _told(lambda: waiting_for_training(client.workers.list()))
         if words is None:
             progress.show_experiment(experiment)
         else:
@@ -27,12 +27,12 @@ def experiment_shown(client: Client, progress: ProgressDisplay) -> Callable[[Exp
     return show
 
 
-def dataset_shown(client: Client, progress: ProgressDisplay) -> Callable[[DatasetAnswer], None]:
+def dataset_shown(client: Noisegate, progress: ProgressDisplay) -> Callable[[DatasetAnswer], None]:
     """Shows an upload as it is read, and before, what keeps the workers from it."""
 
     def show(dataset: DatasetAnswer) -> None:
-        begun = dataset["state"] != "ingesting" or dataset["images_done"]
-        words = None if begun else _told(lambda: _waiting_for_reading(client, dataset["id"]))
+        begun = dataset.state != "ingesting" or dataset.images_done
+        words = None if begun else _told(lambda: _waiting_for_reading(client, dataset.id))
         if words is None:
             progress.show_dataset(dataset)
         else:
@@ -43,7 +43,7 @@ def dataset_shown(client: Client, progress: ProgressDisplay) -> Callable[[Datase
 
 def waiting_for_training(workers: list[WorkerAnswer]) -> str:
     """`waiting for a worker: 2 trainings run, in 2 processes`."""
-    alive = [worker for worker in workers if worker["alive"]]
+    alive = [worker for worker in workers if worker.alive]
     if not alive:
         return _NONE_RUNS
     held, processes = (sum(counts) for counts in zip(*map(_counts, alive), strict=True))
@@ -52,14 +52,14 @@ def waiting_for_training(workers: list[WorkerAnswer]) -> str:
 
 
 def _counts(worker: WorkerAnswer) -> tuple[int, int]:
-    return len(worker["executions"]), worker["processes"]
+    return len(worker.executions), worker.processes
 
 
-def _waiting_for_reading(client: Client, id: str) -> str | None:
-    if not any(worker["alive"] for worker in client.workers()):
+def _waiting_for_reading(client: Noisegate, id: str) -> str | None:
+    if not any(worker.alive for worker in client.workers.list()):
         return _NONE_RUNS
-    newest = islice(client.datasets(), PAGE_SIZE)
-    others = sum(one["state"] == "ingesting" and one["id"] != id for one in newest)
+    newest = islice(client.datasets.list(), PAGE_SIZE)
+    others = sum(one.state == "ingesting" and one.id != id for one in newest)
     return (
         f"not begun; {_plural(others, 'other upload waits or is', 'other uploads wait or are')} read"
         if others

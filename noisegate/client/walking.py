@@ -16,8 +16,9 @@ from noisegate.file_kinds import is_image
 
 HIDDEN = "hidden"
 
-# `many`: a file that holds many images, such as Parquet.
+# `many`: a file that holds many images, such as Parquet or a tar.
 Kind = Literal["image", "text", "many"]
+_HOLD_MANY = (kinds.is_packed_idx, kinds.may_be_npz, kinds.is_tar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def _kind(path: Path) -> tuple[Kind | None, str]:
         return "image", ""
     if what := kinds.missing(path.name, head):
         raise UnusableFile(f"{path} {what}. Fetch the whole of it, by git lfs pull for one, or take it out.")
-    if kinds.holds_images(path.name, head) or kinds.may_be_npz(head):
+    if kinds.holds_images(path.name, head) or any(holds(head) for holds in _HOLD_MANY):
         return "many", ""
     if kinds.is_text(path.name):
         return "text", ""

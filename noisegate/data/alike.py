@@ -27,7 +27,7 @@ Flags = npt.NDArray[np.bool_]
 # From here on two pictures are one; docs/duplicates.md has what was measured.
 LEAST_LIKENESS = 0.83
 _LEAST_COSINE = 0.8
-# What is tried for candidates below the limit: shifting if they are at most four times as far from 1, then zooming if twice.
+# What is tried for candidates below the limit: shifting either if they are at most four times as far from 1, zooming if twice.
 _SHIFTED, _ZOOMED = 4, 2
 # Levels. A picture of less contrast has too little in it to be told from another: only exact copies of it are found.
 _FLAT = 3.0
@@ -213,7 +213,10 @@ def _similarity(ones: Thumbnails, others: Thumbnails, least: float) -> Floats:
     """Of each pair; those that could reach `least` are moved to find out."""
     similarity = likeness(ones, others)
     unsure = np.flatnonzero((similarity >= 1 - _SHIFTED * (1 - least)) & (similarity < least))
-    similarity[unsure] = likeness_when_moved(ones[unsure], others[unsure], worth=1 - _ZOOMED * (1 - least))
+    worth = 1 - _ZOOMED * (1 - least)
+    # Either of the two, as images may come in any order.
+    one_way = likeness_when_moved(ones[unsure], others[unsure], worth)
+    similarity[unsure] = np.maximum(one_way, likeness_when_moved(others[unsure], ones[unsure], worth))
     return similarity
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.decisions import DecisionFound
+from noisegate.api.found import DecisionFound
 from noisegate.decision_rule import DecisionRule
 from noisegate.inference.runtimes import Answers, OnnxModel, Runtime, RuntimeName, UnusableModel, open_runtime
 from noisegate.manifest import ModelManifest

@@ -47,6 +47,8 @@ def _trace(module: nn.Module, takes: str, example: Tensor, outputs: list[str]) -
     # The exporter's notes hold stack traces, and with them this machine's paths: nothing a model should carry.
     for noted in (model.graph, *model.graph.input, *model.graph.output, *model.graph.node, *model.graph.value_info):
         noted.ClearField("metadata_props")
+    # Shapes in between: what joins or quantises graphs leaves some behind that are no longer so, and tract refuses those.
+    model.graph.ClearField("value_info")
     graph: bytes = model.SerializeToString()
     return graph
 

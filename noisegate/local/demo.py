@@ -15,12 +15,13 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from noisegate.api.answers import ResultsAnswer
 from noisegate.api.decisions import DecisionAnswer
+from noisegate.api.result_answers import ResultsAnswer
+from noisegate.client import Noisegate
 from noisegate.client.errors import ClientError, ProblemError
-from noisegate.client.http import Client
 from noisegate.client.progress import ProgressDisplay
-from noisegate.client.show import decision_block, results_table
+from noisegate.client.result_tables import results_table
+from noisegate.client.show import decision_block
 from noisegate.local import running as local
 
 DATASET = "digits"
@@ -68,20 +69,20 @@ def demo(console: Console, data_dir: Path | None, port: int) -> bool:
             return good
 
 
-def ask_three_questions(client: Client, console: Console, model: str) -> bool:
+def ask_three_questions(client: Noisegate, console: Console, model: str) -> bool:
     """Show three decisions of the model; whether the two that have a right answer have it."""
-    digit, label = client.dataset_image(DATASET, "test", TEST_INDEX)
+    digit = client.datasets.image(DATASET, "test", TEST_INDEX)
     console.print(f"Three questions to {model}, the best model with a noise class:")
 
     def ask(title: str, image: bytes) -> DecisionAnswer:
-        decision = client.classify(image, model=model)
+        decision = client.models.classify(image, model=model)
         console.print(decision_block(title, decision))
         return decision
 
-    of_digit = ask(f'Test digit number {TEST_INDEX}, which is "{label}"', digit)
+    of_digit = ask(f'Test digit number {TEST_INDEX}, which is "{digit.label}"', digit.png)
     of_noise = ask("Uniform noise, drawn just now", noise_image(np.random.default_rng()))
     ask("A photograph of a temple, unlike anything it has seen", photograph())
-    return _verdict(console, of_digit, label, of_noise)
+    return _verdict(console, of_digit, digit.label, of_noise)
 
 
 def noise_image(generator: np.random.Generator) -> bytes:
@@ -104,34 +105,34 @@ def photograph() -> bytes:
     return Path(package.submodule_search_locations[0], "datasets", "images", "china.jpg").read_bytes()
 
 
-def _train(client: Client, console: Console) -> str:
+def _train(client: Noisegate, console: Console) -> str:
     """Train the demo's cells and show their results; gives the id of the best model with a noise class."""
     with ProgressDisplay(console, f"dataset {DATASET}") as progress:
-        dataset = client.wait_for_dataset(DATASET, progress.show_dataset)
-    if dataset["error"]:
-        raise ProblemError.from_document(dataset["error"])
-    experiment = client.create_experiment(DEMO_SPEC)
+        dataset = client.datasets.wait(DATASET, progress=progress.show_dataset)
+    if dataset.error:
+        raise ProblemError.from_document(dataset.error.document())
+    experiment = client.experiments.create(DEMO_SPEC)
     with ProgressDisplay(console, "training") as progress:
-        experiment = client.wait(experiment["id"], progress.show_experiment)
-    if experiment["error"]:
-        raise ProblemError.from_document(experiment["error"])
-    results = client.results(experiment["id"])
+        experiment = client.experiments.wait(experiment.id, progress=progress.show_experiment)
+    if experiment.error:
+        raise ProblemError.from_document(experiment.error.document())
+    results = client.experiments.results(experiment.id)
     console.print(results_table(results, console.width))
     return _best_model(results)
 
 
 def _best_model(results: ResultsAnswer) -> str:
-    for row in results["rows"]:
-        if row["has_noise_class"] and row["best_model"]:
-            return row["best_model"]
+    for row in results.rows:
+        if row.has_noise_class and row.best_model:
+            return row.best_model
     raise ClientError("The experiment left no model with a noise class; see its executions for the reason.")
 
 
 def _verdict(console: Console, of_digit: DecisionAnswer, label: str, of_noise: DecisionAnswer) -> bool:
     complaints = []
-    if of_digit["rejected"] or of_digit["label"] != label:
+    if of_digit.rejected or of_digit.label != label:
         complaints.append(f"The digit should have been accepted as {label}.")
-    if of_noise["reason"] != "noise":
+    if of_noise.reason != "noise":
         complaints.append("The noise should have been rejected as noise.")
     for complaint in complaints:
         console.print(complaint, style="bold red")

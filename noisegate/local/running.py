@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from noisegate.client import Noisegate
 from noisegate.client.errors import CannotStart, Interrupted, ServiceUnreachable
-from noisegate.client.http import Client
 from noisegate.local.supervisor import Program, Supervisor
 
 HOST = "127.0.0.1"
@@ -35,9 +35,9 @@ class Running:
     data_dir: Path
     supervisor: Supervisor
 
-    def client(self) -> Client:
+    def client(self) -> Noisegate:
         """A client whose waiting ends when a process does, or at Ctrl-C."""
-        return Client(self.url, sleep=self.supervisor.pause)
+        return Noisegate(self.url, sleep=self.supervisor.pause)
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ def _start(supervisor: Supervisor, data_dir: Path, socket_path: Path, port: int)
     supervisor.run(Program("migrations", _python("migrations.run")))
     supervisor.start(Program("service", _python("service.main")))
     supervisor.start(Program("worker", _python("worker.main"), WORKER_GRACE_SECONDS))
-    with Client(_url(port)) as client:
+    with Noisegate(_url(port)) as client:
         supervisor.wait_until(
             lambda: _is_ready(client), what="The service was not ready", limit_seconds=READY_LIMIT_SECONDS
         )
@@ -216,11 +216,11 @@ def _python(module: str) -> list[str]:
 def _wait_for_digits(up: Running) -> None:
     """On the first start the bundled digits are unpacked: seconds, after which everything in the README works at once."""
     with up.client() as client:
-        client.wait_for_dataset("digits", lambda _: None)
+        client.datasets.wait("digits")
 
 
-def _is_ready(client: Client) -> bool:
+def _is_ready(client: Noisegate) -> bool:
     try:
-        return client.readiness()["ready"]
+        return client.readiness().ready
     except ServiceUnreachable:
         return False

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.decisions import (
+from noisegate.api.found import (
     DecisionFound,
     RejectionReason,
     RuleFound,
-    RuleScoreAnswer,
+    ScaledProbabilities,
     Score,
-    TemperatureScaledAnswer,
+    ScoreOfRule,
 )
 from noisegate.decision_rule import REJECT_SCORE, DecisionRule
 from noisegate.manifest import ModelManifest
@@ -180,7 +180,7 @@ class Decider:
             for (name, higher_means), value, bound in zip(self._budgets.directions, values, bounds.scores, strict=True)
         }
 
-    def _by_rule(self, rule: DecisionRule, image: _Image, scores: dict[str, Score]) -> list[RuleScoreAnswer]:
+    def _by_rule(self, rule: DecisionRule, image: _Image, scores: dict[str, Score]) -> list[ScoreOfRule]:
         return [
             _found_by_rule(bound, image.reject_score if bound.score == REJECT_SCORE else scores[bound.score]["value"])
             for bound in self._budgets.rule_bounds(rule, image.bounds.budget)
@@ -193,7 +193,7 @@ class Decider:
 
     def _temperature_scaled(
         self, tempered: list[float] | None, named: Sequence[int] | None
-    ) -> TemperatureScaledAnswer | None:
+    ) -> ScaledProbabilities | None:
         if tempered is None or self._temperature is None:
             return None
         return {
@@ -219,7 +219,7 @@ class Decider:
         return self.manifest.calibration.temperature if self.manifest.calibration else None
 
 
-def _found_by_rule(bound: RuleBound, value: float) -> RuleScoreAnswer:
+def _found_by_rule(bound: RuleBound, value: float) -> ScoreOfRule:
     """What one score of a rule says of an image."""
     return {
         "score": bound.score,

@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from noisegate.api.decisions import Score
+from noisegate.api.found import Score
 from noisegate.decision_rule import RuleReason
 from noisegate.documents import Document
 from noisegate.rejection import describe_scores

@@ -122,6 +122,12 @@ def get(session: Session, reference: str) -> Dataset:
     return followed(session, _referred(session, reference))
 
 
+def skipped(session: Session, reference: str) -> int | None:
+    """How many files were left out of the upload with this id or name; None if that is not known. Raises as `get`."""
+    named = _referred(session, reference)
+    return followed(session, named).skipped if named.skipped is None else named.skipped
+
+
 @dataclass(frozen=True)
 class Reported:
     """A dataset, and what reading the upload found that was sent under the name asked for; None in those older than reports."""

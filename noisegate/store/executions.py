@@ -182,6 +182,17 @@ def of_experiment(session: Session, experiment_id: str, *, losses: bool = True) 
     return session.scalars(query.order_by(Cell.position, Execution.position)).all()
 
 
+def curves_of(session: Session, experiment_id: str) -> Sequence[sa.Row[Any]]:
+    """What every execution measured after each epoch, by cell and number, with no more of each than that."""
+    columns = (Execution.id, Execution.seed, Execution.state, Execution.losses_by_epoch)
+    stopping = sa.type_coerce(Execution.details, sa.JSON)["early_stopping"]["holdout_losses"]
+    query = sa.select(
+        Cell.position.label("cell"), Execution.position.label("execution"), *columns, stopping.label("holdout_losses")
+    ).join(Execution.cell)
+    query = query.where(Execution.experiment_id == experiment_id)
+    return session.execute(query.order_by(Cell.position, Execution.position)).all()
+
+
 def losses(session: Session, experiment_id: str) -> list[tuple[int, list[float]]]:
     """Cell and losses by epoch of each execution that has any, by cell and number; of base cells none."""
     query = sa.select(Cell.position, Execution.losses_by_epoch).join(Execution.cell)

@@ -43,6 +43,7 @@ def get_dataset(reference: str, sessions: SessionsDep, response: Response) -> Da
     """One dataset, by id or name; `Retry-After` says when to look again while it is ingested."""
     with sessions.reading() as session:
         (answer,) = read(session, [datasets.get(session, reference)])
+        answer = answer.model_copy(update={"skipped": datasets.skipped(session, reference)})
     return _polled(answer, response)
 
 

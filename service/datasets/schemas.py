@@ -86,7 +86,9 @@ class DatasetRead(Answer):
     counts: dict[str, dict[str, int]] | None = Field(description="Split to class to number of images.")
     train_count: int | None
     test_count: int | None
-    skipped: int | None = Field(description="Files of the archive that are no images.")
+    skipped: int | None = Field(
+        description="Files of the archive that are no images; asked for by another name, of the archive sent under that one."
+    )
     content_hash: str | None
     licence: str | None
     originals_bytes: int | None = Field(

@@ -116,8 +116,8 @@ def get_confused_images(
     return Response(draw_sheet(format, title, note, tiles), media_type=MEDIA_TYPES[format])
 
 
-class ConfusionRead(BaseModel):
-    """Who is taken for whom."""
+class RecordedConfusion(BaseModel):
+    """Who is taken for whom, by all executions that recorded samples."""
 
     classes: list[str]
     called: list[str] = Field(description="The classes, and noise.")
@@ -128,13 +128,13 @@ class ConfusionRead(BaseModel):
 
 
 @router.get("/{experiment_id}/samples/confusion", responses=problems(404, 409, 422))
-def get_confusion(experiment_id: str, resources: ResourcesDep, cell: CellQuery = None) -> ConfusionRead:
+def get_recorded_confusion(experiment_id: str, resources: ResourcesDep, cell: CellQuery = None) -> RecordedConfusion:
     """The confusion matrix of the test images, by the executions of an experiment that recorded samples."""
     with resources.sessions.reading() as session:
         answers = called_by(session, resources.artefacts, experiment_id, cell)
     packed = open_packed(resources.artefacts, _dataset(resources, experiment_id))
     counts = confused(answers, packed.labels[packed.train_count :], len(packed.classes))
-    return ConfusionRead(
+    return RecordedConfusion(
         classes=packed.classes,
         called=[*packed.classes, NOISE_CLASS],
         executions=len(answers),

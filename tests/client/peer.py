@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from noisegate.api.base import Answer
+
 
 @dataclass
 class Request:
@@ -29,7 +31,12 @@ class Reply:
 
 def json_reply(document: object, status: int = 200, content_type: str = "application/json", **headers: str) -> Reply:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, json.dumps(document).encode(), {"Content-Type": content_type, **named})
+    return Reply(status, json.dumps(document, default=_document).encode(), {"Content-Type": content_type, **named})
+
+
+def _document(answer: object) -> object:
+    assert isinstance(answer, Answer)
+    return answer.document()
 
 
 def problem_reply(status: int, code: str, **members: Any) -> Reply:

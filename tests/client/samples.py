@@ -1,14 +1,17 @@
 """Answers of the service as its contract describes them."""
 
-from noisegate.api.answers import DatasetName, DifferenceAnswer, Estimate, ExperimentAnswer, ResultRow, ResultsAnswer
-from noisegate.api.dataset_answers import DatasetAnswer, ReportAnswer
-from noisegate.api.decisions import CardAnswer, DecisionAnswer, Family, ModelCardAnswer
+from collections.abc import Sequence
 
-DIGITS: DatasetName = {"id": "ds_1", "name": "digits", "content_hash": "abc"}
+from noisegate.api.answers import ExperimentAnswer
+from noisegate.api.dataset_answers import DatasetAnswer, ReportAnswer
+from noisegate.api.decisions import DecisionAnswer, Family, ModelCardAnswer
+from noisegate.api.result_answers import Estimate, ResultRow, ResultsAnswer
+
+DIGITS = {"id": "ds_1", "name": "digits", "content_hash": "abc"}
 
 
 def dataset(**changed: object) -> DatasetAnswer:
-    sample: DatasetAnswer = {
+    sample = {
         "id": "ds_1",
         "name": "digits",
         "source": "digits",
@@ -28,11 +31,11 @@ def dataset(**changed: object) -> DatasetAnswer:
         "created_at": "2026-11-22T10:00:00Z",
         "finished_at": "2026-11-22T10:00:01Z",
     }
-    return {**sample, **changed}  # type: ignore[typeddict-item]
+    return DatasetAnswer.model_validate({**sample, **changed})
 
 
 def report(**changed: object) -> ReportAnswer:
-    sample: ReportAnswer = {
+    sample = {
         "layout": "class folders",
         "notes": [],
         "train_count": 8,
@@ -49,11 +52,11 @@ def report(**changed: object) -> ReportAnswer:
         "left_out_count": 5,
         "left_out": [{"why": "is a PDF document", "count": 5, "names": ["a.pdf", "b.pdf"]}],
     }
-    return {**sample, **changed}  # type: ignore[typeddict-item]
+    return ReportAnswer.model_validate({**sample, **changed})
 
 
 def experiment(**changed: object) -> ExperimentAnswer:
-    sample: ExperimentAnswer = {
+    sample = {
         "id": "exp_1",
         "name": "two cells",
         "state": "running",
@@ -75,15 +78,15 @@ def experiment(**changed: object) -> ExperimentAnswer:
         "error": None,
         "published": None,
     }
-    return {**sample, **changed}  # type: ignore[typeddict-item]
+    return ExperimentAnswer.model_validate({**sample, **changed})
 
 
 def estimate(mean: float) -> Estimate:
-    return {"mean": mean, "std": 0.0123, "standard_error": 0.0071, "n": 3}
+    return Estimate(mean=mean, std=0.0123, standard_error=0.0071, n=3)
 
 
-def row(cell: int, difference: DifferenceAnswer | None = None, **changed: object) -> ResultRow:
-    sample: ResultRow = {
+def row(cell: int, difference: object = None, **changed: object) -> ResultRow:
+    sample = {
         "cell": cell,
         "point": {"noise.quantity": cell},
         "label": f"noise.quantity={cell}",
@@ -114,18 +117,18 @@ def row(cell: int, difference: DifferenceAnswer | None = None, **changed: object
             "images_per_second": estimate(700),
         },
     }
-    return {**sample, **changed}  # type: ignore[typeddict-item]
+    return ResultRow.model_validate({**sample, **changed})
 
 
 def results(**changed: object) -> ResultsAnswer:
-    difference: DifferenceAnswer = {
+    difference = {
         "accuracy": 0.0031,
         "low": -0.0052,
         "high": 0.0114,
         "p_value": 0.3214,
         "sentence": "0.31 percentage points above the baseline, which chance explains well (p = 0.32).",
     }
-    sample: ResultsAnswer = {
+    sample = {
         "experiment": {"id": "exp_1", "name": "two cells", "state": "succeeded"},
         "kind": "training",
         "preset": None,
@@ -137,11 +140,11 @@ def results(**changed: object) -> ResultsAnswer:
         "confidence_level": 0.95,
         "rows": [row(0), row(1, difference)],
     }
-    return {**sample, **changed}  # type: ignore[typeddict-item]
+    return ResultsAnswer.model_validate({**sample, **changed})
 
 
 def decision(**changed: object) -> DecisionAnswer:
-    sample: DecisionAnswer = {
+    sample = {
         "label": "7",
         "known_label": "7",
         "probabilities": {"0": 0.001, "1": 0.006, "4": 0.002, "7": 0.981},
@@ -159,11 +162,11 @@ def decision(**changed: object) -> DecisionAnswer:
         "model": {"id": "mod_1", "alias": "default", "version": "0" * 64},
         "timing": {"batch_size": 1, "decode_ms": 0.1, "queue_ms": 0.0, "predict_ms": 0.5},
     }
-    return {**sample, **changed}  # type: ignore[typeddict-item]
+    return DecisionAnswer.model_validate({**sample, **changed})
 
 
 def family(name: str, **changed: object) -> Family:
-    sample: Family = {
+    sample = {
         "name": name,
         "title": name,
         "group": "noise",
@@ -174,12 +177,12 @@ def family(name: str, **changed: object) -> Family:
         "rejected": 0.006,
         "rejected_as_noise": 0.0,
     }
-    return {**sample, **changed}  # type: ignore[typeddict-item]
+    return Family.model_validate({**sample, **changed})
 
 
-def model_card(**changed: object) -> ModelCardAnswer:
+def model_card(findings: Sequence[object] = (), **changed: object) -> ModelCardAnswer:
     """The card of a model; `changed` are fields of its measurements."""
-    card: CardAnswer = {
+    card = {
         "test_images": 1234,
         "accuracy": 0.7272,
         "temperature": 1.1,
@@ -191,5 +194,28 @@ def model_card(**changed: object) -> ModelCardAnswer:
         "families": [family("uniform", trained=True), family("blobs", auroc=None, rejected=None)],
         "untrained_noise": {"families": ["a", "b"], "auroc": 0.516, "scores": {}, "rejected": 0.136},
     }
-    model = {"id": "mod_1", "aliases": ["default"]}
-    return {"model": model, "spec": {}, "findings": [], "card": {**card, **changed}}  # type: ignore[typeddict-item]
+    model = {
+        "id": "mod_1",
+        "experiment": "exp_1",
+        "cell": 0,
+        "execution": 0,
+        "aliases": ["default"],
+        "network": "paper",
+        "image_size": 32,
+        "classes": ["0", "1"],
+        "has_noise_class": True,
+        "calibrated": True,
+        "default_threshold": 0.6,
+        "promise": None,
+        "holdout_accuracy": 0.7,
+        "metrics": None,
+        "dataset_hash": "abc",
+        "seed": 1,
+        "precision": "float32",
+        "source": None,
+        "versions": {},
+        "onnx_largest_difference": 0.0,
+        "created_at": "2026-11-22T10:00:00Z",
+    }
+    whole = {"model": model, "spec": {}, "findings": findings, "card": {**card, **changed}}
+    return ModelCardAnswer.model_validate(whole)

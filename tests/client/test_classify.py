@@ -219,7 +219,10 @@ def test_a_service_that_takes_less_at_once(
 
 def answer(request_body: bytes) -> Reply:
     count = request_body.count(b'filename="')
-    lines = [{"index": number, "name": None, "classification": decision(), "problem": None} for number in range(count)]
+    lines = [
+        {"index": number, "name": None, "classification": decision().document(), "problem": None}
+        for number in range(count)
+    ]
     return Reply(200, "\n".join(map(json.dumps, lines)).encode(), {"Content-Type": "application/x-ndjson"})
 
 

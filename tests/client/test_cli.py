@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from noisegate.client import cli
-from noisegate.client.http import Client
+from noisegate.client import Noisegate, cli
 from noisegate.client.reports import warnings_about
 from noisegate.spec import PretrainedExperiment, parse_spec
 from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
@@ -65,16 +64,15 @@ def test_card_says_what_a_model_can_do_and_cannot(server: Peer, capsys: pytest.C
 
 
 def test_card_of_a_model_that_has_not_learnt(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
-    useless = model_card()
-    useless["findings"] = [{"code": "called_noise", "detail": "it calls 80% noise", "remedy": "Less noise."}]
+    useless = model_card([{"code": "called_noise", "detail": "it calls 80% noise", "remedy": "Less noise."}])
     server.replies("GET", "/models/default/card", json_reply(useless))
     assert cli.run(["card"]) == 0
     assert "has not learnt: it calls 80% noise. Less noise." in capsys.readouterr().out
 
 
 def test_card_of_a_model_without_a_holdout(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
-    bare = model_card(temperature=None, false_reject=[], untrained_noise=None)
-    bare["card"]["calibration_error"]["after"] = None
+    unscaled = {"before": {"error": 0.0245, "bins": []}, "after": None}
+    bare = model_card(temperature=None, false_reject=[], untrained_noise=None, calibration_error=unscaled)
     server.replies("GET", "/models/default/card", json_reply(bare))
     assert cli.run(["card"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
@@ -216,7 +214,7 @@ def test_an_upload_to_a_base(server: Peer, tmp_path: Path, capsys: pytest.Captur
 def test_a_service_older_than_reports(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
     server.replies("GET", "/datasets/ds_1/report", json_reply({"status": 404, "code": "not-found"}, 404))
     assert cli.run(["report", "ds_1"]) == 1
-    assert list(warnings_about(Client(server.url), "ds_1")) == []
+    assert list(warnings_about(Noisegate(server.url), "ds_1")) == []
 
 
 def test_an_upload_that_fails_tells_why(server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,7 +262,7 @@ def test_lists_aliases_and_cancelling(server: Peer, capsys: pytest.CaptureFixtur
     for path, items in lists.items():
         server.replies("GET", path, json_reply({"items": items, "next_cursor": None}))
         assert cli.run([path.removeprefix("/")]) == 0
-    server.replies("PUT", "/aliases/default", json_reply({"name": "default", "model": "mod_1", "updated_at": ""}))
+    server.replies("PUT", "/aliases/default", json_reply({"name": "default", "model": "mod_1"}))
     server.replies("POST", "/experiments/exp_1/cancel", json_reply(experiment(state="cancelling"), 202))
     capsys.readouterr()
     assert cli.run(["alias", "default", "mod_1"]) == 0

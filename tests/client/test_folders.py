@@ -1,15 +1,19 @@
 """What the command finds in a folder, and the tar that it makes of it. Oracles: tarfile, and the service's own reader."""
 
+import gzip
 import io
 import os
+import struct
 import tarfile
 import tracemalloc
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from noisegate.api.dataset_report import ClassFound
 from noisegate.client.errors import UnusableFile
 from noisegate.client.files import FolderTar
 from noisegate.client.folders import find_images
@@ -17,8 +21,14 @@ from noisegate.client.walking import FoundFile, walk
 from noisegate.data.archives import read_archive
 from noisegate.data.layouts import Contents, resolve_layout
 from noisegate.data.members import ArchiveLimits, Member
+from noisegate.data.packing import pack
+from noisegate.data.uploads import read_upload
 from noisegate.image_kinds import IMAGE_KINDS
+from noisegate.inference.decoding import ImageLimits
 from tests.client.images import fill, two_classes
+from tests.data.brought import inner_rows
+from tests.data.brought.rows import Row, taken
+from tests.data.brought.writers import tarred
 
 LONG = "a" * 90 + "/" + "b" * 180 + ".png"
 
@@ -237,3 +247,57 @@ def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert sent == tar.total
     assert peak < 2 * 2**20
+
+
+def brought(row: Row, folder: Path) -> list[ClassFound]:
+    """What the service finds in a folder that holds what the archive of a row holds, sent as the command sends it."""
+    (folder / "sent").mkdir()
+    row.write(folder / "archive")
+    for found in read_members(folder / "archive"):
+        fill(folder / "sent", {found[0]: found[1]})
+    images = find_images(folder / "sent")
+    assert images.counts is None, "only the service can look into these files"
+    (folder / "tar").write_bytes(b"".join(FolderTar(images.files).chunks()))
+    (folder / "out").mkdir()
+    members = read_upload(folder / "tar", ArchiveLimits(), folder)
+    return pack(members, 8, folder / "out", lambda _: None, ImageLimits()).report.classes
+
+
+def read_members(archive: Path) -> list[tuple[str, bytes]]:
+    with tarfile.open(archive) as tar:
+        return [(member.name, tar.extractfile(member).read()) for member in tar if member.isfile()]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["WebDataset: shards in a tar", "a tar of the test part"])
+def test_tars_in_a_folder_are_read_as_those_in_an_archive(tmp_path: Path, name: str) -> None:
+    row = next(row for row in inner_rows.ROWS if row.name == name)
+    assert {one.name: (one.train, one.test) for one in brought(row, tmp_path)} == row.classes
+
+
+def test_mnists_packed_files_in_a_folder_are_read_as_those_in_an_archive(tmp_path: Path) -> None:
+    files = {name: gzip.compress(content) for name, content in mnist().items()}
+    row = taken("MNIST", tarred(files), {})
+    assert [(one.name, one.train, one.test) for one in brought(row, tmp_path)] == [
+        ("0", 4, 2),
+        ("1", 4, 2),
+        ("2", 4, 2),
+    ]
+
+
+def mnist() -> dict[str, bytes]:
+    found = {}
+    for part, count in (("train", 12), ("t10k", 6)):
+        labels = np.arange(count, dtype=np.uint8) % 3
+        images = np.random.default_rng(count).integers(0, 256, (count, 8, 8), np.uint8)
+        found[f"{part}-images-idx3-ubyte.gz"] = struct.pack(">4I", 0x803, count, 8, 8) + images.tobytes()
+        found[f"{part}-labels-idx1-ubyte.gz"] = struct.pack(">2I", 0x801, count) + labels.tobytes()
+    return found
+
+
+@pytest.mark.parametrize("files", [["cat/1.png"], ["cat/1.png", "cat/2.png"], ["new/cat/1.png", "new/dog/1.png"]])
+def test_what_a_base_makes_enough_is_left_to_the_service(tmp_path: Path, files: list[str]) -> None:
+    folder = fill(tmp_path, dict.fromkeys(files, b"1"))
+    with pytest.raises(UnusableFile):
+        find_images(folder)
+    found = find_images(folder, has_base=True)
+    assert ([file.member for file in found.files], found.counts) == (files, None)

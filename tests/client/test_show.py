@@ -7,17 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console, RenderableType
 
-from noisegate.api.answers import ConcernedExecutionAnswer, FindingAnswer
+from noisegate.api.answers import PlanAnswer
+from noisegate.api.model_answers import ModelAnswer
+from noisegate.client.listings import datasets_table, experiments_table, models_table, plan_table
 from noisegate.client.progress import ProgressDisplay, experiment_words
-from noisegate.client.show import (
-    console_for,
-    datasets_table,
-    decision_block,
-    experiments_table,
-    models_table,
-    plan_table,
-    results_table,
-)
+from noisegate.client.result_tables import results_table
+from noisegate.client.show import console_for, decision_block
 from tests.client.samples import DIGITS, dataset, decision, experiment, results, row
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
@@ -81,9 +76,8 @@ def test_a_kind_without_accuracies_shows_what_it_measures() -> None:
 
 
 def test_a_table_without_values_yet() -> None:
-    empty = row(0, n=0, failed=1, best_model=None)
-    for key in ("accuracy", "confidence", "spuriousness", "true_class_probability", "noise_per_10000"):
-        empty[key] = None
+    measures = ("accuracy", "confidence", "spuriousness", "true_class_probability", "noise_per_10000")
+    empty = row(0, n=0, failed=1, best_model=None, **dict.fromkeys(measures))
     single = row(1, accuracy={"mean": 0.5, "std": None, "standard_error": None, "n": 1})
     text = printed(results_table(results(rows=[empty, single], baseline_cell=None), 120))
     assert "noise.quantity=0: 1 executions failed" in text
@@ -92,9 +86,9 @@ def test_a_table_without_values_yet() -> None:
 
 
 def test_executions_that_have_not_learnt_are_told_with_the_remedy() -> None:
-    noise: FindingAnswer = {"code": "called_noise", "detail": "it calls 80% noise", "remedy": "Less noise."}
-    guess: FindingAnswer = {"code": "no_better_than_guessing", "detail": "it guesses", "remedy": "More epochs."}
-    concerned: list[ConcernedExecutionAnswer] = [
+    noise = {"code": "called_noise", "detail": "it calls 80% noise", "remedy": "Less noise."}
+    guess = {"code": "no_better_than_guessing", "detail": "it guesses", "remedy": "More epochs."}
+    concerned = [
         {"execution": 0, "findings": [noise, guess]},
         {"execution": 2, "findings": [noise]},
     ]
@@ -119,7 +113,7 @@ def test_a_difference_that_cannot_be_tested_is_still_shown() -> None:
         "p_value": None,
         "sentence": "cannot be tested at n = 1",
     }
-    text = printed(results_table(results(rows=[row(0), row(1, difference=untested)]), 120))  # type: ignore[arg-type]
+    text = printed(results_table(results(rows=[row(0), row(1, difference=untested)]), 120))
     assert re.search(r"3 +-0.12 +–", text)
 
 
@@ -175,13 +169,13 @@ def test_lists() -> None:
         "id": "mod_1", "aliases": ["default", "best"], "experiment": "exp_1", "cell": 1, "has_noise_class": True,
         "classes": ["0", "1"], "holdout_accuracy": 0.975, "default_threshold": None,
     }  # fmt: skip
-    text = printed(models_table([model]))  # type: ignore[list-item]
-    assert re.search(r"mod_1 +default, best +exp_1 cell 1 +yes +2 +97.50% +–", text)
+    text = printed(models_table([ModelAnswer.model_validate(model)]))
+    assert re.search(r"mod_1 +default, best +exp_1 +1 +yes +2 +97.50% +–", text)
     by_folds = model | {"promise": {"source": "cross_validated"}}
-    assert "97.50% cross-validated" in printed(models_table([by_folds]))  # type: ignore[list-item]
+    assert "97.50% cross-validated" in printed(models_table([ModelAnswer.model_validate(by_folds)]))
     cells = [{"cell": 0, "point": {}, "label": "all", "noise_images": 0, "training_images": 1437}]
     plan = {"dataset": DIGITS, "cells": cells, "cell_count": 1, "base": False, "executions": 3, "training_images": 4311}
-    text = printed(plan_table(plan))  # type: ignore[arg-type]
+    text = printed(plan_table(PlanAnswer.model_validate(plan)))
     assert re.search(r"0 +all +0 +1,437", text)
     assert "3 executions, 4,311 training images in all. Nothing was created." in text
     told = {
@@ -190,7 +184,7 @@ def test_lists() -> None:
         "estimate": {"minutes": None, "detail": "How long it takes cannot be said."},
         "disk": {"kept_bytes": 1, "most_bytes": 2, "detail": "To be made first: images at 224 pixels."},
     }
-    text = printed(plan_table(plan | told))  # type: ignore[arg-type]
+    text = printed(plan_table(PlanAnswer.model_validate(plan | told)))
     for line in (
         "The network: it has few images.",
         "Beware: It makes 5 updates. More epochs.",

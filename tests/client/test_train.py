@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from noisegate.client import cli
-from noisegate.client.errors import ClientError, ServiceUnreachable
+from noisegate.client import Noisegate, cli
+from noisegate.client.errors import ClientError, UploadInterrupted
 from noisegate.client.files import FolderTar
 from noisegate.client.folders import find_images
-from noisegate.client.http import Client
 from noisegate.client.options import nested, parse_settings
 from noisegate.disk import files_below
 from noisegate.store.artefacts import Artefacts
@@ -61,8 +60,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
 
 
 def no_dataset_named(url: str, name: str) -> bool:
-    with Client(url) as client:
-        return all(dataset["name"] != name for dataset in client.datasets())
+    with Noisegate(url) as client:
+        return all(dataset["name"] != name for dataset in client.datasets.list())
 
 
 def test_from_a_folder_to_the_line_to_classify_with(
@@ -262,10 +261,10 @@ def test_a_name_of_other_images(
 
 
 def test_the_same_folder_again_is_the_same_dataset(service: str, photos: Path) -> None:
-    with Client(service) as client:
-        first = client.upload(FolderTar(find_images(photos).files), "once")
+    with Noisegate(service) as client:
+        first = client.datasets.upload(FolderTar(find_images(photos).files), name="once")
         (photos / "cat" / "1.png").touch()
-        again = client.upload(FolderTar(find_images(photos).files), "once")
+        again = client.datasets.upload(FolderTar(find_images(photos).files), name="once")
     assert again["id"] == first["id"]
 
 
@@ -295,15 +294,21 @@ def test_a_service_that_goes_away_during_an_upload(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
 
         def hang_up() -> None:
-            connection, _ = listening.accept()
-            connection.recv(1000)
-            connection.close()
+            for _ in range(3):
+                connection, _ = listening.accept()
+                connection.recv(1000)
+                connection.close()
 
-        thread = threading.Thread(target=hang_up)
+        thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()
-        with Client(url) as client, pytest.raises(ServiceUnreachable, match=f"No answer from {url}: "):
-            client.upload(large)
+        naps: list[float] = []
+        with Noisegate(url, sleep=naps.append) as client, pytest.raises(UploadInterrupted) as caught:
+            client.datasets.upload(large)
         thread.join()
+    assert len(naps) == 2
+    assert 0 < caught.value.sent < caught.value.total == 64 * 2**20
+    assert f"The upload to {url} was interrupted after " in str(caught.value)
+    assert "Send it again: the same files become the same dataset" in str(caught.value)
 
 
 def test_settings_are_json_by_path_or_text() -> None:

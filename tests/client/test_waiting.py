@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from noisegate.client import cli
-from noisegate.client.http import Client
+from noisegate.client import Noisegate, cli
 from noisegate.client.progress import ProgressDisplay
 from noisegate.client.show import console_for
 from noisegate.client.waiting import dataset_shown, experiment_shown
@@ -55,7 +54,7 @@ def test_a_queued_experiment(
 def test_what_runs_or_waits_for_its_images_is_shown_as_before(server: Peer) -> None:
     file = io.StringIO()
     awaited = {"id": "der_1", "kind": "view", "state": "running", "images_done": 1, "images": 9}
-    with Client(server.url) as client, ProgressDisplay(console_for(file), "training") as progress:
+    with Noisegate(server.url) as client, ProgressDisplay(console_for(file), "training") as progress:
         show = experiment_shown(client, progress)
         show(experiment(state="queued", epochs_done=0, progress=0.0, waits_for=[awaited]))
         show(experiment())
@@ -79,7 +78,7 @@ def test_an_upload_that_was_not_begun(
     server.replies("GET", "/workers", json_reply({"items": workers}))
     server.replies("GET", "/datasets", json_reply({"items": items, "next_cursor": None}))
     file = io.StringIO()
-    with Client(server.url) as client, ProgressDisplay(console_for(file), "reading") as progress:
+    with Noisegate(server.url) as client, ProgressDisplay(console_for(file), "reading") as progress:
         dataset_shown(client, progress)(mine)
     assert file.getvalue() == f"reading   0%  {words}\n"
 
@@ -87,6 +86,6 @@ def test_an_upload_that_was_not_begun(
 def test_a_service_that_does_not_say_ends_no_waiting(server: Peer) -> None:
     server.replies("GET", "/workers", problem_reply(403, "forbidden"))
     file = io.StringIO()
-    with Client(server.url) as client, ProgressDisplay(console_for(file), "reading") as progress:
+    with Noisegate(server.url) as client, ProgressDisplay(console_for(file), "reading") as progress:
         dataset_shown(client, progress)(dataset(state="ingesting", images_done=0))
     assert file.getvalue() == "reading   0%  0 images, ingesting\n"

@@ -194,6 +194,22 @@ def test_the_same_images_give_the_same_answer_from_memory_and_from_a_map(tmp_pat
     assert shares[-1] == 1
 
 
+def test_the_same_images_in_another_order_have_the_same_copies() -> None:
+    images = pictures(600)
+    for place, by in zip(range(300, 600), (2, 3, 4) * 100, strict=True):  # near the limit, on both sides of it
+        cut = (
+            Image.fromarray(images[place - 300]).crop((by, 0, 32, 32 - by)).resize((32, 32), Image.Resampling.BILINEAR)
+        )
+        images[place] = np.asarray(cut)[:, :: 1 if place % 2 else -1]
+    there, backwards = (look(order, [0] * 600, train_count=600) for order in (images, images[::-1]))
+    assert 0 < there.within_train.near < 300
+    assert 0 < there.within_train.mirrored < 300
+    figures = [
+        (found.within_train.near, found.within_train.mirrored, found.group_sizes) for found in (there, backwards)
+    ]
+    assert figures[0] == figures[1]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 17])
 @pytest.mark.parametrize("size", [8, 28, 33])
 def test_any_number_and_size_of_images_will_do(count: int, size: int) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from noisegate.client import Noisegate
 from noisegate.client.errors import ClientError
-from noisegate.client.http import Client
 
 PROJECT = "noisegate-lab"
 
@@ -91,5 +91,5 @@ class Lab:
         """Bring everything up, and wait until it is healthy."""
         self.run("up", "--detach", "--wait", "--wait-timeout", "240", *arguments)
 
-    def client(self) -> Client:
-        return Client(self.url, api_key=self.key, patience_seconds=120)
+    def client(self) -> Noisegate:
+        return Noisegate(self.url, api_key=self.key, patience_seconds=120)

@@ -9,8 +9,8 @@ from http import HTTPStatus
 from typing import Any
 
 from noisegate.api.answers import ExperimentAnswer
+from noisegate.client import Noisegate
 from noisegate.client.errors import ProblemError
-from noisegate.client.http import Client
 from tests.deployment.engine import Broken, Lab
 
 DIGITS: dict[str, Any] = {
@@ -82,21 +82,21 @@ def came_up(lab: Lab) -> str:
 def digits(lab: Lab) -> str:
     """An experiment by HTTP, and an image for the model that it made."""
     with lab.client() as client:
-        client.wait_for_dataset("digits")
-        ended = client.wait(client.create_experiment(DIGITS)["id"])
+        client.datasets.wait("digits")
+        ended = client.experiments.wait(client.experiments.create(DIGITS)["id"])
         _expect_success(ended)
-        image, label = client.dataset_image("digits", "test", 0)
-        decision = client.classify(image)
-    if decision["label"] != label:
-        raise Broken(f"a {label} was taken for a {decision['label']}")
-    return f"4 executions succeeded; a {label} is recognised"
+        digit = client.datasets.image("digits", "test", 0)
+        decision = client.models.classify(digit.png)
+    if decision.label != digit.label:
+        raise Broken(f"a {digit.label} was taken for a {decision.label}")
+    return f"4 executions succeeded; a {digit.label} is recognised"
 
 
 def closed(lab: Lab) -> str:
     """Without a key, nothing but what says that the service lives."""
-    with Client(lab.url, api_key="") as client:
+    with Noisegate(lab.url, api_key="") as client:
         try:
-            client.workers()
+            client.workers.list()
         except ProblemError as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 return f"401: {error.title}"
@@ -107,14 +107,14 @@ def closed(lab: Lab) -> str:
 def killed(lab: Lab) -> str:
     """Three containers killed while an experiment runs: every execution succeeds, once."""
     with lab.client() as client:
-        id = client.create_experiment(LONG)["id"]
+        id = client.experiments.create(LONG)["id"]
         seen: list[str] = []
         for count, container in enumerate(("worker", "broker", "database"), start=1):
             done = _wait_until_training(client, id, succeeded=count)
             lab.run("kill", "--signal", "KILL", container)
             lab.up()
             seen.append(f"{container} at {done} of 12")
-        ended = client.wait(id)
+        ended = client.experiments.wait(id)
         _expect_success(ended)
         _expect_rows(client, id, 12)
     return f"killed {', '.join(seen)}; all 12 succeeded, each once"
@@ -123,18 +123,18 @@ def killed(lab: Lab) -> str:
 def crashed(lab: Lab) -> str:
     """What restarts by itself, without anybody's `up`."""
     with lab.client() as client:
-        before = {worker["name"] for worker in client.workers()}
-        id = client.create_experiment(DIGITS)["id"]
+        before = {worker["name"] for worker in client.workers.list()}
+        id = client.experiments.create(DIGITS)["id"]
         _wait_until_training(client, id)
         # The child of tini, which is process 1.
         lab.run("exec", "-T", "worker", "sh", "-c", "kill -KILL $(cat /proc/1/task/1/children)")
         started = time.monotonic()
-        while not ({worker["name"] for worker in client.workers()} - before):
+        while not ({worker["name"] for worker in client.workers.list()} - before):
             if time.monotonic() - started > 120:
                 raise Broken("no new worker within two minutes")
             time.sleep(0.5)
         back = time.monotonic() - started
-        _expect_success(client.wait(id))
+        _expect_success(client.experiments.wait(id))
         _expect_rows(client, id, 4)
     return f"back after {back:.0f} s, all 4 succeeded"
 
@@ -147,8 +147,7 @@ def down_and_up(lab: Lab) -> str:
     lab.up()
     with lab.client() as client:
         after = _content(client)
-        image, _label = client.dataset_image("digits", "test", 0)
-        client.classify(image)
+        client.models.classify(client.datasets.image("digits", "test", 0).png)
     if before != after:
         raise Broken(f"before {before}, after {after}")
     return (
@@ -163,7 +162,7 @@ def copied(lab: Lab) -> str:
         files = [(member.name, opened.extractfile(member)) for member in opened if member.isfile()]
         whole = [name for name, file in files if file and name.endswith(hashlib.sha256(file.read()).hexdigest())]
     with lab.client() as client:
-        models = len(list(client.models()))
+        models = len(list(client.models.list()))
     if len(whole) < len(files) or len(files) < 3 * models:
         raise Broken(f"{len(whole)} of {len(files)} files are whole; there are {models} models")
     return f"{len(files)} files, {len(tar) / 1e6:.0f} MB, all whole"
@@ -186,9 +185,9 @@ def scaled(lab: Lab) -> str:
         with lab.client() as client:
             _wait_for_workers(client, workers)
             # A process that has just started loads PyTorch at its first execution.
-            _expect_success(client.wait(client.create_experiment(DIGITS)["id"]))
+            _expect_success(client.experiments.wait(client.experiments.create(DIGITS)["id"]))
             started = time.monotonic()
-            _expect_success(client.wait(client.create_experiment(TABLE_3)["id"]))
+            _expect_success(client.experiments.wait(client.experiments.create(TABLE_3)["id"]))
             seconds[workers] = time.monotonic() - started
     return f"{seconds[1]:.0f} s and {seconds[2]:.0f} s: {seconds[1] / seconds[2]:.2f} × by the second worker, n = 1"
 
@@ -199,18 +198,18 @@ def upgraded(old: Lab, new: Lab) -> str:
     new.key = old.key
     with old.client() as client:
         models = _content(client)[1]
-        id = client.create_experiment(LONG)["id"]
+        id = client.experiments.create(LONG)["id"]
         done = _wait_until_training(client, id)
     before = _schema(old)
     new.up()
     with new.client() as client:
-        _expect_success(client.wait(id))
+        _expect_success(client.experiments.wait(id))
         _expect_rows(client, id, 12)
         experiments, now = _content(client)
         if len(experiments) != 2 or not set(models) < set(now):
             raise Broken(f"two experiments, and the models {models}, were expected: {experiments}, {now}")
         for model in models:
-            client.classify(client.dataset_image("digits", "test", 0)[0], model=model)
+            client.models.classify(client.datasets.image("digits", "test", 0).png, model=model)
     return (
         f"schema {before} became {_schema(new)}, with an experiment at {done} of 12: all succeeded; old models classify"
     )
@@ -228,8 +227,8 @@ def rolled_back(old: Lab, new: Lab) -> str:
         if _content(client) != before:
             raise Broken(f"before {before}, after {_content(client)}")
         for model in before[1]:
-            client.classify(client.dataset_image("digits", "test", 0)[0], model=model)
-        _expect_success(client.wait(client.create_experiment(DIGITS)["id"]))
+            client.models.classify(client.datasets.image("digits", "test", 0).png, model=model)
+        _expect_success(client.experiments.wait(client.experiments.create(DIGITS)["id"]))
     return f"schema {_schema(old)}; all {len(before[0])} experiments are there, all {len(before[1])} models classify, and it trains"
 
 
@@ -251,28 +250,28 @@ def _schema(lab: Lab) -> str:
     return lab.run("exec", "-T", "database", *psql).strip()
 
 
-def _wait_for_workers(client: Client, count: int) -> None:
+def _wait_for_workers(client: Noisegate, count: int) -> None:
     deadline = time.monotonic() + 120
-    while sum(worker["alive"] for worker in client.workers()) < count:
+    while sum(worker["alive"] for worker in client.workers.list()) < count:
         if time.monotonic() > deadline:
             raise Broken(f"not {count} workers within two minutes")
         time.sleep(0.5)
 
 
-def _wait_until_training(client: Client, id: str, *, succeeded: int = 0) -> int:
+def _wait_until_training(client: Noisegate, id: str, *, succeeded: int = 0) -> int:
     """How many executions have succeeded, once it is so many and one is running."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        states = [one["state"] for one in client.executions(id)]
+        states = [one["state"] for one in client.experiments.executions(id)]
         if "running" in states and states.count("succeeded") >= succeeded:
             return states.count("succeeded")
         time.sleep(0.3)
     raise Broken(f"after three minutes not {succeeded} have succeeded with another running: {states}")
 
 
-def _content(client: Client) -> tuple[list[tuple[str, str]], list[str]]:
-    experiments = sorted((one["id"], str(one["state"])) for one in client.experiments())
-    return experiments, sorted(model["id"] for model in client.models())
+def _content(client: Noisegate) -> tuple[list[tuple[str, str]], list[str]]:
+    experiments = sorted((one["id"], str(one["state"])) for one in client.experiments.list())
+    return experiments, sorted(model["id"] for model in client.models.list())
 
 
 def _expect_success(experiment: ExperimentAnswer) -> None:
@@ -280,7 +279,7 @@ def _expect_success(experiment: ExperimentAnswer) -> None:
         raise Broken(f"experiment {experiment['id']} ended as {experiment['state']}")
 
 
-def _expect_rows(client: Client, id: str, count: int) -> None:
-    states = [one["state"] for one in client.executions(id)]
+def _expect_rows(client: Noisegate, id: str, count: int) -> None:
+    states = [one["state"] for one in client.experiments.executions(id)]
     if states != ["succeeded"] * count:
         raise Broken(f"{count} executions that succeeded were expected: {states}")

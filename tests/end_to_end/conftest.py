@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from noisegate.client.http import Client
+from noisegate.client import Noisegate
 from noisegate.local import running as local
 
 
@@ -19,6 +19,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Running]
 
 
 @pytest.fixture(scope="session")
-def client(running: local.Running) -> Iterator[Client]:
+def client(running: local.Running) -> Iterator[Noisegate]:
     with running.client() as opened:
         yield opened

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from noisegate.client import Noisegate
 from noisegate.client.errors import ProblemError
-from noisegate.client.http import Client
 from noisegate.disk import files_below
 from noisegate.local import running as local
 from tests.conftest import wait_until
@@ -26,12 +26,12 @@ def _files(running: local.Running) -> set[Path]:
     return set(files_below(running.data_dir / "artefacts"))
 
 
-def _refused_spec(client: Client, changes: dict[str, Any]) -> tuple[str, str | None]:
-    client.wait_for_dataset("digits", lambda _: None)
-    before = [experiment["id"] for experiment in client.experiments()]
+def _refused_spec(client: Noisegate, changes: dict[str, Any]) -> tuple[str, str | None]:
+    client.datasets.wait("digits", progress=lambda _: None)
+    before = [experiment["id"] for experiment in client.experiments.list()]
     with pytest.raises(ProblemError) as caught:
-        client.create_experiment({"dataset": "digits", **changes})
-    assert [experiment["id"] for experiment in client.experiments()] == before
+        client.experiments.create({"dataset": "digits", **changes})
+    assert [experiment["id"] for experiment in client.experiments.list()] == before
     (error,) = caught.value.errors
     return error.field, error.remedy
 
@@ -51,7 +51,7 @@ NOISE = {"family": "uniform"}
         pytest.param({"holdout": 1}, "holdout", id="holdout 1"),
     ],
 )
-def test_a_bad_spec(client: Client, changes: dict[str, Any], field: str) -> None:
+def test_a_bad_spec(client: Noisegate, changes: dict[str, Any], field: str) -> None:
     named, remedy = _refused_spec(client, changes)
     assert named == field
     assert remedy
@@ -100,11 +100,11 @@ def _zip_bomb(path: Path, pets: dict[str, bytes]) -> Path:
 @pytest.mark.parametrize(
     "case", ["one class", "no images", "truncated", "text as png", "parent path", "link", "zip bomb"]
 )
-def test_a_bad_archive(client: Client, running: local.Running, tmp_path: Path, case: str) -> None:
-    client.wait_for_dataset("digits", lambda _: None)
+def test_a_bad_archive(client: Noisegate, running: local.Running, tmp_path: Path, case: str) -> None:
+    client.datasets.wait("digits", progress=lambda _: None)
     before = _files(running)
-    uploaded = client.upload(_archive_of(tmp_path, case), name="bad", image_size=8)
-    failed = client.wait_for_dataset(uploaded["id"], lambda _: None)
+    uploaded = client.datasets.upload(_archive_of(tmp_path, case), name="bad", image_size=8)
+    failed = client.datasets.wait(uploaded["id"], progress=lambda _: None)
     assert failed["state"] == "failed"
     assert failed["error"] is not None
     (error,) = failed["error"]["errors"]
@@ -112,19 +112,19 @@ def test_a_bad_archive(client: Client, running: local.Running, tmp_path: Path, c
     assert error["remedy"]
     # The row is told first, then its file goes.
     wait_until(lambda: _files(running) == before, seconds=10, what="the archive is removed")
-    assert client.dataset("bad")["error"] == failed["error"], "as long as no other dataset has its name"
+    assert client.datasets.get("bad")["error"] == failed["error"], "as long as no other dataset has its name"
 
 
 @pytest.fixture(scope="session")
-def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
+def model(client: Noisegate, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Any model will do to look at images; without a holdout it never becomes `default`."""
     archive = write_archive(tmp_path_factory.mktemp("pets") / "pets.zip", dataset(train=12, test=4))
-    client.wait_for_dataset(client.upload(archive, name="pets", image_size=8)["id"], lambda _: None)
+    client.datasets.wait(client.datasets.upload(archive, name="pets", image_size=8)["id"], progress=lambda _: None)
     spec = {"dataset": "pets", "image_size": 8, "executions": 1, "holdout": 0, "training": {"epochs": 1}}
-    experiment = client.wait(client.create_experiment(spec)["id"], lambda _: None)
-    (row,) = client.results(experiment["id"])["rows"]
-    assert row["best_model"] is not None
-    return row["best_model"]
+    experiment = client.experiments.wait(client.experiments.create(spec)["id"], progress=lambda _: None)
+    (row,) = client.experiments.results(experiment.id).rows
+    assert row.best_model is not None
+    return row.best_model
 
 
 def _encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -159,9 +159,9 @@ GRAY = Image.new("L", (20, 20), 90)
         pytest.param(bytes(15 * 2**20), "too-large", id="over the limit"),
     ],
 )
-def test_an_image_that_is_refused(client: Client, model: str, image: bytes, code: str) -> None:
+def test_an_image_that_is_refused(client: Noisegate, model: str, image: bytes, code: str) -> None:
     with pytest.raises(ProblemError) as caught:
-        client.classify(image, model=model)
+        client.models.classify(image, model=model)
     assert caught.value.code == code
 
 
@@ -175,7 +175,7 @@ def test_an_image_that_is_refused(client: Client, model: str, image: bytes, code
         pytest.param(_encoded(Image.new("RGB", (300, 200), (90, 90, 90))), id="another size"),
     ],
 )
-def test_an_image_of_another_kind_is_seen_as_the_same_gray(client: Client, model: str, image: bytes) -> None:
-    reference = client.classify(_encoded(Image.new("RGB", (8, 8), (90, 90, 90))), model=model)
-    decision = client.classify(image, model=model)
+def test_an_image_of_another_kind_is_seen_as_the_same_gray(client: Noisegate, model: str, image: bytes) -> None:
+    reference = client.models.classify(_encoded(Image.new("RGB", (8, 8), (90, 90, 90))), model=model)
+    decision = client.models.classify(image, model=model)
     assert decision["probabilities"] == pytest.approx(reference["probabilities"], abs=0.01)

@@ -63,4 +63,4 @@ def test_from_photographs_to_answers(
     # Another name for the same folder is another name for the same dataset.
     assert cli.run(["upload", str(photos), "--name", "again"]) == 0
     with running.client() as client:
-        assert client.dataset("again")["id"] == client.dataset("my shades")["id"]
+        assert client.datasets.get("again")["id"] == client.datasets.get("my shades")["id"]

@@ -57,13 +57,17 @@ def _fails_the_ingestion_and_nothing_else(up: local.Running, path: Path) -> None
     flat = {f"{name}/{number}.png": picture(number) for name in ("cat", "dog") for number in range(40)}
     archive = write_archive(path, flat)
     with up.client() as client:
-        client.wait_for_dataset("digits", lambda _: None)
+        client.datasets.wait("digits", progress=lambda _: None)
         before = set(files_below(up.data_dir / "artefacts"))
         # 80 images of 224 × 224 × 3 bytes: 12 MB, which are needed twice.
-        large = client.wait_for_dataset(client.upload(archive, name="large", image_size=224)["id"], lambda _: None)
+        large = client.datasets.wait(
+            client.datasets.upload(archive, name="large", image_size=224)["id"], progress=lambda _: None
+        )
         assert large["error"] is not None
         assert (large["state"], large["error"]["code"]) == ("failed", "storage-full")
         assert large["error"]["remedy"]
         assert set(files_below(up.data_dir / "artefacts")) == before
-        small = client.wait_for_dataset(client.upload(archive, name="small", image_size=8)["id"], lambda _: None)
+        small = client.datasets.wait(
+            client.datasets.upload(archive, name="small", image_size=8)["id"], progress=lambda _: None
+        )
         assert small["state"] == "ready"

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from noisegate.api.answers import ResultRow, ResultsAnswer
-from noisegate.client.http import Client
+from noisegate.api.result_answers import ResultRow, ResultsAnswer
+from noisegate.client import Noisegate
 from noisegate.local import running as local
 from noisegate.presets import catalogue
 from tests.conftest import wait_until
@@ -74,10 +74,12 @@ def posted(tmp_path_factory: pytest.TempPathFactory, everything: bool) -> Posted
     # What is posted first is trained first.
     names = ["table-3", *(name for name in ALONE if name != "table-3")]
     with local.running(data_dir, 0, workers=1) as up, up.client() as client:
-        sent = client.upload(write_archive(data_dir / "small.zip", _digits()), name="small", image_size=IMAGE_SIZE)
-        assert client.wait_for_dataset(sent["id"])["state"] == "ready"
+        sent = client.datasets.upload(
+            write_archive(data_dir / "small.zip", _digits()), name="small", image_size=IMAGE_SIZE
+        )
+        assert client.datasets.wait(sent["id"])["state"] == "ready"
         ids = {
-            name: client.create_experiment(_request(name, everything))["id"]
+            name: client.experiments.create(_request(name, everything))["id"]
             for name in names
             if everything or name in AT_EACH_COMMIT
         }
@@ -114,17 +116,17 @@ def running(posted: Posted) -> Iterator[local.Running]:
 
 
 @pytest.fixture(scope="module")
-def client(running: local.Running) -> Iterator[Client]:
+def client(running: local.Running) -> Iterator[Noisegate]:
     with running.client() as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def finished(client: Client, posted: Posted) -> dict[str, ResultsAnswer]:
+def finished(client: Noisegate, posted: Posted) -> dict[str, ResultsAnswer]:
     """The results of the presets."""
-    ended = {name: client.wait(id) for name, id in posted.ids.items()}
+    ended = {name: client.experiments.wait(id) for name, id in posted.ids.items()}
     assert {name: ended[name]["error"] for name in ended if ended[name]["state"] != "succeeded"} == {}
-    return {name: client.results(id) for name, id in posted.ids.items()}
+    return {name: client.experiments.results(id) for name, id in posted.ids.items()}
 
 
 @pytest.mark.timeout(3600)
@@ -195,17 +197,17 @@ def test_results_say_where_their_numbers_come_from(finished: dict[str, ResultsAn
 
 
 def test_a_restart_half_way_through_table_3_repeats_no_finished_execution(
-    client: Client, finished: dict[str, ResultsAnswer], posted: Posted, everything: bool
+    client: Noisegate, finished: dict[str, ResultsAnswer], posted: Posted, everything: bool
 ) -> None:
     after = _succeeded(client, finished["table-3"]["experiment"]["id"])
     assert len(posted.before) < len(after) == (18 if everything else 10)
     assert {key: after[key] for key in posted.before} == posted.before
 
 
-def _succeeded(client: Client, id: str) -> dict[str, tuple[Any, ...]]:
+def _succeeded(client: Noisegate, id: str) -> dict[str, tuple[Any, ...]]:
     """What a repetition would change."""
     return {
         found["id"]: (found["attempt"], found["finished_at"], found["metrics"])
-        for found in client.executions(id)
+        for found in client.experiments.executions(id)
         if found["state"] == "succeeded"
     }

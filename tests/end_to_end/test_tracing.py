@@ -80,14 +80,14 @@ def test_one_trace_from_post_to_result(tmp_path: Path, monkeypatch: pytest.Monke
     with collector() as (url, seen):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         with local.running(tmp_path / "data", 0, 1) as up, up.client() as client:
-            client.wait_for_dataset("digits")
+            client.datasets.wait("digits")
             experiment = _post(up.url, {"name": SECRET, "training": {"epochs": 1, "first_layer_std": 0.1}})
-            assert client.wait(experiment)["state"] == "succeeded"
-            executions = {one["id"] for one in client.executions(experiment)}
-            client.results(experiment)
+            assert client.experiments.wait(experiment)["state"] == "succeeded"
+            executions = {one["id"] for one in client.experiments.executions(experiment)}
+            client.experiments.results(experiment)
             # Its loss is no number: the trace says that it failed, and of what type the error was.
             failing = _post(up.url, {"executions": 1, "training": {"epochs": 1, "learning_rate": 1e30}})
-            assert client.wait(failing)["state"] == "failed"
+            assert client.experiments.wait(failing)["state"] == "failed"
         _expect_one_trace(seen, experiment, executions)
         failed = [one for one in seen if one.failed]
         assert {one.attributes["error.type"] for one in failed} == {"TrainingDiverged"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisegate.client.http import Client
+from noisegate.client import Noisegate
 from noisegate.local.demo import noise_image
 
 SHADES = {"dark": (20, 100), "bright": (150, 240)}
@@ -53,12 +53,12 @@ SPEC = {
 }
 
 
-def _classifies_a_folder(client: Client, folder: Path, generator: np.random.Generator) -> None:
+def _classifies_a_folder(client: Noisegate, folder: Path, generator: np.random.Generator) -> None:
     """Many files in one request, of which one is no image."""
     files = [folder / f"{number}.png" for number in range(5)]
     for number, file in enumerate(files):
         file.write_bytes(_shade(generator, "bright" if number % 2 else "dark") if number != 3 else b"no image")
-    lines = client.classify_many(files, model="production", top_k=1)
+    lines = client.models.classify_many(files, model="production", top_k=1)
     assert [line["name"] for line in lines] == [file.name for file in files]
     labels = [list(line["classification"]["probabilities"]) if line["classification"] else None for line in lines]
     assert labels == [["dark"], ["bright"], ["dark"], None, ["dark"]]
@@ -66,15 +66,15 @@ def _classifies_a_folder(client: Client, folder: Path, generator: np.random.Gene
     assert lines[3]["problem"]["code"] == "invalid-image"
 
 
-def test_an_engineers_way(client: Client, archive: Path, tmp_path: Path) -> None:
+def test_an_engineers_way(client: Noisegate, archive: Path, tmp_path: Path) -> None:
     """Upload folders, train, read the table, take the model with a noise class into production, classify."""
-    uploaded = client.upload(archive, name="shades", image_size=16)
-    dataset = client.wait_for_dataset(uploaded["id"], lambda _: None)
+    uploaded = client.datasets.upload(archive, name="shades", image_size=16)
+    dataset = client.datasets.wait(uploaded["id"], progress=lambda _: None)
     assert (dataset["state"], dataset["classes"], dataset["train_count"]) == ("ready", ["bright", "dark"], 160)
 
-    experiment = client.wait(client.create_experiment(SPEC)["id"], lambda _: None)
+    experiment = client.experiments.wait(client.experiments.create(SPEC)["id"], progress=lambda _: None)
     assert (experiment["state"], experiment["progress"]) == ("succeeded", 1.0)
-    without, with_noise = client.results(experiment["id"])["rows"]
+    without, with_noise = client.experiments.results(experiment["id"])["rows"]
     assert without["n"] == with_noise["n"] == 2
     assert with_noise["accuracy"] is not None
     assert with_noise["accuracy"]["mean"] == 1.0
@@ -82,24 +82,24 @@ def test_an_engineers_way(client: Client, archive: Path, tmp_path: Path) -> None
     # Another test of this service may have been the first whose model became `default`.
     assert experiment["published"] is not None
     assert experiment["published"]["outcome"] in ("set", "kept")
-    assert any("default" in model["aliases"] for model in client.models())
+    assert any("default" in model["aliases"] for model in client.models.list())
 
-    client.set_alias("production", with_noise["best_model"])
+    client.aliases.set("production", with_noise["best_model"])
     generator = np.random.default_rng(4)
     for name in SHADES:
         # Another size than the model's: resized as in training.
-        decision = client.classify(_shade(generator, name, size=48), model="production")
+        decision = client.models.classify(_shade(generator, name, size=48), model="production")
         assert decision["known_label"] == name
     _classifies_a_folder(client, tmp_path, generator)
-    card = client.card("production")
+    card = client.models.card("production")
     assert card["card"]["accuracy"] == 1.0
     assert {one["name"] for one in card["card"]["families"] if one["trained"]} == {"uniform"}
-    noise = client.classify(noise_image(generator), model="production")
+    noise = client.models.classify(noise_image(generator), model="production")
     assert (noise["label"], noise["rejected"], noise["reason"]) == ("noise", True, "noise")
     assert noise["model"]["id"] == with_noise["best_model"]
 
 
-def test_the_same_upload_again_is_the_same_dataset(client: Client, archive: Path) -> None:
-    first = client.upload(archive, name="shades", image_size=16)
-    again = client.upload(archive, name="another name", image_size=16)
+def test_the_same_upload_again_is_the_same_dataset(client: Noisegate, archive: Path) -> None:
+    first = client.datasets.upload(archive, name="shades", image_size=16)
+    again = client.datasets.upload(archive, name="another name", image_size=16)
     assert again["id"] == first["id"]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from noisegate.api.decisions import DecisionAnswer
-from noisegate.client.http import Client
+from noisegate.client import Noisegate
 from noisegate.client.show import console_for
 from noisegate.local import demo
 from noisegate.spec import TrainingExperiment, parse_spec
@@ -31,7 +31,7 @@ def server() -> Iterator[Peer]:
 def ask(server: Peer, *decisions: DecisionAnswer) -> tuple[bool, str]:
     server.replies("POST", "/classify", *map(json_reply, decisions))
     console = console_for(io.StringIO())
-    with Client(server.url) as client:
+    with Noisegate(server.url) as client:
         good = demo.ask_three_questions(client, console, "mod_1")
     assert isinstance(console.file, io.StringIO)
     return good, console.file.getvalue()

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import io
 import os
 import re
 import signal
@@ -14,10 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from PIL import Image
 
-from noisegate.client import cli
-from noisegate.client.http import Client
+from noisegate.client import Noisegate, cli
 from noisegate.local import running as local
 from noisegate.local.supervisor import Supervisor
 from noisegate.store.settings import Settings
@@ -166,19 +163,19 @@ class Up:
 
 
 def test_up_survives_kill_9_without_orphans_and_starts_again_with_its_data(tmp_path: Path) -> None:
-    with contextlib.closing(Up(tmp_path)) as first, Client(first.wait_for_url()) as client:
-        digits = client.wait_for_dataset("digits")
+    with contextlib.closing(Up(tmp_path)) as first, Noisegate(first.wait_for_url()) as client:
+        digits = client.datasets.wait("digits")
         # Watchdog, broker, service, worker, and the worker's training process.
         wait_until(lambda: first.note_descendants() >= 5, seconds=30, what="the whole family is there")
         first.process.kill()
         first.process.wait()
         first.wait_for_silence()
-    with contextlib.closing(Up(tmp_path)) as second, Client(second.wait_for_url()) as client:
-        (again,) = client.datasets()
+    with contextlib.closing(Up(tmp_path)) as second, Noisegate(second.wait_for_url()) as client:
+        (again,) = client.datasets.list()
         assert (again["id"], again["content_hash"]) == (digits["id"], digits["content_hash"])
-        png, label = client.dataset_image("digits", "test", 0)
-        assert label in (digits["classes"] or [])
-        assert Image.open(io.BytesIO(png)).size == (32, 32)
+        digit = client.datasets.image("digits", "test", 0)
+        assert digit.label in (digits.classes or [])
+        assert digit.image().size == (32, 32)
         second.note_descendants()
         second.process.send_signal(signal.SIGINT)
         assert second.process.wait(40) == 130

@@ -73,6 +73,7 @@ SCOPES = {
         "GET /experiments/{experiment_id}/samples/data-map.{format}",
         "GET /experiments/{experiment_id}/samples/sheet.{format}",
         "GET /results/{experiment_id}",
+        "GET /results/{experiment_id}/curves",
         "GET /results/{experiment_id}/answers",
         "GET /results/{experiment_id}/confusion",
         "GET /results/{experiment_id}/losses",

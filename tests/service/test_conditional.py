@@ -27,6 +27,7 @@ def experiment(client: TestClient, sessions: Sessions, artefacts: Artefacts) -> 
         "/experiments/{id}",
         "/experiments/{id}/executions",
         "/results/{id}",
+        "/results/{id}/curves",
         "/results/{id}/figures",
         "/datasets/pets",
         "/datasets/pets/images/train/0.png",

@@ -1,6 +1,7 @@
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import unquote
 
 import numpy as np
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from PIL import Image
 from starlette.testclient import TestClient
 
+from noisegate.api.dataset_report import DatasetReport, ImagesFound, Spread
 from noisegate.errors import Conflict
 from noisegate.store import datasets, ingestions
 from noisegate.store.artefacts import Artefacts
@@ -16,7 +18,7 @@ from noisegate.store.sessions import Sessions, open_sessions
 from noisegate.store.settings import Settings
 from noisegate.store.wakeups import DERIVE, INGEST, Wakeups
 from service.datasets.registration import Wanted, register, register_digits
-from tests.factories import failure
+from tests.factories import failure, packed
 from tests.service.conftest import run_client
 from tests.service.factories import TEST_COUNT, TRAIN_COUNT, dataset_images, ready_dataset
 
@@ -217,3 +219,34 @@ def test_registering_twice_answers_the_first(sessions: Sessions) -> None:
         assert first.dataset.id == second.dataset.id
         with pytest.raises(Conflict):
             register(session, Wanted("pets", "upload", 32, "2" * 64))
+
+
+def test_each_name_tells_what_was_left_out_of_its_own_upload(client: TestClient, sessions: Sessions) -> None:
+    reports = {name: _report(f"{name}.pdf") for name in ("first", "again")}
+    with sessions.begin() as session:
+        for name, found in reports.items():
+            waiting = datasets.register(session, name=name, source="upload", image_size=16, upload_digest=name * 12)
+            claimed = ingestions.claim(session, waiting.dataset.id, owner="w", lease_seconds=30)
+            assert claimed is not None
+            left_out = 1 if name == "first" else 2
+            ingestions.record_ready(session, claimed[1], replace(packed(), report=found, skipped=left_out))
+    first, again = (client.get(f"/datasets/{name}").json() for name in reports)
+    assert (again["id"], again["also_called"]) == (first["id"], ["again"])
+    assert (first["skipped"], again["skipped"]) == (1, 2)
+    for name, found in reports.items():
+        assert client.get(f"/datasets/{name}/report").json()["notes"] == found.notes
+
+
+def _report(note: str) -> DatasetReport:
+    none = Spread(least=8, median=8, most=8)
+    images = ImagesFound(formats={"PNG": 1}, width=none, height=none)
+    return DatasetReport(
+        layout="class folders",
+        notes=[note],
+        train_count=1,
+        test_count=1,
+        classes=[],
+        images=images,
+        left_out_count=0,
+        left_out=[],
+    )

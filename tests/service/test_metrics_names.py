@@ -56,6 +56,24 @@ def test_dashboard_and_alerts_ask_for_metrics_that_there_are(client: TestClient)
     assert asked_names(expressions()) - there == set()
 
 
+def test_sums_that_are_added_or_divided_are_there_before_the_first_event() -> None:
+    """Of a series that is not there yet, as that of errors before the first one, a ratio or a sum would be empty, and not 0."""
+    combined = [one for one in expressions() if " / " in one or " + " in one]
+    selected = [part for one in combined for part in re.findall(r"sum\(\w+\([^)]*\{[^)]*\)\)(.{0,13})", one)]
+    assert len(selected) >= 4
+    assert set(selected) == {" or vector(0)"}
+
+
+def test_the_job_that_alerts_ask_for_is_scraped() -> None:
+    scraped = {
+        job["job_name"]
+        for job in yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    }
+    asked = {name for one in expressions() for name in re.findall(r'job="([^"]+)"', one)}
+    assert asked
+    assert asked <= scraped
+
+
 def test_dashboard_and_alerts_ask_for_labels_that_there_are(client: TestClient) -> None:
     """`name{label="value"}`, where the value stands there as it is: it has to be one that is exposed from the start."""
     exposed = samples(client)

@@ -23,6 +23,7 @@ from noisegate.evaluation.sample_value.records import record_of
 from noisegate.evaluation.scored_images import score_images, scores_to_bytes
 from noisegate.judgement import Judgement, has_learnt
 from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
+from noisegate.learning.describing import described
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.stopping import best_epoch
@@ -259,7 +260,7 @@ def _export(
     )
     files = export_model(context.cell, outcome, execution=execution.position, reference=reference)
     settled = {"judgement": judgement, "rule": finished.rule, "metrics": finished.metrics}
-    return replace(files, manifest=files.manifest.model_copy(update=settled)), card
+    return described(replace(files, manifest=files.manifest.model_copy(update=settled)), reference), card
 
 
 def _images_per_family(wanted: int, image_size: int) -> int:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pkgutil import resolve_name
 
+from noisegate.learning.describing import described
 from noisegate.learning.pretrained import export_pretrained
 from noisegate.networks.pretrained import Pretrained
 from noisegate.spec import PretrainedExperiment
@@ -31,7 +32,7 @@ def _run(work: Work[PretrainedExperiment], execution: Execution) -> FinishedExec
         device="cpu",
         versions=files.manifest.versions,
     )
-    return FinishedExecution(result, files, keep="all")
+    return FinishedExecution(result, described(files, None), keep="all")
 
 
 RUNNER = one_by_one(_run)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from noisegate.data.layouts.agreement import Labelled, class_folders_beside
 from noisegate.data.layouts.contents import Assigned, Contents, Recognised
+from noisegate.data.layouts.label_columns import may_name_classes
 from noisegate.data.layouts.numbered import class_of, distinct, listed_in
 from noisegate.data.layouts.parts import part_of_path
 from noisegate.data.layouts.references import References
@@ -22,6 +23,7 @@ from noisegate.image_kinds import IMAGE_KINDS
 
 # As the library has it; it takes capitals in suffixes for small letters.
 _SAMPLE = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)")
+_MOST_LOOKED_AT = 1000
 # Folders that were shards, such as `train-000001.tar/`, are no classes.
 _SHARD = re.compile(r"(\.tar|\.tgz|\.tar\.gz|shard[^/]*|\d{3})/", re.IGNORECASE)
 
@@ -55,6 +57,8 @@ def webdataset(contents: Contents) -> Recognised | None:
     for name, classes in lists.items():
         if without := set(classes) - {label.label for _, label in said}:
             notes.append(f"no image is here of {listed(without)}, which {name!r} names")
+    if others := _other_classes(contents.attachments, labels):
+        notes.append(f"{listed(others)} in the samples' .json may name classes too: 'label' was taken")
     if lonely := _without_image(contents, set(labels)):
         notes.append(f"no image is here for {listed(lonely)}, which say a class")
     if not any(_SHARD.search(path) for path in contents.images) and (folders := class_folders_beside(contents, said)):
@@ -98,6 +102,17 @@ def _label(name: str, content: bytes) -> str | None:
         return as_label(text)
     document = parsed(name, text)
     return single_label(name, document.get("label"), "'label'") if isinstance(document, dict) else None
+
+
+def _other_classes(attachments: Mapping[str, bytes], labels: Mapping[str, Mapping[str, str | None]]) -> list[str]:
+    """Fields of the samples' JSON beside the label that may name classes, as far as the first samples show it."""
+    names = [name for of_sample in labels.values() for name in of_sample if not _is_cls(name)]
+    documents = [parsed(name, decoded(name, attachments[name])) for name in names[:_MOST_LOOKED_AT]]
+    cells: dict[str, set[str | None]] = defaultdict(set)
+    for document in documents:
+        for field, value in document.items() if isinstance(document, dict) else ():
+            cells[field].add(as_label(value))
+    return [field for field in cells if field != "label" and may_name_classes(field, cells[field], len(documents))]
 
 
 def _check_no_class_lost(contents: Contents, classes: Collection[str], lists: Mapping[str, Sequence[str]]) -> None:

@@ -157,6 +157,22 @@ OTHER_COLUMNS: list[Row] = [
         notes=["'diagnosis' of 'metadata.jsonl' may name classes too"],
     ),
     taken(
+        "WebDataset with label and species",
+        tarred(
+            {
+                **flat("s/"),
+                **{
+                    f"s/{n}.json": json.dumps(
+                        {"label": ("cat", "dog")[n % 2], "species": "pqr"[n % 3], "width": n % 4}
+                    ).encode()
+                    for n in range(10)
+                },
+            }
+        ),
+        FOUR_ONE,
+        notes=["^'species' in the samples' .json may name classes too: 'label' was taken$"],
+    ),
+    taken(
         "Parquet with label and species",
         alone(plain_parquet({"image": IMAGES, "label": ["cat", "dog"] * 5, "species": ["p", "q", "r", "s", "t"] * 2})),
         FOUR_ONE,

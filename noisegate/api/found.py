@@ -1,0 +1,69 @@
+"""A decision as it is made for each image of a request: plain dictionaries, for the path that has no time to lose."""
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+RejectionReason = Literal["noise", "low_confidence", "unsure", "unknown"]
+
+
+class Score(TypedDict):
+    """One score of one image, and what it alone would decide."""
+
+    value: float
+    higher_means: Annotated[
+        Literal["known", "unknown"], Field(description="Whether a higher value speaks for a known or an unknown image.")
+    ]
+    threshold: Annotated[
+        float | None,
+        Field(
+            description="From the same images and for the same max_false_reject as the decision's; null without one."
+        ),
+    ]
+    rejects: Annotated[
+        bool | None, Field(description="Whether the value lies beyond the threshold, on the unknown side.")
+    ]
+
+
+class ScaledProbabilities(TypedDict):
+    temperature: float
+    probabilities: dict[str, float]
+    noise_probability: float | None
+
+
+class ConformalValues(TypedDict):
+    classes: dict[str, float]
+    none_of_these: float
+
+
+class ScoreOfRule(TypedDict):
+    score: str
+    value: float
+    higher_means: Literal["known", "unknown"]
+    threshold: float
+    rejects: bool
+    reason: Literal["unsure", "unknown"]
+
+
+class RuleFound(TypedDict):
+    rule: NotRequired[list[ScoreOfRule]]  # where a rule decides
+
+
+class DecisionFound(RuleFound):
+    """A decision, whoever is answered."""
+
+    label: str
+    known_label: str
+    probabilities: dict[str, float]
+    noise_probability: float | None
+    temperature_scaled: ScaledProbabilities | None
+    reject_score: float
+    threshold: float | None
+    max_false_reject: float
+    rejected: bool
+    reason: RejectionReason | None
+    scores: dict[str, Score]
+    conformal: ConformalValues | None
+    calibrated: bool
+    note: str | None

@@ -1,0 +1,1 @@
+"""The commands that ask a service, by what they are about; `cli` puts them together."""

@@ -1,0 +1,1 @@
+"""The namespaces of the client: one module for each collection of the API."""
