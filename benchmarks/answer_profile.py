@@ -3,10 +3,10 @@
     python benchmarks/answer_profile.py [--before CHECKOUT] [--seconds 10] [--rounds 3] [--model FOLDER]
 
 wrk asks with 16 connections; meanwhile py-spy (`pip install py-spy`; it may need root) looks at the service's Python stacks 200
-times a second, without halting it. A look counts for the innermost layer that its stack is in. Shares are of looks at threads that ran,
-and microseconds those shares of the processor time that an answer took while nobody looked: the kernel's part of that is known from
-the process's own clock, and taken from the layer in which sockets are written and read. --before profiles an earlier version beside
-this one, in turns.
+times a second, without halting it. A look counts for the innermost layer that its stack is in; looks at threads that wait for work
+count for none. Microseconds are shares of these looks of the processor time that an answer took while nobody looked. The kernel's
+part of that is known from the process's own clock, and taken from the layer in which sockets are written and read. Where several
+threads compete for the interpreter, a look also counts one that waits for it. --before profiles an earlier version beside this one.
 """
 
 import argparse
@@ -64,6 +64,8 @@ LAYERS = {
     SOCKETS: ("uvicorn/", "asyncio/", "service/upgrades.py"),
 }
 OTHER = "background work"
+# Innermost frames of threads without work.
+WAITING = ("_worker (concurrent/futures/thread.py", "wait (threading.py")
 Profile = dict[str, float]
 
 
@@ -139,16 +141,16 @@ def by_layer(stacks: Iterable[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in stacks:
         frames, _, looks = line.rpartition(" ")
-        found[_layer(frames.split(";"))] += int(looks)
+        if not any(waits in frames.rpartition(";")[2] for waits in WAITING):
+            found[_layer(frames.split(";"))] += int(looks)
     return found
 
 
 def _layer(frames: list[str]) -> str:
-    in_loop = any("uvicorn/" in frame for frame in frames)
-    for frame in reversed(frames):
+    answers = any(file in frame for frame in frames for file in ("uvicorn/", "service/classify/"))
+    for frame in reversed(frames if answers else []):
         for layer, files in LAYERS.items():
-            # A thread that waits for work is in the interpreter's own files alone.
-            if any(file in frame for file in files) and (in_loop or "service/" in "".join(frames)):
+            if any(file in frame for file in files):
                 return layer
     return OTHER
 
