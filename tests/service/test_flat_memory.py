@@ -10,7 +10,7 @@ from starlette.types import Message
 
 from tests.service.factories import png_bytes
 
-REQUESTS = 500
+REQUESTS = 1000
 
 
 def scope_of(client: TestClient, query: str) -> dict[str, Any]:
@@ -51,5 +51,5 @@ def test_answers_leave_no_memory_behind(client: TestClient, query: str, status: 
     assert client.portal is not None
     client.portal.call(ask, 100)
     before = client.portal.call(ask, 50)
-    # One block a request would be 500; those of caches, counters and other threads come and go.
+    # One block a request would be 1,000; those of caches, counters and other threads come and go.
     assert client.portal.call(ask, REQUESTS) - before < REQUESTS / 2
