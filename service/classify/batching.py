@@ -30,11 +30,11 @@ Pixels = npt.NDArray[np.uint8]
 # The event loop computes for so long at a time, then others have their turn. A thread in its place would keep the interpreter from
 # it for up to 5 ms (sys.getswitchinterval).
 _AT_ONCE_SECONDS = 0.002
-# Where not even so many images fit into that, a thread is little beside them; nor where they would take more than so many turns.
-_LEAST_AT_ONCE, _MOST_TURNS = 4, 2
+# Where not even so many images fit into that, a thread is little beside them.
+_LEAST_AT_ONCE = 4
 # The least time that an image took is taken to be so many times as long after each batch that took longer.
 _FORGETTING = 1.01
-# Images of one caller that wait as one.
+# Images of one caller that wait as one. Where so many wait, full batches in a thread are worth it, too.
 _TOGETHER = 64
 # In one batch: four images of 224 pixels a side. More at once are no quicker from there on, and what a network holds of them
 # meanwhile is memory: EfficientNet-Lite0 takes 180 MiB more for 32 than for four.
@@ -171,7 +171,7 @@ class Batcher:
         try:
             while self._waiting:
                 at_once = int(_AT_ONCE_SECONDS / self._least_seconds)
-                in_thread = at_once < _LEAST_AT_ONCE or len(self._waiting) > _MOST_TURNS * at_once
+                in_thread = at_once < _LEAST_AT_ONCE or len(self._waiting) >= _TOGETHER
                 if batch := self._next(self._most if in_thread else min(self._most, at_once)):
                     await self._run_one(batch, in_thread=in_thread)
                 if self._waiting and not in_thread:
