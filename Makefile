@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-cards bench-paper clean
+.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-value bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -50,6 +50,10 @@ faults: .venv/installed-test
 	$(BIN)/python -m tests.faults --database postgresql --json benchmarks/results/faults_postgresql.json
 	$(BIN)/python -m tests.faults --database sqlite --json benchmarks/results/faults_sqlite.json
 	$(BIN)/python -m tests.faults.conformance --json benchmarks/results/conformance.json
+
+# Clients that others have written, each in an environment of its own, in a temporary folder: some minutes, and a package index.
+clients: .venv/installed-test
+	$(BIN)/python benchmarks/clients.py
 
 COMPOSE ?= docker compose
 # docker-compose.yml through its life, on a real engine, as a project of its own: half an hour on two cores.
@@ -115,6 +119,11 @@ bench-feature-tables: .venv/installed-local
 # PARTS="few all linear fine_tune textbook textbook_time", any of them; PARTS="few all" takes some ten minutes.
 bench-own-images: .venv/installed-local
 	$(BIN)/python benchmarks/own_images.py --images $(IMAGES) --runs $(RUNS) $(if $(PARTS),--parts $(PARTS))
+
+# How much of planted label noise is found, beside cleanlab, and what leaving it out does: two minutes of a core for the digits, as many for
+# make bench-value RUNS=runs FLOWERS=flowers.tar, and hours for CIFAR10=cifar10.tar.xz (VALUE="--epochs 12 --device cuda" is quicker).
+bench-value: .venv/installed-test
+	$(BIN)/python benchmarks/sample_value.py --runs $(RUNS) $(if $(FLOWERS),--flowers $(FLOWERS)) $(if $(CIFAR10),--cifar10 $(CIFAR10)) $(VALUE)
 
 # make bench-cards ARCHIVE=cifar10.tar.xz RUNS=runs: half an hour on two cores.
 bench-cards: .venv/installed-test

@@ -32,17 +32,16 @@ def main() -> int:
     parser.add_argument("--openapi", type=Path, help="the service's OpenAPI document, as a file")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source"
+        source, built = Path(folder) / "source", Path(folder) / "built"
         gather(ROOT, source)
         write_api_pages(openapi_document(asked.openapi), source / "api")
-        shutil.rmtree(asked.to, ignore_errors=True)
         arguments = ["-b", "html", "-c", str(THEME), "--fail-on-warning", "--keep-going", "--quiet"]
-        status = build_main([*arguments, "-d", f"{folder}/doctrees", str(source), str(asked.to)])
-    for name in _LEFT_OVER:
-        leftover = asked.to / name
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-    if status == 0:
-        print(f"The guide is in {asked.to}: open {asked.to / 'index.html'}, or /docs/guide of a service.")
+        status = build_main([*arguments, "-d", f"{folder}/doctrees", str(source), str(built)])
+        if status == 0:
+            # Only a whole one takes the place of another.
+            shutil.rmtree(asked.to, ignore_errors=True)
+            shutil.copytree(built, asked.to, ignore=shutil.ignore_patterns(*_LEFT_OVER))
+            print(f"The guide is in {asked.to}: open {asked.to / 'index.html'}, or /docs/guide of a service.")
     return status
 
 

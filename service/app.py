@@ -192,13 +192,17 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         try:
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
-            streams = Streams(settings.max_event_streams)
+            streams = Streams(settings.max_event_streams, sessions)
             site = await run_in_threadpool(open_site, settings)
             counts = DatabaseCounts(sessions, alive_seconds=settings.lease_seconds)
             with threadpool_limits(1), closing(classifiers), told_of_the_end(streams.end):
                 keys = KeyRing(settings, sessions)
                 browsers = Browsers(settings, sessions)
-                async with in_background(classifiers.keep_fresh()), in_background(keys.keep_fresh()):
+                async with (
+                    in_background(classifiers.keep_fresh()),
+                    in_background(keys.keep_fresh()),
+                    in_background(streams.watch.run()),
+                ):
                     yield {
                         "resources": Resources(
                             settings, sessions, artefacts, wakeups, classifiers, streams, keys, browsers, counts, site

@@ -38,18 +38,20 @@ _OF_PAGES = (
 )
 
 
-def _security_headers(policy: str) -> list[tuple[bytes, bytes]]:
+def _security_headers(policy: str, referrer: str = "no-referrer") -> list[tuple[bytes, bytes]]:
     headers = {
         "content-security-policy": policy,
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
-        "referrer-policy": "no-referrer",
+        "referrer-policy": referrer,
         "cross-origin-resource-policy": "same-origin",
     }
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-_HEADERS, _HEADERS_OF_DOCS, _HEADERS_OF_PAGES = map(_security_headers, (_OURS, _OF_DOCS, _OF_PAGES))
+_HEADERS, _HEADERS_OF_DOCS = map(_security_headers, (_OURS, _OF_DOCS))
+# With no-referrer a browser would say `Origin: null` of our own forms, as it does of those of others.
+_HEADERS_OF_PAGES = _security_headers(_OF_PAGES, "same-origin")
 
 
 def security_headers(path: str) -> list[tuple[bytes, bytes]]:

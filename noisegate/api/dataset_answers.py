@@ -144,6 +144,6 @@ class ReportAnswer(Answer):
     images: ImagesFoundAnswer
     left_out_count: int
     left_out: list[LeftOutAnswer]
-    duplicates_search: Open[Literal["running", "finished", "unfinished"]] = "unfinished"
-    duplicates: DuplicatesAnswer | None = None  # null while they are looked for
+    duplicates: DuplicatesAnswer | None = None  # null until they have been looked for
+    duplicates_search: Open[Literal["running", "finished", "unfinished"]] | None = None  # older services do not say
     added: AddedAnswer | None = None

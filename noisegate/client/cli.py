@@ -9,13 +9,14 @@ from cyclopts import App
 from noisegate import __version__
 from noisegate.client.classifying import classify
 from noisegate.client.commands.datasets import datasets, report, upload
-from noisegate.client.commands.experiments import cancel, experiments, results, watch
+from noisegate.client.commands.experiments import cancel, experiments, results, samples, watch
 from noisegate.client.commands.experiments import run as run_experiment
 from noisegate.client.commands.exporting import export_app
 from noisegate.client.commands.models import alias, card, models_app
 from noisegate.client.commands.others import backbones, delete, presets, workers
 from noisegate.client.console import make_printable
 from noisegate.client.errors import ClientError, Interrupted
+from noisegate.client.options import in_options
 from noisegate.client.training import train
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -35,6 +36,7 @@ for command in (
     run_experiment,
     watch,
     results,
+    samples,
     cancel,
     delete,
     workers,
@@ -75,7 +77,7 @@ def run(arguments: list[str]) -> int:
     try:
         status: int | None = app(arguments)
     except ClientError as error:
-        print(error, file=sys.stderr)
+        print(in_options(str(error)), file=sys.stderr)
         return 1
     except Interrupted as interrupted:
         return interrupted.exit_code

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
+from urllib.parse import quote
 
 from noisegate.client.errors import UnusableFile
 
@@ -45,6 +46,14 @@ class ArchiveFile:
     def chunks(self) -> Iterator[bytes]:
         """Its content."""
         return file_chunks(self.path, self.total)
+
+
+def disposition(upload: Uploadable) -> dict[str, str]:
+    """The header that says what a file is called, for the service's sentences about it; none for what is made while it is sent."""
+    if not isinstance(upload, ArchiveFile):
+        return {}
+    name = upload.path.name.encode(errors="replace").decode()
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
 
 
 class NamedFile(Protocol):

@@ -9,6 +9,8 @@ from noisegate.api.answers import ExperimentAnswer, PlanAnswer, WorkerAnswer
 from noisegate.api.dataset_answers import DatasetAnswer
 from noisegate.api.model_answers import ModelAnswer
 from noisegate.api.preset_answers import BackboneAnswer, PresetAnswer
+from noisegate.api.result_answers import SampleAnswer
+from noisegate.client.console import printable
 from noisegate.client.tables import id_column, number_columns, table_of
 
 
@@ -74,6 +76,18 @@ def experiments_table(experiments: Iterable[ExperimentAnswer]) -> RenderableType
             f"{experiment.progress:.0%}",
             f"{experiment.created_at:%Y-%m-%d %H:%M}",
         )
+    return table
+
+
+def samples_table(samples: Iterable[SampleAnswer]) -> RenderableType:
+    """One row a training image."""
+    table = table_of("image", "name", "label", "rather", "reasons")
+    number_columns(table, "value")
+    for one in samples:
+        other = one.suggested if one.suggested != one.label else ""
+        value = "–" if one.value is None else f"{one.value:.3f}"
+        name = printable(one.name or "–")
+        table.add_row(str(one.image), name, printable(one.label), printable(other), ", ".join(one.reasons), value)
     return table
 
 

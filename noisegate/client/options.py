@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -40,6 +41,13 @@ class ReadingOptions:
 
 
 READ_AS_IT_IS = ReadingOptions()
+_AS_QUERY = re.compile(r"\b(base|names|bad_images|image_size|validation)=([\w-]+)")
+
+
+def in_options(text: str) -> str:
+    """What the service says of its query parameters, in the words of the command: `--bad-images skip` for `bad_images=skip`."""
+    return _AS_QUERY.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2]}", text)
+
 
 # The service merges these field by field with those of a preset; every other field it takes whole.
 _MERGED = ("training",)

@@ -16,11 +16,11 @@ from noisegate.client.errors import ClientError, ProblemError
 from noisegate.client.files import Uploadable
 from noisegate.client.flows import DEFAULT_URL
 from noisegate.client.options import READ_AS_IT_IS, ReadingOptions, Url, nested, parse_settings, url_option
+from noisegate.client.output import Json, console_beside, print_json
 from noisegate.client.packing import pack
 from noisegate.client.progress import ProgressDisplay
-from noisegate.client.reports import warnings_about
+from noisegate.client.reports import told_of_upload
 from noisegate.client.result_tables import results_table
-from noisegate.client.show import console_for
 from noisegate.client.summary import found_block, model_lines
 from noisegate.client.waiting import dataset_shown, experiment_shown
 from noisegate.client.walking import FoundImages
@@ -38,6 +38,7 @@ def train(
     scale: Literal["paper", "quick", "smoke"] | None = None,
     reading: ReadingOptions = READ_AS_IT_IS,
     settings: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> int:
     """Upload a folder of images, train a classifier on it, and say how to ask it.
@@ -50,7 +51,7 @@ def train(
         scale: How long: paper, quick (the default) or smoke.
         settings: PATH=VALUE: a field of the spec in place of the preset's, such as training.epochs=20. Can be given again.
     """
-    console = console_for()
+    console = console_beside(json)
     chosen = parse_settings(settings or [])
     if "dataset" in chosen:
         raise ClientError("--set dataset: the dataset is the one that is sent. `noisegate run` trains on another.")
@@ -62,7 +63,7 @@ def train(
         if name and found and reading.base is None:
             _check_name(client, name, found)
         dataset = _upload(client, console, archive, name, reading)
-        return _train(client, console, {**document, "dataset": dataset.id}, url)
+        return _train(client, console, {**document, "dataset": dataset.id}, url, json)
 
 
 def _document(client: Noisegate, preset: str, scale: str | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,10 +106,10 @@ def _upload(
     client: Noisegate, console: Console, archive: Uploadable, name: str | None, reading: ReadingOptions
 ) -> DatasetAnswer:
     with _said("Stopped; nothing of the upload is kept."), ProgressDisplay(console, "upload") as progress:
-        dataset = client.datasets.upload(archive, name=name, progress=progress.show_bytes, **reading.given())
-    goes_on = f"Stopped waiting; the service goes on reading dataset {dataset.id}: see `noisegate datasets`."
+        sent = client.datasets.upload(archive, name=name, progress=progress.show_bytes, **reading.given())
+    goes_on = f"Stopped waiting; the service goes on reading dataset {sent.id}: see `noisegate datasets`."
     with _said(goes_on), ProgressDisplay(console, "reading") as progress:
-        dataset = client.datasets.wait(dataset.id, progress=dataset_shown(client, progress))
+        dataset = client.datasets.wait(sent.id, progress=dataset_shown(client, progress))
     if dataset.error:
         raise ProblemError.from_document(dataset.error.document())
     train, test, classes = dataset.train_count, dataset.test_count, dataset.classes or []
@@ -116,12 +117,12 @@ def _upload(
         f"Dataset {dataset.name} ({dataset.id}): {len(classes)} classes, {train:,} images to train on, {test:,} to test.",
         soft_wrap=True,
     )
-    for line in warnings_about(client, dataset.id):
-        console.print(line, soft_wrap=True)
+    for part in told_of_upload(client, dataset, name, sent.id):
+        console.print(part, soft_wrap=True)
     return dataset
 
 
-def _train(client: Noisegate, console: Console, document: Mapping[str, Any], url: str) -> int:
+def _train(client: Noisegate, console: Console, document: Mapping[str, Any], url: str, json: bool) -> int:
     experiment: ExperimentAnswer = client.experiments.create(document)
     id = experiment.id
     runs = "one execution" if experiment.executions == 1 else f"{experiment.executions} executions"
@@ -135,6 +136,8 @@ def _train(client: Noisegate, console: Console, document: Mapping[str, Any], url
     console.print(results_table(results, console.width))
     for line in model_lines(client, results, url_option(url)):
         console.print(line, soft_wrap=True)
+    if json:
+        print_json(results)
     if experiment.error:
         raise ProblemError.from_document(experiment.error.document())
     return 0 if experiment.state == "succeeded" else 1

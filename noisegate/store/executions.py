@@ -201,6 +201,20 @@ def losses(session: Session, experiment_id: str) -> list[tuple[int, list[float]]
     return [(cell, found) for cell, found in rows if found]
 
 
+def values(session: Session, experiment_id: str, name: str) -> list[tuple[int, float]]:
+    """Cell and value of a number of each execution that has succeeded, by cell and number.
+
+    Args:
+        name: of a column, or of a field of `metrics`.
+    """
+    column = getattr(Execution, name, None)
+    number = sa.type_coerce(Execution.metrics, sa.JSON)[name].as_float() if column is None else column
+    query = sa.select(Cell.position, number).join(Execution.cell)
+    query = query.where(Execution.experiment_id == experiment_id, Execution.state == State.SUCCEEDED)
+    rows = session.execute(query.order_by(Cell.position, Execution.position))
+    return [(cell, value) for cell, value in rows if value is not None]
+
+
 def counts_by_cell(session: Session, experiment_id: str) -> dict[int, dict[State, int]]:
     """How many executions of each cell are in which state, by the cell's position."""
     query = sa.select(Cell.position, Execution.state, sa.func.count()).join(Execution.cell)

@@ -32,11 +32,16 @@ _INLINE = re.compile(
 )
 
 
+# What scrolls sideways has to be in reach of a keyboard: code, and tables without a link to go to.
+_SCROLLS = re.compile(r"<pre>|<table (?=[^>]*>(?:(?!<a |</table>).)*</table>)", re.S)
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
-    app.connect("html-page-context", _without_inline_styles)
+    app.connect("html-page-context", _finish)
 
 
-def _without_inline_styles(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object) -> None:
+def _finish(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object) -> None:
     if "body" in context:
-        context["body"] = _INLINE.sub("", context["body"])
+        body = _INLINE.sub("", context["body"])
+        context["body"] = _SCROLLS.sub(lambda start: start[0].rstrip(" >") + ' tabindex="0"' + start[0][-1], body)

@@ -3,13 +3,15 @@
 import io
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from fastapi import APIRouter, Path, Query, Request, Response
 from PIL import Image
 
 from noisegate.data.limits import image_limits
 from noisegate.data.originals import Originals
 from noisegate.errors import NotFound
-from noisegate.inference.decoding import open_image
+from noisegate.inference.decoding import OpenedImage, open_image
 from noisegate.spec.derived import Fitting
 from noisegate.store import datasets
 from noisegate.store.artefacts import Artefacts
@@ -45,9 +47,9 @@ def get_thumbnail(
     artefacts: ArtefactsDep,
     settings: SettingsDep,
     request: Request,
-    size: Annotated[int, Query(ge=SMALLEST, le=LARGEST, description="Pixels of the square that it is put in.")] = USUAL,
+    size: Annotated[int, Query(ge=SMALLEST, le=LARGEST, description="Pixels of its longer side at most.")] = USUAL,
 ) -> Response:
-    """An image as it was sent, in a square; of a dataset without originals as it was packed."""
+    """An image as it was sent, but for its size; of a dataset without originals as it was packed."""
     with sessions.reading() as session:
         dataset = datasets.get(session, reference)
     check_ready(dataset)
@@ -67,6 +69,16 @@ def place_of(dataset: Dataset, split: str, index: int) -> int:
     return index if split == "train" else (dataset.train_count or 0) + index
 
 
+def _whole(original: OpenedImage, size: int) -> npt.NDArray[np.uint8]:
+    """The whole picture, its longer side of this size or its own: what it is padded with to a square is taken off again."""
+    longer = max(original.width, original.height)
+    side = min(size, longer)
+    padded = original.pixels(side, Fitting("pad", decoding="scaled"))
+    width, height = (max(1, round(length * side / longer)) for length in (original.width, original.height))
+    left, top = (side - width) // 2, (side - height) // 2
+    return padded[top : top + height, left : left + width]
+
+
 def _thumbnail(dataset: Dataset, artefacts: Artefacts, settings: Settings, place: int, size: int) -> bytes:
     if dataset.originals_digest is None:
         # Not enlarged: what has been stretched to a few pixels is to look like it.
@@ -74,7 +86,7 @@ def _thumbnail(dataset: Dataset, artefacts: Artefacts, settings: Settings, place
     else:
         files = fetch_originals(artefacts, dataset)
         original = open_image(Originals(files.content, files.index, files.shared).read(place), image_limits(settings))
-        pixels = original.pixels(min(size, max(original.width, original.height)), Fitting("pad", decoding="scaled"))
+        pixels = _whole(original, size)
     picture = Image.fromarray(pixels)
     picture.thumbnail((size, size))
     file = io.BytesIO()

@@ -16,6 +16,7 @@ from noisegate.errors import NotFound, QuotaExceeded
 from noisegate.store import events
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Event, Experiment
+from service.ending import in_a_thread
 from service.experiments.event_schemas import EventRead
 
 log = structlog.get_logger(__name__)
@@ -39,17 +40,70 @@ class News:
     over: bool
 
 
+class Watch:
+    """Looks on behalf of all streams of this process: one statement at a time, however many pages are open.
+
+    Rows of all owners are looked at, for their numbers alone: a stream reads its events by itself, as its own caller.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._waiting: dict[str, dict[asyncio.Event, int]] = {}
+        self._somebody = asyncio.Event()
+        self.ending = False
+
+    async def news_after(self, experiment_id: str, after: int, seconds: float) -> None:
+        """Wait until there may be an event after this number, or so many seconds."""
+        woken = asyncio.Event()
+        self._waiting.setdefault(experiment_id, {})[woken] = after
+        self._somebody.set()
+        try:
+            async with asyncio.timeout(seconds):
+                await woken.wait()
+        except TimeoutError:
+            pass
+        finally:
+            of_same = self._waiting[experiment_id]
+            del of_same[woken]
+            if not of_same:
+                del self._waiting[experiment_id]
+
+    async def run(self) -> None:
+        """Look as long as somebody waits, until cancelled."""
+        while True:
+            await self._somebody.wait()
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._waiting:
+                self._somebody.clear()
+                continue
+            try:
+                # Without an answer, and at the end of the process, all of them look for themselves.
+                newest = {} if self.ending else await in_a_thread(self._newest, list(self._waiting))
+            except sa.exc.SQLAlchemyError:
+                newest = {}
+            for id, streams in self._waiting.items():
+                for woken, after in streams.items():
+                    if newest.get(id, after + 1) > after:
+                        woken.set()
+
+    def _newest(self, ids: Sequence[str]) -> dict[str, int]:
+        query = sa.select(Experiment.id, Experiment.last_event).where(Experiment.id.in_(ids))
+        with self._sessions.reading() as session:
+            return dict(session.execute(query).all())
+
+
 class Streams:
     """The streams that this process has open. Used from one event loop, so counting them needs no lock."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, sessions: Sessions) -> None:
         self._most = most
         self._open = 0
+        self.watch = Watch(sessions)
         self.ending = False
 
     def end(self) -> None:
         """All of them end within a look. May be called by a signal handler."""
-        self.ending = True
+        self.ending = self.watch.ending = True
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
@@ -123,7 +177,8 @@ async def _told(streams: Streams, sessions: Sessions, experiment_id: str, after:
             said = time.monotonic()
             yield KEEPALIVE_COMMENT
         if len(found.events) < PAGE:
-            await asyncio.sleep(LOOK_SECONDS)
+            until = min(said + KEEPALIVE_SECONDS, began + LONGEST_SECONDS)
+            await streams.watch.news_after(experiment_id, after, max(0.0, until - time.monotonic()))
 
 
 def _encoded(event: Event) -> bytes:

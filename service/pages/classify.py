@@ -11,11 +11,13 @@ from noisegate.decision_rule import REJECT_SCORE, DecisionRule
 from noisegate.errors import NotFound
 from noisegate.rejection import SCORES
 from noisegate.store import datasets, models
+from noisegate.store.artefacts import Artefacts
 from noisegate.store.json_columns import Unreadable, readable
 from noisegate.store.keys import Scope
 from noisegate.store.models import DEFAULT_ALIAS
+from noisegate.store.packed import open_packed
 from noisegate.store.states import DatasetState
-from noisegate.store.tables import Experiment, Model
+from noisegate.store.tables import Dataset, Experiment, Model
 from service.models.schemas import ModelRead
 from service.pages.frame import FrameDep
 
@@ -40,7 +42,7 @@ class Samples:
 
     dataset: str
     name: str
-    places: list[int]
+    images: list[tuple[int, str]]
 
 
 @router.get("")
@@ -56,7 +58,8 @@ def classify_page(frame: FrameDep, model: ModelName = DEFAULT_ALIAS) -> Response
             row = None
         choices = _choices(session) if may_read else []
         shown = _shown(session, row) if row else None
-        samples = _samples(session, row) if row and may_read else None
+        dataset = _dataset(session, row) if row and may_read else None
+    samples = _samples(frame.resources.artefacts, dataset) if dataset else None
     return frame.page(
         "classify.html",
         reference=model,
@@ -87,13 +90,19 @@ def _choices(session: Session) -> list[Choice]:
     return by_name + by_id
 
 
-def _samples(session: Session, row: Model) -> Samples | None:
+def _dataset(session: Session, row: Model) -> Dataset | None:
     dataset_id = session.scalar(sa.select(Experiment.dataset_id).where(Experiment.id == row.experiment_id))
     dataset = datasets.get(session, dataset_id) if dataset_id else None
-    if dataset is None or dataset.state is not DatasetState.READY or not dataset.test_count:
-        return None
-    count = min(_SAMPLES, dataset.test_count)
-    return Samples(dataset.id, dataset.name, [number * dataset.test_count // count for number in range(count)])
+    return dataset if dataset and dataset.state is DatasetState.READY and dataset.test_count else None
+
+
+def _samples(artefacts: Artefacts, dataset: Dataset) -> Samples:
+    packed = open_packed(artefacts, dataset)
+    total = dataset.test_count or 0
+    count = min(_SAMPLES, total)
+    places = [number * total // count for number in range(count)]
+    labels = packed.labels[packed.train_count :]
+    return Samples(dataset.id, dataset.name, [(place, packed.classes[labels[place]]) for place in places])
 
 
 def _in_words(rule: DecisionRule | None) -> str:

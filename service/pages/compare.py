@@ -49,7 +49,7 @@ def compare_page(
         cells = [cell for id in dict.fromkeys(experiment) for cell in _cells(session, id, measure)]
     left_out = set(without)
     comparison = compare([cell for cell in cells if _name(cell) not in left_out], group or None)
-    factor = MEASURES[measure][1]
+    factor = MEASURES[measure]
     return frame.page(
         "compare.html",
         offered=[(row.id, row.name or row.id) for row in offered],
@@ -69,8 +69,8 @@ def compare_page(
 
 def _cells(session: Session, experiment_id: str, measure: str) -> list[Compared]:
     row = experiments.get(session, experiment_id, cell_specs=True)
-    found = executions.of_experiment(session, experiment_id, losses=False)
-    return list(compared_cells(row, read_results(session, experiment_id), found, measure))
+    found = executions.values(session, experiment_id, measure)
+    return list(compared_cells(row, read_results(session, experiment_id), found))
 
 
 def _name(cell: Compared) -> str:

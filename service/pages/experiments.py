@@ -20,8 +20,9 @@ from service.pages.summaries import best_cells
 from service.pages.whiskers import accuracy_whiskers
 from service.results.figures.catalogue import figures_of
 from service.results.reading import read_results
+from service.results.schemas import Results
 
-_RUNNING_SHOWN = 24
+_RUNNING_SHOWN, _AT_ONCE = 24, 1_000
 
 router = APIRouter(prefix="/ui/experiments", include_in_schema=False)
 
@@ -55,18 +56,18 @@ def list_page(frame: FrameDep, paging: PagingDep, state: StateFilter = None) -> 
 def experiment_page(experiment_id: str, frame: FrameDep) -> Response:
     """One experiment: how far it is, what came out, and where it comes from."""
     with frame.sessions.reading() as session:
-        experiment = experiments.get(session, experiment_id, cell_specs=True)
+        experiment = experiments.get(session, experiment_id)
         (shown,) = read(session, [experiment])
-        results = read_results(session, experiment_id)
+        values = _progress(session, experiment, shown)
+        # Of more executions the table takes longer than a page should: it comes by itself, a moment later.
+        large = shown.executions > _AT_ONCE
+        values |= _results(None if large else read_results(session, experiment_id))
         kept = models.page(session, experiment_id=experiment_id, cursor=None, limit=1)
-        values = _progress(session, experiment, shown) | {"results": results}
     spec = shown.spec.model_dump(mode="json", exclude_defaults=True)
     spec |= {"kind": shown.spec.kind}
     address = address_of(frame.request)
     return frame.page(
         "experiment.html",
-        whiskers=accuracy_whiskers(results.rows),
-        figures=figures_of(results),
         has_models=bool(kept.items),
         spec=spec,
         curl=experiment_as_curl(address, spec, keys=frame.caller.key_id is not None),
@@ -89,8 +90,24 @@ def progress_part(experiment_id: str, frame: FrameDep) -> Response:
 def results_part(experiment_id: str, frame: FrameDep) -> Response:
     """The part of the page that changes when an execution ends."""
     with frame.sessions.reading() as session:
-        results = read_results(session, experiment_id)
-    return frame.page("experiment_results.html", results=results, whiskers=accuracy_whiskers(results.rows))
+        values = _results(read_results(session, experiment_id))
+    return frame.page("experiment_results.html", **values)
+
+
+@router.get("/{experiment_id}/figures")
+def figures_part(experiment_id: str, frame: FrameDep) -> Response:
+    """The figures, and what the numbers were computed with."""
+    with frame.sessions.reading() as session:
+        (shown,) = read(session, [experiments.get(session, experiment_id)])
+        values = _results(read_results(session, experiment_id))
+    return frame.page("experiment_figures.html", experiment=shown, **values)
+
+
+def _results(results: Results | None) -> dict[str, Any]:
+    """What the table and the figures are made of; None: they are asked for later."""
+    if results is None:
+        return {"results": None, "whiskers": {}, "figures": {}}
+    return {"results": results, "whiskers": accuracy_whiskers(results.rows), "figures": figures_of(results)}
 
 
 @router.get("/{experiment_id}/cells/{cell}")

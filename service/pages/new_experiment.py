@@ -57,13 +57,15 @@ def new_page(
     with frame.sessions.reading() as session:
         document = _document(session, preset, scale, dataset, like)
         rows = datasets.page(session, cursor=None, limit=_DATASETS).items
+    ready = [row.name for row in rows if row.state is DatasetState.READY]
     return frame.page(
         "new_experiment.html",
         presets=presets_shown(),
         chosen=document.get("preset"),
         scales=SCALES,
         default_scale=DEFAULT_SCALE,
-        datasets=[row.name for row in rows if row.state is DatasetState.READY],
+        datasets=ready,
+        draws_noise=DIGITS in ready,
         fields=usual_fields(),
         document=json.dumps(document, indent=2, ensure_ascii=False),
         like=like,

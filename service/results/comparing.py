@@ -9,20 +9,19 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from noisegate.store.states import State
-from noisegate.store.tables import Execution, Experiment
+from noisegate.store.tables import Experiment
 from service.results.schemas import Results, Row
 from service.results.statistics import Summary, summarise
 
-# A measure's name: the field of `Metrics`, or of the execution, and what the value is multiplied by.
-MEASURES: dict[str, tuple[str, float]] = {
-    "accuracy": ("accuracy", 100),
-    "confidence": ("confidence", 100),
-    "spuriousness": ("spuriousness", 100),
-    "false_reject": ("false_reject", 100),
-    "noise_per_10000": ("noise_per_10000", 1),
-    "holdout_accuracy": ("holdout_accuracy", 100),
-    "train_seconds": ("train_seconds", 1),
+# What can be compared, and what a value is multiplied by to be read.
+MEASURES: dict[str, float] = {
+    "accuracy": 100,
+    "confidence": 100,
+    "spuriousness": 100,
+    "false_reject": 100,
+    "noise_per_10000": 1,
+    "holdout_accuracy": 100,
+    "train_seconds": 1,
 }
 # They say which cell it is, and not what it is like.
 _NOT_FIELDS = frozenset({"name", "seed", "sweep", "executions", "keep_models", "promote"})
@@ -70,15 +69,17 @@ class Comparison:
         return [cell for group in self.groups for cell in group.cells]
 
 
-def compared_cells(
-    experiment: Experiment, results: Results, executions: Sequence[Execution], measure: str
-) -> Iterator[Compared]:
-    """The cells of one experiment, whose rows were read with the specs of its cells."""
+def compared_cells(experiment: Experiment, results: Results, found: Sequence[tuple[int, float]]) -> Iterator[Compared]:
+    """The cells of one experiment.
+
+    Args:
+        experiment: read with the specs of its cells.
+        found: cell and value of each execution that has one.
+    """
     specs = {cell.position: cell.spec for cell in experiment.cells}
     values: dict[int, list[float]] = {}
-    for execution in executions:
-        if execution.state is State.SUCCEEDED and (found := _value(execution, measure)) is not None:
-            values.setdefault(execution.cell.position, []).append(found)
+    for position, value in found:
+        values.setdefault(position, []).append(value)
     for row in results.rows:
         own = values.get(row.cell, [])
         fields = dict(_flattened(specs[row.cell].model_dump(mode="json")))
@@ -98,13 +99,6 @@ def compare(cells: Sequence[Compared], field: str | None) -> Comparison:
     if field is not None:
         made.sort(key=lambda group: _order(group.value))
     return Comparison(made, _differing(cells))
-
-
-def _value(execution: Execution, measure: str) -> float | None:
-    field, _ = MEASURES[measure]
-    holder = execution if field in ("holdout_accuracy", "train_seconds") else execution.metrics
-    found: float | None = getattr(holder, field, None)
-    return found
 
 
 def _together(cells: Sequence[Compared]) -> Summary | None:

@@ -1,6 +1,8 @@
 """The results of an experiment, read from its rows: for the table, its CSV and its figures."""
 
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -8,7 +10,7 @@ from sqlalchemy.orm import Session
 from noisegate import tracing
 from noisegate.selection import SelectionSummary
 from noisegate.store import executions, experiments, models, publishing
-from noisegate.store.tables import Cell, Execution
+from noisegate.store.tables import Cell, Execution, Experiment, Model
 from service.results.schemas import Results
 from service.results.tables import tabulate
 
@@ -21,10 +23,36 @@ def read_results(session: Session, experiment_id: str) -> Results:
     """
     experiment = experiments.get(session, experiment_id, cell_specs=True)
     tracing.link(experiment.traceparent)
+    best = models.best_by_cell(session, experiment_id)
+    key = (experiment_id, experiment.last_event)
+    if (kept := _kept.get(key)) is not None:
+        return _with_models(kept, experiment, best)
     found = executions.of_experiment(session, experiment_id, losses=False)
-    best, base = models.best_by_cell(session, experiment_id), _base(session, found)
     told = publishing.published(session, [experiment_id]).get(experiment_id)
-    return tabulate(experiment, found, best, base, told, _selections(session, experiment_id))
+    base = _base(session, found)
+    results = tabulate(experiment, found, best, base, told, _selections(session, experiment_id))
+    if len(found) >= _WORTH_KEEPING:
+        _keep(key, results)
+    return results
+
+
+# Tables of so many executions take a second. What stands in one changes with an event of its experiment, but for its models.
+_WORTH_KEEPING, _MOST_KEPT = 500, 16
+_kept: OrderedDict[tuple[str, int], Results] = OrderedDict()
+_keeping = threading.Lock()
+
+
+def _keep(key: tuple[str, int], results: Results) -> None:
+    with _keeping:
+        _kept[key] = results
+        while len(_kept) > _MOST_KEPT:
+            _kept.popitem(last=False)
+
+
+def _with_models(results: Results, experiment: Experiment, best: Mapping[str, Model]) -> Results:
+    ids = {cell.position: best[cell.id].id for cell in experiment.cells if cell.id in best}
+    rows = [row.model_copy(update={"best_model": ids.get(row.cell)}) for row in results.rows]
+    return results.model_copy(update={"rows": rows})
 
 
 def _selections(session: Session, experiment_id: str) -> dict[int, SelectionSummary]:

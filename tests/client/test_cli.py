@@ -15,6 +15,7 @@ import pytest
 from noisegate.client import Noisegate, cli
 from noisegate.client.reports import warnings_about
 from noisegate.spec import PretrainedExperiment, parse_spec
+from tests.client.images import fill, png, two_classes
 from tests.client.peer import Peer, Reply, json_reply, peer, problem_reply
 from tests.client.samples import dataset, decision, experiment, model_card, report, results
 from tests.conftest import PATIENCE
@@ -175,11 +176,14 @@ def test_upload_waits_for_the_dataset(server: Peer, tmp_path: Path, capsys: pyte
     server.replies(
         "GET", "/datasets/ds_1", json_reply(dataset(state="ingesting"), Retry_After="0"), json_reply(dataset())
     )
-    server.replies("GET", "/datasets/ds_1/report", json_reply(report(notes=["`val` became test"])))
+    server.replies("GET", "/datasets/cats/report", json_reply(report(notes=["`val` became test"])))
     assert cli.run(["upload", str(tmp_path / "cats.zip"), "--name", "cats", "--image-size", "16"]) == 0
     assert server.requests[0].query == {"name": "cats", "image_size": "16"}
+    assert server.requests[0].headers["Content-Disposition"] == "attachment; filename*=UTF-8''cats.zip"
     shown = capsys.readouterr().out
     assert "1,437" in shown
+    assert "class folders: 2 classes, 8 images to train on, 2 to test" in shown
+    assert "dog/0.png, dog/1.png" in shown
     assert "`val` became test" in shown
 
 
@@ -202,13 +206,60 @@ def test_an_upload_to_a_base(server: Peer, tmp_path: Path, capsys: pytest.Captur
     added = {"base": "pets", "train_count": 2, "test_count": 0, "known_count": 3, "classes": [frogs]}
     server.replies("POST", "/datasets", json_reply(dataset(), 202), json_reply(report(added=added)))
     server.replies("GET", "/datasets/ds_1", json_reply(dataset(base={"id": "ds_0", "name": "pets"})))
-    server.replies("GET", "/datasets/ds_1/report", json_reply(report(added=added)))
+    server.replies("GET", "/datasets/more/report", json_reply(report(added=added)))
     for options in (["--name", "more"], ["--dry-run"]):
         assert cli.run(["upload", str(tmp_path / "new.zip"), "--base", "pets", *options]) == 0
         shown = capsys.readouterr().out
         assert "Added to pets: 2 images to train on, 0 to test (2 frog); 3 were in it already." in shown
     posted = [request.query for request in server.requests if request.method == "POST"]
     assert posted == [{"name": "more", "base": "pets"}, {"base": "pets", "dry_run": "true"}]
+
+
+@pytest.mark.parametrize("options", [["--name", "again"], []])
+def test_an_upload_that_is_there_already_says_so_and_tells_its_own_report(
+    server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    folder = two_classes(tmp_path / "pets")
+    server.replies("POST", "/datasets", json_reply(dataset(id="ds_2", name="again", state="ingesting"), 202))
+    server.replies("GET", "/datasets/ds_2", json_reply(dataset(id="ds_1", name="first")))
+    own = f"/datasets/{options[1] if options else 'ds_2'}/report"
+    server.replies("GET", own, json_reply(report(notes=["of this upload"], duplicates_search="running")))
+    assert cli.run(["upload", str(folder), *options]) == 0
+    shown = capsys.readouterr().out
+    said = "again is another name of first (ds_1)" if options else "there already, as first (ds_1)."
+    assert said in shown
+    assert "Note: of this upload." in shown
+    assert "Copies: they are still looked for; `noisegate report` shows what is found." in shown
+    assert "such as" not in shown, "the classes of a folder were shown before it was sent"
+
+
+def test_a_search_for_copies_that_was_ended_is_told(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.replies("GET", "/datasets/pets/report", json_reply(report(duplicates_search="unfinished")))
+    assert cli.run(["report", "pets"]) == 0
+    assert "Copies: they were not looked for to the end" in capsys.readouterr().out
+
+
+def test_refusals_name_the_options_of_the_command(
+    server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cats.zip").write_bytes(b"zip")
+    remedy = "send it again with bad_images=skip, or name its encoding: names=cp437 reads 'ü', names=latin-1 reads 'x'."
+    error = {"field": "archive", "message": "validation=leave_out was asked for", "remedy": remedy}
+    server.replies("POST", "/datasets", problem_reply(422, "invalid-archive", errors=[error]))
+    assert cli.run(["upload", str(tmp_path / "cats.zip")]) == 1
+    shown = capsys.readouterr().err
+    assert "--validation leave_out was asked for" in shown
+    assert "again with --bad-images skip, or name its encoding: --names cp437 reads 'ü', --names latin-1 reads" in shown
+
+
+@pytest.mark.parametrize("command", ["upload", "train"])
+def test_one_image_of_one_class_is_sent_if_there_is_a_base(
+    server: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    folder = fill(tmp_path / "one", {"cat/1.png": png(1)})
+    assert cli.run([command, str(folder), "--base", "pets"]) == 1  # the peer has no such route
+    assert "has a single image" not in capsys.readouterr().err
+    assert server.requests[0].path in ("/datasets", "/presets/recommended")
 
 
 def test_a_service_older_than_reports(server: Peer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,13 @@ def test_from_a_folder_to_the_line_to_classify_with(
     assert out.endswith("classify  noisegate classify IMAGE …\n")
 
 
+def test_json_is_the_results_and_nothing_else(server: Peer, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", str(photos), "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["rows"][0]["accuracy"]["mean"] == 0.9722
+    assert "photos: 2 classes" in told.err
+
+
 def test_the_tar_and_the_preset_are_what_is_posted(server: Peer, photos: Path) -> None:
     options = ["--scale", "quick", "--set", "noise.quantity=1", "--set", "training.epochs=3"]
     assert cli.run(["train", str(photos), *options]) == 0
@@ -134,7 +141,7 @@ def test_what_becomes_of_validation_images_is_refused_where_a_folder_has_none(
     server: Peer, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["train", str(photos), "--validation", "train"]) == 1
-    assert "validation=train was asked for, and the folder has no validation part" in capsys.readouterr().err
+    assert "--validation train was asked for, and the folder has no validation part" in capsys.readouterr().err
     assert server.requests == []
 
 

@@ -54,6 +54,9 @@ NOT_RUN = {
     r"^python -m (service|worker)\.main": "does not end: tests/local and tests/faults run them",
     r"^(python -m migrations\.run|noisegate (backup|restore|gc|keys)|NOISEGATE_DATA_DIR=)": "would change the "
     "installation that other pages are run beside; tests/admin, tests/store and tests/local run them",
+    r"kubectl|deploy/kubernetes": "takes a cluster: tests/deployment/test_kubernetes.py checks the manifests",
+    r"\| jq ": "takes jq: tests/client/test_output.py reads what is piped into it",
+    r"^noisegate (export|install-completion)": "takes a tracking server: tests/client/test_exports.py",
     r"pg_dump|pg_restore|createdb|sha256sum|cp --archive|mkdir -p": "tests/store/test_backups.py does so with PostgreSQL",
 }
 

@@ -53,6 +53,10 @@ def test_what_pages_link_to_is_in_what_images_are_built_from() -> None:
     assert [str(file) for file in sorted(linked) if not any(file.is_relative_to(folder) for folder in let_in)] == []
 
 
+def test_the_first_page_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
+
+
 def test_nothing_of_the_guide_is_kept_in_the_repository() -> None:
     kept = subprocess.run(
         ["git", "ls-files", "service/guide/built"], cwd=ROOT, capture_output=True, text=True, check=True

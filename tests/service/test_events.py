@@ -1,5 +1,6 @@
 """The stream of events: replayed, live, resumed, and ended in each of the ways there are."""
 
+import asyncio
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Cell, Event, Execution, Experiment
+from service.ending import in_background
 from service.experiments import streams
 from tests.conftest import PATIENCE, wait_until
 from tests.factories import claim_one, outcome, queued_experiment, renew, spec
@@ -229,3 +231,28 @@ def _answers(client: httpx2.Client) -> bool:
         return client.get("/livez").status_code == 200
     except httpx2.TransportError:
         return False
+
+
+def test_a_hundred_streams_look_as_often_as_one(
+    sessions: Sessions, waiting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_SECONDS", 0.05)
+    looks: list[str] = []
+    sa.event.listen(sessions.engine, "before_cursor_execute", lambda *args: looks.append(args[2]))
+
+    async def watched() -> float:
+        watch = streams.Watch(sessions)
+        async with in_background(watch.run()):
+            waiters = [asyncio.create_task(watch.news_after(waiting, 1, 30)) for _ in range(100)]
+            await asyncio.sleep(0.5)
+            assert not any(waiter.done() for waiter in waiters)
+            before = len(looks)
+            with sessions.begin() as session:
+                experiments.cancel(session, waiting)
+            began = time.monotonic()
+            async with asyncio.timeout(10 * PATIENCE):
+                await asyncio.gather(*waiters)
+            assert 2 <= before <= 30, "one statement a look, and its BEGIN"
+            return time.monotonic() - began
+
+    assert asyncio.run(watched()) < 1 * PATIENCE

@@ -86,7 +86,7 @@ def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
 
 def shown_specs() -> Iterator[tuple[str, Any]]:
     """The experiments that pages of the project show."""
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in sorted((ROOT / "docs").rglob("*.md")):
         for block in re.findall(
             r"<<'JSON'\n(.*?)\nJSON|/experiments[^\n]*-d '\n?(.*?)'\n", page.read_text(), re.DOTALL
         ):
@@ -96,13 +96,13 @@ def shown_specs() -> Iterator[tuple[str, Any]]:
 def test_every_spec_that_is_shown_matches_one_member(document: dict[str, Any]) -> None:
     schema = document["paths"]["/experiments"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     shown = list(shown_specs())
-    assert {"README.md", "networks.md", "open-set.md"} <= set(dict(shown))
+    assert {"first-steps.md", "researcher.md", "data-owner.md", "networks.md", "open-set.md"} <= set(dict(shown))
     presets = [(name, catalogue.get(name)) for name in catalogue.names()]
     written = [(name, preset.spec_document(scale)) for name, preset in presets for scale in catalogue.SCALES]
     answered = [(name, preset.spec_at("smoke").model_dump(mode="json")) for name, preset in presets]
     for place, spec in [*shown, *written, *answered]:
         assert errors(document, schema, spec) == [], place
-    sweep = dict(shown)["README.md"]
+    sweep = dict(shown)["first-steps.md"]
     assert "kind" not in sweep
     assert errors(document, schema, sweep | {"kind": "training"}) == []
     assert errors(document, schema, sweep | {"kind": "nothing"}) != []

@@ -10,7 +10,7 @@ from noisegate.client.options import READ_AS_IT_IS, ReadingOptions, Url
 from noisegate.client.output import Json, console_beside, print_json
 from noisegate.client.packing import pack
 from noisegate.client.progress import ProgressDisplay
-from noisegate.client.reports import report_block, warnings_about
+from noisegate.client.reports import report_block, told_of_upload
 from noisegate.client.show import console_for
 from noisegate.client.summary import found_block
 from noisegate.client.waiting import dataset_shown
@@ -53,16 +53,17 @@ def upload(
             print_json(report) if json else console.print(report_block(report))
             return
         with ProgressDisplay(console, "upload") as progress:
-            dataset = client.datasets.upload(
+            sent = client.datasets.upload(
                 packed, name=name, image_size=image_size, progress=progress.show_bytes, **reading.given()
             )
         with ProgressDisplay(console, "reading") as progress:
-            dataset = client.datasets.wait(dataset.id, progress=dataset_shown(client, progress))
+            dataset = client.datasets.wait(sent.id, progress=dataset_shown(client, progress))
         if dataset.error:
             raise ProblemError.from_document(dataset.error.document())
         print_json(dataset) if json else console.print(datasets_table([dataset]), crop=False)
-        for line in warnings_about(client, dataset.id):
-            console.print(line, soft_wrap=True)
+        is_counted = found is not None and found.counts is not None
+        for part in told_of_upload(client, dataset, name, sent.id, with_classes=not is_counted):
+            console.print(part, soft_wrap=True)
 
 
 def report(dataset: str, *, json: Json = False, url: Url = DEFAULT_URL) -> None:

@@ -1,5 +1,7 @@
-"""`noisegate run`, `watch`, `results`, `cancel` and `experiments`."""
+"""`noisegate run`, `watch`, `results`, `samples`, `cancel` and `experiments`."""
 
+from itertools import islice
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
@@ -7,7 +9,7 @@ from cyclopts import Parameter, validators
 from noisegate.client import Noisegate
 from noisegate.client.errors import ClientError, ProblemError
 from noisegate.client.flows import DEFAULT_URL
-from noisegate.client.listings import experiments_table, plan_table
+from noisegate.client.listings import experiments_table, plan_table, samples_table
 from noisegate.client.options import Url
 from noisegate.client.output import Json, console_beside, print_json
 from noisegate.client.progress import ProgressDisplay
@@ -80,6 +82,32 @@ def results(experiment: str, *, csv: bool = False, json: Json = False, url: Url 
             return
         found = client.experiments.results(experiment)
     print_json(found) if json else console.print(results_table(found, console.width))
+
+
+def samples(
+    experiment: str,
+    *,
+    reason: str | None = None,
+    csv: Path | None = None,
+    first: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 20,
+    json: Json = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Show the training images that the experiment's executions speak against most (record: samples).
+
+    Args:
+        reason: Those that have this reason alone, such as label_issue.
+        csv: Write all of them, with every measure, to this file.
+        first: How many to show.
+    """
+    if csv and json:
+        raise ClientError("Either --csv or --json.")
+    with Noisegate(url) as client:
+        if csv:
+            csv.write_text(client.experiments.samples_csv(experiment, reason=reason), encoding="utf-8", newline="")
+            return
+        found = list(islice(client.experiments.samples(experiment, reason=reason), first))
+    print_json(found) if json else console_for().print(samples_table(found))
 
 
 def cancel(experiment: str, *, json: Json = False, url: Url = DEFAULT_URL) -> None:

@@ -11,7 +11,7 @@ from noisegate.api.dataset_answers import DatasetAnswer, ReportAnswer
 from noisegate.api.reading import BadImages, NameEncoding, Validation
 from noisegate.client.answers import DatasetImage
 from noisegate.client.errors import ServiceUnreachable, UploadInterrupted
-from noisegate.client.files import CountedUpload, Uploadable, written_file
+from noisegate.client.files import CountedUpload, Uploadable, disposition, written_file
 from noisegate.client.flows import Flow, Listing, Query, Request, get, once, path_of
 from noisegate.client.fronts import Mode, Resource, listing, operation
 
@@ -195,7 +195,12 @@ class Datasets(Resource[Mode]):
     ) -> Flow[Model]:
         upload = images if not isinstance(images, str | Path) else _packed(Path(images), query)
         sent = CountedUpload(upload, progress)
-        described = {"Content-Type": upload.content_type, "Content-Length": str(upload.total), **headers}
+        described = {
+            "Content-Type": upload.content_type,
+            "Content-Length": str(upload.total),
+            **disposition(upload),
+            **headers,
+        }
         request = Request(
             method="POST", path="/datasets", params=query, headers=described, content=sent.chunks, timeout=timeout
         )

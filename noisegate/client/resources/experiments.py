@@ -145,6 +145,13 @@ class Experiments(Resource[Mode]):
         return Listing(path_of("experiments", id, "samples"), SampleAnswer, query, patient=True)
 
     @operation
+    def samples_csv(self, id: str, *, cell: int | None = None, reason: str | None = None) -> Flow[str]:
+        """All of it as CSV; with other labels, it can be sent back as a version of the dataset."""
+        query = {"cell": cell, "reason": reason, "format": "csv"}
+        request = Request(method="GET", path=path_of("experiments", id, "samples"), params=query, patient=True)
+        return (yield from self._front.send(request)).text
+
+    @operation
     def sample_confusion(self, id: str, *, cell: int | None = None) -> Flow[RecordedConfusionAnswer]:
         """The confusion matrix of the test images, by the executions of an experiment that recorded samples."""
         return self._front.read(get("experiments", id, "samples", "confusion", cell=cell), RecordedConfusionAnswer)

@@ -231,11 +231,10 @@ if (page) {
   document.addEventListener("click", async (event) => {
     const kind = event.target.closest("[data-made]")?.dataset.made;
     if (kind) made(kind);
-    const sample = event.target.closest("[data-sample]")?.dataset.sample;
+    const sample = event.target.closest("[data-sample]");
     if (sample) {
-      const response = await fetch(root + sample);
-      const name = `test image ${sample.split("/").pop().replace(".png", "")}: ${decodeURIComponent(response.headers.get("X-Label") ?? "")}.png`;
-      classify([new File([await response.blob()], name, { type: "image/png" })]);
+      const response = await fetch(root + sample.dataset.sample);
+      classify([new File([await response.blob()], sample.dataset.name, { type: "image/jpeg" })]);
     }
   });
   budgetInput?.addEventListener("input", decideAgain);

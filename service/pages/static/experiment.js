@@ -28,8 +28,11 @@ function again(part) {
   if (due[part]) return;
   const wait = Math.max(0, (last[part] ?? 0) + LEAST[part] - Date.now());
   due[part] = setTimeout(async () => {
+    const began = Date.now();
     await htmx.ajax("GET", `${root}/ui/experiments/${id}/${part}`, { target: `#${part}`, swap: "innerHTML" });
     last[part] = Date.now();
+    // A table that takes long to make is asked for less often.
+    LEAST[part] = Math.max(LEAST[part], 10 * (last[part] - began));
     due[part] = null;
     if (part === "results") losses();
   }, wait);

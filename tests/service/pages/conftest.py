@@ -105,7 +105,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, bro
     settings = settings.model_copy(update={"authentication": "required", "failures_per_minute": 1_000_000})
     with run_client(settings) as client:
         sessions = client.app_state["resources"].sessions
-        ids = _things(sessions.of("ada"), Artefacts(settings.artefact_root))
+        ids = things(sessions.of("ada"), Artefacts(settings.artefact_root))
         with sessions.begin() as session:
             some = [Scope.READ, Scope.CLASSIFY, Scope.TRAIN]
             tokens = {who: keys.create(session, owner=who, scopes=some)[0] for who in ("ada", "bob")}
@@ -130,7 +130,8 @@ def answers() -> bytes:
     return table.to_parquet()
 
 
-def _things(adas: Sessions, artefacts: Artefacts) -> dict[str, str]:
+def things(adas: Sessions, artefacts: Artefacts) -> dict[str, str]:
+    """A dataset, a model with its card, and an experiment of which three of four executions have ended; their ids."""
     with adas.begin() as session:
         dataset = ready_dataset(session, artefacts, EVIL, classes=[EVIL, LONG]).id
     calibration = Calibration(samples=99, quantiles=[step / 10 for step in range(11)], called_noise=0)

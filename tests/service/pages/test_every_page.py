@@ -8,7 +8,7 @@ from service.pages.frame import NAVIGATION
 from tests.service.pages.conftest import EVIL, HTML, LONG, House, Parsed, page_paths
 
 PAGES = page_paths()
-WHOLE = [path for path in PAGES if not path.endswith(("/now", "/progress", "/results", "/gc"))]
+WHOLE = [path for path in PAGES if not path.endswith(("/now", "/progress", "/results", "/figures", "/gc"))]
 
 
 def ids_in(path: str) -> bool:
@@ -80,6 +80,9 @@ def test_its_headers_keep_it_out_of_frames_and_scripts_out_of_it(house: House, p
     assert not {"script-src", "style-src", "connect-src"} & policy.keys(), "those of default-src hold"
     assert "unsafe" not in headers["content-security-policy"]
     assert (headers["x-frame-options"], headers["x-content-type-options"]) == ("DENY", "nosniff")
+    assert headers["referrer-policy"] == "same-origin", (
+        "no address goes elsewhere, and our forms tell where they are from"
+    )
 
 
 def test_the_navigation_leads_to_pages_that_are_there() -> None:
