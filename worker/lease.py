@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 # The database is away, restarting, or read-only after a failover: worth trying again.
 DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
 
+# Beats that have something to tell come no more often than this, however short epochs are.
+_SOONEST_SECONDS = 0.8
+
 # Set in a child process when the worker is asked to end; see worker.draining.
 draining = threading.Event()
 
@@ -45,7 +48,7 @@ Renew = Callable[[Session, Sequence[Lease]], Renewed]
 
 
 class Heartbeat:
-    """Renews `leases` every `seconds` while the `with` block runs; the block calls `check()` between its steps.
+    """Renews `leases` every `seconds`, or sooner with news, while the `with` block runs, which calls `check()` between its steps.
 
     All in one transaction, however many: a process that trains fifty at once costs the database no more commits than one.
     A database that is away is not news of a lost lease: renewal is tried again with the next beat, and if the lease runs
@@ -59,6 +62,7 @@ class Heartbeat:
         self._held = set(leases)  # of which both threads take away, each in one step
         self._cancelled = False
         self._ended = threading.Event()
+        self._news = threading.Event()
         self._thread = threading.Thread(
             target=contextvars.copy_context().run, args=(self._beat,), name="heartbeat", daemon=True
         )
@@ -71,6 +75,7 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._ended.set()
+        self._news.set()
         self._thread.join()
 
     def check(self) -> None:
@@ -95,6 +100,10 @@ class Heartbeat:
         """Renew these, too."""
         self._held.update(leases)
 
+    def tell_soon(self) -> None:
+        """There is progress that somebody may be watching: the next beat need not wait for its time."""
+        self._news.set()
+
     def let_go(self, lease: Lease) -> None:
         """Renew this one no more: what it was held for has been recorded, or is to be lost."""
         self._held.discard(lease)
@@ -114,7 +123,12 @@ class Heartbeat:
             self.check()
 
     def _beat(self) -> None:
-        while not self._ended.wait(self._seconds):
+        soonest = min(_SOONEST_SECONDS, self._seconds)
+        while not self._ended.wait(soonest):
+            self._news.wait(self._seconds - soonest)
+            self._news.clear()
+            if self._ended.is_set():
+                return
             held = self.held
             try:
                 with self._sessions.begin() as session:

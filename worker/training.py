@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NoReturn
 
@@ -139,7 +139,7 @@ def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
     heartbeat.hold(claimed.leases)
     leases = dict(zip(claimed.ids, claimed.leases, strict=True))
     began_at = time.time_ns()
-    for execution, finish in _finishes(resources, claimed, heartbeat.check):
+    for execution, finish in _finishes(resources, claimed, heartbeat):
         lease = leases[execution.id]
         about: dict[str, AttributeValue] = {"noisegate.execution": execution.id, "noisegate.attempt": lease.attempt}
         with (
@@ -149,7 +149,7 @@ def _run(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> None:
             _end(resources, heartbeat, execution, lease, finish)
 
 
-def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None]) -> Iterator[tuple[Execution, Finish]]:
+def _finishes(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> Iterator[tuple[Execution, Finish]]:
     ids = {execution.seed: execution.id for execution in claimed.executions}
 
     def note(progress: Progress) -> None:
@@ -159,9 +159,10 @@ def _finishes(resources: Resources, claimed: Claimed, check: Callable[[], None])
             "epochs_done": progress.epoch,
             "images_per_second": progress.images_per_second,
         }
+        heartbeat.tell_soon()
 
     checkpoints = Checkpoints(resources, claimed.executions, claimed.leases)
-    work = Work(resources, claimed.executions, claimed.spec, check, note, checkpoints)
+    work = Work(resources, claimed.executions, claimed.spec, heartbeat.check, note, checkpoints)
     return RUNNERS[work.spec.kind].run(work)
 
 

@@ -1,6 +1,7 @@
 """Answers as pandas DataFrames: `pip install noisegate[pandas]`."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -75,15 +76,20 @@ def _of_row(row: ResultRow, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
     for name in names:
         yield from _of_measure(name, row.measures.get(name))
     if row.published is not None:
-        yield "published_accuracy", row.published.accuracy
-        yield "published_accuracy_std", row.published.accuracy_std
+        yield "published_accuracy", _or_nan(row.published.accuracy)
+        yield "published_accuracy_std", _or_nan(row.published.accuracy_std)
     yield "best_model", row.best_model
 
 
-def _of_measure(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float | None]]:
-    yield name, None if estimate is None else estimate.mean
-    yield f"{name}_std", None if estimate is None else estimate.std
-    yield f"{name}_standard_error", None if estimate is None else estimate.standard_error
+def _of_measure(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float]]:
+    """NaN where nothing is known: a column of numbers stays one, and a plot leaves the point out."""
+    yield name, _or_nan(estimate.mean if estimate else None)
+    yield f"{name}_std", _or_nan(estimate.std if estimate else None)
+    yield f"{name}_standard_error", _or_nan(estimate.standard_error if estimate else None)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ def answer_table(
     rejected: Bool[np.ndarray, " test"],
     places: Int64[np.ndarray, " test"],
 ) -> bytes:
-    """The table (`SampleTable`) of the test set, with the reject score alone: some ten bytes an image.
+    """The table (`SampleTable`) of the test set, with the reject score alone: some twenty bytes an image.
 
     Args:
         rejected: what the rule that decides rejects.

@@ -17,7 +17,7 @@ class EventType(StrEnum):
     """What can happen. `data` of each:
 
     queued: executions. started: nothing. epoch: cell, execution, epoch, epochs, images_per_second, of an execution that runs;
-    at most one a heartbeat. execution_finished: cell, execution, state, accuracy, and findings (why it has not learnt, if it was
+    at most one a second. execution_finished: cell, execution, state, accuracy, and findings (why it has not learnt, if it was
     judged). cell_finished: cell, and not_learnt, the number of its executions that have not, if they were judged.
     cancelling: reason (requested, deadline). finished: state, and default, what became of that alias, if it succeeded and
     kept a model; the last event there is.

@@ -28,7 +28,8 @@ nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json
 
 # Served under a Content-Security-Policy without unsafe-inline: browsers would refuse these, and pages look right without.
 _INLINE = re.compile(
-    r"<style\b.*?</style>|<script\b(?![^>]*\bsrc=).*?</script>|(?<=[\"'\w])\s+style=\"[^\"]*\"(?=[^<>]*>)", re.S
+    r"<style\b.*?</style>|<script\b(?![^>]*\bsrc=).*?</script>|(?<=[\"'\w])\s+style=(?:\"[^\"]*\"|'[^']*')(?=[^<>]*>)",
+    re.S,
 )
 
 

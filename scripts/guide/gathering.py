@@ -40,10 +40,14 @@ NAVIGATION = (
             "docs/python-client.md",
             "docs/clients.md",
             "docs/elsewhere.md",
+            "docs/notebooks/README.md",
             "docs/notebooks/*.ipynb",
         ),
     ),
-    Section("Running it", ("deploy/README.md", "docs/operations.md", "deploy/*/README.md", "docs/threat-model.md")),
+    Section(
+        "Running it",
+        ("deploy/README.md", "docs/kubernetes.md", "docs/operations.md", "deploy/*/README.md", "docs/threat-model.md"),
+    ),
     Section(
         "Reference", ("docs/api.md", API, "docs/architecture.md", "docs/measurements.md", "docs/decisions/README.md")
     ),
@@ -116,6 +120,8 @@ def _moved(page: PurePosixPath, names: dict[PurePosixPath, PurePosixPath], root:
         file, anchor = resolve(page, target)
         if (root / file).is_dir():
             return text
+        if not (root / file).exists():
+            return f"{'!' * image}[{text}]({target})"  # of which Sphinx tells, with the page and the line
         place = names.get(file) or PurePosixPath("files") / file
         if file not in names:
             (to / place).parent.mkdir(parents=True, exist_ok=True)

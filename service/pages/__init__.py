@@ -11,8 +11,22 @@ from service.pages import (
     home,
     models,
     new_experiment,
+    samples,
     sign_in,
 )
 
 # Before experiments: `new` is no id of one.
-PAGES = (assets, sign_in, home, new_experiment, experiments, execution, datasets, models, classify, compare, admin)
+PAGES = (
+    assets,
+    sign_in,
+    home,
+    new_experiment,
+    experiments,
+    samples,
+    execution,
+    datasets,
+    models,
+    classify,
+    compare,
+    admin,
+)

@@ -16,6 +16,7 @@ from service.experiments.reading import read
 from service.experiments.schemas import ExecutionRead, ExperimentRead
 from service.pages.code import address_of, experiment_as_curl, experiment_as_python
 from service.pages.frame import FrameDep
+from service.pages.samples import records_samples
 from service.pages.summaries import best_cells
 from service.pages.whiskers import accuracy_whiskers
 from service.results.figures.catalogue import figures_of
@@ -69,6 +70,7 @@ def experiment_page(experiment_id: str, frame: FrameDep) -> Response:
     return frame.page(
         "experiment.html",
         has_models=bool(kept.items),
+        records_samples=records_samples(experiment),
         spec=spec,
         curl=experiment_as_curl(address, spec, keys=frame.caller.key_id is not None),
         python=experiment_as_python(address, spec),

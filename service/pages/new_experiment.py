@@ -51,11 +51,18 @@ class PresetShown:
 
 @router.get("/new")
 def new_page(
-    frame: FrameDep, preset: Name = None, scale: Scale | None = None, dataset: Name = None, like: Name = None
+    frame: FrameDep,
+    preset: Name = None,
+    scale: Scale | None = None,
+    dataset: Name = None,
+    like: Name = None,
+    without: Annotated[list[int], Query(max_length=1000, description="Training images to leave out.")] = [],  # noqa: B006
 ) -> Response:
     """The page. Without JavaScript it shows the presets; posting takes it, or any other client."""
     with frame.sessions.reading() as session:
         document = _document(session, preset, scale, dataset, like)
+        if without:
+            document["exclude"] = {"ids": sorted(without)}
         rows = datasets.page(session, cursor=None, limit=_DATASETS).items
     ready = [row.name for row in rows if row.state is DatasetState.READY]
     return frame.page(

@@ -61,7 +61,7 @@ def get_sample_table(
     response.headers["Vary"] = "Accept"
     wanted = chosen(request, format, _FORMATS)
     if wanted == JSON:
-        return _page(
+        return page_of(
             table, rows, paging.cursor, paging.limit, {"reason": reason, "label": label, "table": table.digest}
         )
     name = f"{experiment_id}-samples.{'csv' if wanted == CSV else 'parquet'}"
@@ -86,7 +86,7 @@ def check_label(table: SampleTable, label: str | None) -> None:
         raise InvalidInput(f"the dataset has no class {label!r}", field="label", remedy=f"Its classes: {listed}.")
 
 
-def _page(
+def page_of(
     table: SampleTable, rows: pa.Table, cursor: str | None, limit: int, filters: dict[str, str | None]
 ) -> SamplePage:
     ids = [str(one) for one in rows["image"].to_pylist()]

@@ -47,7 +47,7 @@ def _goes_on(command: str) -> bool:
 NOT_RUN = {
     r"^make demo": "tests/end_to_end/test_demo.py runs what it runs",
     r"^make (test|docs)": "this is a test; tests/documentation/test_guide_pages.py builds the guide",
-    r"^(\.venv/bin/)?noisegate up": "does not end: the pages are run beside one that is up",
+    r"^(\.venv/bin/)?noisegate up\b": "does not end: the pages are run beside one that is up",
     r"cifar10|--scale paper|\"quick\"|--executions 3 --watch": "takes CIFAR-10, and hours of a processor or a GPU",
     r"docker compose|^files$|backup/sha256|make-secrets|\.env\.example|DATA/|Bearer": "takes a container engine: "
     "`make lab` runs them, from tests/deployment",

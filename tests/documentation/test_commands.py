@@ -19,6 +19,8 @@ READ = [page for page in all_pages() if page.name.startswith(("README.md", "docs
 PAGES = {page.name: commands for page in READ if (commands := commands_of(page))}
 COMMANDS = [command for commands in PAGES.values() for command in commands]
 RUN = {name: [one for one in commands if reason_not_to_run(one) is None] for name, commands in PAGES.items()}
+# Without it curl ends well whatever the service answers.
+QUIET_CURL = re.compile(r"\bcurl (?!-sf|--fail)")
 ADDRESS = re.compile(r"\b(localhost|127\.0\.0\.1):8000\b")
 
 
@@ -54,18 +56,22 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Running]:
             yield running
 
 
+def photographs(folder: Path, of_each: int, first: int) -> Path:
+    return fill(
+        folder,
+        {
+            f"{name}/{number}.png": png(first + 100 * place + number, low, high, size=64)
+            for place, (name, low, high) in enumerate((("robin", 20, 100), ("wren", 150, 240)))
+            for number in range(of_each)
+        },
+    )
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A folder with what pages speak of: photographs of two classes, new ones, and the commands where `make` puts them."""
-    for folder, of_each, first in (("photos", 40, 0), ("new-photos", 10, 300)):
-        fill(
-            tmp_path / folder,
-            {
-                f"{name}/{number}.png": png(first + 100 * place + number, low, high, size=64)
-                for place, (name, low, high) in enumerate((("robin", 20, 100), ("wren", 150, 240)))
-                for number in range(of_each)
-            },
-        )
+    photographs(tmp_path / "photos", 40, first=0)
+    photographs(tmp_path / "new-photos", 10, first=300)
     fill(tmp_path / "new", {f"{number}.jpg": png(1000 + number, 20, 240, size=64) for number in range(3)})
     (tmp_path / "bird.jpg").write_bytes((tmp_path / "new" / "1.jpg").read_bytes())
     (tmp_path / ".venv").mkdir()
@@ -76,24 +82,10 @@ def desk(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def begun(up: local.Running, tmp_path_factory: pytest.TempPathFactory) -> local.Running:
     """An installation that has a model, and a dataset of the name that pages use for yours."""
-    folder = tmp_path_factory.mktemp("mine")
-    fill(
-        folder / "mine",
-        {
-            f"{name}/{number}.png": png(7 * number + low, low, low + 80, size=64)
-            for name, low in (("a", 20), ("b", 150))
-            for number in range(40)
-        },
-    )
-    for words in (
-        ["upload", str(folder / "mine"), "--name", "mine"],
-        ["run", "recommended", "--scale", "smoke", "--watch"],
-    ):
-        subprocess.run(
-            [sys.executable, "-m", "noisegate.client.cli", *words],
-            env={**os.environ, "NOISEGATE_URL": up.url},
-            check=True,
-        )
+    photos = photographs(tmp_path_factory.mktemp("mine") / "photos", 40, first=0)
+    environment = {**os.environ, "NOISEGATE_URL": up.url}
+    for words in (f"upload {photos} --name mine", "run recommended --scale smoke --watch"):
+        subprocess.run([sys.executable, "-m", "noisegate.client.cli", *words.split()], env=environment, check=True)
     return up
 
 
@@ -105,7 +97,7 @@ def test_commands_do_what_the_page_says(name: str, begun: local.Running, desk: P
 
 
 def _run(command: Command, up: local.Running, desk: Path) -> str | None:
-    """What it said, if it did not end well. Pages call the newest experiment $id and the newest model $model."""
+    """What it said, if it did not end well. $id is the newest experiment that has succeeded, $model the newest model."""
     environment = {
         **os.environ,
         "NOISEGATE_URL": up.url,
@@ -113,12 +105,12 @@ def _run(command: Command, up: local.Running, desk: Path) -> str | None:
         "id": _newest(up, "experiments"),
         "model": _newest(up, "models"),
     }
-    text = ADDRESS.sub(up.url.removeprefix("http://"), command.text).replace("curl ", "curl --fail-with-body ", 1)
-    ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text], cwd=desk, env=environment, capture_output=True, text=True, check=False
-    )
+    text = QUIET_CURL.sub("curl --fail-with-body ", ADDRESS.sub(up.url.removeprefix("http://"), command.text))
+    bash = ["timeout", "300", "bash", "-euo", "pipefail", "-c", text]
+    ended = subprocess.run(bash, cwd=desk, env=environment, capture_output=True, text=True, check=False)
     return None if ended.returncode == 0 else ended.stdout[-2000:] + ended.stderr[-2000:]
 
 
 def _newest(up: local.Running, what: str) -> str:
-    return str(httpx2.get(f"{up.url}/{what}").raise_for_status().json()["items"][0]["id"])
+    items = httpx2.get(f"{up.url}/{what}").raise_for_status().json()["items"]
+    return str(next(item["id"] for item in items if item.get("state", "succeeded") == "succeeded"))

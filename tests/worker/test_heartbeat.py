@@ -1,6 +1,7 @@
 """The thread that holds claims: one transaction a beat, however many they are, and each is lost by itself."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from noisegate.store.leases import Lease, Renewed
 from noisegate.store.sessions import Sessions
 from noisegate.store.tables import Execution
 from tests import factories
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.worker.conftest import on_both_databases
 from worker.lease import Forfeited, Heartbeat
 
@@ -149,3 +150,16 @@ def test_what_is_held_later_is_renewed_too(sessions: Sessions, held: list[Lease]
     assert {lease.id for lease in held} in beats.asked
     assert beats.asked[-1] == {first.id, companions[1].id}
     assert heartbeat.held == sorted([first, companions[1]], key=lambda lease: lease.id)
+
+
+def test_news_is_told_before_its_time_and_not_too_often(sessions: Sessions, held: list[Lease]) -> None:
+    beats = Beats()
+    began = time.monotonic()
+    with Heartbeat(sessions, held, beats.renew, seconds=600) as heartbeat:
+        for _ in range(50):
+            heartbeat.tell_soon()
+            time.sleep(0.02)
+        beats.wait(1)
+        told = time.monotonic() - began
+    assert 0.8 <= told < 1.5 * PATIENCE
+    assert len(beats.asked) <= 2, "fifty epochs of a second are told once or twice"

@@ -26,7 +26,7 @@ function drawCurves(target, curves, { xLabel, yLabel, height = 320, shown = 8, m
     const dash = DASHES[Math.floor(index / LINES.length) % DASHES.length];
     const at = series.length;
     data.push(placed(curve, curve.y));
-    series.push({ label: curve.label, stroke, dash, width: 2, show: index < shown, spanGaps: true,
+    series.push({ label: curve.label.length > 44 ? `${curve.label.slice(0, 43)}…` : curve.label, stroke, dash, width: 2, show: index < shown, spanGaps: true,
       points: { show: marks || curve.x.length < 12, size: 6 }, value: (_, value) => (value === null ? "–" : value.toPrecision(4)) });
     if (curve.low && curve.low.some((value) => value !== null)) {
       for (const values of [curve.high, curve.low]) {

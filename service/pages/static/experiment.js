@@ -24,18 +24,23 @@ function epoch(data) {
 const LEAST = { progress: 700, results: 2500 };
 const due = {};
 const last = {};
+const underWay = new Set();
 function again(part) {
   if (due[part]) return;
   const wait = Math.max(0, (last[part] ?? 0) + LEAST[part] - Date.now());
-  due[part] = setTimeout(async () => {
-    const began = Date.now();
-    await htmx.ajax("GET", `${root}/ui/experiments/${id}/${part}`, { target: `#${part}`, swap: "innerHTML" });
-    last[part] = Date.now();
-    // A table that takes long to make is asked for less often.
-    LEAST[part] = Math.max(LEAST[part], 10 * (last[part] - began));
-    due[part] = null;
-    if (part === "results") losses();
+  due[part] = setTimeout(() => {
+    const renewal = renew(part).finally(() => { due[part] = null; underWay.delete(renewal); });
+    underWay.add(renewal);
   }, wait);
+}
+
+async function renew(part) {
+  const began = Date.now();
+  await htmx.ajax("GET", `${root}/ui/experiments/${id}/${part}`, { target: `#${part}`, swap: "innerHTML" });
+  last[part] = Date.now();
+  // A table that takes long to make is asked for less often.
+  LEAST[part] = Math.max(LEAST[part], 10 * (last[part] - began));
+  if (part === "results") await losses();
 }
 
 function follow() {
@@ -43,14 +48,25 @@ function follow() {
   source.addEventListener("epoch", (event) => epoch(JSON.parse(event.data).data));
   for (const type of ["started", "cancelling"]) source.addEventListener(type, () => again("progress"));
   for (const type of ["execution_finished", "cell_finished"]) source.addEventListener(type, () => { again("progress"); again("results"); });
-  source.addEventListener("finished", () => { source.close(); setTimeout(() => location.reload(), 800); });
+  source.addEventListener("finished", async () => {
+    source.close();
+    Object.values(due).forEach(clearTimeout);
+    await Promise.allSettled(underWay);
+    location.reload();
+  });
 }
 
 async function losses() {
   const chart = document.getElementById("loss-chart");
   if (!chart) return;
-  const { items } = await api("GET", chart.dataset.source);
-  if (!items.length) return;
+  let items;
+  try {
+    ({ items } = await api("GET", chart.dataset.source));
+  } catch (problem) {
+    toast(problemNote(problem));
+    return;
+  }
+  if (!items.some(({ mean }) => mean.length > 1)) return;
   document.getElementById("losses").hidden = false;
   const curves = items.map(({ label, mean, standard_error: error, n }) => ({
     label: `${label} (n = ${Math.max(...n)})`,
