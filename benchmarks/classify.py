@@ -1,13 +1,16 @@
 """POST /classify beside other ways to serve the same model: one core for the server, wrk on another.
 
     python benchmarks/classify.py [--photographs TAR] [--seconds 15] [--rounds 3] [--peers .venv-peers] [--install-peers]
+        [--before CHECKOUT] [--only noisegate "noisegate, before" …] [--model FOLDER]
 
 JPEG files of 32 × 32 are sent to a network of ours; with --photographs, of 640 × 480 to a layer on the embedded backbone, which
 takes 224 × 224. plain is FastAPI with PyTorch, bare FastAPI with ONNX Runtime, bound a decoder, resizing and the network in a loop
 without HTTP (the faster of batches of 1 and 16): with the decoder that Noisegate has, and with Pillow, as all others have it.
 LitServe and BentoML take part where they are installed: --install-peers puts them, pinned, into environments of their own; of
 their settings the fastest in a trial is taken. Rounds go through all servers in turn; the table shows medians, ratios are taken
-within rounds, of answers a second, and of answers in a second of processor time. Exits with 1 if a target is missed.
+within rounds, of answers a second, and of answers in a second of processor time. With --before an earlier version takes part, from
+another checkout; --only leaves others out; --model keeps the model, or uses the one that is there. Exits with 1 if a target is
+missed.
 """
 
 import argparse
@@ -23,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from classify_peers.bodies import Bodies, write_bodies
-from classify_peers.installation import train
+from classify_peers.installation import prepare
 from classify_peers.line_up import FORM_FIELDS, NOISEGATE_VARIANTS, Entrant, line_up, peer_versions
 from classify_peers.onnx_model import OnnxModel
 from classify_peers.servers import HERE, Server, check_answers, import_path, pinned_to, started
@@ -100,15 +103,20 @@ def main() -> int:
     subject = photographs(asked.photographs) if asked.photographs else scans()
     with tempfile.TemporaryDirectory(prefix="noisegate-classify-") as name:
         folder = Path(name)
-        train(subject, folder / "data", folder / "model")
-        bodies = write_bodies(folder / "bodies", OnnxModel(folder / "model"), subject.images(), FORM_FIELDS)
-        bench = Bench(bodies, folder / "model", folder, *cores[:2])
-        entrants = line_up(folder / "data", folder / "model", asked.peers.absolute())
+        kept = (asked.model or folder).absolute()
+        data_dir, model_dir = prepare(subject, kept)
+        bodies = write_bodies(folder / "bodies", OnnxModel(model_dir), subject.images(), FORM_FIELDS)
+        bench = Bench(bodies, model_dir, folder, *cores[:2])
+        entrants = [
+            entrant
+            for entrant in line_up(data_dir, model_dir, asked.peers.absolute(), asked.before)
+            if asked.only is None or entrant.name in asked.only
+        ]
         chosen, trials = _choose(bench, entrants, max(2, asked.seconds // 3))
         rounds = [_round(bench, chosen, asked.seconds, number + 1) for number in range(asked.rounds)]
         files = {
             "sent": {"files": subject.sent, "mean_bytes": bodies.mean_bytes},
-            "onnx_mb": round((folder / "model" / "model.onnx").stat().st_size / 1e6, 2),
+            "onnx_mb": round((model_dir / "model.onnx").stat().st_size / 1e6, 2),
         }
     figures = {
         "command": f"python benchmarks/classify.py {'--photographs ARCHIVE ' if asked.photographs else ''}"
@@ -135,6 +143,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers"), help="where LitServe and BentoML live")
     parser.add_argument("--install-peers", action="store_true", help="put them there first")
+    parser.add_argument("--before", type=Path, help="checkout of an earlier version, to compare with")
+    parser.add_argument("--only", nargs="+", help="names of those that take part, this version's among them")
+    parser.add_argument("--model", type=Path, help="folder for the trained model; used again if there is one")
     return parser.parse_args()
 
 

@@ -1,5 +1,7 @@
 """A Noisegate with one trained model, of which only the service is then started."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,17 @@ from noisegate.local import running as local
 
 FILES: tuple[FileName, ...] = ("model.onnx", "model.json", "model.safetensors")
 LIMIT_SECONDS = 600
+
+
+def prepare(subject: Subject, folder: Path) -> tuple[Path, Path]:
+    """The data directory and the model in `folder`; one that is there already is used again."""
+    data_dir, model_dir = folder / "data", folder / "model"
+    if model_dir.exists():
+        environment = {**os.environ, **service_environment(data_dir)}
+        subprocess.run([sys.executable, "-m", "migrations.run"], env=environment, check=True)
+    else:
+        train(subject, data_dir, model_dir)
+    return data_dir, model_dir
 
 
 def train(subject: Subject, data_dir: Path, model_dir: Path) -> None:

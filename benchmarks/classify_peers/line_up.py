@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from classify_peers.installation import service_environment
-from classify_peers.servers import HOST, Server
+from classify_peers.servers import HOST, Server, import_path_of
 
 PEERS = ("litserve", "bentoml")
+BEFORE = "noisegate, before"
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,16 @@ class Entrant:
     candidates: list[Server]
 
 
-def line_up(data_dir: Path, model_dir: Path, peers: Path) -> list[Entrant]:
-    """Noisegate's variants first, then what it is compared with."""
+def line_up(data_dir: Path, model_dir: Path, peers: Path, before: Path | None = None) -> list[Entrant]:
+    """Noisegate's variants first, then what it is compared with.
+
+    Args:
+        before: a checkout of an earlier version, which takes part with the same data and dependencies.
+    """
     model = {"CLASSIFY_MODEL": str(model_dir)}
     return [
         *(Entrant(server.name, [server]) for server in _noisegates(data_dir)),
+        *([Entrant(BEFORE, [noisegate(data_dir, BEFORE, checkout=before)])] if before else []),
         Entrant("plain", [_fastapi("plain", "/predict", model, field=UPLOAD_FIELD)]),
         Entrant("bare", [_fastapi("bare", "/classify", model)]),
         Entrant("litserve", _litserves(peers, model) if python_of(peers, "litserve").exists() else []),
@@ -75,21 +81,30 @@ print(json.dumps({{n: m.version(n) for n in {names!r} if n in found}}))"
     }
 
 
+def noisegate(
+    data_dir: Path, name: str = "noisegate", variant: Variant | None = None, checkout: Path | None = None
+) -> Server:
+    """The service as it is started for people: of this checkout or another one."""
+    variant = variant or Variant()
+    environment = {**service_environment(data_dir), "NOISEGATE_HOST": HOST, "NOISEGATE_PORT": "{port}"}
+    imported = {"PYTHONPATH": import_path_of(checkout)} if checkout else {}
+    return Server(name, _command(variant), "/classify", {**environment, **variant.environment, **imported})
+
+
 def _noisegates(data_dir: Path) -> list[Server]:
     return [
-        Server(name, _command(variant), "/classify", {**service_environment(data_dir), **variant.environment})
+        noisegate(data_dir, name, variant)
         for name, variant in NOISEGATE_VARIANTS.items()
         if variant.needs is None or importlib.util.find_spec(variant.needs)
     ]
 
 
 def _command(variant: Variant) -> list[str]:
-    application = ["--factory", "service.app:create_app"]
     if variant.without is None:
-        return [sys.executable, *_UVICORN, *application]
+        return [sys.executable, "-m", "service.main"]
     # A name that stands for None cannot be imported.
-    blocked = f"import sys; sys.modules[{variant.without!r}] = None; import uvicorn.main; uvicorn.main.main()"
-    return [sys.executable, "-c", blocked, *_UVICORN[2:], *application]
+    blocked = f"import runpy, sys; sys.modules[{variant.without!r}] = None"
+    return [sys.executable, "-c", f"{blocked}; runpy.run_module('service.main', run_name='__main__')"]
 
 
 def _fastapi(name: str, path: str, model: Mapping[str, str], field: str | None = None) -> Server:

@@ -27,7 +27,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Server:
-    """How to start one, and what to ask it: `{port}` in the command is filled in.
+    """How to start one, and what to ask it: `{port}` in the command and in the environment is filled in.
 
     `field` is the form field that takes the image; without one it is the raw body. `settings` says in words what is special.
     """
@@ -77,6 +77,11 @@ def import_path() -> str:
     return os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+def import_path_of(checkout: Path) -> str:
+    """PYTHONPATH for what imports the service of another checkout."""
+    return os.pathsep.join([str(checkout.absolute()), import_path()])
+
+
 def pinned_to(core: int) -> Callable[[], None]:
     """What a child calls before it becomes its program; its own children inherit the core."""
     return lambda: os.sched_setaffinity(0, {core})
@@ -94,7 +99,10 @@ def started(server: Server, bodies: Bodies, core: int, folder: Path) -> Iterator
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env={**_clean_environment(), **server.environment},
+            env={
+                **_clean_environment(),
+                **{variable: value.replace("{port}", str(port)) for variable, value in server.environment.items()},
+            },
             start_new_session=True,
             preexec_fn=pinned_to(core),
         )

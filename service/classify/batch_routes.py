@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,8 +19,9 @@ from noisegate.rejection.decision import DecisionOptions
 from service.accepting import preferred
 from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, unsupported
-from service.classify.images import not_empty
-from service.classify.models import Classifiers, Loaded
+from service.classify.decoding import groups_of
+from service.classify.images import empty
+from service.classify.models import Classified, Classifiers, Loaded
 from service.classify.schemas import BatchRead, ClassifyQuery, encode, encode_line, encode_lines
 from service.deps import ResourcesDep
 from service.errors import problem_of, problems
@@ -28,8 +29,8 @@ from service.parameters import MOST_FIELDS, check_only_files
 
 NDJSON = "application/x-ndjson"
 _VARY = {"Vary": "Accept"}
-# Enough to fill a batch while the one before runs.
-_AT_ONCE = 64
+# Groups of small images or single large ones: enough to decode some while others run.
+_GROUPS_AT_ONCE = 8
 
 _FILES: dict[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 _FORM: dict[str, Any] = {"type": "object", "required": ["images"], "properties": {"images": _FILES}}
@@ -119,26 +120,40 @@ class _Batch:
 
     async def lines(self, files: deque[_File]) -> AsyncIterator[bytes]:
         """Lines in the order of the files, of which a limited number is under way at once."""
-        waiting: deque[asyncio.Task[bytes]] = deque()
+        waiting: deque[asyncio.Task[list[bytes]]] = deque()
         try:
-            for index in range(len(files)):
-                if len(waiting) == _AT_ONCE:
-                    yield await waiting.popleft()
+            for group in groups_of([len(file.content) for file in files]):
+                if len(waiting) == _GROUPS_AT_ONCE:
+                    for line in await waiting.popleft():
+                        yield line
                 # Gone from the list when its turn has come: a slow reader keeps no file in memory that is answered.
-                waiting.append(asyncio.create_task(self._line(index, files.popleft())))
+                some = {index: files.popleft() for index in group}
+                waiting.append(asyncio.create_task(self._lines(some)))
             while waiting:
-                yield await waiting.popleft()
+                for line in await waiting.popleft():
+                    yield line
         finally:
             for task in waiting:
                 task.cancel()
 
-    async def _line(self, index: int, file: _File) -> bytes:
+    async def _lines(self, files: Mapping[int, _File]) -> list[bytes]:
+        """A line for each file, by its place in the form."""
+        images = [file.content for file in files.values() if file.content]
+        found: Iterable[Classified | Exception]
         try:
-            image = not_empty(file.content, "image")
-            classified = await self.classifiers.classify(self.loaded, image, self.options, patient=True)
-        except Exception as error:  # the lines after it have nothing to do with it
-            problem = problem_of(error)
-            if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                log.exception("line_failed", index=index)
-            return encode_line(index, file.name, None, problem)
-        return encode_line(index, file.name, encode(classified, self.loaded, self.name), None)
+            found = await self.classifiers.classify_all(self.loaded, images, self.options)
+        except Exception as error:  # the lines after these have nothing to do with it
+            found = [error] * len(images)
+        each = iter(found)
+        return [
+            self._line(index, file.name, next(each) if file.content else empty("image"))
+            for index, file in files.items()
+        ]
+
+    def _line(self, index: int, name: str | None, found: Classified | Exception) -> bytes:
+        if not isinstance(found, Exception):
+            return encode_line(index, name, encode(found, self.loaded, self.name), None)
+        problem = problem_of(found)
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("line_failed", index=index, exc_info=found)
+        return encode_line(index, name, None, problem)

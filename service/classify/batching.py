@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +32,10 @@ Pixels = npt.NDArray[np.uint8]
 _AT_ONCE_SECONDS = 0.002
 # Where not even so many images fit into that, a thread is little beside them.
 _LEAST_AT_ONCE = 4
-# The least time that an image took is taken to be so many times as long after each that took longer.
-_FORGETTING = 1.001
+# The least time that an image took is taken to be so many times as long after each batch that took longer.
+_FORGETTING = 1.01
+# Images of one caller that wait as one. Where so many wait, full batches in a thread are worth it, too.
+_TOGETHER = 64
 # In one batch: four images of 224 pixels a side. More at once are no quicker from there on, and what a network holds of them
 # meanwhile is memory: EfficientNet-Lite0 takes 180 MiB more for 32 than for four.
 _TOGETHER_PIXELS = 4 * 224**2
@@ -69,8 +71,7 @@ def most_together(image_size: int, most: int) -> int:
     return min(most, max(1, _TOGETHER_PIXELS // image_size**2))
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(NamedTuple):
     """What came of one image: the network's answer, the decision, and when what happened (seconds, monotonic)."""
 
     logits: npt.NDArray[np.float32]
@@ -81,12 +82,29 @@ class Answered:
     predict_seconds: float
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Group:
+    """Images that one caller waits for, and what has come of them."""
+
+    def __init__(self, images: int) -> None:
+        self.answered: asyncio.Future[list[Answered | Exception]] = asyncio.get_running_loop().create_future()
+        self._results: list[Answered | Exception | None] = [None] * images
+        self._left = images
+
+    def note(self, place: int, result: Answered | Exception) -> None:
+        """What came of one image; of the last one it wakes the caller."""
+        self._results[place] = result
+        self._left -= 1
+        # A caller that has gone away meanwhile has cancelled its future.
+        if self._left == 0 and not self.answered.done():
+            self.answered.set_result([one for one in self._results if one is not None])
+
+
+class _Waiting(NamedTuple):
     pixels: Pixels
     options: DecisionOptions
     since: float
-    answered: asyncio.Future[Answered]
+    group: _Group
+    place: int
 
 
 class Batcher:
@@ -104,47 +122,56 @@ class Batcher:
         self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
         # Half of the queue, so that single images find room beside whole batches.
-        self._patient = asyncio.Semaphore(max(1, most_waiting // 2))
+        self._room = max(1, most_waiting // 2)
+        self._together = min(_TOGETHER, self._room)
+        self._patient = asyncio.Semaphore(self._room // self._together)
         self._running: asyncio.Task[None] | None = None
         self._seconds_per_image = classifier.seconds_per_image
         # Lately: what other programs hold up says nothing of the network.
         self._least_seconds = classifier.seconds_per_image
         self.statistics = Statistics()
 
-    async def decide(self, pixels: Pixels, options: DecisionOptions, *, patient: bool = False) -> Answered:
+    async def decide(self, pixels: Pixels, options: DecisionOptions) -> Answered:
         """The decision on one image, uint8 [size, size, 3].
-
-        Args:
-            patient: wait for room instead of being refused; all who are patient share half of the queue.
 
         Raises:
             Busy: too many wait already.
             ModelUnusable: the model fails on this image, or gives numbers that are not finite.
         """
-        if patient:
-            async with self._patient:
-                return await self._queued(pixels, options)
         if len(self._waiting) >= self._most_waiting:
             seconds = max(1, math.ceil(len(self._waiting) * self._seconds_per_image))
             remedy = f"Ask again in {seconds} s; many images are best sent together to /classify/batch."
             raise Busy(f"{len(self._waiting):,} images wait for this model", retry_after_seconds=seconds, remedy=remedy)
-        return await self._queued(pixels, options)
+        (result,) = await self._queued([pixels], options)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    async def _queued(self, pixels: Pixels, options: DecisionOptions) -> Answered:
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Answered] = loop.create_future()
-        self._waiting.append(_Waiting(pixels, options, time.perf_counter(), answered))
-        QUEUE_DEPTH.inc()
+    async def decide_all(self, images: Sequence[Pixels], options: DecisionOptions) -> list[Answered | Exception]:
+        """The decision on each of `images`, or the error that `decide` would raise for it.
+
+        They wait for room instead of being refused; all who wait so share half of the queue.
+        """
+        found: list[Answered | Exception] = []
+        for start in range(0, len(images), self._together):
+            async with self._patient:
+                found += await self._queued(images[start : start + self._together], options)
+        return found
+
+    async def _queued(self, images: Sequence[Pixels], options: DecisionOptions) -> list[Answered | Exception]:
+        group, now = _Group(len(images)), time.perf_counter()
+        self._waiting.extend(_Waiting(pixels, options, now, group, place) for place, pixels in enumerate(images))
+        QUEUE_DEPTH.inc(len(images))
         if self._running is None:
-            self._running = loop.create_task(self._run())
-        return await answered
+            self._running = asyncio.get_running_loop().create_task(self._run())
+        return await group.answered
 
     async def _run(self) -> None:
         """Batch after batch, until none waits."""
         try:
             while self._waiting:
                 at_once = int(_AT_ONCE_SECONDS / self._least_seconds)
-                in_thread = at_once < _LEAST_AT_ONCE
+                in_thread = at_once < _LEAST_AT_ONCE or len(self._waiting) >= _TOGETHER
                 if batch := self._next(self._most if in_thread else min(self._most, at_once)):
                     await self._run_one(batch, in_thread=in_thread)
                 if self._waiting and not in_thread:
@@ -164,30 +191,27 @@ class Batcher:
         except asyncio.CancelledError:
             # The process ends: waiting callers get an error instead of nothing.
             for waiting in batch:
-                waiting.answered.cancel()
+                waiting.group.answered.cancel()
             raise
         except Exception as error:  # told to every caller of the batch, who would otherwise wait for ever
             results = [error] * len(batch)
         waited = [result.queue_seconds for result in results if isinstance(result, Answered)]
         self.statistics.add(waited, time.perf_counter() - started, len(results) - len(waited))
         for waiting, result in zip(batch, results, strict=True):
-            # A caller that has gone away meanwhile has cancelled its future.
-            if waiting.answered.done():
-                continue
-            if isinstance(result, Exception):
-                waiting.answered.set_exception(result)
-            else:
-                waiting.answered.set_result(result)
+            waiting.group.note(waiting.place, result)
+            if not isinstance(result, Exception):
                 self._seconds_per_image = result.predict_seconds / result.batch_size
-                self._least_seconds = min(_FORGETTING * self._least_seconds, self._seconds_per_image)
+        self._least_seconds = min(_FORGETTING * self._least_seconds, self._seconds_per_image)
 
     def _next(self, most: int) -> list[_Waiting]:
         batch: list[_Waiting] = []
+        taken = 0
         while self._waiting and len(batch) < most:
             waiting = self._waiting.popleft()
-            QUEUE_DEPTH.dec()
-            if not waiting.answered.done():
+            taken += 1
+            if not waiting.group.answered.done():
                 batch.append(waiting)
+        QUEUE_DEPTH.dec(taken)
         return batch
 
 

@@ -12,8 +12,13 @@ from noisegate.image_kinds import IMAGE_KINDS
 def not_empty(image: bytes, field: str) -> bytes:
     """`image`, if there is anything in it; raises InvalidImage otherwise."""
     if not image:
-        raise InvalidImage(f"{field} is empty", field=field, remedy=f"Send the bytes of a {IMAGE_KINDS} file.")
+        raise empty(field)
     return image
+
+
+def empty(field: str) -> InvalidImage:
+    """The error for an image without a byte."""
+    return InvalidImage(f"{field} is empty", field=field, remedy=f"Send the bytes of a {IMAGE_KINDS} file.")
 
 
 def from_base64(text: str, field: str) -> bytes:

@@ -4,11 +4,11 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,7 @@ class Loaded:
     rule: DecisionRule | None = None
 
 
-@dataclass(frozen=True)
-class Classified:
+class Classified(NamedTuple):
     """What came of one image file, and the seconds that decoding it took."""
 
     answered: Answered
@@ -100,9 +99,7 @@ class Classifiers:
         loaded = await self._load_once(found.id)
         return replace(loaded, rule=found.rule) if found.rule else loaded
 
-    async def classify(
-        self, model: Loaded, image: bytes, options: DecisionOptions, *, patient: bool = False
-    ) -> Classified:
+    async def classify(self, model: Loaded, image: bytes, options: DecisionOptions) -> Classified:
         """The decision on one encoded image, which is decoded before it waits for anything else.
 
         Raises:
@@ -111,23 +108,39 @@ class Classifiers:
             Busy, ModelUnusable: as Batcher.decide.
         """
         model.classifier.budget(options)
-        pixels, seconds = await self.decoder.decode(image, model.classifier.manifest, patient=patient)
-        return Classified(await self.decide(model, pixels, options, patient=patient), seconds)
+        pixels, seconds = await self.decoder.decode(image, model.classifier.manifest)
+        answered = await model.batcher.decide(pixels, options)
+        _count(answered)
+        return Classified(answered, seconds)
 
-    async def decide(
-        self, model: Loaded, pixels: npt.NDArray[np.uint8], options: DecisionOptions, *, patient: bool = False
-    ) -> Answered:
-        """The decision on one decoded image, uint8 [size, size, 3]; arguments and errors are those of Batcher.decide.
+    async def classify_all(
+        self, model: Loaded, images: Sequence[bytes], options: DecisionOptions
+    ) -> list[Classified | Exception]:
+        """The same of each of `images`, or its error. They wait for room, as images of one caller that has many.
+
+        Raises:
+            InvalidInput: as `classify`.
+        """
+        decoded = await self.decoder.decode_all(images, model.classifier.manifest)
+        pixels = [one[0] for one in decoded if not isinstance(one, Exception)]
+        answers = iter(await self.decide_all(model, pixels, options))
+        return [one if isinstance(one, Exception) else _classified(next(answers), one[1]) for one in decoded]
+
+    async def decide_all(
+        self, model: Loaded, images: Sequence[npt.NDArray[np.uint8]], options: DecisionOptions
+    ) -> list[Answered | Exception]:
+        """The decision on each decoded image, uint8 [size, size, 3]; arguments and errors are those of Batcher.decide_all.
 
         Raises:
             InvalidInput: the model's holdout cannot promise what the options ask for, or it has not the scores of the rule.
         """
-        # Before it stands in line with the images of others, whose batch it would end.
+        # Before they stand in line with the images of others, whose batch they would end.
         model.classifier.budget(options)
-        answered = await model.batcher.decide(pixels, options, patient=patient)
-        QUEUE_SECONDS.observe(answered.queue_seconds)
-        OUTCOMES[answered.decision["reason"]].inc()
-        return answered
+        found = await model.batcher.decide_all(images, options)
+        for answered in found:
+            if not isinstance(answered, Exception):
+                _count(answered)
+        return found
 
     async def compute(self, work: Callable[[], Result]) -> Result:
         """What `work` returns or raises, from a thread; as many at once as there are cores."""
@@ -262,3 +275,12 @@ class Classifiers:
         held = self._held()
         MODELS_LOADED.set(len(held))
         MODELS_BYTES.set(sum(held.values()))
+
+
+def _classified(answered: Answered | Exception, decode_seconds: float) -> Classified | Exception:
+    return answered if isinstance(answered, Exception) else Classified(answered, decode_seconds)
+
+
+def _count(answered: Answered) -> None:
+    QUEUE_SECONDS.observe(answered.queue_seconds)
+    OUTCOMES[answered.decision["reason"]].inc()

@@ -1,18 +1,17 @@
 """From a request to its answer: every image goes through the model's queue, beside those of all other requests."""
 
-import asyncio
 from collections.abc import Sequence
+
+import numpy as np
 
 from noisegate.errors import InvalidImage, TooLarge
 from noisegate.rejection.decision import DecisionOptions
 from service.classify.batching import Answered
+from service.classify.decoding import Decoded, groups_of
 from service.classify.models import Classifiers, Loaded
 from service.open_inference.outputs import Output, check_values, chosen, largest, outputs_of, tensor_of
 from service.open_inference.reading import Pixels, Tensors, field_of
 from service.open_inference.schemas import InferParameters, InferredParameters, InferRequest, InferResponse
-
-# Images of one request that wait at once: enough to fill a batch while the one before runs.
-_AT_ONCE = 64
 
 
 async def inferred(
@@ -61,26 +60,27 @@ def _outputs(loaded: Loaded, document: InferRequest, *, binary: bool) -> dict[st
 async def _decided(
     classifiers: Classifiers, loaded: Loaded, images: Pixels | Sequence[bytes], options: DecisionOptions
 ) -> list[Answered]:
-    """The answers in the order of the images, of which a limited number is under way at once."""
+    """The answers in the order of the images. Of several bad ones the first is told."""
+    if isinstance(images, np.ndarray):
+        return _all_well(await classifiers.decide_all(loaded, list(images), options))
     rows: list[Answered] = []
-    for start in range(0, len(images), _AT_ONCE):
-        some = range(start, min(start + _AT_ONCE, len(images)))
-        # Exceptions as results: of several bad images the first is told, and none is left running.
-        for result in await asyncio.gather(
-            *(_row(classifiers, loaded, row, images[row], options) for row in some), return_exceptions=True
-        ):
-            if isinstance(result, BaseException):
-                raise result
-            rows.append(result)
+    for group in groups_of([len(image) for image in images]):
+        decoded = await classifiers.decoder.decode_all([images[row] for row in group], loaded.classifier.manifest)
+        pixels = [_pixels(row, one) for row, one in zip(group, decoded, strict=True)]
+        rows += _all_well(await classifiers.decide_all(loaded, pixels, options))
     return rows
 
 
-async def _row(
-    classifiers: Classifiers, loaded: Loaded, row: int, image: Pixels | bytes, options: DecisionOptions
-) -> Answered:
-    if isinstance(image, bytes):
-        try:
-            image, _ = await classifiers.decoder.decode(image, loaded.classifier.manifest, patient=True)
-        except (InvalidImage, TooLarge) as error:
-            raise type(error)(error.detail, field=field_of(row), remedy=error.remedy) from error
-    return await classifiers.decide(loaded, image, options, patient=True)
+def _pixels(row: int, decoded: Decoded | Exception) -> Pixels:
+    if isinstance(decoded, InvalidImage | TooLarge):
+        raise type(decoded)(decoded.detail, field=field_of(row), remedy=decoded.remedy) from decoded
+    if isinstance(decoded, Exception):
+        raise decoded
+    return decoded[0]
+
+
+def _all_well(results: Sequence[Answered | Exception]) -> list[Answered]:
+    well = [one for one in results if not isinstance(one, Exception)]
+    if len(well) < len(results):
+        raise next(one for one in results if isinstance(one, Exception))
+    return well

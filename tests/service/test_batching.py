@@ -64,7 +64,9 @@ def in_loop(work: Callable[[], Awaitable[T]]) -> T:
 
 async def all_of(batcher: Batcher, images: list[Pixels], *, patient: bool = False) -> list[Told]:
     """What comes of images that arrive at once, in their order."""
-    decided = (batcher.decide(image, DecisionOptions(), patient=patient) for image in images)
+    if patient:
+        return [*await batcher.decide_all(images, DecisionOptions())]
+    decided = (batcher.decide(image, DecisionOptions()) for image in images)
     return await asyncio.gather(*decided, return_exceptions=True)
 
 
@@ -109,7 +111,10 @@ async def _traffic(
     async def ask(model: Loaded, image: Pixels, options: DecisionOptions, turns: int) -> Classified:
         for _ in range(turns):
             await asyncio.sleep(0)
-        return await classifiers.classify(model, encoded(image), options, patient=True)
+        (found,) = await classifiers.classify_all(model, [encoded(image)], options)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     options = [DecisionOptions(draw.choice([0, 0.01, 0.05, 0.5, 1]), draw.choice([None, 1, 2, 5])) for _ in jobs]
     tasks = [
