@@ -25,6 +25,7 @@ from value_parts.planted import SHARE, Kind, Planted, cifar10, digits, flowers, 
 
 from noisegate.evaluation.executions import run_executions
 from noisegate.evaluation.sample_value.label_issues import label_issues
+from noisegate.evaluation.sample_value.neighbours import find_neighbours
 from noisegate.evaluation.sample_value.over_executions import aggregate
 from noisegate.evaluation.sample_value.records import record_of
 from noisegate.evaluation.sample_value.value import value_of
@@ -113,7 +114,9 @@ def _value(spec: TrainingExperiment, data: CellData, device: str) -> np.ndarray:
     record = record_of(cell, outcome)
     assert record is not None
     found = aggregate([record], len(data.train_labels), len(data.classes))
-    return value_of([found.mean, found.aum, label_issues(data.train_labels, found.held, found.shown).quality])
+    quality = label_issues(data.train_labels, found.held, found.shown).quality
+    _, features = answer(outcome.trained, data.train_inputs, device)
+    return value_of([found.mean, found.aum, quality], find_neighbours(features, data.train_labels).agreement)
 
 
 def _cleanlab(spec: TrainingExperiment, data: CellData, device: str) -> np.ndarray:

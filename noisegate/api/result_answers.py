@@ -226,6 +226,7 @@ class SampleAnswer(Answer):
     out_of_sample: float | None
     label_quality: float | None
     neighbour_distance: float | None
+    neighbour_agreement: float | None
     exact_copy_of: int | None
     near_copy_of: int | None
     other_class_copy: int | None

@@ -38,6 +38,9 @@ class SampleRead(BaseModel):
     label_quality: float | None = Field(description="cleanlab's: the probability of the label, 0 … 1.")
     confidence: float | None = Field(description="The probability of the suggested class, by the same executions.")
     neighbour_distance: float | None = Field(description="Mean cosine distance to its ten nearest neighbours, 0 … 2.")
+    neighbour_agreement: float | None = Field(
+        description="Share of its 20 nearest neighbours that have its label, each by its cosine, 0 … 1."
+    )
     exact_copy_of: int | None = Field(description="An earlier training image with the same pixels.")
     near_copy_of: int | None = Field(description="An earlier training image that is the same picture.")
     other_class_copy: int | None = Field(

@@ -46,6 +46,11 @@ REVISION = "0006"
 ELSEWHERE = 1e-4
 # Means and tests of numbers that were stored: NumPy and SciPy may add them in another order.
 STATISTICS = 1e-9
+# Words that say more since.
+_SINCE = {
+    "BYTES of shape [n]: PNG, JPEG or WEBP files of any size in base64, resized here": "BYTES of shape [n] or [n, 1]: PNG, JPEG or "
+    "WEBP files of any size, resized here; in JSON in base64"
+}
 
 
 # --- Comparing ------------------------------------------------------------------------------------------------------------
@@ -77,7 +82,7 @@ def _same(new: object, old: object, relative: float) -> bool:
         # Of probabilities near 0 the last digits are those of a logit, so a share of themselves would be too little.
         return new == old or math.isclose(new, old, rel_tol=relative, abs_tol=relative / 100)
     if isinstance(old, str):
-        old = old.replace("PNG, JPEG or WEBP", IMAGE_KINDS)  # more kinds are read since
+        old = _SINCE.get(old, old).replace("PNG, JPEG or WEBP", IMAGE_KINDS)  # more kinds are read since
     return type(new) is type(old) and new == old
 
 

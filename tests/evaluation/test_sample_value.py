@@ -8,7 +8,7 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 
 from noisegate.evaluation.sample_value.label_issues import label_issues
-from noisegate.evaluation.sample_value.outliers import find_outliers
+from noisegate.evaluation.sample_value.neighbours import find_neighbours
 from noisegate.evaluation.sample_value.over_executions import aggregate
 from noisegate.evaluation.sample_value.records import ExecutionRecord
 from noisegate.evaluation.sample_value.trajectories import trajectories
@@ -177,8 +177,32 @@ def test_outliers_lie_far_from_their_neighbours() -> None:
     generator = np.random.default_rng(0)
     features = generator.normal(0, 0.1, (300, 80)) + np.repeat(np.eye(80)[:3], 100, axis=0)
     features[7] = -np.eye(80)[40] * 2
-    found = find_outliers(features)
+    found = find_neighbours(features, np.arange(300) // 100)
     assert found.distance.argmax() == 7
     assert found.outlier[7]
     assert found.outlier.sum() < 10
-    assert find_outliers(features[:1]).outlier.tolist() == [False]
+    assert find_neighbours(features[:1], np.zeros(1, np.int64)).outlier.tolist() == [False]
+
+
+def test_neighbours_speak_against_a_wrong_label() -> None:
+    generator = np.random.default_rng(1)
+    labels = np.arange(90) // 30
+    features = np.eye(40)[labels] + generator.normal(0, 0.05, (90, 40))
+    given = labels.copy()
+    given[[3, 40]] = 2
+    agreement = find_neighbours(features, given).agreement
+    assert sorted(np.argsort(agreement)[:2].tolist()) == [3, 40]
+    assert agreement[[3, 40]].max() < 0.05
+    # By hand: of image 0 the twenty of highest cosine, weighed by it.
+    centred = features - features.mean(0)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    cosines = np.delete(unit @ unit[0], 0)
+    nearest = np.argsort(-cosines)[:20]
+    own = np.delete(given, 0)[nearest] == given[0]
+    assert agreement[0] == pytest.approx((cosines[nearest] * own).sum() / cosines[nearest].sum(), rel=1e-5)
+
+
+def test_neighbours_weigh_as_much_as_training() -> None:
+    learnt = [np.array([0.1, 0.5, 0.9]), np.array([0.3, 0.2, 0.7])]
+    value = value_of(learnt, np.array([0.9, 0.1, NAN]))
+    np.testing.assert_allclose(value, [(0.25 + 1) / 2, (0.25 + 0) / 2, 1.0])

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int64
 
 from noisegate.api.samples import FACTS, TableFacts
 from noisegate.evaluation.sample_value.label_issues import LabelIssues
-from noisegate.evaluation.sample_value.outliers import Outliers
+from noisegate.evaluation.sample_value.neighbours import Neighbours
 from noisegate.evaluation.sample_value.over_executions import Aggregated
 from noisegate.evaluation.sample_value.value import value_of
 from noisegate.spec.reasons import REASONS, Reason
@@ -41,7 +41,7 @@ def make_table(
     names: Sequence[str] | None,
     found: Aggregated,
     issues: LabelIssues,
-    outliers: Outliers | None,
+    neighbours: Neighbours | None,
     inspected: Inspected,
     facts: TableFacts,
 ) -> pa.Table:
@@ -51,7 +51,7 @@ def make_table(
         names: of the images' files; None where they are not known.
     """
     held = found.held[np.arange(len(labels)), labels]
-    value = value_of([found.mean, found.aum, issues.quality])
+    value = value_of([found.mean, found.aum, issues.quality], neighbours.agreement if neighbours else None)
     # Images of which nothing is known come last; those of one value in the order of the dataset.
     order = np.argsort(np.where(np.isnan(value), np.inf, value), kind="stable")
     measures = {_CALLED.get(name, name): _numbers(getattr(found, name)) for name in _MEASURES}
@@ -62,13 +62,14 @@ def make_table(
         "label": pa.array(named[labels]),
         "suggested": pa.array(named[issues.suggested]),
         "value": _numbers(value),
-        "reasons": pa.array(_reasons(found, issues, outliers, inspected), pa.list_(pa.string())),
+        "reasons": pa.array(_reasons(found, issues, neighbours, inspected), pa.list_(pa.string())),
         "executions": pa.array(found.executions, pa.int32()),
         **measures,
         "out_of_sample": _numbers(held),
         "label_quality": _numbers(issues.quality),
         "confidence": _numbers(issues.confidence),
-        "neighbour_distance": _numbers(outliers.distance) if outliers else pa.nulls(len(labels), pa.float32()),
+        "neighbour_distance": _numbers(neighbours.distance) if neighbours else pa.nulls(len(labels), pa.float32()),
+        "neighbour_agreement": _numbers(neighbours.agreement) if neighbours else pa.nulls(len(labels), pa.float32()),
         **{name: pa.array(places, pa.int64(), mask=places < 0) for name, places in inspected.copies.items()},
         **{name: _numbers(values) for name, values in inspected.pictures.items()},
     }
@@ -82,7 +83,7 @@ def _numbers(values: np.ndarray) -> pa.Array:
 
 
 def _reasons(
-    found: Aggregated, issues: LabelIssues, outliers: Outliers | None, inspected: Inspected
+    found: Aggregated, issues: LabelIssues, neighbours: Neighbours | None, inspected: Inspected
 ) -> list[list[str]]:
     trained = found.executions > 0
     with np.errstate(invalid="ignore"):
@@ -94,7 +95,7 @@ def _reasons(
             "copy_in_test": inspected.copies["test_copy"] >= 0,
             "exact_copy": inspected.copies["exact_copy_of"] >= 0,
             "near_copy": inspected.copies["near_copy_of"] >= 0,
-            "outlier": outliers.outlier if outliers else None,
+            "outlier": neighbours.outlier if neighbours else None,
             **inspected.trouble,
         }
     listed: list[list[str]] = [[] for _ in trained]

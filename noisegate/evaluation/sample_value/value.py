@@ -7,14 +7,22 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 
-def value_of(evidence: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
+def value_of(
+    evidence: Sequence[Float[np.ndarray, " n"]], agreement: Float[np.ndarray, " n"] | None = None
+) -> Float[np.ndarray, " n"]:
     """The mean over the evidence of each image's rank in it, 0 (lowest of all) … 1; NaN of images of which nothing is known.
 
     Ranks, as probabilities, margins and qualities have scales of their own.
 
     Args:
-        evidence: the higher, the better the label fits; NaN where it says nothing.
+        evidence: of training; the higher, the better the label fits; NaN where it says nothing.
+        agreement: of the image's neighbours, which weighs as much as all that training says; None where it is not known.
     """
+    learnt = _mean_rank(evidence)
+    return learnt if agreement is None else _mean_rank([learnt, agreement])
+
+
+def _mean_rank(evidence: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
     ranks = np.stack([_shares(one) for one in evidence])
     known = ~np.isnan(ranks)
     total = np.where(known, ranks, 0).sum(axis=0)
