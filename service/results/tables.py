@@ -38,6 +38,11 @@ _MEASURES: dict[str, tuple[str, float, str]] = {
     "true_class_probability": ("true_class_probability", 100, "_pct"),
     "noise_per_10000": ("noise_per_10000", 1, ""),
 }
+# Names that columns had before, for tables that read them; at the end of a record.
+_OLD_NAMES: dict[str, tuple[str, float, str]] = {
+    "ground_truth_probability": ("true_class_probability", 100, "_pct"),
+    "noise_count": ("noise_per_10000", 1, ""),
+}
 
 
 def tabulate(
@@ -202,10 +207,7 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
     yield "accuracy_pct", _scaled(_mean(accuracy), 100)
     yield "accuracy_std_pct", _scaled(accuracy.std if accuracy else None, 100)
     yield "accuracy_standard_error_pct", _scaled(accuracy.standard_error if accuracy else None, 100)
-    for column, (field, factor, suffix) in _MEASURES.items():
-        summary: Summary | None = getattr(row, field)
-        yield f"{column}{suffix}", _scaled(_mean(summary), factor)
-        yield f"{column}_standard_error{suffix}", _scaled(summary.standard_error if summary else None, factor)
+    yield from _columns(row, _MEASURES)
     yield "difference_pct", _scaled(row.difference.accuracy if row.difference else None, 100)
     yield "p_value", row.difference.p_value if row.difference else None
     for name, summary in row.measures.items():
@@ -229,9 +231,14 @@ def _record(row: Row, paths: Sequence[str]) -> Iterator[tuple[str, object]]:
     yield "not_learnt", len(row.not_learnt) if row.judged else None
     yield "not_learnt_why", "; ".join(_reasons(row)) or None
     yield "best_model", row.best_model
-    # Old names, for tables that read them.
-    yield "ground_truth_probability_pct", _scaled(_mean(row.true_class_probability), 100)
-    yield "noise_count", _mean(row.noise_per_10000)
+    yield from _columns(row, _OLD_NAMES)
+
+
+def _columns(row: Row, columns: Mapping[str, tuple[str, float, str]]) -> Iterator[tuple[str, float | None]]:
+    for column, (field, factor, suffix) in columns.items():
+        summary: Summary | None = getattr(row, field)
+        yield f"{column}{suffix}", _scaled(_mean(summary), factor)
+        yield f"{column}_standard_error{suffix}", _scaled(summary.standard_error if summary else None, factor)
 
 
 def _reasons(row: Row) -> Iterator[str]:

@@ -59,7 +59,8 @@ class Watched:
         self.check()
 
 
-@pytest.fixture(scope="session")
+# No longer than a module: its event loop runs in this thread, where later tests would find it and could have none of their own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """The browser; without it these tests are skipped, and say so."""
     if CHROMIUM is None:

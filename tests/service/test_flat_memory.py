@@ -1,6 +1,7 @@
 """Answering leaves nothing behind: no memory is kept for a request that has been answered."""
 
 import gc
+import itertools
 import sys
 from typing import Any
 
@@ -10,7 +11,7 @@ from starlette.types import Message
 
 from tests.service.factories import png_bytes
 
-REQUESTS = 1000
+REQUESTS = 400
 
 
 def scope_of(client: TestClient, query: str) -> dict[str, Any]:
@@ -49,7 +50,8 @@ def test_answers_leave_no_memory_behind(client: TestClient, query: str, status: 
         return sys.getallocatedblocks()
 
     assert client.portal is not None
-    client.portal.call(ask, 100)
-    before = client.portal.call(ask, 50)
-    # One block a request would be 1,000; those of caches, counters and other threads come and go.
-    assert client.portal.call(ask, REQUESTS) - before < REQUESTS / 2
+    client.portal.call(ask, 200)
+    # One block a request would be 400 in each round. Caches fill, and blocks of counters and other threads come and go: so the
+    # round with the fewest counts.
+    held = [client.portal.call(ask, REQUESTS) for _ in range(4)]
+    assert min(later - before for before, later in itertools.pairwise(held)) < REQUESTS / 4

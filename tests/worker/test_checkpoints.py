@@ -96,7 +96,7 @@ def test_it_goes_on_where_it_was_and_gives_the_same(resources: Resources, monkey
     assert (undisturbed.metrics, undisturbed.holdout_accuracy) == (resumed.metrics, resumed.holdout_accuracy)
     # The manifest names its execution's own throughput nowhere, so even the model's files are the same bytes.
     assert _files(resources) == kept
-    assert len(kept) == len(before) + 4
+    assert len(kept) == len(before) + 5, "the four of a model, and its answers to the test images"
 
 
 def test_a_checkpoint_that_is_gone_or_damaged_costs_time_only(
