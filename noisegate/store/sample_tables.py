@@ -93,7 +93,8 @@ def may_be_retried(row: Derived) -> bool:
 
 def ask_once_ended(session: Session, experiment: Experiment) -> str | None:
     """Have the table made of an experiment that has just ended; its id, to be woken for. None if there is nothing to make."""
-    if experiment.state is not State.SUCCEEDED or getattr(experiment.spec, "record", "none") != "samples":
+    # By what is there and not by the spec: most experiments record nothing, and theirs need not be parsed for that.
+    if experiment.state is not State.SUCCEEDED or not records_of(session, experiment.id, None):
         return None
     return ask(session, experiment.id).id
 

@@ -203,6 +203,6 @@ def test_neighbours_speak_against_a_wrong_label() -> None:
 
 
 def test_neighbours_weigh_as_much_as_training() -> None:
-    learnt = [np.array([0.1, 0.5, 0.9]), np.array([0.3, 0.2, 0.7])]
-    value = value_of(learnt, np.array([0.9, 0.1, NAN]))
-    np.testing.assert_allclose(value, [(0.25 + 1) / 2, (0.25 + 0) / 2, 1.0])
+    learnt = [np.array([0.1, 0.5, 0.9, NAN]), np.array([0.2, 0.3, 0.7, NAN])]
+    value = value_of(learnt, np.array([0.9, 0.1, NAN, 0.5]))
+    np.testing.assert_allclose(value, [(0 + 1) / 2, (0.5 + 0) / 2, 1.0, NAN])

@@ -16,10 +16,13 @@ def value_of(
 
     Args:
         evidence: of training; the higher, the better the label fits; NaN where it says nothing.
-        agreement: of the image's neighbours, which weighs as much as all that training says; None where it is not known.
+        agreement: of the image's neighbours, which weighs as much as all that training says; None where it is not known. Alone it
+            gives no value.
     """
     learnt = _mean_rank(evidence)
-    return learnt if agreement is None else _mean_rank([learnt, agreement])
+    if agreement is None:
+        return learnt
+    return _mean_rank([learnt, np.where(np.isnan(learnt), np.nan, agreement)])
 
 
 def _mean_rank(evidence: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
