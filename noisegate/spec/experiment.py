@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, JsonValue
 
+from noisegate.decision_rule import DecisionRule
 from noisegate.documents import MOST, Strict
 from noisegate.spec.caps import Caps, Requested
 from noisegate.spec.derived import Needed
@@ -60,6 +61,11 @@ class ExperimentBase(Strict):
     @property
     def recipe(self) -> TrainingSpec | None:
         """How its classifiers are trained; None for kinds that train none."""
+        return None
+
+    @property
+    def asked_rule(self) -> DecisionRule | None:
+        """Which scores are to decide; None where nothing is asked for, and for kinds whose models do not decide by one."""
         return None
 
     @property

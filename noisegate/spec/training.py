@@ -177,6 +177,10 @@ class ClassifierExperiment(ExperimentBase):
         return self.training
 
     @property
+    def asked_rule(self) -> DecisionRule | None:
+        return self.rule
+
+    @property
     def pace(self) -> tuple[str, ...]:
         how = (f"network {named(self.network)}", f"recipe {self.training.recipe}", f"{self.image_size} pixels")
         return (self.kind, *how)

@@ -12,7 +12,7 @@ from noisegate.presets.choices import Choice
 from noisegate.rejection.fitted_rule import unknown_scores
 from noisegate.seeds import derive_seed
 from noisegate.selection import Selection
-from noisegate.spec import FORMAT, ClassifierExperiment, DatasetFacts, ExperimentSpec
+from noisegate.spec import FORMAT, DatasetFacts, ExperimentSpec
 from noisegate.spec.caps import Caps, check_caps
 from noisegate.spec.derived import Needed
 from noisegate.spec.sweeps import CellPoint, cells_of
@@ -131,7 +131,7 @@ def plan(session: Session, spec: ExperimentSpec, caps: Caps, select: Select | No
 
 def _check_rule(spec: ExperimentSpec) -> None:
     """Refuse a decision rule of scores that there are not, which a spec does not know."""
-    rule = spec.rule if isinstance(spec, ClassifierExperiment) else None
+    rule = spec.asked_rule
     if errors := [FieldError("rule", *said) for said in (unknown_scores(rule) if rule else ())]:
         raise InvalidSpec(errors)
 
