@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
+from sqlalchemy.orm import Session
 
 from noisegate.api.dataset_report import DatasetReport
 from noisegate.api.reading import Reading
-from noisegate.errors import InvalidInput
+from noisegate.errors import InvalidInput, NewerVersion
 from noisegate.store import datasets
 from noisegate.store.artefacts import Artefacts
-from noisegate.store.json_columns import Unreadable
 from noisegate.store.packed import open_packed
 from noisegate.store.states import DatasetState
 from noisegate.store.tables import Dataset
@@ -77,11 +77,11 @@ def dataset_page(
     with frame.sessions.reading() as session:
         row = datasets.get(session, reference)
         (shown,) = read(session, [row])
-        report = row.report
+        report = _report(session, reference)
     gallery = None
     if row.state is DatasetState.READY:
         gallery = _gallery(frame.resources.artefacts, row, split, label, first)
-    return frame.page("dataset.html", dataset=shown, report=_readable(report), gallery=gallery, rows=_counts(shown))
+    return frame.page("dataset.html", dataset=shown, report=report, gallery=gallery, rows=_counts(shown))
 
 
 def _gallery(artefacts: Artefacts, row: Dataset, split: Split, label: int | None, first: int) -> Gallery:
@@ -96,8 +96,12 @@ def _gallery(artefacts: Artefacts, row: Dataset, split: Split, label: int | None
     return Gallery(split, None if label is None else packed.classes[label], images, len(places), first)
 
 
-def _readable(report: DatasetReport | Unreadable | None) -> DatasetReport | None:
-    return None if isinstance(report, Unreadable) else report
+def _report(session: Session, reference: str) -> DatasetReport | None:
+    """That of the upload with this name; None also where a newer version has written it."""
+    try:
+        return datasets.reported(session, reference).report
+    except NewerVersion:
+        return None
 
 
 def _counts(shown: DatasetRead) -> list[tuple[int, str, int, int]]:
