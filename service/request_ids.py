@@ -11,7 +11,7 @@ from service.request_headers import headers_of
 HEADER = "x-request-id"
 _ENTRY = HEADER.encode()
 # Names are to differ, not to be secret; each from the operating system would take longer than all else about a request's headers.
-_NAMES = random.Random()  # noqa: S311  # nosec B311 - names are no secret
+_NAMES = random.Random()  # noqa: S311  # nosec B311
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 

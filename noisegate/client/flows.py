@@ -283,7 +283,7 @@ async def in_turn(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
 def _pause(attempt: int) -> float:
     """Doubles with each attempt; a part of it is chance, so that many clients do not come back at once."""
     longest = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
-    return float(longest * random.uniform(0.5, 1))  # noqa: S311  # nosec B311 - nothing secret
+    return float(longest * random.uniform(0.5, 1))  # noqa: S311  # nosec B311
 
 
 def _passes(request: Request, response: httpx2.Response) -> bool:
