@@ -77,7 +77,7 @@ def check_packing(name: str, entry: zipfile.ZipInfo) -> None:
 def is_npz(file: BinaryIO, most_entries: int) -> bool:
     """Whether a zip is one of NumPy's: arrays and nothing else, in no folders. Raises as `open_zip`."""
     with open_zip(file, most_entries) as archive:
-        names = [entry.orig_filename for entry in archive.infolist()]
+        names = [_said(entry) or entry.orig_filename for entry in archive.infolist()]
     file.seek(0)
     return bool(names) and all(name.endswith(".npy") and "/" not in name for name in names)
 
