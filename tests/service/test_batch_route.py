@@ -1,7 +1,6 @@
 """Many images in one form, over HTTP."""
 
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -185,17 +184,14 @@ def test_lines_come_while_later_images_wait(settings: Settings, sessions: Sessio
     with run_server(settings) as (_, port), peer(port) as opened:
         opened.classify(png_bytes())  # loads the model
         before = decided()
-        started = time.perf_counter()
         opened.connection.request("POST", "/classify/batch", body, {"Content-Type": content_type})
         answer = opened.connection.getresponse()
         lines = [json.loads(answer.readline())]
-        first_seconds, decided_by_then = time.perf_counter() - started, decided() - before
+        decided_by_then = decided() - before
         lines += [json.loads(line) for line in answer]
-        seconds = time.perf_counter() - started
     assert [line["index"] for line in lines] == list(range(300))
     assert decided() - before == 300
     assert decided_by_then <= 200, "the first line was read before a third of the images had been classified"
-    assert first_seconds < seconds / 2
 
 
 def test_who_hangs_up_is_not_classified_to_the_end(
