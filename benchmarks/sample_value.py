@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--cifar10", type=Path, help="cifar10.tar.xz; hours of a core, or minutes of a GPU")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--epochs", type=int, default=12, help="of CIFAR-10")
-    parser.add_argument("--train", type=int, help="so many of CIFAR-10's training images")
+    parser.add_argument("--train", type=int, help="number of CIFAR-10's training images; all by default")
     parser.add_argument("--executions", type=int, default=5, help="of each arm of the gain")
     asked = parser.parse_args()
     torch.set_num_threads(1)

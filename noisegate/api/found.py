@@ -5,7 +5,9 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-RejectionReason = Literal["noise", "low_confidence", "unsure", "unknown"]
+from noisegate.decision_rule import RuleReason
+
+RejectionReason = Literal["noise", "low_confidence"] | RuleReason
 
 
 class Score(TypedDict):
@@ -43,7 +45,7 @@ class ScoreOfRule(TypedDict):
     higher_means: Literal["known", "unknown"]
     threshold: float
     rejects: bool
-    reason: Literal["unsure", "unknown"]
+    reason: RuleReason
 
 
 class RuleFound(TypedDict):
@@ -51,7 +53,7 @@ class RuleFound(TypedDict):
 
 
 class DecisionFound(RuleFound):
-    """A decision, whoever is answered."""
+    """A decision on one image, without the model and the timing of an answer."""
 
     label: str
     known_label: str

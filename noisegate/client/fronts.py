@@ -9,6 +9,7 @@ import asyncio
 import functools
 import inspect
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,16 +50,16 @@ class _Ended:
 _Step = Request | Pause | _Ended
 
 
-class Front(Core):
+class Front(Core, ABC):
     """A core that can carry flows out."""
 
+    @abstractmethod
     def carry_out(self, flow: Flow[Any]) -> Any:
         """The flow's answer, or a coroutine that returns it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def listed(self, listing: Listing[Any]) -> Any:
         """An iterator of all items of a collection."""
-        raise NotImplementedError
 
 
 class Resource(Generic[Mode]):

@@ -1,4 +1,4 @@
-"""What a model's files say of themselves: whoever has model.onnx alone can name its classes, feed it and decide as the service.
+"""What a model's files say of themselves: with model.onnx alone one can name its classes, feed it and decide as the service does.
 
 Of one model the same bytes come out each time, so nothing of it is by chance: it carries no id. The SHA-256 of model.onnx is
 the `version` that every decision names.

@@ -94,7 +94,7 @@ def removable(frame: FrameDep) -> Response:
 
 @router.post("/keys", status_code=201, dependencies=[Depends(require_json)])
 def make_key(wanted: WantedKey, frame: FrameDep) -> Response:
-    """Make a key, for a caller who has come with one: without keys, whoever reaches the service could keep a way in for later."""
+    """Make a key, for a caller who has come with one: without keys, anyone who came now could keep a way in for later."""
     _require_key(frame)
     with frame.sessions.begin() as session:
         token, row = keys.create(session, owner=wanted.owner, scopes=wanted.scopes, days=wanted.days, note=wanted.note)

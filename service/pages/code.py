@@ -30,11 +30,11 @@ def experiment_as_python(address: str, spec: dict[str, Any]) -> str:
     """The same with the client."""
     return (
         "import json\n\n"
-        "from noisegate.client.http import Client\n\n"
+        "from noisegate.client import Noisegate\n\n"
         f"spec = json.loads({json.dumps(spec, ensure_ascii=False)!r})\n"
-        f"with Client({address!r}) as client:\n"
-        "    experiment = client.wait(client.create_experiment(spec)['id'])\n"
-        "    print(client.results_csv(experiment['id']))\n"
+        f"with Noisegate({address!r}) as client:\n"
+        "    experiment = client.experiments.wait(client.experiments.create(spec).id)\n"
+        "    print(client.experiments.results_csv(experiment.id))\n"
     )
 
 
@@ -47,10 +47,10 @@ def model_as_curl(address: str, model_id: str, *, keys: bool) -> str:
 def model_as_python(address: str, model_id: str) -> str:
     """The same with the client."""
     return (
-        "from noisegate.client.http import Client\n\n"
-        f"with Client({address!r}) as client:\n"
-        f"    answer = client.classify('image.jpg', model={model_id!r})\n"
-        "    print(answer['label'], answer['rejected'], answer['reason'])\n"
+        "from noisegate.client import Noisegate\n\n"
+        f"with Noisegate({address!r}) as client:\n"
+        f"    answer = client.models.classify('image.jpg', model={model_id!r})\n"
+        "    print(answer.label, answer.rejected, answer.reason)\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Problems as pages: what would be application/problem+json is a page to whoever asks for one with a browser."""
+"""Problems as pages: a browser gets a page in place of application/problem+json."""
 
 import json
 from typing import Any

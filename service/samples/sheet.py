@@ -102,7 +102,7 @@ def _svg(title: str, note: str, tiles: Sequence[Tile]) -> bytes:
     for number, tile in enumerate(tiles):
         left, top = layout.corner(number)
         box = f'x="{left}" y="{top}" width="{TILE}" height="{TILE}"'
-        # Words in full for whoever points at a picture or cannot see it.
+        # Words in full, as a tooltip and for screen readers.
         parts.append(
             f"<g><title>{_escaped(', '.join(tile.lines))}</title>"
             f'<image {box} href="data:image/png;base64,{_encoded(tile.pixels)}"/>'

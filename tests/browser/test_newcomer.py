@@ -49,7 +49,7 @@ def test_from_nothing_to_a_rejected_picture(chromium: Any, running: local.Runnin
         page.click("#list li:first-child summary")
         page.wait_for_selector("#list table")
         assert "reject_score" in page.inner_text("#list li:first-child")
-        # The slider decides again: whoever rejects half of the known images accepts no more than before.
+        # The slider decides again: at a budget of half of the known images no more is accepted than before.
         before = page.inner_text("#tally")
         page.locator("#budget").evaluate(
             "(input) => { input.value = input.max; input.dispatchEvent(new Event('input')); }"

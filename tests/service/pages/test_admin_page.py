@@ -51,7 +51,7 @@ def test_nobody_else_makes_keys(house: House, client: TestClient) -> None:
         assert house.client.post("/ui/admin/keys", json=wanted, headers=shown(house, who)).status_code == 403
         assert house.client.delete("/ui/admin/keys/x", headers=shown(house, who)).status_code == 403
     assert house.client.post("/ui/admin/keys", json=wanted).status_code == 401
-    # Where no key is needed, whoever reaches the service could keep a way in for the time when one is.
+    # Where no key is needed, anyone who reaches the service could keep a way in for the time when one is.
     assert client.get("/ui/admin", headers=HTML).status_code == 200
     refused = client.post("/ui/admin/keys", json=wanted)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
