@@ -179,24 +179,11 @@ def prepare_cell(
     """
     assert not spec.sweep
     assert data.train_images.shape[1:] == (spec.image_size, spec.image_size, 3)
-    held = holdout_mask(data.train_labels, spec.holdout, derive_seed(spec.seed, "holdout"))
-    kept = np.flatnonzero(~held)
-    if len(excluded) or len(not_trained):
-        rows_of_all = data.rows(np.arange(len(held)))
-        held = held & ~np.isin(rows_of_all, excluded)
-        kept = kept[~np.isin(rows_of_all[kept], [*excluded, *not_trained])]
-    held_rows = data.rows(np.flatnonzero(held))
+    held, kept = _held_and_kept(spec, data, excluded, not_trained)
     subgroup = _subgroup(spec, kept, scored, derive_seed(spec.seed, "control", cell)) if spec.needs_base else None
     kept = subgroup.indices if subgroup else kept
-    class_size = len(data.train_labels) / len(data.classes)
-    noise = spec.count_noise_images(class_size)
-    rows = data.rows(kept)
-    inputs = _with_room(data.train_inputs, rows, noise)
-    flipped = None
-    if data.features and data.features.flipped is not None:
-        flipped = _with_room(data.features.flipped, rows, noise)
-    noise_seed = derive_seed(spec.seed, "noise", cell)
-    _fill_with_noise(inputs, flipped, rows, data, others, spec, noise_seed, between_chunks)
+    rows, held_rows = data.rows(kept), data.rows(held)
+    inputs, flipped = _with_noise(rows, data, others, spec, derive_seed(spec.seed, "noise", cell), between_chunks)
     labels = np.full(len(inputs), len(data.classes), dtype=np.int64)
     labels[: len(kept)] = data.train_labels[kept]
     prepared = PreparedCell(
@@ -221,6 +208,18 @@ def prepare_cell(
         flipped=flipped,
     )
     return _with_folds(prepared, between_chunks)
+
+
+def _held_and_kept(
+    spec: ClassifierExperiment, data: CellData, excluded: Sequence[int], not_trained: Sequence[int]
+) -> tuple[Int64[np.ndarray, " held"], Int64[np.ndarray, " kept"]]:
+    """Where the labels lie of the training images that are held out, and of those that are trained on."""
+    mask = holdout_mask(data.train_labels, spec.holdout, derive_seed(spec.seed, "holdout"))
+    held, kept = np.flatnonzero(mask), np.flatnonzero(~mask)
+    if len(excluded) or len(not_trained):
+        held = held[~np.isin(data.rows(held), excluded)]
+        kept = kept[~np.isin(data.rows(kept), [*excluded, *not_trained])]
+    return held, kept
 
 
 def _with_folds(cell: PreparedCell, between_steps: Callable[[], None]) -> PreparedCell:
@@ -295,6 +294,23 @@ def _with_room(known: Inputs, kept: Int64[np.ndarray, " kept"], noise: int) -> I
     # With mode="raise" NumPy would gather into a second buffer first; these indices are in range by construction.
     np.take(known, kept, axis=0, out=inputs[: len(kept)], mode="clip")
     return inputs
+
+
+def _with_noise(
+    rows: Int64[np.ndarray, " kept"],
+    data: CellData,
+    others: Mapping[str, CellData],
+    spec: ClassifierExperiment,
+    seed: int,
+    between_chunks: Callable[[], None],
+) -> tuple[Inputs, Inputs | None]:
+    """What is trained on: the inputs of these rows, noise behind them; and the same mirrored, where features of that are there."""
+    noise = spec.count_noise_images(len(data.train_labels) / len(data.classes))
+    mirrored = data.features.flipped if data.features else None
+    inputs = _with_room(data.train_inputs, rows, noise)
+    flipped = None if mirrored is None else _with_room(mirrored, rows, noise)
+    _fill_with_noise(inputs, flipped, rows, data, others, spec, seed, between_chunks)
+    return inputs, flipped
 
 
 def _fill_with_noise(
