@@ -14,7 +14,7 @@ _OFFER = b"upgrade"
 
 
 class IgnoresUpgrades(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, but for requests with an offer: their headers are read twice, and nobody else's."""
+    """uvicorn's HTTP/1.1; the headers of requests with an offer are read twice, those of others once."""
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn's. One piece may hold several requests, each with an offer."""

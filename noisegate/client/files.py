@@ -1,5 +1,7 @@
 """Files on their way to the service: never whole in memory."""
 
+import errno
+import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -146,21 +148,24 @@ def open_file(path: Path) -> BinaryIO:
 
 @contextmanager
 def written_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write: what was there goes. If the block fails it is removed, so that no part passes for the whole.
+    """A file to write, under another name until it is whole: if the block fails, what was there stays.
 
     Raises:
         UnusableFile: it cannot be written.
     """
+    part = path.with_name(f"{path.name}.part")
     try:
-        file = path.open("wb")
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        file = part.open("wb")
     except OSError as error:
         raise UnusableFile(f"{path} cannot be written: {why_not(error)}") from error
     try:
         with file:
             yield file
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_file(path: Path) -> bytes:

@@ -241,7 +241,7 @@ def test_an_upload_that_broke_is_sent_again_whole_under_its_key(server: Peer, as
     assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
 
 
-def test_an_export_is_written_and_a_part_of_one_never_stays(server: Peer, ask: Asking, tmp_path: Path) -> None:
+def test_an_export_is_written_whole_or_leaves_what_was_there(server: Peer, ask: Asking, tmp_path: Path) -> None:
     into = tmp_path / "pets.zip"
     away = Reply(503, b"away", {"Content-Type": "text/plain"})
     server.replies("GET", "/datasets/pets/export.zip", away, Reply(200, bytes(300_000)))
@@ -251,9 +251,12 @@ def test_an_export_is_written_and_a_part_of_one_never_stays(server: Peer, ask: A
     server.instead("GET", "/datasets/pets/export.zip", problem_reply(404, "not-found"))
     with pytest.raises(NotFound):
         ask(lambda client: client.datasets.export("pets", into))
-    assert not into.exists()
+    assert into.read_bytes() == bytes(300_000)
+    assert list(tmp_path.iterdir()) == [into]
     with pytest.raises(UnusableFile, match="cannot be written: "):
         ask(lambda client: client.datasets.export("pets", tmp_path / "gone" / "pets.zip"))
+    with pytest.raises(UnusableFile, match="cannot be written: "):
+        ask(lambda client: client.datasets.export("pets", tmp_path))
 
 
 def test_a_missing_archive_is_named(ask: Asking, tmp_path: Path) -> None:
