@@ -48,8 +48,8 @@ MUTATIONS = (
     Mutation(
         "the holdout is trained on",
         "noisegate/learning/cells.py",
-        "kept = np.flatnonzero(~held)",
-        "kept = np.arange(len(held))",
+        "held, kept = np.flatnonzero(mask), np.flatnonzero(~mask)",
+        "held, kept = np.flatnonzero(mask), np.arange(len(mask))",
         ("tests/learning/test_cells.py",),
     ),
     Mutation(

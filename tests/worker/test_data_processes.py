@@ -160,5 +160,11 @@ def three(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[DataP
 
 def test_the_first_of_several_takes_uploads_alone(three: DataProcesses) -> None:
     three.start()
-    queues = [psutil.Process(id).cmdline()[3:] for id in sorted(three.alive())]
+    queues = [_queues_of(psutil.Process(id)) for id in sorted(three.alive())]
     assert queues == [["ingestion"], ["ingestion", "derivation"], ["ingestion", "derivation"]]
+
+
+def _queues_of(process: psutil.Process) -> list[str]:
+    """By its command line, which the system shows as empty for a moment while a process starts."""
+    wait_until(lambda: bool(process.cmdline()), seconds=60, what="its command line is there")
+    return process.cmdline()[3:]
