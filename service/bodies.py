@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from noisegate.errors import InvalidInput, UnsupportedMedia
+from service.request_headers import headers_of
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
@@ -25,7 +26,7 @@ def essence(content_type: str) -> str:
 
 def content_type_of(request: Request) -> str:
     """The request's Content-Type without its parameters; empty if it has none."""
-    return essence(request.headers.get("content-type", ""))
+    return essence(headers_of(request.scope).get("content-type", ""))
 
 
 def declared_bytes(headers: Mapping[str, str]) -> int:

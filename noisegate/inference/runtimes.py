@@ -5,7 +5,8 @@ A graph takes `images`, uint8 [n, size, size, 3], and gives `logits`, float32 [n
 """
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -48,6 +49,9 @@ class UnusableModel(ValueError):
 class Runtime(Protocol):
     """A loaded graph. Any number of threads may run it at once."""
 
+    clock: Callable[[], float]
+    """What its work is measured by: the processor time of the thread that calls, where the work is done in that thread."""
+
     def run(self, images: Images) -> Answers:
         """Logits and features of `images`; raises UnusableModel if the graph fails on them."""
 
@@ -71,6 +75,8 @@ def _share_arena() -> None:
 
 class OnnxRuntime:
     """ONNX Runtime on the CPU."""
+
+    clock = staticmethod(time.thread_time)
 
     def __init__(self, onnx_model: OnnxModel) -> None:
         _share_arena()
@@ -97,6 +103,8 @@ class OnnxRuntime:
 
 class OpenVino:
     """OpenVINO on the CPU, in float32: the thresholds were calibrated in that."""
+
+    clock = staticmethod(time.perf_counter)  # it computes in a thread of its own
 
     def __init__(self, onnx_model: OnnxModel) -> None:
         # Only where it is asked for: it is an extra, and takes a moment to import.

@@ -32,8 +32,6 @@ Pixels = npt.NDArray[np.uint8]
 _AT_ONCE_SECONDS = 0.002
 # Where not even so many images fit into that, a thread is little beside them.
 _LEAST_AT_ONCE = 4
-# The least time that an image took is taken to be so many times as long after each batch that took longer.
-_FORGETTING = 1.01
 # Images of one caller that wait as one. Where so many wait, full batches in a thread are worth it, too.
 _TOGETHER = 64
 # In one batch: four images of 224 pixels a side. More at once are no quicker from there on, and what a network holds of them
@@ -127,8 +125,8 @@ class Batcher:
         self._patient = asyncio.Semaphore(self._room // self._together)
         self._running: asyncio.Task[None] | None = None
         self._seconds_per_image = classifier.seconds_per_image
-        # Lately: what other programs hold up says nothing of the network.
-        self._least_seconds = classifier.seconds_per_image
+        # In one turn of the event loop. By what the network takes of a core: what holds it up says nothing of the network.
+        self._at_once = int(_AT_ONCE_SECONDS / classifier.seconds_per_image)
         self.statistics = Statistics()
 
     async def decide(self, pixels: Pixels, options: DecisionOptions) -> Answered:
@@ -170,9 +168,8 @@ class Batcher:
         """Batch after batch, until none waits."""
         try:
             while self._waiting:
-                at_once = int(_AT_ONCE_SECONDS / self._least_seconds)
-                in_thread = at_once < _LEAST_AT_ONCE or len(self._waiting) >= _TOGETHER
-                if batch := self._next(self._most if in_thread else min(self._most, at_once)):
+                in_thread = self._at_once < _LEAST_AT_ONCE or len(self._waiting) >= _TOGETHER
+                if batch := self._next(self._most if in_thread else min(self._most, self._at_once)):
                     await self._run_one(batch, in_thread=in_thread)
                 if self._waiting and not in_thread:
                     await asyncio.sleep(0)
@@ -201,7 +198,6 @@ class Batcher:
             waiting.group.note(waiting.place, result)
             if not isinstance(result, Exception):
                 self._seconds_per_image = result.predict_seconds / result.batch_size
-        self._least_seconds = min(_FORGETTING * self._least_seconds, self._seconds_per_image)
 
     def _next(self, most: int) -> list[_Waiting]:
         batch: list[_Waiting] = []
