@@ -15,6 +15,12 @@ def test_headers_are_those_that_starlette_finds(raw: list[tuple[bytes, bytes]]) 
     assert dict(found) == {name: expected[name] for name in expected}
 
 
+def test_headers_that_were_replaced_are_read_again() -> None:
+    scope = {"headers": [(b"host", b"a")]}
+    assert headers_of(scope)["host"] == "a"
+    assert headers_of({**scope, "headers": [(b"host", b"b")]})["host"] == "b"
+
+
 @given(st.lists(st.integers(0, 100_000), max_size=200))
 def test_groups_have_each_image_once_and_are_small_or_single(sizes: list[int]) -> None:
     groups = list(groups_of(sizes))
