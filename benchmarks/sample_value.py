@@ -34,7 +34,7 @@ from noisegate.learning.outcomes import ExecutionOutcome
 from noisegate.learning.prediction import answer
 from noisegate.rejection.scores import softmax
 from noisegate.spec import TrainingExperiment
-from service.results.statistics import compare
+from service.results.statistics import compare, summarise
 
 _FOLDS = 5
 _KINDS: tuple[Kind, ...] = ("uniform", "nearest")
@@ -157,7 +157,7 @@ def _gain(
     accuracies = {name: _accuracies(asked, spec, data, places) for name, places in left_out.items()}
     found = {}
     for control in ("random", "stratified", "nothing"):
-        difference = compare(accuracies["worst"], accuracies[control], control)
+        difference = compare(summarise(accuracies["worst"]), summarise(accuracies[control]), control)
         assert difference is not None
         told = dataclasses.asdict(difference)
         found[control] = {

@@ -5,7 +5,7 @@ result. That it lies far below the others of its cell shows only beside them, an
 says so of those that have ended, whenever it is asked.
 """
 
-import statistics
+import bisect
 from collections.abc import Sequence
 from pkgutil import resolve_name
 from typing import Literal
@@ -98,22 +98,41 @@ def findings_in_cell(judgements: Sequence[Judgement | None]) -> list[list[Findin
     Args:
         judgements: one for each, None for one that was not judged, of which nothing is said.
     """
+    accuracies: dict[MeasuredOn, list[float]] = {}
+    for one in judgements:
+        if one is not None:
+            accuracies.setdefault(one.measured_on, []).append(one.accuracy)
+    for measured in accuracies.values():
+        measured.sort()
     return [
-        [] if one is None else [*one.findings, *_beside(one, [*judgements[:place], *judgements[place + 1 :]])]
-        for place, one in enumerate(judgements)
+        [] if one is None else [*one.findings, *_beside(one, _usual(one.accuracy, accuracies[one.measured_on]))]
+        for one in judgements
     ]
 
 
-def _beside(one: Judgement, others: Sequence[Judgement | None]) -> list[Finding]:
+def _usual(own: float, ascending: Sequence[float]) -> float | None:
+    """The median of these accuracies without its own, which is one of them; None if there is no other."""
+    place, others = bisect.bisect_left(ascending, own), len(ascending) - 1
+    if not others:
+        return None
+
+    def other(index: int) -> float:
+        return ascending[index if index < place else index + 1]
+
+    return (other((others - 1) // 2) + other(others // 2)) / 2
+
+
+def _beside(one: Judgement, usual: float | None) -> list[Finding]:
     """Whether it has learnt less than half of what the others have, beyond what so few images leave to chance.
 
     What has been learnt is the accuracy above the share of the most frequent class. The median of the others is not moved by
     a few that have collapsed themselves; that less than half has been learnt no ordinary spread of seeds explains.
+
+    Args:
+        usual: the median of the others' accuracies; None without others.
     """
-    accuracies = [other.accuracy for other in others if other is not None and other.measured_on == one.measured_on]
-    if not accuracies:
+    if usual is None:
         return []
-    usual = statistics.median(accuracies)
     bound = one.most_frequent + _COLLAPSE_SHARE * (usual - one.most_frequent)
     if usual <= one.most_frequent or one.accuracy >= bound:
         return []

@@ -37,7 +37,7 @@ def main() -> int:
         return os.EX_CONFIG
     with _shared_metrics(settings.service_processes):
         uvicorn.run(
-            "service.app:create_app",
+            "service.process:serve",
             factory=True,
             host=settings.host,
             port=settings.port,

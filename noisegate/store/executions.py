@@ -3,7 +3,7 @@
 Every function here that ends an execution also settles its experiment, in the caller's transaction.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.pages import Page, page_of
 from noisegate.store.states import EXECUTION_MOVES, State
 from noisegate.store.tables import Cell, Execution, Experiment, utc_now
+
+_AT_ONCE = 250
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +182,24 @@ def of_experiment(session: Session, experiment_id: str, *, losses: bool = True) 
     if not losses:
         query = query.options(defer(Execution.losses_by_epoch, raiseload=True))
     return session.scalars(query.order_by(Cell.position, Execution.position)).all()
+
+
+def outcomes(session: Session, experiment_id: str, cells: Collection[int]) -> Iterator[sa.Row[Any]]:
+    """What a table of results is made of: of each execution that has succeeded no more than that, by cell and number.
+
+    Some hundreds are in memory at a time.
+
+    Args:
+        cells: positions of the cells whose executions are read.
+    """
+    # Versions as text: thousands of executions have the same, to be parsed once.
+    versions = sa.cast(Execution.versions, sa.Text).label("versions")
+    columns: tuple[Any, ...] = (Execution.position, Execution.seed, Execution.metrics, Execution.details, versions)
+    columns += (Execution.train_seconds, Execution.images_per_second, Execution.precision, Execution.device)
+    query = sa.select(Cell.position.label("cell"), Execution.holdout_accuracy, *columns).join(Execution.cell)
+    query = query.where(Execution.experiment_id == experiment_id, Execution.state == State.SUCCEEDED)
+    query = query.where(Cell.position.in_(cells)).order_by(Cell.position, Execution.position)
+    yield from session.execute(query.execution_options(yield_per=_AT_ONCE))
 
 
 def curves_of(session: Session, experiment_id: str) -> Sequence[sa.Row[Any]]:

@@ -49,7 +49,7 @@ def list_page(frame: FrameDep, paging: PagingDep, state: StateFilter = None) -> 
     with frame.sessions.reading() as session:
         page = experiments.page(session, state=state, cursor=paging.cursor, limit=paging.limit)
         rows = read(session, page.items)
-        best = best_cells(session, page.items)
+        best = best_cells(session, rows)
     return frame.page("experiments.html", rows=rows, best=best, next=page.next_cursor, state=state, states=list(State))
 
 

@@ -47,7 +47,7 @@ def home(frame: FrameDep) -> Response:
         now = _now(session, frame)
         found = experiments.page(session, state=None, cursor=None, limit=_SHOWN).items
         recent = read(session, found)
-        best: dict[str, Best] = best_cells(session, [row for row in found if row.state is State.SUCCEEDED])
+        best: dict[str, Best] = best_cells(session, [row for row in recent if row.state is State.SUCCEEDED])
         uploads = [row for row in datasets.page(session, cursor=None, limit=20).items if row.source == "upload"]
         return frame.page(
             "home.html", now=now, recent=recent, best=best, default=_default(session), has_uploads=bool(uploads)

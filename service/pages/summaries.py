@@ -3,13 +3,16 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from noisegate.spec.labels import label
 from noisegate.store.states import State
-from noisegate.store.tables import Cell, Execution, Experiment
+from noisegate.store.tables import Cell, Execution
+from service.experiments.schemas import ExperimentRead
+from service.recent import Recent
 from service.results.statistics import Summary, summarise
 
 
@@ -22,20 +25,54 @@ class Best:
     accuracy: Summary
 
 
-def best_cells(session: Session, rows: Sequence[Experiment]) -> dict[str, Best]:
-    """Of each of these experiments, by its id; none of those that measure no accuracy. One statement for all of them."""
-    accuracy = sa.type_coerce(Execution.metrics, sa.JSON)["accuracy"].as_float()
-    query = sa.select(Execution.experiment_id, Cell.position, accuracy).join(Execution.cell)
-    query = query.where(Execution.experiment_id.in_([row.id for row in rows]), Execution.state == State.SUCCEEDED)
-    found: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for experiment, position, value in session.execute(query) if rows else ():
+# By the experiment's id and how many of its executions have succeeded, with which alone it changes; empty where there is none.
+_known: Recent[tuple[str, int], tuple[Best, ...]] = Recent(10_000)
+
+
+def best_cells(session: Session, rows: Sequence[ExperimentRead]) -> dict[str, Best]:
+    """Of each of these experiments, by its id; none of those that measure no accuracy."""
+    keys = {row.id: (row.id, row.counts.succeeded) for row in rows if row.counts.succeeded}
+    found = {id: _known.get(key) for id, key in keys.items()}
+    if unknown := [id for id, best in found.items() if best is None]:
+        fresh = _best_cells(session, unknown)
+        for id in unknown:
+            best = (fresh[id],) if id in fresh else ()
+            found[id] = best
+            _known.keep(keys[id], best)
+    return {id: best[0] for id, best in found.items() if best}
+
+
+def _best_cells(session: Session, ids: Sequence[str]) -> dict[str, Best]:
+    """The same, from the rows: two statements for all of them."""
+    highest = _highest(session, ids)
+    values: dict[str, list[float]] = defaultdict(list)
+    query = sa.select(Execution.experiment_id, _ACCURACY).where(
+        Execution.cell_id.in_([cell_id for cell_id, _, _ in highest.values()]), Execution.state == State.SUCCEEDED
+    )
+    for id, value in session.execute(query):
         if value is not None:
-            found[experiment, position].append(value)
-    best: dict[str, Best] = {}
-    for row in rows:
-        for cell in row.cells:
-            summary = summarise(found.get((row.id, cell.position), []))
-            known = best.get(row.id)
-            if summary and not cell.is_base and (known is None or summary.mean > known.accuracy.mean):
-                best[row.id] = Best(cell.position, label(cell.point), summary)
+            values[id].append(value)
+    return {
+        id: Best(position, label(point), summary)
+        for id, (_, position, point) in highest.items()
+        if (summary := summarise(values[id]))
+    }
+
+
+_ACCURACY = sa.type_coerce(Execution.metrics, sa.JSON)["accuracy"].as_float()
+
+
+def _highest(session: Session, ids: Sequence[str]) -> dict[str, tuple[str, int, dict[str, Any]]]:
+    """Id, position and point of the cell with the highest mean: the database computes it, however many executions there are."""
+    mean = sa.func.avg(_ACCURACY)
+    query = sa.select(Execution.experiment_id, Execution.cell_id, mean.label("mean"))
+    query = query.where(Execution.experiment_id.in_(ids), Execution.state == State.SUCCEEDED)
+    means = query.group_by(Execution.experiment_id, Execution.cell_id).having(mean.is_not(None)).subquery()
+    columns = (means.c.experiment_id, Cell.id, Cell.position, Cell.point)
+    found = sa.select(*columns).join(Cell, Cell.id == means.c.cell_id).where(Cell.is_base.is_(False))
+    # Of equal ones the first.
+    ordered = found.order_by(means.c.mean.desc(), Cell.position)
+    best: dict[str, tuple[str, int, dict[str, Any]]] = {}
+    for id, *cell in session.execute(ordered):
+        best.setdefault(id, tuple(cell))
     return best

@@ -4,48 +4,41 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from noisegate.selection import SelectionSummary
-from noisegate.store.states import State
-from noisegate.store.tables import Cell, Execution
-from service.results.schemas import AgainstControl, Excluded
+from noisegate.spec import ExperimentSpec
+from service.results.schemas import AgainstControl, Excluded, Row
 from service.results.statistics import compare
 
-Cells = Mapping[int, tuple[Cell, Sequence[Execution]]]
 
-
-def excluded_of(cells: Cells, selections: Mapping[int, SelectionSummary]) -> dict[int, Excluded]:
+def excluded_of(
+    selections: Mapping[int, SelectionSummary], specs: Mapping[int, ExperimentSpec], rows: Mapping[int, Row]
+) -> dict[int, Excluded]:
     """By the cells' positions; each beside the cells that differ from it in the control alone."""
     alike: dict[str, list[int]] = {}
-    for position in selections:
-        alike.setdefault(_but_for_the_control(cells[position][0]), []).append(position)
+    of_cell = {position: _but_for_the_control(specs[position]) for position in selections}
+    for position, spec in of_cell.items():
+        alike.setdefault(spec, []).append(position)
     return {
         position: Excluded(
             **selection.model_dump(exclude={"places"}),
             against=[]
             if selection.control
-            else list(_against(position, alike[_but_for_the_control(cells[position][0])], cells, selections)),
+            else list(_against(rows[position], alike[of_cell[position]], rows, selections)),
         )
         for position, selection in selections.items()
     }
 
 
 def _against(
-    position: int, alike: Sequence[int], cells: Cells, selections: Mapping[int, SelectionSummary]
+    own: Row, alike: Sequence[int], rows: Mapping[int, Row], selections: Mapping[int, SelectionSummary]
 ) -> Iterator[AgainstControl]:
-    own = _accuracies(cells[position][1])
     for other in alike:
         if (control := selections[other].control) is not None:
-            yield AgainstControl(
-                control=control, cell=other, difference=compare(own, _accuracies(cells[other][1]), "the control")
-            )
+            difference = compare(own.accuracy, rows[other].accuracy, "the control")
+            yield AgainstControl(control=control, cell=other, difference=difference)
 
 
-def _accuracies(executions: Sequence[Execution]) -> list[float]:
-    done = (one for one in executions if one.state is State.SUCCEEDED)
-    return [one.metrics.accuracy for one in done if one.metrics]
-
-
-def _but_for_the_control(cell: Cell) -> str:
-    document = cell.spec.model_dump(mode="json")
+def _but_for_the_control(spec: ExperimentSpec) -> str:
+    document = spec.model_dump(mode="json")
     for field in ("exclude", "subgroup"):
         if document.get(field):
             document[field]["control"] = None

