@@ -45,6 +45,11 @@ class Arm:
     kinds: tuple[str, ...] = ("final",)
     flips: bool = False
 
+    @property
+    def all_kinds(self) -> set[str]:
+        """Those that are computed for it."""
+        return {*self.kinds, *({"mirrored"} if self.flips else ())}
+
 
 ARMS = {
     "no noise class": Arm(),
@@ -52,6 +57,8 @@ ARMS = {
     "structured noise, flips": Arm(("structured",), flips=True),
     "structured noise, layer blocks.5": Arm(("structured",), ("blocks.5",)),
     "structured noise, layers blocks.3, blocks.5 and last": Arm(("structured",), ("blocks.3", "blocks.5", "final")),
+    "structured noise, several layers": Arm(("structured",), ("several",)),
+    "no noise class, several layers": Arm((), ("several",)),
     "CIFAR-10": Arm(("exposure",)),
     "structured noise and CIFAR-10": Arm(("structured", "exposure")),
     "another flower": Arm(("flowers",)),
@@ -67,13 +74,15 @@ def main() -> None:
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    shown = features(asked.archive, asked.cifar10, asked.features)
+    kinds = {kind for name in asked.arms for kind in ARMS[name].all_kinds}
+    shown = features(asked.archive, asked.cifar10, asked.features, kinds)
     tables: dict[str, Any] = {}
     for name in asked.arms:
         arm, started = ARMS[name], time.process_time()
         tables[name] = summary([mean(_measured(shown, arm, choice)) for choice in range(len(CHOICES))])
         print(f"{name}: {time.process_time() - started:.0f} s", words(tables[name]), sep="\n  ", flush=True)
-    print(f"Kept in {keep('open_set_flowers', {'trained_a_class': TRAINED, 'arms': tables})}")
+    name = "open_set_flowers" if len(asked.arms) == len(ARMS) else "open_set_flowers_layers"
+    print(f"Kept in {keep(name, {'trained_a_class': TRAINED, 'arms': tables})}")
 
 
 def _measured(shown: Shown, arm: Arm, choice: int) -> Iterator[Figures]:

@@ -3,6 +3,7 @@
 import itertools
 import tarfile
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -89,14 +90,13 @@ class Shown:
     structured: dict[str, Float32[np.ndarray, "choices n width"]]
 
 
-def features(archive: Path, cifar10: Path, kept: Path) -> Shown:
-    """Those in the folder `kept`, where they are written first: some minutes of a core."""
+def features(archive: Path, cifar10: Path, kept: Path, kinds: Collection[str]) -> Shown:
+    """Those of some kinds in the folder `kept`, where they are written first: two to four minutes of a core a kind."""
     kept.mkdir(parents=True, exist_ok=True)
-    if not (kept / "done").exists():
-        _compute(photographs(archive), cifar10, kept)
-        (kept / "done").touch()
-    arrays = {file.stem: np.load(file, allow_pickle=False) for file in kept.glob("*.npy")}  # noqa: TID251
-    kinds = sorted({name.split("-")[0] for name in arrays})
+    if missing := [kind for kind in kinds if not (kept / f"{kind}.done").exists()]:
+        _compute(photographs(archive), cifar10, kept, missing)
+    files = [file for file in kept.glob("*.npy") if file.stem.split("-")[0] in kinds]
+    arrays = {file.stem: np.load(file, allow_pickle=False) for file in files}  # noqa: TID251
     names = sorted({name.split("-", 2)[2] for name in arrays if name.split("-")[1] == "far"})
     return Shown(
         flowers={kind: arrays[f"{kind}-flowers"] for kind in kinds},
@@ -105,18 +105,22 @@ def features(archive: Path, cifar10: Path, kept: Path) -> Shown:
     )
 
 
-def _compute(flowers: np.ndarray, cifar10: Path, kept: Path) -> None:
+def _compute(flowers: np.ndarray, cifar10: Path, kept: Path, kinds: Collection[str]) -> None:
     loaded = load(backbone_of(EMBEDDED), None, None)
     far = far_images(flowers, cifar10)
     noise = np.stack([structured(flowers, choice) for choice in range(len(CHOICES))])
-    for kind in ("final", *STAGES):
-        encoder = make_encoder(loaded, SIZE, None if kind == "final" else kind)
+    for kind in kinds:
+        if kind == "mirrored":
+            mirrored = make_encoder(loaded, SIZE).mirrored
+            np.save(kept / "mirrored-flowers.npy", np.stack([mirrored(of_class) for of_class in flowers]))
+            (kept / f"{kind}.done").touch()
+            continue
+        encoder = make_encoder(loaded, SIZE, kind if kind in STAGES else None, "several" if kind == "several" else "last")
         np.save(kept / f"{kind}-flowers.npy", _stacked(encoder, flowers))
         np.save(kept / f"{kind}-structured.npy", _stacked(encoder, noise))
         for name, images in far.items():
             np.save(kept / f"{kind}-far-{name}.npy", _pooled(encoder(images)))
-    encoder = make_encoder(loaded, SIZE)
-    np.save(kept / "mirrored-flowers.npy", np.stack([encoder.mirrored(of_class) for of_class in flowers]))
+        (kept / f"{kind}.done").touch()
 
 
 def _stacked(encoder: Encoder, images: np.ndarray) -> np.ndarray:

@@ -119,7 +119,7 @@ def _encoder(making: Making, asked: Features, images: np.ndarray) -> Encoder:
 def _make_encoder(asked: Features, image_size: int, folder: Path | None) -> Encoder:
     load: Callable[..., LoadedBackbone] = resolve_name(_LOAD)
     weights = None if asked.weights == "default" else asked.weights
-    return make_encoder(load(backbone_of(asked.backbone), weights, folder), image_size, asked.upto)
+    return make_encoder(load(backbone_of(asked.backbone), weights, folder), image_size, asked.upto, asked.layers)
 
 
 # It takes a quarter of a minute; several datasets may be asked for with the same backbone.

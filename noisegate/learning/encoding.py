@@ -18,13 +18,16 @@ from torch import Tensor, nn
 
 from noisegate.documents import Source
 from noisegate.learning.graphs import ACTIVATIONS, FEATURES, trace
-from noisegate.networks.backbones.cutting import early_part
+from noisegate.networks.backbones.cutting import early_part, late_part, middle_part, stages_beside
 from noisegate.networks.preprocessing import Preprocessing
 from noisegate.networks.pretrained import LoadedBackbone
+from noisegate.spec.derived import Layers
 
 # Images at a time: more bring no speed.
 _BATCH = 16
 _LENGTH_BYTES = 8
+# Of an image that excites nothing.
+_LEAST_LENGTH = 1e-6
 _LAYERS = "backbone."
 
 Images = UInt8[np.ndarray, "n size size 3"]
@@ -90,16 +93,20 @@ class Encoder:
         return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
 
 
-def make_encoder(loaded: LoadedBackbone, image_size: int, upto: str | None = None) -> Encoder:
+def make_encoder(
+    loaded: LoadedBackbone, image_size: int, upto: str | None = None, layers: Layers = "last"
+) -> Encoder:
     """The encoder of a backbone for square images of `image_size` pixels a side.
 
     Args:
         upto: the last of its stages that computes; None for all of them. The weights are those of all of them either way.
+        layers: several: features of two earlier stages beside those at the end; without `upto`.
     """
     tensors = {_LAYERS + name: tensor.contiguous() for name, tensor in loaded.network.state_dict().items()}
     tensors |= {f"backbone_{name}": tensor for name, tensor in loaded.preprocessing.tensors.items()}
     weights = safetensors.torch.save(tensors, metadata={"source": loaded.source.model_dump_json()})
     network = loaded.network if upto is None else early_part(loaded.network, upto)
+    network = _SeveralLayers(loaded.network) if layers == "several" else network
     shown = _Shown(network, loaded.preprocessing)
     return Encoder(trace(shown, image_size, [FEATURES if upto is None else ACTIVATIONS]), weights)
 
@@ -120,3 +127,32 @@ class _Shown(nn.Module):
         shown = (images.to(torch.float32) - self.mean) / self.std
         features: Tensor = self.network(shown.permute(0, 3, 1, 2))
         return features if features.ndim == 2 else features.permute(0, 2, 3, 1)
+
+
+class _SeveralLayers(nn.Module):
+    """The activations of two earlier stages, averaged over the image, and the features at the end, side by side.
+
+    Of each the square roots with their signs, at length 1 (power normalisation; Perronnin, Sánchez and Mensink 2010): else the one
+    with the largest numbers would count alone, and in each the few channels that an image excites most.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        first, second = stages_beside(network)
+        self.parts = nn.ModuleList(
+            [early_part(network, first), middle_part(network, first, second), late_part(network, second)]
+        )
+
+    def forward(self, shown: Float32[Tensor, "batch 3 size size"]) -> Float32[Tensor, "batch width"]:
+        found = []
+        for part in self.parts:
+            shown = part(shown)
+            found.append(_evened(shown.mean(dim=(2, 3)) if shown.ndim == 4 else shown))
+        return torch.cat(found, dim=1)
+
+
+def _evened(values: Float32[Tensor, "batch width"]) -> Float32[Tensor, "batch width"]:
+    rooted = values.sign() * values.abs().sqrt()
+    # Not by `norm`: ONNX Runtime's quantiser does not know the shape of what ReduceL2 gives.
+    lengths = (rooted * rooted).sum(dim=1, keepdim=True).sqrt()
+    return rooted / lengths.clamp_min(_LEAST_LENGTH)

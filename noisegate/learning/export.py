@@ -43,7 +43,7 @@ class ModelFiles:
     `weights` is safetensors: `network.*`, and what is subtracted from an image and what the rest is divided by as `mean`
     and `std` (HWC or C, in units of 0 … 255; the paper's network has no `std`). Of a layer on top of a backbone, `mean` and
     `std` are of features, and the backbone is `backbone.*`, `backbone_mean` and `backbone_std`; of a backbone's later layers,
-    `mean` is 0, and `backbone.*` holds its early ones.
+    `mean` is 0, and `backbone.*` holds its early ones. What features of `layers: several` are is in docs/networks.md.
 
     `onnx` takes uint8 `images` [batch, size, size, 3] and gives float32 `logits` [batch, outputs] and `features`
     [batch, width], preprocessing included. `reference` is None without a holdout or cross-validation.

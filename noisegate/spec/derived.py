@@ -20,6 +20,7 @@ Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["bilinear", "bicubic"]
 Decoding = Literal["full", "scaled"]
 Precision = Literal["float32", "int8"]
+Layers = Literal["last", "several"]
 
 # Numbers of a pooled vector, about: the catalogue does not know them, and backbones have 192 to 4,096. An image at 224 pixels takes
 # some thirty times their bytes.
@@ -58,6 +59,16 @@ PrecisionField = Annotated[
         description="What the backbone computes in, in training as in serving. int8: about half the time, a quarter of the size, "
         "nearly the same features; for the recipe linear.",
         exclude_if=lambda precision: precision == "float32",
+    ),
+]
+
+LayersField = Annotated[
+    Layers,
+    Field(
+        description="What the features are. last: the vector at the end of the backbone. several: beside it the activations of two "
+        "earlier stages, averaged over the image, the square roots of each at length 1; of the backbones with fine_tune in "
+        "GET /backbones, and for the recipe linear.",
+        exclude_if=lambda layers: layers == "last",
     ),
 ]
 
@@ -139,6 +150,7 @@ class Features(DerivedSpec):
         description="timm's name of the last stage that computes; null for all of them, and the pooled vector.",
     )
     precision: PrecisionField = "float32"
+    layers: LayersField = "last"
     flipped: bool = Field(
         False,
         exclude_if=lambda flipped: not flipped,

@@ -11,7 +11,7 @@ from noisegate.documents import ParsedBy, Strict, known_name
 from noisegate.networks import NETWORKS, linear, tail
 from noisegate.networks.backbones import CUT_FAMILIES, Backbone, backbone_of, full_names
 from noisegate.networks.network import Network
-from noisegate.spec.derived import PrecisionField
+from noisegate.spec.derived import LayersField, PrecisionField
 from noisegate.spec.recipe import TrainingSpec
 from noisegate.spec.recipes import PaperRecipe
 
@@ -49,6 +49,14 @@ class BackboneNetwork(Strict):
         description="The published weights, or the name of a file in the folder NOISEGATE_WEIGHTS_DIR of the workers.",
     )
     precision: PrecisionField = "float32"
+    layers: LayersField = "last"
+
+    def named_members(self) -> Iterator[tuple[str, str]]:
+        """What it has that is not the default, as pairs of a field and what it says."""
+        if self.precision != "float32":
+            yield "precision", self.precision
+        if self.layers != "last":
+            yield "layers", self.layers
 
     @property
     def facts(self) -> Backbone:
@@ -127,17 +135,28 @@ def _unfit_recipe(
     elif asked.recipes is not None and training.recipe not in asked.recipes:
         message = f"is {training.recipe}, which cannot train {_subject(network)}"
         yield "training.recipe", message, f"It takes: {', '.join(asked.recipes)}."
-    elif training.tunes_backbone and isinstance(network, BackboneNetwork) and network.facts.cut is None:
-        message = f"is {training.recipe}, which trains later layers, and it is not known which those of {network.facts.name} are"
-        families = ", ".join(CUT_FAMILIES)
-        remedy = f"Use the recipe linear, or a backbone of these families: {families} (fine_tune in GET /backbones)."
-        yield "training.recipe", message, remedy
-    if training.tunes_backbone and isinstance(network, BackboneNetwork) and network.precision == "int8":
-        message = f"is int8, and the recipe {training.recipe} trains layers of the backbone in float32"
-        yield "network.precision", message, "Leave it out, or use the recipe linear."
+    if isinstance(network, BackboneNetwork):
+        yield from _unfit_parts(network, training)
     if not asked.takes_first_layer_std and training.initial_std not in (None, _USUAL_STD):
         message = f"means nothing to the network {named(network)}, which initialises itself"
         yield "training.first_layer_std", message, "Leave it out."
+
+
+def _unfit_parts(network: BackboneNetwork, training: TrainingSpec) -> Iterator[tuple[str, str, str]]:
+    """What needs to know the backbone's stages, or to leave them as they are."""
+    of_families = f"a backbone of these families: {', '.join(CUT_FAMILIES)} (fine_tune in GET /backbones)."
+    if network.facts.cut is None and training.tunes_backbone:
+        message = f"is {training.recipe}, which trains later layers, and it is not known which those of {network.facts.name} are"
+        yield "training.recipe", message, f"Use the recipe linear, or {of_families}"
+    if network.facts.cut is None and network.layers == "several":
+        message = f"is several, and it is not known which the stages of {network.facts.name} are"
+        yield "network.layers", message, f"Leave it out, or use {of_families}"
+    if training.tunes_backbone and network.precision == "int8":
+        message = f"is int8, and the recipe {training.recipe} trains layers of the backbone in float32"
+        yield "network.precision", message, "Leave it out, or use the recipe linear."
+    if training.tunes_backbone and network.layers == "several":
+        message = f"is several, and the recipe {training.recipe} trains the layers after the first of them"
+        yield "network.layers", message, "Leave it out, or use the recipe linear."
 
 
 def _subject(network: str | BackboneNetwork) -> str:

@@ -245,8 +245,8 @@ class ClassifierExperiment(ExperimentBase):
     def named_members(self) -> Iterator[tuple[str, str]]:
         yield from super().named_members()
         yield "network", "backbone" if isinstance(self.network, BackboneNetwork) else self.network
-        if isinstance(self.network, BackboneNetwork) and self.network.precision != "float32":
-            yield "precision", self.network.precision
+        if isinstance(self.network, BackboneNetwork):
+            yield from self.network.named_members()
         yield from self.fitting.named_members()
         if self.promote != "if_none":
             yield "promote", self.promote
@@ -294,7 +294,8 @@ class ClassifierExperiment(ExperimentBase):
             return view
         backbone, weights = self.network.facts, self.network.weights
         if not self.training.tunes_backbone:
-            made = Features(backbone=backbone.name, weights=weights, precision=self.network.precision)
+            asked = self.network.model_dump(include={"precision", "layers"})
+            made = Features(backbone=backbone.name, weights=weights, **asked)
             return Needed(made, follows_from=view)
         assert backbone.cut, "checked"
         flipped = self.training.augmentation is not None and self.training.augmentation.flip

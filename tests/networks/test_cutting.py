@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from noisegate.networks.backbones import CUT_FAMILIES, EMBEDDED, backbone_of, catalogue
-from noisegate.networks.backbones.cutting import depths, early_part, late_part, place_of_cut
+from noisegate.networks.backbones.cutting import depths, early_part, late_part, middle_part, place_of_cut, stages_beside
 from noisegate.networks.building import architecture
 from tests.learning.fine_tuning import made_up
 
@@ -41,6 +41,20 @@ def test_each_layer_is_in_one_part(name: str) -> None:
     early, late = (part(network, upto).state_dict().keys() for part in (early_part, late_part))
     assert not early & late
     assert early | late == network.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_three_parts_compute_what_the_whole_does(name: str) -> None:
+    network = made_up(name)
+    first, second = stages_beside(network)
+    shown = images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    parts = early_part(network, first), middle_part(network, first, second), late_part(network, second)
+    with torch.inference_mode():
+        for part in parts:
+            shown = part(shown)
+        torch.testing.assert_close(shown, network(images))
+    of_parts = [set(part.state_dict()) for part in parts]
+    assert sum(map(len, of_parts)) == len(set.union(*of_parts)) == len(network.state_dict())
 
 
 def test_the_catalogue_says_which_can_be_cut() -> None:

@@ -54,7 +54,7 @@ def test_the_dataset_decides_and_the_reason_has_its_numbers(dataset: DatasetFact
     assert numbers in expanded.choice.reason
     assert expanded.choice.reason.startswith(expanded.choice.title)
     networks: dict[str, Any] = {"compact": "compact", "paper_few": "paper", "paper": "paper"}
-    assert spec.network == networks.get(name, BackboneNetwork(backbone="tf_efficientnet_lite0"))
+    assert spec.network == networks.get(name, BackboneNetwork(backbone="tf_efficientnet_lite0", layers="several"))
     recipes = {"compact": OneCycleRecipe, "paper_few": PaperRecipe, "paper": PaperRecipe}
     assert type(spec.training) is recipes.get(name, LinearRecipe)
     expected = (0, "cross_validated") if name == "backbone_few" else (0.1, "holdout")

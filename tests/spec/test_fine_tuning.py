@@ -70,6 +70,34 @@ def test_8_bits_are_another_artefact_and_for_the_recipe_linear_alone() -> None:
     assert "precision" not in plain.model_dump(mode="json")["network"]
 
 
+def test_several_layers_are_another_artefact_of_backbones_whose_stages_are_known() -> None:
+    network = SPEC["network"] | {"layers": "several"}
+    assert refused(network=network) == (
+        "network.layers",
+        "is several, and the recipe fine_tune trains the layers after the first of them",
+        "Leave it out, or use the recipe linear.",
+    )
+    linear, plain = (parse_spec({"dataset": "d", "network": one}) for one in (network, SPEC["network"]))
+    linear.check(FACTS, Caps(), None)
+    made, usual = linear.needed(FACTS), plain.needed(FACTS)
+    assert made is not None
+    assert usual is not None
+    assert made.parameters == Features(backbone="tf_efficientnet_lite0.in1k", layers="several")
+    assert made.key("a" * 64) != usual.key("a" * 64)
+    assert (linear.format, made.parameters.format) == (2, 2), "older workers leave both alone"
+    assert parse_spec(linear.model_dump(mode="json")) == linear
+    assert "layers" not in plain.model_dump(mode="json")["network"]
+
+
+def test_several_layers_need_a_backbone_whose_stages_are_known() -> None:
+    field, message, remedy = refused(
+        network={"backbone": "vit_base_patch16_224", "layers": "several"}, training={"recipe": "linear"}
+    )
+    assert field == "network.layers"
+    assert message.startswith("is several, and it is not known which the stages of vit_base_patch16_224")
+    assert "EfficientNet" in remedy
+
+
 def test_features_of_before_are_written_and_found_as_they_were() -> None:
     made = Features(backbone="b.t")
     assert made.model_dump_json() == '{"kind":"features","backbone":"b.t","weights":"default"}'

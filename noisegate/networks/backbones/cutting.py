@@ -53,14 +53,32 @@ def place_of_cut(network: nn.Module) -> str | None:
     family = _FAMILIES.get(type(network).__name__)
     if family is None:
         return None
-    stages = [name for name in _chain(network, family) if re.fullmatch(family.stage, name)]
+    stages = _stages(network, family)
     return stages[-family.trained - 1] if len(stages) > family.trained else None
+
+
+def stages_beside(network: nn.Module) -> tuple[str, str]:
+    """timm's names of the two stages whose activations say something beside the features: where it is cut, and the last but one.
+
+    Args:
+        network: one that can be cut.
+    """
+    family = _FAMILIES[type(network).__name__]
+    stages = _stages(network, family)
+    return stages[-family.trained - 1], stages[-2]
 
 
 def early_part(network: nn.Module, upto: str) -> nn.Module:
     """A copy of the part that takes images and answers with the activations after the stage `upto`."""
     chain = _chain(network, _FAMILIES[type(network).__name__])
     return _without(copy.deepcopy(network), chain[chain.index(upto) + 1 :])
+
+
+def middle_part(network: nn.Module, after: str, upto: str) -> nn.Module:
+    """A copy of the part that takes the activations after the stage `after` and answers with those after the stage `upto`."""
+    chain = _chain(network, _FAMILIES[type(network).__name__])
+    others = chain[: chain.index(after) + 1] + chain[chain.index(upto) + 1 :]
+    return _without(copy.deepcopy(network), others)
 
 
 def late_part(network: nn.Module, upto: str) -> nn.Module:
@@ -85,6 +103,10 @@ def _block_of(name: str) -> str:
     found = _BLOCK.match(name)
     assert found, "the last alternative takes any name"
     return _BELONGS_TO.get(found[0], found[0])
+
+
+def _stages(network: nn.Module, family: _Family) -> list[str]:
+    return [name for name in _chain(network, family) if re.fullmatch(family.stage, name)]
 
 
 def _chain(network: nn.Module, family: _Family) -> list[str]:
