@@ -115,7 +115,9 @@ def _compute(flowers: np.ndarray, cifar10: Path, kept: Path, kinds: Collection[s
             np.save(kept / "mirrored-flowers.npy", np.stack([mirrored(of_class) for of_class in flowers]))
             (kept / f"{kind}.done").touch()
             continue
-        encoder = make_encoder(loaded, SIZE, kind if kind in STAGES else None, "several" if kind == "several" else "last")
+        encoder = make_encoder(
+            loaded, SIZE, kind if kind in STAGES else None, "several" if kind == "several" else "last"
+        )
         np.save(kept / f"{kind}-flowers.npy", _stacked(encoder, flowers))
         np.save(kept / f"{kind}-structured.npy", _stacked(encoder, noise))
         for name, images in far.items():

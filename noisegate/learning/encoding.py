@@ -93,9 +93,7 @@ class Encoder:
         return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
 
 
-def make_encoder(
-    loaded: LoadedBackbone, image_size: int, upto: str | None = None, layers: Layers = "last"
-) -> Encoder:
+def make_encoder(loaded: LoadedBackbone, image_size: int, upto: str | None = None, layers: Layers = "last") -> Encoder:
     """The encoder of a backbone for square images of `image_size` pixels a side.
 
     Args:

@@ -38,7 +38,8 @@ def test_they_are_roots_at_length_1_of_what_timms_layers_give() -> None:
     parts = [np.sign(one) * np.sqrt(np.abs(one)) for one in (found.double().numpy() for found in seen)]
     expected = np.hstack([one / np.sqrt((one**2).sum(axis=1, keepdims=True)) for one in parts])
     found = encoder()(images)
-    assert (found.shape, found.dtype) == (expected.shape, np.float32)
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
