@@ -7,9 +7,11 @@ folder; curl, Java and Node are used where they are there. What cannot be run is
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +39,7 @@ SPEC = {
 _ENDED = ("succeeded", "failed", "cancelled")
 KSERVE, MLSERVER, GENERATOR = "kserve==0.21.0", "mlserver==1.7.1", "openapi-python-client==0.29.1"
 MYPY = "mypy==2.4.1"
+TRACT, ONNX2TORCH, NODE_RUNTIME = "tract==0.23.9", "onnx2torch==1.5.15", "1.30.0"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,19 @@ class Bench:
         except RuntimeError as error:
             raise NotHere(f"{', '.join(packages)} does not install here: {error}") from error
         return str(folder / "bin/python")
+
+    def beside(self, name: str, package: str) -> str:
+        """The Python of a new environment with one package beside all that is installed here."""
+        folder = self.folder / name
+        self.run([sys.executable, "-m", "venv", str(folder)])
+        python = folder / "bin/python"
+        try:
+            self.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", package])
+        except RuntimeError as error:
+            raise NotHere(f"{package} does not install here: {error}") from error
+        (site,) = folder.glob("lib/python*/site-packages")
+        (site / "beside.pth").write_text(sysconfig.get_path("purelib"))
+        return str(python)
 
     def part(self, python: str, file: str) -> tuple[str, str]:
         """The version and the deeds that a file of client_parts tells."""
@@ -166,6 +182,36 @@ def node(bench: Bench) -> tuple[str, str]:
     return bench.run([_found("node"), "--version"]).strip(), said.strip().splitlines()[-1]
 
 
+def tract(bench: Bench) -> tuple[str, str]:
+    return TRACT.partition("==")[2], _lines_elsewhere(bench.beside("tract", TRACT), "Tract", {})
+
+
+def onnx2torch(bench: Bench) -> tuple[str, str]:
+    return ONNX2TORCH.partition("==")[2], _lines_elsewhere(bench.beside("onnx2torch", ONNX2TORCH), "Onnx2Torch", {})
+
+
+def node_runtimes(bench: Bench) -> tuple[str, str]:
+    """onnxruntime-node and -web. Its own script would fetch CUDA's libraries, which nothing here needs."""
+    folder = bench.folder / "node-runtimes"
+    folder.mkdir()
+    packages = [f"{name}@{NODE_RUNTIME}" for name in ("onnxruntime-node", "onnxruntime-web")]
+    try:
+        bench.run([_found("npm"), "install", "--silent", "--no-audit", "--ignore-scripts", *packages], cwd=folder)
+    except RuntimeError as error:
+        raise NotHere(f"{', '.join(packages)} do not install here: {error}") from error
+    return NODE_RUNTIME, _lines_elsewhere(sys.executable, "node", {"NODE_PATH": str(folder / "node_modules")})
+
+
+def _lines_elsewhere(python: str, which: str, settings: dict[str, str]) -> str:
+    """Run the tests of docs/elsewhere.md with one runtime; none may be skipped."""
+    asked = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/learning/test_elsewhere.py", "-k", which]
+    ran = subprocess.run(asked, cwd=ROOT, env=os.environ | settings, capture_output=True, text=True, timeout=900)
+    *_, last = ran.stdout.strip().splitlines() or [""]
+    if ran.returncode or "skipped" in last:
+        raise RuntimeError(ran.stdout[-800:] + ran.stderr[-300:])
+    return "the lines of docs/elsewhere.md, and further networks: " + last.partition(",")[0]
+
+
 CLIENTS: dict[str, Callable[[Bench], tuple[str, str]]] = {
     "tritonclient.http": triton,
     "tritonclient.http.aio": triton_aio,
@@ -175,6 +221,9 @@ CLIENTS: dict[str, Callable[[Bench], tuple[str, str]]] = {
     "curl --http2": curl,
     "Java HttpClient": java,
     "linters and TypeScript generators": node,
+    "tract": tract,
+    "onnx2torch": onnx2torch,
+    "onnxruntime-node, -web": node_runtimes,
 }
 
 

@@ -6,6 +6,8 @@ import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 from torch import Tensor, nn
 
+from noisegate.learning.portable import at_one_opset, portable
+
 LOGITS, FEATURES, ACTIVATIONS = "logits", "features", "activations"
 # So that names of the one graph are none of the other.
 _EARLY = "early."
@@ -28,7 +30,15 @@ def joined(early: bytes, late: nn.Module, shape: tuple[int, ...]) -> bytes:
     """
     first = compose.add_prefix(onnx.ModelProto.FromString(early), _EARLY, rename_inputs=False, rename_outputs=False)
     rest = onnx.ModelProto.FromString(_trace(late, "shown", torch.zeros(2, *shape), [LOGITS, FEATURES]))
-    graph: bytes = compose.merge_models(first, rest, io_map=[(ACTIVATIONS, "shown")]).SerializeToString()
+    # A graph that was kept may be older than `portable`, and one half may have an operator that the other lacks.
+    both = at_one_opset(portable(first), rest)
+    whole = compose.merge_models(*both, io_map=[(ACTIVATIONS, "shown")])
+    whole.graph.ClearField("value_info")
+    # The merger lists the opsets of both, although they are the same.
+    opsets = {one.domain: one for one in whole.opset_import}
+    del whole.opset_import[:]
+    whole.opset_import.extend(opsets.values())
+    graph: bytes = whole.SerializeToString()
     return graph
 
 
@@ -49,7 +59,7 @@ def _trace(module: nn.Module, takes: str, example: Tensor, outputs: list[str]) -
         noted.ClearField("metadata_props")
     # Shapes in between: what joins or quantises graphs leaves some behind that are no longer so, and tract refuses those.
     model.graph.ClearField("value_info")
-    graph: bytes = model.SerializeToString()
+    graph: bytes = portable(model).SerializeToString()
     return graph
 
 

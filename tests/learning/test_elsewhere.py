@@ -1,7 +1,9 @@
 """Models where there is no Noisegate: the lines of docs/elsewhere.md, run as they stand, decide as the service does."""
 
+import functools
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +17,7 @@ import onnxruntime
 import openvino
 import pytest
 import safetensors
+import torch
 from PIL import Image
 
 from noisegate.decision_rule import DecisionRule
@@ -23,17 +26,25 @@ from noisegate.inference.classifier import Classifier
 from noisegate.inference.fitting import resized
 from noisegate.learning.cells import prepare_cell
 from noisegate.learning.describing import described, facts_of
-from noisegate.learning.export import ModelFiles, export_model
+from noisegate.learning.encoding import make_encoder
+from noisegate.learning.export import ModelFiles, Served, export_model
+from noisegate.learning.graphs import trace, with_head
 from noisegate.learning.outcomes import ExecutionOutcome
+from noisegate.learning.portable import opset_of
+from noisegate.networks.building import architecture
+from noisegate.networks.preprocessing import fitted
 from noisegate.rejection.reference import Reference
 from noisegate.spec.derived import Fitting
 from noisegate.spec.pretrained import PretrainedExperiment
-from tests.learning.factories import CLASSES, cell_data, experiment_spec, run_all, training_spec
+from tests.learning import fine_tuning
+from tests.learning.factories import CLASSES, cell_data, experiment_spec, fresh, run_all, training_spec
+from tests.learning.runtimes import RUNTIMES, node_packages
 
 Model = tuple[ModelFiles, ModelFiles, Reference]
 
 PAGE = (Path(__file__).parents[2] / "docs/elsewhere.md").read_text()
 LINES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
+LINES_OF_NODE = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,24 +72,7 @@ def pictures() -> list[Image.Image]:
     return found
 
 
-class _OfOpenVino:
-    """What the page asks of a session of ONNX Runtime, answered by OpenVINO."""
-
-    def __init__(self, path: str) -> None:
-        self._run = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        self._path = path
-
-    def get_modelmeta(self) -> onnxruntime.ModelMetadata:
-        # OpenVINO gives no metadata away: onnx reads them.
-        entries = {entry.key: entry.value for entry in onnx.load(self._path).metadata_props}
-        return type("Metadata", (), {"custom_metadata_map": entries})
-
-    def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        answers = self._run(inputs)
-        return [answers[name] for name in names]
-
-
-@pytest.mark.parametrize("runtime", [onnxruntime.InferenceSession, _OfOpenVino])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_lines_of_the_page_decide_as_the_service_does(
     model: Model, runtime: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +98,57 @@ def test_the_lines_of_the_page_decide_as_the_service_does(
     assert {reason for reason, _ in decided} == {None, "noise", "low_confidence"}
     assert len({label for _, label in decided}) >= 2
     assert len(list(filter(None, LINES.splitlines()))) == 10
+
+
+@pytest.mark.parametrize("package", ["onnxruntime-node", "onnxruntime-web"])
+def test_the_lines_for_node_decide_as_the_service_does(model: Model, package: str, tmp_path: Path) -> None:
+    packages = node_packages(package)
+    _, files, reference = model
+    (tmp_path / "model.onnx").write_bytes(files.onnx)
+    (tmp_path / "model.safetensors").write_bytes(files.weights)
+    (tmp_path / "node_modules").symlink_to(packages)
+    shown = LINES_OF_NODE.replace("onnxruntime-node", package) + "console.log(rejected, rejectScore)\n"
+    (tmp_path / "lines.mjs").write_text(shown)
+    classifier = Classifier(files.onnx, files.manifest, reference)
+    reasons = set()
+    for picture in pictures()[:12]:
+        pixels = resized(picture, 8, Fitting())
+        (tmp_path / "image.rgb").write_bytes(pixels.tobytes())
+        ran = subprocess.run(["node", "lines.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert not ran.returncode, ran.stderr
+        rejected, reject_score = ran.stdout.split()
+        (decision,) = classifier.classify(pixels[np.newaxis])
+        assert rejected == ("true" if decision.rejected else "false")
+        assert float(reject_score) == pytest.approx(decision.reject_score, abs=1e-4)
+        reasons.add(decision.reason)
+    assert len(reasons) >= 2
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("network", ["compact", "resnet18", "a backbone"])
+def test_other_networks_answer_alike(network: str, runtime: Callable[[str], Any], tmp_path: Path) -> None:
+    graph, size = graphs()[network]
+    (tmp_path / "model.onnx").write_bytes(graph)
+    images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    expected = onnxruntime.InferenceSession(graph).run(["logits", "features"], {"images": images})
+    found = runtime(str(tmp_path / "model.onnx")).run(["logits", "features"], {"images": images})
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+@functools.cache
+def graphs() -> dict[str, tuple[bytes, int]]:
+    """Networks with fresh weights, by name, each with its size of images."""
+    sample = np.random.default_rng(1).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    found = {}
+    for network in ("compact", "resnet18"):
+        statistics = architecture(network, image_size=32, outputs=4).statistics
+        served = Served(fresh(network, 32, 4), fitted(statistics, sample))
+        found[network] = trace(served, 32, ["logits", "features"]), 32
+    head = torch.nn.Linear(len(fine_tuning.loaded().network(torch.zeros(1, 3, 32, 32))[0]), 4)
+    backbone = make_encoder(fine_tuning.loaded(), 32).graph
+    found["a backbone"] = with_head(backbone, head.weight.detach(), head.bias.detach()), 32
+    return found
 
 
 def test_both_files_say_the_same_and_answer_as_before(model: Model) -> None:
@@ -139,8 +184,7 @@ def test_the_weights_are_the_same_tensors(model: Model, tmp_path: Path) -> None:
 def test_no_shape_of_a_result_in_between_stays(model: Model) -> None:
     graph = onnx.load_from_string(model[1].onnx)
     assert list(graph.graph.value_info) == []
-    (opset,) = [one.version for one in graph.opset_import if one.domain in ("", "ai.onnx")]
-    assert f"`opset_import`; {opset} of" in PAGE
+    assert f"`opset_import`; {opset_of(graph)} of" in PAGE
 
 
 def test_a_rule_of_several_scores_has_the_thresholds_that_decide(model: Model) -> None:
