@@ -3,26 +3,35 @@
 `python -m migrations.run --downgrade 0004` takes it back to what an older version of Noisegate works with.
 """
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 
+from migrations.revisions import NEWEST, revision_of
+from noisegate.later import Later
 from noisegate.logs import configure_logs
 from noisegate.store.sessions import create_engine, open_sessions
 from noisegate.store.settings import load_settings
+
+if TYPE_CHECKING:
+    from alembic import command
+    from alembic.config import Config
+else:
+    command = Later("alembic.command")
 
 log = structlog.get_logger(__name__)
 
 
 def config() -> Config:
     """Alembic's configuration; there is no alembic.ini to find or lose."""
-    found = Config()
+    found: Config = resolve_name("alembic.config:Config")()
     found.set_main_option("script_location", str(Path(__file__).parent))
     return found
 
@@ -49,8 +58,7 @@ def _migrate(step: Callable[[Config, str], None], url: str | sa.URL, revision: s
 def current(url: str | sa.URL) -> str | None:
     """The revision that the database at `url` has; None for an empty one."""
     engine = create_engine(url)
-    with engine.connect() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
+    revision = revision_of(engine)
     engine.dispose()
     return revision
 
@@ -63,9 +71,9 @@ def main() -> None:
     configure_logs(settings.log_format)
     open_sessions(settings).close()
     before = current(settings.sqlalchemy_url)
-    if revision is None:
+    if revision is None and before != NEWEST:
         upgrade(settings.sqlalchemy_url)
-    else:
+    elif revision is not None:
         downgrade(settings.sqlalchemy_url, revision)
     # To go back, one needs to know from where.
     log.info("migrated", before=before, now=current(settings.sqlalchemy_url))

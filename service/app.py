@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
+from migrations.revisions import await_migration
 from noisegate import __version__, tracing
 from noisegate.logs import configure_logs
 from noisegate.store.remote import open_artefacts
@@ -190,6 +191,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         artefacts = open_artefacts(settings)
         wakeups = Wakeups(celery)
         try:
+            await run_in_threadpool(await_migration, sessions.engine)
             await run_in_threadpool(register_digits, sessions, wakeups)
             classifiers = Classifiers(settings, sessions, artefacts)
             streams = Streams(settings.max_event_streams, sessions)

@@ -6,8 +6,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array, csr_array, eye_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from noisegate.api.duplicates import Kind
 from noisegate.data.alike import Flags, Links, Places
@@ -32,7 +31,7 @@ class LabelledCopies:
 
     def images(self) -> Mapping[Relation, Mapping[Kind, Flags]]:
         """Flags [n] of the images in each relation, each under its closest kind alone."""
-        exact = self._in_relation(eye_array(len(self._first), dtype=np.int64, format="csr"), itself=True)
+        exact = self._in_relation(scipy.sparse.eye_array(len(self._first), dtype=np.int64, format="csr"), itself=True)
         near, mirrored = (self._in_relation(self._adjacency(links)) for links in (self._near, self._mirrored))
         return {
             name: {
@@ -63,14 +62,14 @@ class LabelledCopies:
 
     def groups(self) -> list[Places]:
         """The images of each group of exact and near copies, the largest group first."""
-        _, group_of_picture = connected_components(self._adjacency(self._near), directed=False)
+        _, group_of_picture = scipy.sparse.csgraph.connected_components(self._adjacency(self._near), directed=False)
         group = group_of_picture[self._picture]
         grouped = np.flatnonzero(np.bincount(group)[group] > 1)
         order = grouped[np.argsort(group[grouped], kind="stable")]
         found = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
         return sorted(found, key=lambda images: (-len(images), images[0]))
 
-    def _in_relation(self, neighbours: csr_array, itself: bool = False) -> Mapping[Relation, Flags]:
+    def _in_relation(self, neighbours: "scipy.sparse.csr_array", itself: bool = False) -> Mapping[Relation, Flags]:
         """Flags of images with a copy among those whose pictures are `neighbours` of theirs, or, of the same picture, others."""
         count = len(self._picture)
         by_split = _table(self._picture, self._is_test.astype(np.int64), len(self._first), 2)
@@ -98,11 +97,13 @@ class LabelledCopies:
         members: list[int] = self._by_picture[self._starts[picture] : self._starts[picture + 1]].tolist()
         return members
 
-    def _adjacency(self, links: Links) -> csr_array:
+    def _adjacency(self, links: Links) -> "scipy.sparse.csr_array":
         ends = np.concatenate([links.left, links.right]), np.concatenate([links.right, links.left])
         return _table(*ends, len(self._first), len(self._first))
 
 
-def _table(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], height: int, width: int) -> csr_array:
+def _table(
+    rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], height: int, width: int
+) -> "scipy.sparse.csr_array":
     """How often each row comes with each column."""
-    return coo_array((np.ones(len(rows), np.int64), (rows, columns)), shape=(height, width)).tocsr()
+    return scipy.sparse.coo_array((np.ones(len(rows), np.int64), (rows, columns)), shape=(height, width)).tocsr()

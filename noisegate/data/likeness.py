@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
+import scipy
 
 SIDE = 24
 Floats = npt.NDArray[np.float32]
@@ -121,7 +121,7 @@ def _averaging(size: int) -> Floats:
 
 def _cosines() -> Floats:
     """[6, 24]: the cosine transform of a line, its low frequencies; the sum of all levels has no direction."""
-    return np.ascontiguousarray(dct(np.eye(SIDE), axis=0, norm="ortho")[:_FREQUENCIES], dtype=np.float32)
+    return np.ascontiguousarray(scipy.fft.dct(np.eye(SIDE), axis=0, norm="ortho")[:_FREQUENCIES], dtype=np.float32)
 
 
 def _around() -> Floats:

@@ -145,7 +145,8 @@ def _start(supervisor: Supervisor, data_dir: Path, socket_path: Path, port: int)
     supervisor.wait_until(
         lambda: answers_ping(socket_path), what="The broker did not answer", limit_seconds=BROKER_LIMIT_SECONDS
     )
-    supervisor.run(Program("migrations", _python("migrations.run")))
+    # All at once: service and worker load meanwhile, and wait for the tables where they have to.
+    supervisor.start(Program("migrations", _python("migrations.run"), runs_once=True))
     supervisor.start(Program("service", _python("service.main")))
     supervisor.start(Program("worker", _python("worker.main"), WORKER_GRACE_SECONDS))
     with Noisegate(_url(port)) as client:

@@ -33,11 +33,12 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 @dataclass(frozen=True)
 class Program:
-    """A command to run, under a name for messages and its log file."""
+    """A command to run, under a name for messages and its log file; `runs_once`: its end without an error is as it should be."""
 
     name: str
     command: Sequence[str]
     grace_seconds: float = 5.0
+    runs_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,10 @@ class _Child:
     program: Program
     process: subprocess.Popen[bytes]
     log: Path
-    runs_once: bool = False
 
     @property
     def ended_well(self) -> bool:
-        return self.runs_once and self.process.returncode == 0
+        return self.program.runs_once and self.process.returncode == 0
 
 
 class Supervisor:
@@ -89,26 +89,21 @@ class Supervisor:
             self._signals.__exit__()
 
     def start(self, program: Program) -> None:
-        """Start a program that is to run until the end.
+        """Start a program beside those that run.
 
         Raises:
             CannotStart: there is no such program.
         """
-        self._spawn(program, runs_once=False)
-
-    def run(self, program: Program) -> None:
-        """Run a program to its end.
-
-        Raises:
-            CannotStart: there is no such program.
-            ChildEnded: it failed.
-        """
-        child = self._spawn(program, runs_once=True)
-        while child.process.poll() is None:
-            self.check()
-            self._signals.wait(None)
         self.check()
-        self._end(child)
+        log = self._log_dir / f"{program.name}.log"
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        try:
+            process = self._spawn(program, log)
+        except OSError as error:
+            raise CannotStart(f"{program.name} cannot be started: {error}") from error
+        self._children.append(_Child(program, process, log))
+        self._tell_watchdog(process.pid)
 
     def wait_until(self, ready: Callable[[], bool], *, what: str, limit_seconds: float) -> None:
         """Wait for a condition outside, such as a socket that answers.
@@ -144,38 +139,28 @@ class Supervisor:
         """
         if self._signals.received:
             raise Interrupted(self._signals.received[0])
-        for child in self._children:
-            if child.process.poll() is not None and not child.ended_well:
+        for child in [child for child in self._children if child.process.poll() is not None]:
+            if not child.ended_well:
                 raise ChildEnded(_obituary(child))
+            self._end(child)  # its number may be another process's soon
         if self._watchdog.poll() is not None:
             raise ChildEnded(
                 "The watchdog process ended unexpectedly; without it a crash could leave processes behind."
             )
 
-    def _spawn(self, program: Program, *, runs_once: bool) -> _Child:
-        self.check()
-        log = self._log_dir / f"{program.name}.log"
-        if log.exists():
-            log.replace(log.with_suffix(".log.1"))
-        try:
-            with log.open("wb") as output:
-                process = subprocess.Popen(  # noqa: S603  # nosec B603
-                    program.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=self._working_dir,
-                    env=self._environment,
-                    # A session of its own: Ctrl-C in the terminal reaches us alone, and we end the rest in order.
-                    start_new_session=True,
-                    preexec_fn=_tie_to(os.getpid()),
-                )
-        except OSError as error:
-            raise CannotStart(f"{program.name} cannot be started: {error}") from error
-        child = _Child(program, process, log, runs_once)
-        self._children.append(child)
-        self._tell_watchdog(process.pid)
-        return child
+    def _spawn(self, program: Program, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("wb") as output:
+            return subprocess.Popen(  # noqa: S603  # nosec B603
+                program.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self._working_dir,
+                env=self._environment,
+                # A session of its own: Ctrl-C in the terminal reaches us alone, and we end the rest in order.
+                start_new_session=True,
+                preexec_fn=_tie_to(os.getpid()),
+            )
 
     def _start_watchdog(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603  # nosec B603

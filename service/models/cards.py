@@ -16,6 +16,7 @@ from noisegate.api.card import CalibrationError, Card, FalseReject, FamilyResult
 from noisegate.api.duplicates import CopyCounts
 from noisegate.errors import NotFound
 from noisegate.judgement import Finding
+from noisegate.later import later
 from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 from noisegate.spec import ExperimentSpec
 from noisegate.store import datasets, judgements, models
@@ -25,10 +26,12 @@ from service.accepting import preferred
 from service.bodies import JSON
 from service.deps import SessionsDep
 from service.errors import problems
-from service.models.drawings import reliability_uri, risk_coverage_uri
 from service.models.schemas import ModelRead
 
 HTML = "text/html"
+
+reliability_uri = later("service.models.drawings:reliability_uri")
+risk_coverage_uri = later("service.models.drawings:risk_coverage_uri")
 
 GROUPS = {
     "noise": "Noise: images of nothing",

@@ -1,22 +1,29 @@
 """What one execution said of test images: counted as a confusion matrix, and listed image by image."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from noisegate.errors import InvalidInput, NotFound
+from noisegate.later import Later
 from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.tables import Execution
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = Later("pyarrow")
+pq: Any = Later("pyarrow.parquet")
 
 REJECT_SCORE = "reject_score"
 

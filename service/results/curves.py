@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 from pydantic import BaseModel, Field, JsonValue
 
+from noisegate.later import Later
 from noisegate.spec.labels import label
 from noisegate.store.states import State
 from noisegate.store.tables import Experiment
+
+pa: Any = Later("pyarrow")
+pq: Any = Later("pyarrow.parquet")
 
 _LOSSES = "null where it was not finite, empty where nothing was measured."
 

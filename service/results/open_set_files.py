@@ -5,13 +5,14 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from noisegate.later import Later
 from service.results.open_set import METRICS, OpenSetResults, OpenSetRow
 from service.results.statistics import Summary
+
+pa: Any = Later("pyarrow")
+pq: Any = Later("pyarrow.parquet")
 
 
 def to_csv(results: OpenSetResults) -> str:

@@ -1,16 +1,32 @@
 """Reading the scores of every test image that executions have kept."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy.typing as npt
 
+from noisegate.later import Later
 from noisegate.store.artefacts import Artefacts
-from service.results.figures.open_set import KNOWN, SampleScores
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+pq: Any = Later("pyarrow.parquet")
+
+KNOWN = "known"
 _REJECTS = "_rejects"
 _NO_SCORES = {"set", "image", "label", "called", "correct", "given", "probability", "rejected"}
+
+
+@dataclass(frozen=True)
+class SampleScores:
+    """One execution's scores of the images of one set: by score, higher = more unknown; `correct` of known images."""
+
+    scores: Mapping[str, npt.NDArray[np.float64]]
+    correct: npt.NDArray[np.bool_]
 
 
 def read_samples(

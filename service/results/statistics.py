@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import stdtr, stdtrit
+import scipy
 
 CONFIDENCE_LEVEL = 0.95
 _SIGNIFICANT = 1 - CONFIDENCE_LEVEL
@@ -120,8 +120,8 @@ def compare_pairs(pairs: Sequence[tuple[float, float]], what: str) -> PairedDiff
             f"the difference of {_points(found.mean)} points of {what} cannot be tested at {found.n} pairs: {why}"
         )
         return PairedDifference(found.mean, None, None, None, found.n, sentence)
-    margin = found.standard_error * float(stdtrit(found.n - 1, (1 + CONFIDENCE_LEVEL) / 2))
-    p_value = 2 * float(stdtr(found.n - 1, -abs(found.mean) / found.standard_error))
+    margin = found.standard_error * float(scipy.special.stdtrit(found.n - 1, (1 + CONFIDENCE_LEVEL) / 2))
+    p_value = 2 * float(scipy.special.stdtr(found.n - 1, -abs(found.mean) / found.standard_error))
     tested = Welch(found.mean - margin, found.mean + margin, p_value)
     return PairedDifference(
         found.mean, tested.low, tested.high, p_value, found.n, _paired_sentence(found.mean, tested, found.n, what)
@@ -144,8 +144,8 @@ def _welch(ours: Summary, theirs: Summary) -> Welch:
     error = math.sqrt(ours_squared + theirs_squared)
     freedom = error**4 / (ours_squared**2 / (ours.n - 1) + theirs_squared**2 / (theirs.n - 1))
     difference = ours.mean - theirs.mean
-    margin = error * float(stdtrit(freedom, (1 + CONFIDENCE_LEVEL) / 2))
-    p_value = 2 * float(stdtr(freedom, -abs(difference) / error))
+    margin = error * float(scipy.special.stdtrit(freedom, (1 + CONFIDENCE_LEVEL) / 2))
+    p_value = 2 * float(scipy.special.stdtr(freedom, -abs(difference) / error))
     return Welch(difference - margin, difference + margin, p_value)
 
 

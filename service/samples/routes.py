@@ -1,15 +1,14 @@
 """GET /experiments/{id}/samples: which training images help, which mislead, which are mislabelled."""
 
-import io
-from typing import Annotated, Any, Literal
+from __future__ import annotations
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
+import io
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
 from fastapi import APIRouter, Query, Request, Response
 
 from noisegate.errors import InvalidInput
+from noisegate.later import Later
 from noisegate.spec.reasons import Reason
 from noisegate.store.pages import named_page
 from service.accepting import chosen
@@ -18,6 +17,12 @@ from service.deps import PagingDep, Resources, ResourcesDep
 from service.errors import problems
 from service.samples.schemas import SamplePage, SampleRead
 from service.samples.tables import SampleTable, TableWanted, ask_for, find_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+pc: Any = Later("pyarrow.compute")
+pa_csv: Any = Later("pyarrow.csv")
+pq: Any = Later("pyarrow.parquet")
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
 _FORMATS = {"json": JSON, "csv": CSV, "parquet": PARQUET}

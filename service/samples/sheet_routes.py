@@ -1,15 +1,16 @@
 """Contact sheets of training and test images, the data map as a figure, and who is taken for whom."""
 
-from typing import Annotated, Any, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from noisegate.class_names import NOISE_CLASS
 from noisegate.errors import InvalidInput
+from noisegate.later import Later, later
 from noisegate.spec.reasons import MEANINGS
 from noisegate.store import experiments
 from noisegate.store.packed import open_packed
@@ -17,10 +18,14 @@ from noisegate.store.tables import Dataset
 from service.deps import Resources, ResourcesDep
 from service.errors import problems
 from service.samples.confusion import called_by, confused, images_of, place_of
-from service.samples.data_map import draw_data_map
 from service.samples.pictures import pictures
 from service.samples.routes import CellQuery, LabelQuery, ReasonQuery, check_label, open_table
 from service.samples.sheet import Format, Tile, draw_sheet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+pc: Any = Later("pyarrow.compute")
+draw_data_map = later("service.samples.data_map:draw_data_map")
 
 MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "png": "image/png"}
 _MOST_PICTURES = 200

@@ -1,22 +1,28 @@
 """Reading tables of samples: asked for where they are missing, and kept in memory for the next page."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from sqlalchemy.orm import Session
 
 from noisegate.api.samples import FACTS, TableFacts
 from noisegate.errors import NotReady
+from noisegate.later import Later
 from noisegate.spec.reasons import REASONS, Reason
 from noisegate.store import derived, experiments, sample_tables
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.derived import StoredFile
 from noisegate.store.sessions import Sessions
 from noisegate.store.wakeups import Wakeups
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+pc: Any = Later("pyarrow.compute")
+pq: Any = Later("pyarrow.parquet")
 
 # Of 50,000 images a table takes some 20 MB.
 _KEPT = 4

@@ -1,6 +1,7 @@
 """Real processes, real signals: whatever happens to the supervisor, nothing it started stays behind."""
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from noisegate.client.errors import CannotStart, ChildEnded, Interrupted
 from noisegate.local.supervisor import Program, Supervisor
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.local import supervised
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of the promise")
@@ -215,9 +216,19 @@ def test_a_stubborn_child_is_killed_after_its_grace(tmp_path: Path) -> None:
     assert not is_alive(pid)
 
 
-def test_a_program_runs_to_its_end(tmp_path: Path) -> None:
+def run_once(supervisor: Supervisor, source: str) -> None:
+    """A program that runs beside the others, until it has ended."""
+    before = set(psutil.Process().children())
+    supervisor.start(dataclasses.replace(python("migrations", source), runs_once=True))
+    (started,) = set(psutil.Process().children()) - before
+    # Until it is reaped, which takes a look at the children.
+    supervisor.wait_until(lambda: not started.is_running(), what="It had not ended", limit_seconds=20 * PATIENCE)
+
+
+def test_a_program_that_runs_once_ends_beside_the_others(tmp_path: Path) -> None:
     with supervisor_in(tmp_path) as supervisor:
-        supervisor.run(python("migrations", "open('done', 'w').close(); print('migrated')"))
+        supervisor.start(python("service", "import signal; signal.pause()"))
+        run_once(supervisor, "open('done', 'w').close(); print('migrated')")
         assert (tmp_path / "done").exists()
         supervisor.pause(0)  # its end is no surprise later
     assert (tmp_path / "logs" / "migrations.log").read_text() == "migrated\n"
@@ -225,7 +236,7 @@ def test_a_program_runs_to_its_end(tmp_path: Path) -> None:
 
 def test_a_program_that_fails_is_told(tmp_path: Path) -> None:
     with pytest.raises(ChildEnded, match="disk full"), supervisor_in(tmp_path) as supervisor:
-        supervisor.run(python("migrations", "raise SystemExit('disk full')"))
+        run_once(supervisor, "raise SystemExit('disk full')")
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
@@ -236,7 +247,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
 def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
     for word in ("first", "second"):
         with supervisor_in(tmp_path) as supervisor:
-            supervisor.run(python("migrations", f"print({word!r})"))
+            run_once(supervisor, f"print({word!r})")
     assert (tmp_path / "logs" / "migrations.log").read_text() == "second\n"
     assert (tmp_path / "logs" / "migrations.log.1").read_text() == "first\n"
 

@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 from noisegate.spec import parse_spec
 from service.results.figures.catalogue import draw, figures_of
 from service.results.figures.files import write
-from service.results.figures.open_set import SampleScores, oscr, risk, roc
+from service.results.figures.open_set import oscr, risk, roc
+from service.results.samples import SampleScores
 from tests.service.fabricated_results import of_spec
 
 SCORES = st.lists(st.integers(0, 8), min_size=1, max_size=30)

@@ -1,12 +1,15 @@
 """Which figures an experiment can have, and the drawing of each by its name."""
 
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from noisegate.errors import NotFound
 from noisegate.presets import catalogue as presets
 from service.results.figures import GENERAL, KIND_FIGURES
 from service.results.figures.entry import Draw, FigureData, KindFigures
 from service.results.schemas import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def figures_of(results: Results) -> dict[str, str]:
@@ -24,7 +27,7 @@ def needs_samples(results: Results) -> bool:
     return _of_kind(results).needs_samples
 
 
-def draw(name: str, results: Results, data: FigureData) -> Figure:
+def draw(name: str, results: Results, data: FigureData) -> "Figure":
     """One of `figures_of(results)`. `data` may be empty unless `needs_data(results)` or `needs_samples(results)`.
 
     Raises:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pydantic import JsonValue
 
 from noisegate.spec.labels import label
-from service.results.figures.page import Legend, Notes, compose, new_figure, say_nothing_yet, shorten
+from service.results.figures.page import Legend, Notes, compose, new_figure, say_nothing_yet
 from service.results.figures.style import LOOKS, NORMAL, mark, mark_level, prepare, set_log_ticks
 from service.results.figures.values import (
     ACCURACY,
@@ -21,6 +21,7 @@ from service.results.figures.values import (
     noise_value,
     published,
 )
+from service.results.figures.wording import shorten
 from service.results.schemas import Results, Row
 
 QUANTITY_AXIS = "noise images (× mean class size)"

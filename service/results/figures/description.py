@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from service.results.figures.page import subtitle
 from service.results.figures.values import ACCURACY, Value, in_units, measured, published
+from service.results.figures.wording import subtitle
 from service.results.schemas import Results, Row
 
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from service.results.schemas import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # What the executions of each cell left for figures, by the cell's position; in the order of the executions.
 FigureData = Mapping[int, Sequence[Mapping[str, Any]]]
 
-Draw = Callable[[Results, str, FigureData], Figure]
+Draw = Callable[[Results, str, FigureData], "Figure"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class KindFigures:
     needs_samples: bool = False
 
 
-def from_results(draw: Callable[[Results, str], Figure]) -> Draw:
+def from_results(draw: Callable[[Results, str], "Figure"]) -> Draw:
     """A drawing that needs nothing but the results."""
     return lambda results, title, _data: draw(results, title)
 

@@ -3,9 +3,10 @@
 import html
 import io
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Format = Literal["svg", "png"]
 PIXELS_PER_INCH = 150
@@ -16,19 +17,19 @@ _NO_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
 _HASHED_ID = re.compile(r'(?<=["#])\w*[0-9a-f]{10}(?=["\)])')
 
 
-def write(figure: Figure, format: Format, *, title: str, description: str) -> bytes:
+def write(figure: "Figure", format: Format, *, title: str, description: str) -> bytes:
     """The figure as an SVG document or a PNG image; `title` and `description` are for readers who cannot see it."""
     return _svg(figure, title, description) if format == "svg" else _png(figure, title, description)
 
 
-def _png(figure: Figure, title: str, description: str) -> bytes:
+def _png(figure: "Figure", title: str, description: str) -> bytes:
     file = io.BytesIO()
     metadata = {"Title": title, "Description": description}
     figure.savefig(file, format="png", dpi=PIXELS_PER_INCH, metadata=metadata)
     return file.getvalue()
 
 
-def _svg(figure: Figure, title: str, description: str) -> bytes:
+def _svg(figure: "Figure", title: str, description: str) -> bytes:
     # Letters are drawn as outlines (matplotlib's default), as a reader's fonts would be of other widths; what they say
     # stands in title and desc, where search engines and screen readers look.
     file = io.StringIO()

@@ -11,9 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from service.results.figures.entry import FigureData
-from service.results.figures.page import NOTHING_YET, Legend, compose, new_figure, say_nothing_yet, shorten
+from service.results.figures.page import Legend, compose, new_figure, say_nothing_yet
 from service.results.figures.style import INK, LOOKS, NORMAL, SMALL, prepare
 from service.results.figures.values import in_units
+from service.results.figures.wording import NOTHING_YET, shorten
 from service.results.schemas import Results, Row
 
 _VISIBLE = (-0.75, 1.75)  # of fitted values, which can run far away from 0 … 1

@@ -13,30 +13,23 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from noisegate.spec.labels import label
-from service.results.figures.entry import FigureData, KindFigures
-from service.results.figures.page import Legend, compose, new_figure, say_nothing_yet, shorten
+from service.results.figures.entry import FigureData
+from service.results.figures.page import Legend, compose, new_figure, say_nothing_yet
 from service.results.figures.style import INK, LOOKS, NORMAL, SMALL, prepare
+from service.results.figures.wording import shorten
+from service.results.samples import KNOWN, SampleScores
 from service.results.schemas import Results
 
 Values = npt.NDArray[np.float64]
 # Known images, unknown ones, and which of the known are right, of one execution and score.
 Curve = Callable[[Values, Values, npt.NDArray[np.bool_]], tuple[Values, Values]]
 
-KNOWN = "known"
 _GRID = np.linspace(0, 1, 201)
 _BINS = 40
 # What decides, and the scores of a figure that shows some of them; each has a look of its own.
 _DECIDING = ("rule", "reject_score")
 _PER_LINE = 3
 _MEANS = "Lines are means over executions and splits, bands ± 1 standard error."
-
-
-@dataclass(frozen=True)
-class SampleScores:
-    """One execution's scores of the images of one set: by score, higher = more unknown; `correct` of known images."""
-
-    scores: Mapping[str, Values]
-    correct: npt.NDArray[np.bool_]
 
 
 def roc(known: Values, unknown: Values, correct: npt.NDArray[np.bool_]) -> tuple[Values, Values]:
@@ -232,17 +225,5 @@ def _draw_histogram(axes: Axes, known: Values, unknown: Values) -> None:
     axes.stairs(shares[1], edges, color=LOOKS[1].colour, linewidth=1.4, zorder=3)
 
 
-_ROC = partial(draw_sets, roc, "known images rejected", "unknown images rejected")
-_OSCR = partial(draw_sets, oscr, "unknown images accepted", "known images accepted and right")
-
-OPEN_SET = KindFigures(
-    own={
-        "roc": ("Unknown images rejected over known images rejected", _ROC),
-        "oscr": ("Correct classification over unknown images accepted", _OSCR),
-        "risk-coverage": ("Risk over coverage of known images", draw_risk),
-        "scores": ("The deciding score of known and unknown images", draw_histograms),
-    },
-    preset=_ROC,
-    keeps_own=True,
-    needs_samples=True,
-)
+draw_roc = partial(draw_sets, roc, "known images rejected", "unknown images rejected")
+draw_oscr = partial(draw_sets, oscr, "unknown images accepted", "known images accepted and right")

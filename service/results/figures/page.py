@@ -3,7 +3,7 @@
 import itertools
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -16,12 +16,11 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.text import Text
 
-from noisegate.presets import catalogue as presets
 from service.results.figures.style import FAINT, INK, NORMAL, SMALL
 from service.results.figures.values import Value
+from service.results.figures.wording import NOTHING_YET, sample_size, subtitle
 from service.results.schemas import Results, Row
 
-NOTHING_YET = "no execution has finished yet"
 ERROR_BARS = "error bars and bands: ± 1 standard error"
 
 _MARKS = "*†‡§"
@@ -116,37 +115,6 @@ def compose(
     legend_top = (bottom + legend_height) / total
     _place_legend(figure, columns, legend_top, title=ERROR_BARS if legend.with_errors else None)
     return _literally(figure)
-
-
-def subtitle(results: Results) -> str:
-    """Whose results these are, from what sample, and how far the experiment has got."""
-    done = sum(row.n for row in results.rows)
-    failed = sum(row.failed for row in results.rows)
-    state = f"{results.experiment.state.value}: {done} of {sum(row.executions for row in results.rows)} executions"
-    posted_as = f"{presets.get(results.preset.name).title} ({results.preset.scale})" if results.preset else ""
-    name = results.experiment.name or results.experiment.id
-    parts = [
-        # A preset's own name would only repeat the title.
-        f"scale {results.preset.scale}" if results.preset and name == posted_as else shorten(name, 90),
-        f"dataset {results.dataset.name}" if results.dataset else "",
-        f"{sample_size(row.n for row in results.rows)} a cell" if done else "",
-        state + (f", {failed} failed" if failed else ""),
-        "" if done else NOTHING_YET,
-    ]
-    return " · ".join(part for part in parts if part)
-
-
-def sample_size(sizes: Iterable[int | None]) -> str:
-    """`n = 3`, or the range if cells differ."""
-    known = sorted({size for size in sizes if size is not None})
-    if not known:
-        return "n unknown"
-    return f"n = {known[0]}" if len(known) == 1 else f"n = {known[0]}–{known[-1]}"
-
-
-def shorten(text: str, width: int, lines: int = 1) -> str:
-    """The text in at most `lines` lines."""
-    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 
 def say_nothing_yet(axes: Axes) -> None:

@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from noisegate.spec import SubgroupSpec
 from noisegate.spec.labels import label, share
-from service.results.figures.page import Legend, Notes, compose, new_figure, say_nothing_yet, shorten
+from service.results.figures.page import Legend, Notes, compose, new_figure, say_nothing_yet
 from service.results.figures.style import FAINT, LOOKS, NORMAL, PUBLISHED_ALONE, SMALL, Look, mark, mark_level, prepare
 from service.results.figures.values import (
     ACCURACY,
@@ -21,6 +21,7 @@ from service.results.figures.values import (
     measured,
     published,
 )
+from service.results.figures.wording import shorten
 from service.results.schemas import Results, Row
 
 _ROW = 0.3  # inches, of one or two marks
