@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import structlog
 import torch
-from billiard.process import current_process
 
 from noisegate.learning.engines import EngineName, engines_for
 from noisegate.learning.memory import Needed, free_bytes, needed
@@ -15,6 +14,7 @@ from noisegate.learning.training import ALONE, Together
 from noisegate.spec import ClassifierExperiment
 from noisegate.store.settings import Settings
 from noisegate.store.tables import Dataset
+from worker.resources import process_number
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ def occupy(settings: Settings, device: str) -> None:
 
 
 def choose_device(settings: Settings) -> str:
-    """ "cpu", or the GPU that belongs to this process of the pool.
+    """ "cpu", or the GPU that belongs to this process.
 
     Raises:
         NoDevice: a GPU is asked for and there is none.
@@ -96,8 +96,7 @@ def choose_device(settings: Settings) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise NoDevice("NOISEGATE_DEVICE is cuda, but PyTorch finds no CUDA device")
-    number = getattr(current_process(), "index", 0)
-    return f"cuda:{number % torch.cuda.device_count()}"
+    return f"cuda:{process_number() % torch.cuda.device_count()}"
 
 
 def uses_gpu() -> bool:

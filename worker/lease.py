@@ -23,7 +23,7 @@ DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.Internal
 # Beats that have something to tell come no more often than this, however short epochs are.
 _SOONEST_SECONDS = 0.8
 
-# Set in a child process when the worker is asked to end; see worker.draining.
+# Set in a process when it is asked to end; see worker.children.
 draining = threading.Event()
 
 

@@ -1,68 +1,52 @@
-"""`python -m worker.main`: one worker, with a training process a core, or a GPU, and processes for data."""
+"""`python -m worker.main`: one worker, with a training process a core, or a GPU, processes for data, and a reaper."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
-from celery import signals
-from celery.worker.consumer import Consumer
 
 from noisegate import tracing
+from noisegate.later import later
+from noisegate.logs import configure_logs
 from noisegate.store.settings import Settings, load_settings
-from noisegate.store.wakeups import QUEUES, TRAIN
-from worker import metrics
-from worker.app import app, consuming
-from worker.data_processes import DataProcesses
-from worker.processes import Processes
-from worker.reaper import Reaper
-from worker.resources import name_worker, open_resources
 from worker.sizing import fitting_processes
 
 log = structlog.get_logger(__name__)
 
+# Imported when the environment is as all processes are to find it: prometheus_client looks into it once.
+_run_processes = later("worker.processes:run_processes")
+_SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
-def main() -> None:
+
+def main() -> int:
     """Run until SIGTERM; claims are then given back and the process exits within seconds."""
     settings = load_settings()
+    configure_logs(settings.log_format)
     if reason := tracing.unavailable():
         log.error("not_started", reason=reason)
-        sys.exit(os.EX_CONFIG)
+        return os.EX_CONFIG
     # One thread a process: processes share the work better than threads do, and results do not depend on their number.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    processes = count_processes(settings)
-    worker, driver = name_worker(), settings.sqlalchemy_url.drivername
-    log.info(
-        "worker_starts", worker=worker, processes=processes, data_processes=settings.data_processes, database=driver
-    )
-    queues = [QUEUES[TRAIN]] if settings.data_processes else QUEUES.values()
-    with _metrics(settings), _data_processes(settings) as data:
-        signals.worker_ready.connect(partial(_start_reaper, data=data), weak=False)
-        app.worker_main(consuming(queues, "--pool=prefork", f"--concurrency={processes}"))
+    gpus = _count_gpus(settings)
+    with _shared_metrics(settings):
+        return int(
+            _run_processes(settings, count_processes(settings), f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else "cpu")
+        )
 
 
 @contextmanager
-def _data_processes(settings: Settings) -> Iterator[DataProcesses]:
-    data = DataProcesses(settings.data_processes)
-    data.start()
-    try:
-        yield data
-    finally:
-        data.close()
-
-
-@contextmanager
-def _metrics(settings: Settings) -> Iterator[None]:
+def _shared_metrics(settings: Settings) -> Iterator[None]:
+    """A folder in which all processes count, if anybody asks; otherwise in memory, wherever their environment told them to."""
+    os.environ.pop(_SHARED_METRICS, None)
     if settings.worker_metrics_port == 0:
-        metrics.count_for_nobody()
         yield
         return
     with TemporaryDirectory(prefix="noisegate-metrics-") as folder:
-        metrics.serve(settings.worker_metrics_host, settings.worker_metrics_port, Path(folder))
+        os.environ[_SHARED_METRICS] = folder
         yield
 
 
@@ -84,19 +68,5 @@ def _count_gpus(settings: Settings) -> int:
     return min(found, sum(one.strip() not in ("", "-1") for one in shown.split(",")))
 
 
-def _start_reaper(sender: Consumer, *, data: DataProcesses, **_: object) -> None:
-    resources = open_resources()
-    gpus = _count_gpus(resources.settings)
-    device = f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else "cpu"
-    reaper = Reaper(resources, Processes(sender.pool, data), device=device)
-
-    def end(**_: object) -> None:
-        reaper.stop()
-        data.drain()
-
-    signals.worker_shutting_down.connect(end, weak=False)
-    reaper.start()
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,6 @@
-"""What a worker counts and measures, for Prometheus: its processes in files of a folder, its parent in memory.
+"""What a worker counts and measures, for Prometheus: its processes in files of a folder, the one that reaps and answers in memory.
 
-prometheus_client decides when it is imported where it counts: `worker.main` names the folder before it starts processes, but
-has itself imported it by then. So what the parent counts is in a registry of its own.
+prometheus_client decides when it is imported where it counts: `worker.main` names the folder before.
 """
 
 import os
@@ -12,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, sta
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-_SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 EPOCH_SECONDS = Histogram(
     "noisegate_epoch_seconds",
@@ -26,8 +25,8 @@ EXECUTIONS_ENDED = Counter(
 )
 LEASES_LOST = Counter("noisegate_leases_lost", "Leases that were found to be lost by their holder.")
 
-OF_PARENT = CollectorRegistry()
-REAPED = Counter("noisegate_reaped", "What the reaper did, by kind.", ["kind"], registry=OF_PARENT)
+OF_REAPER = CollectorRegistry()
+REAPED = Counter("noisegate_reaped", "What the reaper did, by kind.", ["kind"], registry=OF_REAPER)
 # All that the reaper does, so that each is there, as 0, before it happens first.
 REAPER_KINDS = (
     "requeued",
@@ -55,8 +54,8 @@ class OfWorker(Collector):
         self._processes = MultiProcessCollector(CollectorRegistry(), str(folder))  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterator[Metric]:
-        """The parent's, and the sums of the others'."""
-        own = list(OF_PARENT.collect())
+        """The reaper's, and the sums of the others'."""
+        own = list(OF_REAPER.collect())
         yield from own
         names = {metric.name for metric in own}
         for metric in self._processes.collect():  # type: ignore[no-untyped-call]
@@ -64,20 +63,14 @@ class OfWorker(Collector):
                 yield metric
 
 
-def serve(host: str, port: int, folder: Path) -> None:
-    """Answer Prometheus, in a thread; processes that are started from now on count in `folder`.
+def serve(host: str, port: int) -> None:
+    """Answer Prometheus, in a thread, with what all processes of this worker count.
 
     Raises:
         OSError: the port is taken.
     """
-    os.environ[_SHARED_FOLDER] = str(folder)
     for kind in REAPER_KINDS:
         REAPED.labels(kind)
     registry = CollectorRegistry()
-    registry.register(OfWorker(folder))
+    registry.register(OfWorker(Path(os.environ[SHARED_FOLDER])))
     start_http_server(port, host, registry)
-
-
-def count_for_nobody() -> None:
-    """Processes that are started from now on count in memory, wherever their environment told them to."""
-    os.environ.pop(_SHARED_FOLDER, None)

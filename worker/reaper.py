@@ -1,12 +1,12 @@
 """Finds processes that died, leases that expired, wake-ups that never came, files that no row names.
 
-One in the parent of every worker; they do not disturb each other. It also keeps the worker's own row, and deadlines.
+One process of every worker; they do not disturb each other. It also keeps the worker's own row, and deadlines.
 """
 
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,9 +19,9 @@ from noisegate.errors import StorageUnavailable
 from noisegate.store import derivations, derived, experiments, expiry, files, idempotency, ingestions, workers
 from noisegate.store.clock import seconds_now
 from noisegate.store.wakeups import DERIVE, INGEST, TRAIN
+from worker.endings import Ended
 from worker.lease import DATABASE_AWAY
 from worker.metrics import note_reaped
-from worker.processes import Processes
 from worker.resources import Resources
 from worker.settling import settle
 
@@ -39,12 +39,17 @@ _BURST = 64
 _HOUSEKEEPING_SECONDS = 60
 
 
-class Reaper(threading.Thread):
-    """Looks every `reaper_seconds` until `stop` is called; says meanwhile that the worker runs."""
+class Reaper:
+    """Looks every `reaper_seconds` until `stop` is called; says meanwhile that the worker runs.
 
-    def __init__(self, resources: Resources, processes: Processes, *, device: str) -> None:
-        super().__init__(name="reaper", daemon=True)
+    Args:
+        ended: what the parent tells of processes of this worker.
+        processes, device: how many train, and on what.
+    """
+
+    def __init__(self, resources: Resources, ended: Ended, *, processes: int, device: str) -> None:
         self._resources = resources
+        self._ended = ended
         self._processes = processes
         self._device = device
         self._stopped = threading.Event()
@@ -56,6 +61,7 @@ class Reaper(threading.Thread):
         self._stopped.set()
 
     def run(self) -> None:
+        """Until `stop` is called, from a signal or another thread."""
         while True:
             self._guarded(self._look)
             if self._stopped.wait(self._resources.settings.reaper_seconds):
@@ -75,8 +81,7 @@ class Reaper(threading.Thread):
         resources, settings = self._resources, self._resources.settings
         if time.monotonic() - self._beaten >= settings.heartbeat_seconds:
             self._beat()
-        note_dead(resources, self._processes)
-        self._processes.revive()
+        note_dead(resources, self._ended)
         if time.monotonic() - self._cleaned > min(_HOUSEKEEPING_SECONDS, settings.orphan_seconds):
             self._cleaned = time.monotonic()
             clean(resources)
@@ -89,7 +94,7 @@ class Reaper(threading.Thread):
                 self._resources.worker,
                 host=socket.gethostname()[:100],
                 device=self._device,
-                processes=len(self._processes.training()),
+                processes=self._processes,
                 version=__version__,
             )
         self._beaten = time.monotonic()
@@ -124,20 +129,19 @@ class DatabaseClock:
             return (session.scalar(sa.select(seconds_now())) or 0.0) - time.monotonic()
 
 
-def note_dead(resources: Resources, processes: Processes) -> None:
+def note_dead(resources: Resources, ended: Ended) -> None:
     """Expire the leases of this worker's dead processes at once: they will not be renewed."""
+    known = ended.known()
+    if not known:
+        return
 
     def describe(process: int) -> Failure:
-        detail = f"Process {process} {processes.ending_of(process)}, while it held this as its last attempt."
+        detail = f"Process {process} {known[process]}, while it held this as its last attempt."
         return WORKER_LOST.model_copy(update={"detail": detail})
 
-    def dead(owners: Collection[str]) -> set[str]:
-        # Asked after the rows were read: a process that has just started and claimed must not be taken for dead.
-        alive = {f"{resources.worker}/{process}" for process in processes.alive()}
-        return set(owners) - alive
-
+    dead = {f"{resources.worker}/{process}" for process in known}
     with resources.sessions.reading() as session:
-        gone = dead(expiry.owners(session, resources.worker))
+        gone = dead.intersection(expiry.owners(session, resources.worker))
     if gone:
         with resources.sessions.begin() as session:
             lost = expiry.expire(session, gone, describe)

@@ -1,4 +1,4 @@
-"""What a worker process holds open: settings, database, files, wake-ups. Opened once, after the process was spawned."""
+"""What a worker process holds open: settings, database, files, wake-ups. Opened once, after the process was started."""
 
 import os
 import secrets
@@ -15,6 +15,7 @@ from worker.app import app
 
 # Set by the parent alone, whatever stood there before: it is no setting.
 _NAME = "NOISEGATE_WORKER_NAME"
+_NUMBER = "NOISEGATE_PROCESS_NUMBER"
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,19 @@ class Resources:
 
 
 def name_worker() -> str:
-    """Name the worker whose parent this process is; the processes that it spawns inherit the name."""
+    """Name the worker whose parent this process is; the processes that it starts inherit the name."""
     os.environ[_NAME] = f"{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
     return os.environ[_NAME]
+
+
+def number_process(number: int) -> None:
+    """Say which of the worker's training processes this one is, which is also that of its GPU."""
+    os.environ[_NUMBER] = str(number)
+
+
+def process_number() -> int:
+    """Which of the worker's training processes this one is, from 0."""
+    return int(os.environ.get(_NUMBER, "0"))
 
 
 @lru_cache(maxsize=1)

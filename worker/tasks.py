@@ -7,11 +7,9 @@ from pkgutil import resolve_name
 import structlog
 
 from noisegate.store.wakeups import DERIVE, INGEST, TRAIN
-from worker import draining
 from worker.app import app
+from worker.idling import at_work
 from worker.resources import open_resources
-
-draining.install()
 
 # By name, found at the first message: the parent process, which supervises and never works, imports this module too, and
 # must load neither torch nor scikit-learn nor decoders.
@@ -23,21 +21,21 @@ _MAKE_ONE = "worker.derived:make_one"
 @app.task(name=TRAIN)
 def train(id: str) -> None:
     """Claim and train what has waited longest; `id`, the row that caused the message, only stands in the logs."""
-    with structlog.contextvars.bound_contextvars(woken_for=id):
+    with at_work(), structlog.contextvars.bound_contextvars(woken_for=id):
         _loaded(_TRAIN_OLDEST)(open_resources())
 
 
 @app.task(name=INGEST)
 def ingest(id: str) -> None:
     """Ingest this dataset if it is not held; otherwise the one that has waited longest."""
-    with structlog.contextvars.bound_contextvars(woken_for=id):
+    with at_work(), structlog.contextvars.bound_contextvars(woken_for=id):
         _loaded(_INGEST_ONE)(open_resources(), id)
 
 
 @app.task(name=DERIVE)
 def derive(id: str) -> None:
     """Make this derived artefact if it is not held; otherwise the one that has waited longest."""
-    with structlog.contextvars.bound_contextvars(woken_for=id):
+    with at_work(), structlog.contextvars.bound_contextvars(woken_for=id):
         _loaded(_MAKE_ONE)(open_resources(), id)
 
 

@@ -170,6 +170,12 @@ class Settings(BaseSettings):
         description="Besides them: of a worker, for uploads, views and features; of several the first takes uploads alone. 0: "
         "training processes do that too, and uploads wait behind training.",
     )
+    idle_seconds: float = Field(
+        120,
+        ge=0,
+        description="A process of a worker that has waited this long after work is replaced by a fresh one, which holds no memory "
+        "for it; the next work loads PyTorch anew, which takes seconds. 0: never.",
+    )
     worker_metrics_host: str = Field("127.0.0.1", description="What a worker's metrics are bound to.")
     worker_metrics_port: int = Field(
         0, ge=0, le=65_535, description="Where a worker answers Prometheus; 0: nowhere. One worker a port."

@@ -26,7 +26,7 @@ OF_PROMETHEUS = {"up"}
 def exposed_names() -> set[str]:
     """The names of all samples that service and worker may expose, those without a label's value yet included."""
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
-    registries = (REGISTRY, of_worker.OF_PARENT)
+    registries = (REGISTRY, of_worker.OF_REAPER)
     return {
         family.name + suffix
         for registry in registries

@@ -1,6 +1,6 @@
 """`python -m tests.worker.broken_gpu`: a worker whose every training meets what an illegal access leaves of a GPU.
 
-Each process that Celery spawns runs this file too, under another name, and so gets the same fault.
+Each of its processes is a copy of this one, or runs this file too, and so has the same fault.
 """
 
 from typing import Any

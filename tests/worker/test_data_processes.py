@@ -3,7 +3,7 @@
 import io
 import signal
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import psutil
@@ -18,7 +18,7 @@ from noisegate.store.tables import Dataset, Derived, Execution
 from tests import factories
 from tests.worker.conftest import WorkerProcess, wait_until
 from tests.worker.test_features import spec as features_spec
-from worker.data_processes import DataProcesses
+from worker.processes import readers
 from worker.resources import Resources
 
 StartWorker = Callable[..., WorkerProcess]
@@ -134,7 +134,7 @@ def _gives_all_back_and_leaves_no_process(resources: Resources, worker: WorkerPr
 
 
 def _of_data(worker: WorkerProcess) -> list[psutil.Process]:
-    return [one for one in worker.children() if "worker.data_main" in one.cmdline()]
+    return [one for one in worker.children() if one.name() == "uploads" or one.name().startswith("data-")]
 
 
 def test_without_processes_for_data_the_others_do_it(resources: Resources, start_worker: StartWorker) -> None:
@@ -151,20 +151,14 @@ def test_they_do_not_outlive_a_parent_that_was_killed(resources: Resources, star
     assert psutil.wait_procs([process], timeout=60)[1] == []
 
 
-@pytest.fixture
-def three(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[DataProcesses]:
-    made = DataProcesses(3)
-    yield made
-    made.close()
+def test_the_first_of_several_takes_uploads_alone() -> None:
+    assert list(readers(1, 3).values()) == [
+        ["ingestion"],
+        ["ingestion", "derivation"],
+        ["ingestion", "derivation"],
+        ["training"],
+    ]
 
 
-def test_the_first_of_several_takes_uploads_alone(three: DataProcesses) -> None:
-    three.start()
-    queues = [_queues_of(psutil.Process(id)) for id in sorted(three.alive())]
-    assert queues == [["ingestion"], ["ingestion", "derivation"], ["ingestion", "derivation"]]
-
-
-def _queues_of(process: psutil.Process) -> list[str]:
-    """By its command line, which the system shows as empty for a moment while a process starts."""
-    wait_until(lambda: bool(process.cmdline()), seconds=60, what="its command line is there")
-    return process.cmdline()[3:]
+def test_without_processes_for_data_uploads_come_first_at_those_that_train() -> None:
+    assert readers(2, 0) == {name: ["ingestion", "derivation", "training"] for name in ("training-0", "training-1")}

@@ -149,7 +149,7 @@ def test_a_process_whose_gpu_is_broken_is_replaced_and_the_execution_says_why(
     (row,) = _executions(resources, id)
     assert row.error is not None
     assert row.error.detail.startswith("AcceleratorError: CUDA error: an illegal memory access was encountered")
-    ended = re.findall(r"pid:(\d+) exited with 'exitcode 70'", worker.log.read_text())
+    ended = re.findall(r'"process": (\d+), "exit_code": 70', worker.log.read_text())
     assert len(set(ended)) == row.losses == resources.settings.max_losses, "each attempt by a process of its own"
     assert row.error.worker == row.owner
     assert (row.owner or "").endswith(f"/{ended[-1]}")
