@@ -144,7 +144,7 @@ def peak_memory() -> dict[str, int]:
     peaks: dict[str, int] = {}
     for process in psutil.Process().children(recursive=True):
         try:
-            name = _role(process.cmdline())
+            name = _role(process)
             status = Path(f"/proc/{process.pid}/status").read_text()
         except (psutil.NoSuchProcess, FileNotFoundError):
             continue  # it ended between the two looks
@@ -153,14 +153,12 @@ def peak_memory() -> dict[str, int]:
     return peaks
 
 
-def _role(command: list[str]) -> str:
-    words = " ".join(command)
+def _role(process: psutil.Process) -> str:
+    if process.name().startswith(("training-", "data-", "uploads", "reaper")):
+        return process.name()  # of a worker: its command is that of its parent
+    words = " ".join(process.cmdline())
     roles = {
         "service.app": "service",
-        "spawn_main": "training process",
-        "semaphore_tracker": "semaphore tracker",
-        "resource_tracker": "resource tracker",
-        "worker.data_main": "data process",
         "worker.main": "worker",
         "valkey": "broker",
         "redis": "broker",

@@ -30,6 +30,8 @@ app.conf.update(
     # A message held back behind a long execution would be one that an idle worker does not get.
     worker_disable_prefetch=True,
     task_acks_late=False,
+    # A message wakes the one that waits for it at once; this is how long the broker lets it wait until it asks again.
+    broker_transport_options={**app.conf.broker_transport_options, "polling_interval": 5},
     task_create_missing_queues=True,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

@@ -9,15 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import sqlalchemy as sa
 import structlog
 from kombu.exceptions import OperationalError
 
 from noisegate import __version__
 from noisegate.api.problems import Failure
 from noisegate.errors import StorageUnavailable
-from noisegate.store import derivations, derived, experiments, expiry, files, idempotency, ingestions, workers
-from noisegate.store.clock import seconds_now
+from noisegate.store import derivations, experiments, expiry, files, idempotency, ingestions, workers
+from noisegate.store.signs import Signs, read
 from noisegate.store.wakeups import DERIVE, INGEST, TRAIN
 from worker.endings import Ended
 from worker.lease import DATABASE_AWAY
@@ -54,7 +53,7 @@ class Reaper:
         self._device = device
         self._stopped = threading.Event()
         self._cleaned = self._beaten = -float("inf")
-        self._clock = DatabaseClock(resources)
+        self._clock = DatabaseClock()
 
     def stop(self) -> None:
         """End after the look that is under way."""
@@ -85,7 +84,7 @@ class Reaper:
         if time.monotonic() - self._cleaned > min(_HOUSEKEEPING_SECONDS, settings.orphan_seconds):
             self._cleaned = time.monotonic()
             clean(resources)
-        look(resources, trust_leases=self._clock.steady(settings.lease_seconds))
+        look(resources, self._clock)
 
     def _beat(self) -> None:
         with self._resources.sessions.begin() as session:
@@ -110,23 +109,23 @@ class DatabaseClock:
     Leases that were given before then say nothing: the living renew theirs within seconds, and the dead can wait that long.
     """
 
-    def __init__(self, resources: Resources) -> None:
-        self._sessions = resources.sessions
+    def __init__(self) -> None:
         self._offset: float | None = None
         self._stepped = -float("inf")
 
-    def steady(self, seconds: float) -> bool:
-        """Whether it has gone on evenly for this number of seconds; a step is what would outlast a fifth of them."""
-        offset, now = self._read(), time.monotonic()
+    def steady(self, shown: float, seconds: float) -> bool:
+        """Whether it has gone on evenly for this number of seconds; a step is what would outlast a fifth of them.
+
+        Args:
+            shown: what it shows now.
+        """
+        now = time.monotonic()
+        offset = shown - now
         if self._offset is not None and abs(offset - self._offset) > seconds / 5:
             log.warning("database_clock_stepped", seconds=round(offset - self._offset, 1))
             self._stepped = now
         self._offset = offset
         return now - self._stepped >= seconds
-
-    def _read(self) -> float:
-        with self._sessions.reading() as session:
-            return (session.scalar(sa.select(seconds_now())) or 0.0) - time.monotonic()
 
 
 def note_dead(resources: Resources, ended: Ended) -> None:
@@ -150,30 +149,45 @@ def note_dead(resources: Resources, ended: Ended) -> None:
         log.warning("processes_died", held=lost)
 
 
-def look(resources: Resources, *, trust_leases: bool = True) -> None:
+def look(resources: Resources, clock: DatabaseClock | None = None) -> None:
     """One look at everything.
 
     Args:
-        trust_leases: whether a lease that has run out means that its holder is lost.
+        clock: without a step of it, a lease that has run out means that its holder is lost.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database is away.
         kombu.exceptions.OperationalError: the broker is away.
     """
+    signs = _signs(resources)
+    steady = clock is None or clock.steady(signs.now, resources.settings.lease_seconds)
+    if (signs.expired and steady) or signs.late:
+        _reap(resources, signs, trust_leases=steady)
+        signs = _signs(resources)  # what was lost waits now
+    if signs.unsettled:
+        settle(resources)
+    if signs.overdue:
+        _wake_overdue(resources)
+
+
+def _signs(resources: Resources) -> Signs:
+    # Most looks find nothing, and a transaction that may write would keep others on SQLite waiting.
+    settings = resources.settings
+    with resources.sessions.reading() as session:
+        return read(session, lease_seconds=settings.lease_seconds, wakeup_seconds=settings.wakeup_seconds)
+
+
+def _reap(resources: Resources, signs: Signs, *, trust_leases: bool) -> None:
     settings, wakeups = resources.settings, resources.wakeups
     allowed: dict[str, Any] = {"lease_seconds": settings.lease_seconds, "max_losses": settings.max_losses}
     reaped, of_datasets, late = expiry.ReapedExecutions([], [], []), ingestions.ReapedDatasets([], []), list[str]()
-    # Most looks find nothing, and a transaction that may write would keep others on SQLite waiting.
-    with resources.sessions.reading() as session:
-        any_lost = trust_leases and expiry.any_expired(session, settings.lease_seconds)
-        any_late = experiments.any_late(session)
-    if any_lost:
+    if signs.expired and trust_leases:
         with resources.sessions.begin() as session:
             reaped = expiry.reap(session, error=WORKER_LOST, **allowed)
         with resources.sessions.begin() as session:
             of_datasets = ingestions.reap(session, error=WORKER_LOST, **allowed)
         _reap_derived(resources, allowed)
-    if any_late:
+    if signs.late:
         with resources.sessions.begin() as session:
             late = experiments.expire(session)
     if any(vars(reaped).values()) or any(vars(of_datasets).values()) or late:
@@ -184,11 +198,6 @@ def look(resources: Resources, *, trust_leases: bool = True) -> None:
     for id in of_datasets.waiting:
         wakeups.ingest(id)
     files.discard(resources.sessions, resources.artefacts, of_datasets.uploads_of_failed)
-    with resources.sessions.reading() as session:
-        any_unsettled = derived.any_unsettled(session)
-    if any_unsettled:
-        settle(resources)
-    _wake_overdue(resources)
 
 
 def _reap_derived(resources: Resources, allowed: dict[str, Any]) -> None:
@@ -226,10 +235,6 @@ def clean(resources: Resources) -> None:
 def _wake_overdue(resources: Resources) -> None:
     # A message still in the queue will wake someone yet: only an empty queue can have lost one.
     settings, wakeups = resources.settings, resources.wakeups
-    with resources.sessions.reading() as session:
-        overdue = expiry.any_overdue(session, settings.wakeup_seconds)
-    if not overdue:
-        return
     if wakeups.waiting(TRAIN) == 0:
         with resources.sessions.begin() as session:
             waiting = expiry.overdue(session, wakeup_seconds=settings.wakeup_seconds, limit=_BURST)

@@ -121,10 +121,9 @@ def note_use(session: Session, derived_ids: Iterable[str]) -> None:
     session.execute(sa.update(Derived).where(Derived.id.in_(sorted(derived_ids))).values(used_at=utc_now()))
 
 
-def any_unsettled(session: Session) -> bool:
-    """Whether there is anything to `settle`: its worker may have been killed before it could."""
-    found = session.scalar(_unsettled().limit(1)) or session.scalar(_source_failed(Derived.id).limit(1))
-    return found is not None
+def any_unsettled() -> sa.ColumnElement[bool]:
+    """True if there is anything to `settle`: its worker may have been killed before it could."""
+    return sa.or_(_unsettled().exists(), _source_failed(Derived.id).exists())
 
 
 def settle(session: Session) -> list[str]:

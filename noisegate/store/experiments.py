@@ -150,9 +150,9 @@ def cancel(session: Session, experiment_id: str, *, reason: Failure | None = Non
     return settle(session, experiment_id)
 
 
-def any_late(session: Session) -> bool:
-    """Whether there is anything to `expire`."""
-    return bool(session.scalar(sa.select(sa.exists().where(_late()))))
+def any_late() -> sa.ColumnElement[bool]:
+    """True if there is anything to `expire`."""
+    return sa.exists().where(_late())
 
 
 def expire(session: Session) -> list[str]:

@@ -49,13 +49,13 @@ def expire(session: Session, owners: Collection[str], describe: Callable[[int], 
     return lost
 
 
-def any_expired(session: Session, lease_seconds: float) -> bool:
-    """Whether there is anything to reap, of any kind."""
+def any_expired(lease_seconds: float) -> sa.ColumnElement[bool]:
+    """True if there is anything to reap, of any kind."""
     looks = [
         sa.exists().where(table.state == state, leases.expired(table, lease_seconds))
         for table, state in leases.HELD.items()
     ]
-    return bool(session.scalar(sa.select(sa.or_(*looks))))
+    return sa.or_(*looks)
 
 
 def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Failure) -> ReapedExecutions:
@@ -104,10 +104,10 @@ def _after_loss(experiment: State, losses: int, max_losses: int) -> State:
     return State.FAILED if losses >= max_losses else State.QUEUED
 
 
-def any_overdue(session: Session, wakeup_seconds: float) -> bool:
-    """Whether anything waits although it was woken long ago."""
+def any_overdue(wakeup_seconds: float) -> sa.ColumnElement[bool]:
+    """True if anything waits although it was woken long ago."""
     looks = [sa.exists().where(leases.overdue(table, wakeup_seconds)) for table in leases.HELD]
-    return bool(session.scalar(sa.select(sa.or_(*looks))))
+    return sa.or_(*looks)
 
 
 def overdue(session: Session, *, wakeup_seconds: float, limit: int) -> Sequence[str]:

@@ -40,9 +40,9 @@ def test_only_what_dead_processes_of_this_worker_held_is_lost_and_at_once(sessio
         # The underscore of another worker's name is no wildcard.
         assert expiry.owners(session, "wx1") == set()
         assert expiry.owners(session, "w_1") == {"w_1/11", "w_1/12"}
-        assert not expiry.any_expired(session, LEASE)
+        assert not session.scalar(sa.select(expiry.any_expired(LEASE)))
         assert expiry.expire(session, {"w_1/11", "w_1/13"}, describe) == [dead.id]
-        assert expiry.any_expired(session, LEASE)
+        assert session.scalar(sa.select(expiry.any_expired(LEASE)))
     assert asked == [11, 13]
     assert _reap(sessions, max_losses=1).failed == [dead.id]
     with sessions.begin() as session:
@@ -81,7 +81,7 @@ def test_a_dead_process_of_an_ingestion_is_noticed_too(sessions: Sessions) -> No
         assert expiry.owners(session, "w") == {"w/1"}
         assert ingestions.expire(session, {"w/2"}) == []
         assert ingestions.expire(session, {"w/1"}) == [waiting.id]
-        assert expiry.any_expired(session, LEASE)
+        assert session.scalar(sa.select(expiry.any_expired(LEASE)))
         reaped = ingestions.reap(session, lease_seconds=LEASE, max_losses=3, error=LOST)
         assert reaped.waiting == [waiting.id]
         assert session.get_one(Dataset, waiting.id, populate_existing=True).owner is None
@@ -126,9 +126,9 @@ def test_a_deadline_cancels_what_has_not_ended_and_says_why(sessions: Sessions) 
         punctual = factories.queued_experiment(session, factories.spec(sweep={}, executions=1))
         punctual.deadline = seconds_now() + 3600
     with sessions.begin() as session:
-        assert experiments.any_late(session)
+        assert session.scalar(sa.select(experiments.any_late()))
         assert experiments.expire(session) == [late.id]
-        assert not experiments.any_late(session)
+        assert not session.scalar(sa.select(experiments.any_late()))
     with sessions.begin() as session:
         assert not factories.renew(session, lease, LEASE), "whoever trains is told to stop"
         for held in (lease, other):

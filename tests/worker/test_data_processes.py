@@ -31,7 +31,7 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"lease_seconds": 600.0, "wakeup_seconds": 3.0})
 
 
-def _archive(shade: int) -> bytes:
+def archive(shade: int) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in ("cat", "dog"):
@@ -43,7 +43,7 @@ def _archive(shade: int) -> bytes:
 
 
 def _upload_and_wait(resources: Resources, name: str, shade: int) -> None:
-    digest = resources.artefacts.put_bytes(_archive(shade))
+    digest = resources.artefacts.put_bytes(archive(shade))
     with resources.sessions.begin() as session:
         added = datasets.register(session, name=name, source="upload", image_size=8, upload_digest=digest).dataset
     resources.wakeups.ingest(added.id)
