@@ -72,10 +72,28 @@ class DecisionAnswer(Answer):
     timing: TimingAnswer
 
 
+class MinimalAnswer(Answer):
+    """What most callers act on: the label, its probability, and whether and why the image was rejected."""
+
+    label: str
+    probability: float
+    rejected: bool
+    reason: Open[Literal["noise", "low_confidence", "unsure", "unknown"]] | None
+
+
 class BatchLineAnswer(Answer):
     index: int
     name: str | None
     classification: DecisionAnswer | None
+    problem: ProblemAnswer | None
+
+
+class MinimalLineAnswer(Answer):
+    """What came of one of many images: a minimal classification or a problem."""
+
+    index: int
+    name: str | None
+    classification: MinimalAnswer | None
     problem: ProblemAnswer | None
 
 

@@ -52,8 +52,17 @@ class RuleFound(TypedDict):
     rule: NotRequired[list[ScoreOfRule]]  # where a rule decides
 
 
+class MinimalFound(TypedDict):
+    """What most callers act on, of a decision on one image."""
+
+    label: str
+    probability: float
+    rejected: bool
+    reason: RejectionReason | None
+
+
 class DecisionFound(RuleFound):
-    """A decision on one image, without the model and the timing of an answer."""
+    """A decision on one image, whole but for the model and the timing of an answer."""
 
     label: str
     known_label: str
@@ -69,3 +78,6 @@ class DecisionFound(RuleFound):
     conformal: ConformalValues | None
     calibrated: bool
     note: str | None
+
+
+Found = DecisionFound | MinimalFound

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.found import DecisionFound
+from noisegate.api.found import Found
 from noisegate.decision_rule import DecisionRule
 from noisegate.inference.runtimes import Answers, OnnxModel, Runtime, RuntimeName, UnusableModel, open_runtime
 from noisegate.manifest import ModelManifest
@@ -62,7 +62,7 @@ class Classifier:
         """As `Decider.budget`: what these options are carried out for, or an InvalidInput."""
         return self._decider.budget(options)
 
-    def find(self, answers: Answers, options: Sequence[DecisionOptions]) -> list[DecisionFound]:
+    def find(self, answers: Answers, options: Sequence[DecisionOptions]) -> list[Found]:
         """As JSON documents: one decision a row of what `logits` returned, with the options of each; raises as `Decider.find`."""
         return self._decider.find(*answers, options)
 

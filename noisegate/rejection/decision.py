@@ -1,7 +1,7 @@
 """From a network's answers to decisions: accept an image as one of the known classes, or reject it. NumPy alone, float64."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisegate.api.found import (
-    DecisionFound,
+    Found,
     RejectionReason,
     RuleFound,
     ScaledProbabilities,
@@ -19,6 +19,7 @@ from noisegate.api.found import (
 )
 from noisegate.decision_rule import REJECT_SCORE, DecisionRule
 from noisegate.manifest import ModelManifest
+from noisegate.rejection import SCORES
 from noisegate.rejection.budgets import Bounds, Budgets, RuleBound
 from noisegate.rejection.documents import Decision, Probabilities
 from noisegate.rejection.reference import Reference, compute_scores
@@ -41,25 +42,30 @@ class DecisionOptions:
             the model's holdout can promise, if that is larger.
         top_k: how many classes to name; None for all.
         rule: which scores decide; None for the reject score alone, with the reason low_confidence.
+        minimal: answer with a `MinimalFound`, for which nothing is computed that does not decide.
     """
 
     max_false_reject: float | None = None
     top_k: int | None = None
     rule: DecisionRule | None = None
+    minimal: bool = False
 
 
 DEFAULT_OPTIONS = DecisionOptions()
 
 
 class _Image(NamedTuple):
-    """What has been computed of one image, as plain numbers; the values of scores in the order of the model's."""
+    """What has been computed of one image, as plain numbers; the values of scores in the order of the model's.
+
+    Where only minimal answers are wanted, the scores are those of rules, and `tempered` and `conformal` are None.
+    """
 
     bounds: Bounds
     probabilities: list[float]
     reject_score: float
     is_noise: bool
     is_doubtful: bool
-    scores: tuple[float, ...]
+    scores: dict[str, float]
     tempered: list[float] | None
     conformal: tuple[list[float], float] | None
 
@@ -79,7 +85,7 @@ class Decider:
         """One decision a row; arguments and errors are those of `find`."""
         return [Decision.model_validate(found) for found in self.find(logits, features, options)]
 
-    def find(self, logits: Logits, features: Logits, options: Sequence[DecisionOptions]) -> list[DecisionFound]:
+    def find(self, logits: Logits, features: Logits, options: Sequence[DecisionOptions]) -> list[Found]:
         """The JSON document of one `Decision` a row of `logits` [n, outputs] and `features` [n, width], with the `options` of each.
 
         Columns are `manifest.outputs`. Of equally probable classes the first one is named, so a known class wins over noise.
@@ -95,13 +101,16 @@ class Decider:
         if not np.isfinite(rows).all():
             raise NotFinite("logits are not finite")
         bounds = [self._budgets.bounds(self.budget(one)) for one in options]
-        images = self._images(rows, features, bounds)
+        images = self._images(rows, features, bounds, options)
         return [self._document(image, one) for image, one in zip(images, options, strict=True)]
 
-    def _images(self, rows: Rows, features: Logits, bounds: Sequence[Bounds]) -> Iterable[_Image]:
+    def _images(
+        self, rows: Rows, features: Logits, bounds: Sequence[Bounds], options: Sequence[DecisionOptions]
+    ) -> Iterable[_Image]:
         """Every number in the documents of these images, computed of all of them at once."""
-        known = len(self._classes)
-        probabilities, tempered = self._probabilities(rows)
+        known, minimal = len(self._classes), all(one.minimal for one in options)
+        wanted = {name for one in options if one.rule for name in one.rule.names} if minimal else SCORES
+        probabilities, tempered = (softmax(rows), [None] * len(rows)) if minimal else self._probabilities(rows)
         above = [math.inf if one.threshold is None else one.threshold for one in bounds]
         verdicts = apply_rule(probabilities, known, np.array(above))
         return map(
@@ -111,9 +120,9 @@ class Decider:
             verdicts.reject_scores.tolist(),
             verdicts.is_noise.tolist(),
             verdicts.is_doubtful.tolist(),
-            self._scores(rows[:, :known], features),
+            self._scores(rows[:, :known], features, wanted),
             tempered,
-            self._conformal(probabilities[:, :known], verdicts.reject_scores),
+            [None] * len(rows) if minimal else self._conformal(probabilities[:, :known], verdicts.reject_scores),
         )
 
     def _probabilities(self, rows: Rows) -> tuple[Rows, Sequence[list[float] | None]]:
@@ -123,12 +132,14 @@ class Decider:
         both = softmax(np.concatenate((rows, rows / self._temperature)))
         return both[: len(rows)], both[len(rows) :].tolist()
 
-    def _scores(self, known: Rows, features: Logits) -> Iterable[tuple[float, ...]]:
-        columns = compute_scores(known, features, self.reference).values()
-        values = [column.tolist() for column in columns]
+    def _scores(self, known: Rows, features: Logits, wanted: Collection[str]) -> Iterable[dict[str, float]]:
+        columns = compute_scores(known, features, self.reference, wanted)
+        values = [column.tolist() for column in columns.values()]
         if not all(map(math.isfinite, (value for column in values for value in column))):
             raise NotFinite("scores are not finite")
-        return zip(*values, strict=True)
+        if not values:
+            return [{}] * len(known)
+        return (dict(zip(columns, of_one, strict=True)) for of_one in zip(*values, strict=True))
 
     def _conformal(self, known: Rows, reject_scores: Rows) -> Iterable[tuple[list[float], float] | None]:
         if self.reference is None:
@@ -136,21 +147,24 @@ class Decider:
         of_known = self.reference.known_p_values(reject_scores)
         return zip(self.reference.p_values(known).tolist(), of_known.tolist(), strict=True)
 
-    def _document(self, image: _Image, options: DecisionOptions) -> DecisionFound:
+    def _document(self, image: _Image, options: DecisionOptions) -> Found:
         bounds, noise = image.bounds, self.manifest.has_noise_class
         known = image.probabilities[: len(self._classes)]
         best = self._classes[known.index(max(known))]
-        named = _most_probable(known, options.top_k)
-        scores = self._by_score(image.scores, bounds)
+        label = self._outputs[-1] if image.is_noise else best
         reason: RejectionReason | None = "low_confidence" if image.is_doubtful else None
         rule: RuleFound = {}
         if options.rule is not None:
-            rule = {"rule": self._by_rule(options.rule, image, scores)}
+            rule = {"rule": self._by_rule(options.rule, image)}
             reason = next((one["reason"] for one in rule["rule"] if one["rejects"]), None)
         if image.is_noise:
             reason = "noise"
+        rejected = reason is not None
+        if options.minimal:
+            return {"label": label, "probability": max(image.probabilities), "rejected": rejected, "reason": reason}
+        named = _most_probable(known, options.top_k)
         return {
-            "label": self._outputs[-1] if image.is_noise else best,
+            "label": label,
             "known_label": best,
             "probabilities": self._by_class(known, named),
             "noise_probability": image.probabilities[-1] if noise else None,
@@ -158,10 +172,10 @@ class Decider:
             "reject_score": image.reject_score,
             "threshold": bounds.threshold,
             "max_false_reject": bounds.budget,
-            "rejected": reason is not None,
+            "rejected": rejected,
             "reason": reason,
             **rule,
-            "scores": scores,
+            "scores": self._by_score(image.scores.values(), bounds),
             "conformal": {"classes": self._by_class(image.conformal[0], named), "none_of_these": image.conformal[1]}
             if image.conformal
             else None,
@@ -169,7 +183,7 @@ class Decider:
             "note": self._budgets.note(bounds.budget, asked=options.max_false_reject is not None),
         }
 
-    def _by_score(self, values: Sequence[float], bounds: Bounds) -> dict[str, Score]:
+    def _by_score(self, values: Iterable[float], bounds: Bounds) -> dict[str, Score]:
         return {
             name: {
                 "value": value,
@@ -180,9 +194,9 @@ class Decider:
             for (name, higher_means), value, bound in zip(self._budgets.directions, values, bounds.scores, strict=True)
         }
 
-    def _by_rule(self, rule: DecisionRule, image: _Image, scores: dict[str, Score]) -> list[ScoreOfRule]:
+    def _by_rule(self, rule: DecisionRule, image: _Image) -> list[ScoreOfRule]:
         return [
-            _found_by_rule(bound, image.reject_score if bound.score == REJECT_SCORE else scores[bound.score]["value"])
+            _found_by_rule(bound, image.reject_score if bound.score == REJECT_SCORE else image.scores[bound.score])
             for bound in self._budgets.rule_bounds(rule, image.bounds.budget)
         ]
 

@@ -5,7 +5,7 @@ images that were each answered by a layer trained without them (cross-validation
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -196,9 +196,12 @@ class Reference:
 
 
 def compute_scores(
-    logits: npt.NDArray[np.floating], features: npt.NDArray[np.floating], reference: Reference | None
+    logits: npt.NDArray[np.floating],
+    features: npt.NDArray[np.floating],
+    reference: Reference | None,
+    wanted: Collection[str] = SCORES,
 ) -> Columns:
-    """All scores of images that a model can be asked for, in the order of `SCORES`, each float64 [n].
+    """The scores of images that are wanted and that a model can be asked for, in the order of `SCORES`, each float64 [n].
 
     Without a reference they are those that need no fitted arrays.
 
@@ -211,9 +214,15 @@ def compute_scores(
     """
     known = KnownLogits(logits)
     if reference is None:
-        return {name: scorer.value(known, features, {}) for name, scorer in SCORES.items() if not scorer.arrays}
+        return {
+            name: scorer.value(known, features, {})
+            for name, scorer in SCORES.items()
+            if name in wanted and not scorer.arrays
+        }
     return {
-        name: scorer.value(known, features, reference.fitted_of(name)) for name, scorer in reference.scorers.items()
+        name: scorer.value(known, features, reference.fitted_of(name))
+        for name, scorer in reference.scorers.items()
+        if name in wanted
     }
 
 

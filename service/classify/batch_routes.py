@@ -87,7 +87,7 @@ async def classify_batch(request: Request, resources: ResourcesDep) -> Response:
         loaded = await classifiers.find(query.model, caller_of(request.scope))
         options = query.options(loaded)
         loaded.classifier.budget(options)
-        lines = _Batch(classifiers, loaded, query.model, options).lines(files)
+        lines = _Batch(classifiers, loaded, query, options).lines(files)
         if _wants_document(request):
             return Response(encode_lines([line async for line in lines]), headers=_VARY, media_type=JSON)
         return Lines(lines, inside.pop_all().close)
@@ -111,11 +111,11 @@ async def _files(request: Request, most: int) -> deque[_File]:
 
 @dataclass(frozen=True)
 class _Batch:
-    """What all files of a form have in common: the model, which was asked for as `name`, and how to decide."""
+    """What all files of a form have in common: the model, what was asked, and how to decide."""
 
     classifiers: Classifiers
     loaded: Loaded
-    name: str
+    query: ClassifyQuery
     options: DecisionOptions
 
     async def lines(self, files: deque[_File]) -> AsyncIterator[bytes]:
@@ -152,7 +152,7 @@ class _Batch:
 
     def _line(self, index: int, name: str | None, found: Classified | Exception) -> bytes:
         if not isinstance(found, Exception):
-            return encode_line(index, name, encode(found, self.loaded, self.name), None)
+            return encode_line(index, name, encode(found, self.loaded, self.query), None)
         problem = problem_of(found)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("line_failed", index=index, exc_info=found)

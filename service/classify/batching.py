@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.found import DecisionFound
+from noisegate.api.found import Found
 from noisegate.errors import QuotaExceeded
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import Answers, UnusableModel
@@ -74,7 +74,7 @@ class Answered(NamedTuple):
 
     logits: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
-    decision: DecisionFound
+    decision: Found
     batch_size: int
     queue_seconds: float
     predict_seconds: float
@@ -232,7 +232,7 @@ def _decide(classifier: Classifier, batch: Sequence[_Waiting]) -> list[Answered 
 
 def _decisions(
     classifier: Classifier, answers: Answers, options: Sequence[DecisionOptions]
-) -> list[DecisionFound | ModelUnusable]:
+) -> list[Found | ModelUnusable]:
     try:
         return [*classifier.find(answers, options)]
     except NotFinite:

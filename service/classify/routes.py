@@ -9,7 +9,7 @@ from noisegate.image_kinds import IMAGE_MEDIA_TYPES
 from service.access import caller_of
 from service.bodies import JSON, MULTIPART, content_type_of, parse_json, unsupported, whole_body
 from service.classify.images import from_base64, from_form, not_empty
-from service.classify.schemas import Classification, ClassifyQuery, ImageDocument, encode
+from service.classify.schemas import Classification, ClassifyQuery, ImageDocument, MinimalClassification, encode
 from service.deps import resources_of
 from service.errors import problems
 from service.parameters import MOST_FIELDS, check_form
@@ -33,7 +33,7 @@ router = APIRouter(tags=["classify"])
 
 @router.post(
     "/classify",
-    response_model=Classification,
+    response_model=Classification | MinimalClassification,
     responses=problems(400, 404, 413, 415, 422, 429),
     openapi_extra={"requestBody": _REQUEST_BODY, "parameters": ClassifyQuery.parameters()},
 )
@@ -44,7 +44,7 @@ async def classify(request: Request) -> Response:
     image = await _image(request)
     loaded = await classifiers.find(query.model, caller_of(request.scope))
     classified = await classifiers.classify(loaded, image, query.options(loaded))
-    return Response(encode(classified, loaded, query.model), media_type=JSON)
+    return Response(encode(classified, loaded, query), media_type=JSON)
 
 
 async def _image(request: Request) -> bytes:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
+from starlette.datastructures import QueryParams
 
+from noisegate.api.found import RejectionReason
 from noisegate.decision_rule import DecisionRule
 from noisegate.errors import InvalidInput
 from noisegate.image_kinds import IMAGE_KINDS
@@ -47,6 +49,14 @@ Rule = Annotated[
 ]
 
 
+Fields = Annotated[
+    Literal["minimal"] | None,
+    Query(
+        description="minimal: answer with label, probability, rejected and reason alone; without it, with everything."
+    ),
+]
+
+
 class ClassifyQuery(BaseModel):
     """The query of /classify. Read here and not by FastAPI, which takes longer over it than decoding an image does."""
 
@@ -56,11 +66,17 @@ class ClassifyQuery(BaseModel):
     max_false_reject: MaxFalseReject = None
     top_k: TopK = None
     rule: Rule = None
+    fields: Fields = None
+
+    @property
+    def minimal(self) -> bool:
+        """Whether label, probability, rejected and reason are all that is asked for."""
+        return self.fields == "minimal"
 
     def options(self, loaded: Loaded) -> DecisionOptions:
         """How to decide on each image: by the rule that is asked for, or the one that is set on the model."""
         rule = loaded.rule if self.rule is None else named_rule(self.rule)
-        return DecisionOptions(self.max_false_reject, self.top_k, rule)
+        return DecisionOptions(self.max_false_reject, self.top_k, rule, self.minimal)
 
     @classmethod
     def of(cls, request: Request) -> "ClassifyQuery":
@@ -68,14 +84,10 @@ class ClassifyQuery(BaseModel):
 
         Raises:
             RequestValidationError: a parameter is wrong or unknown; answered as if FastAPI had read it.
+            InvalidInput: two do not go together.
         """
-        if not request.scope["query_string"]:
-            return _DEFAULT_QUERY
-        check_query(request.query_params, cls.model_fields)
-        try:
-            return cls.model_validate(dict(request.query_params))
-        except ValidationError as error:
-            raise RequestValidationError(error.errors()) from error
+        sent: bytes = request.scope["query_string"]
+        return _kept_query(sent) if len(sent) <= _MOST_KEPT_BYTES else _query(sent)
 
     @classmethod
     def parameters(cls) -> list[dict[str, Any]]:
@@ -93,8 +105,25 @@ class ClassifyQuery(BaseModel):
         ]
 
 
-_DEFAULT_QUERY = ClassifyQuery()
+# Callers ask the same again and again, and reading it takes longer than the network may take.
+_MOST_KEPT, _MOST_KEPT_BYTES = 256, 512
 _NO_RULE = "default"
+
+
+def _query(sent: bytes) -> ClassifyQuery:
+    asked = QueryParams(sent)
+    check_query(asked, ClassifyQuery.model_fields)
+    try:
+        query = ClassifyQuery.model_validate(dict(asked))
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+    if query.minimal and query.top_k is not None:
+        remedy = "Leave out top_k, or fields."
+        raise InvalidInput("names classes, of which a minimal answer has none", field="top_k", remedy=remedy)
+    return query
+
+
+_kept_query = lru_cache(maxsize=_MOST_KEPT)(_query)
 
 
 @lru_cache(maxsize=256)
@@ -159,16 +188,27 @@ class Classification(Decision):
     timing: Timing
 
 
-def encode(classified: Classified, loaded: Loaded, asked_for: str) -> bytes:
-    """The JSON of the `Classification` by a model that was asked for by this name, joined from its parts: no object is made."""
+class MinimalClassification(BaseModel):
+    """What most callers act on, of what a model makes of one image: the answer to `fields=minimal`."""
+
+    label: str = Field(description="The most probable class; `noise` if that is the noise class.")
+    probability: float = Field(description="Of the label, noise and known classes together making 1.")
+    rejected: bool
+    reason: RejectionReason | None = Field(description="Why it was rejected, as in a whole answer; null if accepted.")
+
+
+def encode(classified: Classified, loaded: Loaded, query: ClassifyQuery) -> bytes:
+    """The JSON of the `Classification`, or `MinimalClassification`, that is asked for, joined from its parts: no object is made."""
     answered = classified.answered
+    if query.minimal:
+        return to_json(answered.decision)
     timing = _TIMING % (
         answered.batch_size,
         1000 * classified.decode_seconds,
         1000 * answered.queue_seconds,
         1000 * answered.predict_seconds,
     )
-    model = _encoded(loaded.id, asked_for, loaded.version)
+    model = _encoded(loaded.id, query.model, loaded.version)
     return b'%b,"model":%b,%b}' % (to_json(answered.decision)[:-1], model, timing)
 
 
@@ -182,7 +222,7 @@ class BatchLine(BaseModel):
 
     index: int = Field(description="Its place among the files of the form, from 0.")
     name: str | None = Field(description="Its file name, as it was sent.")
-    classification: Classification | None = None
+    classification: Classification | MinimalClassification | None = None
     problem: Problem | None = Field(None, description="What is wrong with this image; the others are not concerned.")
 
 

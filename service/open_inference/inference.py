@@ -9,7 +9,7 @@ from noisegate.rejection.decision import DecisionOptions
 from service.classify.batching import Answered
 from service.classify.decoding import Decoded, groups_of
 from service.classify.models import Classifiers, Loaded
-from service.open_inference.outputs import Output, check_values, chosen, largest, outputs_of, tensor_of
+from service.open_inference.outputs import Output, check_values, chosen, largest, outputs_of, tensor_of, whole
 from service.open_inference.reading import Pixels, Tensors, field_of
 from service.open_inference.schemas import InferParameters, InferredParameters, InferRequest, InferResponse
 
@@ -39,8 +39,8 @@ async def inferred(
         id=document.id,
         parameters=InferredParameters(
             model=loaded.id,
-            max_false_reject=rows[0].decision["max_false_reject"],
-            threshold=rows[0].decision["threshold"],
+            max_false_reject=whole(rows[0])["max_false_reject"],
+            threshold=whole(rows[0])["threshold"],
         ),
         outputs=[tensor for tensor, _ in tensors],
     )

@@ -39,6 +39,7 @@ COMPONENTS: dict[type[Answer], str] = {
     dataset_answers.DatasetAnswer: "DatasetRead",
     dataset_answers.ReportAnswer: "DatasetReport",
     decisions.BatchLineAnswer: "BatchLine",
+    decisions.MinimalAnswer: "MinimalClassification",
     decisions.ModelCardAnswer: "ModelCard",
 }
 

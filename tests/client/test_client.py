@@ -421,6 +421,20 @@ def test_many_images_are_few_requests_and_numbered_through(server: Peer, ask: As
     assert [request.body.count(b"PNG") for request in server.requests] == [64, 6]
 
 
+def test_minimal_answers_of_one_image_and_of_many(server: Peer, ask: Asking) -> None:
+    minimal = {"label": "dog", "probability": 0.9, "rejected": True, "reason": "low_confidence"}
+    line = {"index": 0, "name": "a", "classification": minimal, "problem": None}
+    server.replies("POST", "/classify", json_reply(minimal))
+    server.replies("POST", "/classify/batch", json_reply(line))
+    one = ask(lambda client: client.models.classify_minimal(png(1), rule="knn"))
+    (many,) = ask(lambda client: client.models.classify_many_minimal([png(1)], model="mine"))
+    assert one.model_dump() == many.classification.model_dump() == minimal
+    assert [request.query for request in server.requests] == [
+        {"model": "default", "rule": "knn", "fields": "minimal"},
+        {"model": "mine", "fields": "minimal"},
+    ]
+
+
 def test_an_alias_is_put(server: Peer, ask: Asking) -> None:
     server.replies("PUT", "/aliases/best", json_reply({"name": "best", "model": "mod_1"}))
     assert ask(lambda client: client.aliases.set("best", "mod_1")).model == "mod_1"

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 from pydantic_core import to_json
 
+from noisegate.api.found import DecisionFound, Found
 from noisegate.decision_rule import DecisionRule
 from noisegate.manifest import ModelManifest
 from noisegate.rejection import SCORES
@@ -110,6 +112,37 @@ def test_decisions_are_the_same_bit_by_bit(kind: str) -> None:
         expected = [decision.model_dump_json() for decision in plain.decide(*asked)]
         assert [to_json(found).decode() for found in decider.find(*asked)] == expected
         start = part.stop
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beside_whole_ones", [False, True])
+def test_minimal_answers_say_what_whole_ones_say(kind: str, beside_whole_ones: bool) -> None:
+    """By batches of minimal answers alone, and by batches that whole ones are in, too."""
+    model, reference = KINDS[kind]
+    generator = np.random.default_rng(len(kind))
+    logits, features = answers(generator, IMAGES, len(model.outputs))
+    rules = RULES if reference and reference.held else [None]
+    options = [DecisionOptions(rule=rules[place]) for place in generator.integers(0, len(rules), IMAGES)]
+    decider, start, compared = Decider(model, reference), 0, 0
+    while start < IMAGES:
+        part = slice(start, start + int(generator.choice(BATCHES)))
+        whole = decider.find(logits[part], features[part], options[part])
+        asked = [replace(one, minimal=not (beside_whole_ones and place % 3)) for place, one in enumerate(options[part])]
+        found = decider.find(logits[part], features[part], asked)
+        for one, of_whole, wanted in zip(found, whole, asked, strict=True):
+            assert one == (minimal_of(of_whole) if wanted.minimal else of_whole)
+            compared += wanted.minimal
+        start = part.stop
+    assert compared > IMAGES / 3
+
+
+def minimal_of(whole: Found) -> Found:
+    """What of a whole answer a minimal one repeats."""
+    decision = cast(DecisionFound, whole)
+    label = decision["label"]
+    probability = decision["probabilities"].get(label, decision["noise_probability"])
+    assert probability is not None
+    return {"label": label, "probability": probability, "rejected": decision["rejected"], "reason": decision["reason"]}
 
 
 def test_documents_are_those_of_the_python_objects() -> None:

@@ -119,6 +119,22 @@ def test_only_the_most_probable_classes(client: TestClient, seeing: str) -> None
     assert list(line["classification"]["temperature_scaled"]["probabilities"]) == [best]
 
 
+def test_minimal_lines(client: TestClient, seeing: str) -> None:
+    images = [("a", encoded(picture)) for picture in pictures(3, 6)] + [("b", b"no image")]
+    *lines, last = lines_of(client, images, "?fields=minimal")
+    whole = [line["classification"] for line in lines_of(client, images[:3])]
+    assert [line["classification"] for line in lines] == [
+        {
+            "label": one["label"],
+            "probability": {**one["probabilities"], "noise": one["noise_probability"]}[one["label"]],
+            "rejected": one["rejected"],
+            "reason": one["reason"],
+        }
+        for one in whole
+    ]
+    assert (last["classification"], last["problem"]["code"]) == (None, "invalid-image")
+
+
 def test_another_model_by_its_id(client: TestClient, seeing: str, sessions: Sessions, artefacts: Artefacts) -> None:
     other, alone = stored_model(sessions, artefacts, seeing_onnx(2))
     picture = pictures(1, 7)[0]

@@ -12,7 +12,7 @@ from noisegate.manifest import Calibration
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import Sessions
 from noisegate.store.settings import Settings
-from service.classify.schemas import Classification
+from service.classify.schemas import Classification, MinimalClassification
 from tests.conftest import wait_until
 from tests.service.conftest import run_client
 from tests.service.factories import png_bytes, served_model
@@ -70,6 +70,30 @@ def test_what_is_answered_is_a_classification(client: TestClient, model: str, qu
     assert json.loads(found.model_dump_json()) == answer.json()
     # No rule is set on the model, and none was asked for.
     assert answer.json().keys() == Classification.model_fields.keys() - {"rule"}
+
+
+@pytest.mark.parametrize(
+    ("budget", "rejected", "reason"), [("", False, None), ("&max_false_reject=1", True, "low_confidence")]
+)
+@pytest.mark.usefixtures("model")
+def test_a_minimal_answer_says_what_is_to_be_done(
+    client: TestClient, budget: str, rejected: bool, reason: str | None
+) -> None:
+    whole = client.post(f"/classify?model=default{budget}", content=png_bytes(), headers=PNG).json()
+    answer = client.post(f"/classify?fields=minimal{budget}", content=png_bytes(), headers=PNG)
+    assert MinimalClassification.model_validate_json(answer.content)
+    probability = whole["probabilities"]["dog"]
+    assert answer.json() == {"label": "dog", "probability": probability, "rejected": rejected, "reason": reason}
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("query", "field"), [("fields=minimal&top_k=1", "top_k"), ("fields=label", "fields"), ("fields=", "fields")]
+)
+def test_a_minimal_answer_takes_no_more_than_it_can_say(client: TestClient, query: str, field: str) -> None:
+    for _ in range(2):  # what was asked before is remembered
+        answer = client.post(f"/classify?{query}", content=png_bytes(), headers=PNG)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
 
 
 def test_the_model_by_id_and_the_threshold_by_request(client: TestClient, model: str) -> None:

@@ -31,7 +31,10 @@ def scope_of(client: TestClient, query: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("query", "status"), [("", 200), ("max_false_reject=0.5&top_k=1", 200), ("model=nobody", 404)])
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("", 200), ("max_false_reject=0.5&top_k=1", 200), ("fields=minimal", 200), ("model=nobody", 404)],
+)
 @pytest.mark.usefixtures("model")
 def test_answers_leave_no_memory_behind(client: TestClient, query: str, status: int) -> None:
     """Asked without the test client, which keeps some itself."""

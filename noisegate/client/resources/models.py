@@ -3,9 +3,10 @@
 import builtins
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from noisegate.api.answers import DeletedAnswer
+from noisegate.api.decisions import MinimalAnswer, MinimalLineAnswer
 from noisegate.api.model_answers import AliasAnswer, CoverageAnswer, ModelAnswer, RuleAnswer
 from noisegate.client.answers import BatchLine, Card, Decision
 from noisegate.client.errors import ProblemError
@@ -13,6 +14,7 @@ from noisegate.client.flows import Flow, Listing, Query, Request, get, path_of
 from noisegate.client.fronts import Mode, Resource, listing, operation
 from noisegate.client.images import Image, Sendable, sendable
 
+Line = TypeVar("Line", BatchLine, MinimalLineAnswer)
 FileName = Literal["model.safetensors", "model.json", "model.onnx", "reference.safetensors"]
 
 # What one request holds: enough for the service to fill its batches, and little enough that the first answers come soon.
@@ -58,12 +60,16 @@ class Models(Resource[Mode]):
         Raises:
             UnusableFile: the file cannot be read.
         """
-        sent = sendable(image)
-        # The service tells the kind of image by its first bytes, not by what a sender calls it.
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(sent.size)}
-        query = _query(model, max_false_reject, top_k, rule)
-        request = Request(method="POST", path="/classify", params=query, headers=headers, content=sent.chunks)
-        return self._front.read(request, Decision)
+        query = _query(model, max_false_reject, rule, top_k=top_k)
+        return self._front.read(_one_image(image, query), Decision)
+
+    @operation
+    def classify_minimal(
+        self, image: Image, *, model: str = "default", max_false_reject: float | None = None, rule: str | None = None
+    ) -> Flow[MinimalAnswer]:
+        """The label of one image, its probability, and whether and why it is rejected: less work for the service."""
+        query = _query(model, max_false_reject, rule, fields="minimal")
+        return self._front.read(_one_image(image, query), MinimalAnswer)
 
     @operation
     def classify_many(
@@ -83,12 +89,20 @@ class Models(Resource[Mode]):
         Raises:
             UnusableFile: a file cannot be read.
         """
-        query = _query(model, max_false_reject, top_k, rule)
-        found: builtins.list[BatchLine] = []
-        for batch in _batches(sendable(image) for image in images):
-            lines = yield from self._answered(batch, query)
-            found += [line.model_copy(update={"index": index}) for index, line in enumerate(lines, start=len(found))]
-        return found
+        return self._all_answered(images, _query(model, max_false_reject, rule, top_k=top_k), BatchLine)
+
+    @operation
+    def classify_many_minimal(
+        self,
+        images: Iterable[Image],
+        *,
+        model: str = "default",
+        max_false_reject: float | None = None,
+        rule: str | None = None,
+    ) -> Flow[builtins.list[MinimalLineAnswer]]:
+        """As `classify_many`, with what `classify_minimal` says of each image."""
+        query = _query(model, max_false_reject, rule, fields="minimal")
+        return self._all_answered(images, query, MinimalLineAnswer)
 
     @operation
     def file(self, model: str, name: FileName) -> Flow[bytes]:
@@ -129,7 +143,15 @@ class Models(Resource[Mode]):
         request = Request(method="DELETE", path=path, params={"dry_run": dry_run}, repeatable=dry_run)
         return self._front.read(request, DeletedAnswer)
 
-    def _answered(self, batch: Sequence[Sendable], query: Query) -> Flow[builtins.list[BatchLine]]:
+    def _all_answered(self, images: Iterable[Image], query: Query, line: type[Line]) -> Flow[builtins.list[Line]]:
+        """One request after another, and the lines of all of them numbered through."""
+        found: builtins.list[Line] = []
+        for batch in _batches(sendable(image) for image in images):
+            lines = yield from self._answered(batch, query, line)
+            found += [one.model_copy(update={"index": index}) for index, one in enumerate(lines, start=len(found))]
+        return found
+
+    def _answered(self, batch: Sequence[Sendable], query: Query, line: type[Line]) -> Flow[builtins.list[Line]]:
         """By one request; by two for the halves, if the service cannot take it as a whole."""
         files = [("images", (image.name, image.content)) for image in batch]
         request = Request(method="POST", path="/classify/batch", params=query, files=files, waits_for_room=True)
@@ -139,11 +161,11 @@ class Models(Resource[Mode]):
             if error.status not in _TOO_LARGE or len(batch) == 1:
                 raise
             half = len(batch) // 2
-            first = yield from self._answered(batch[:half], query)
-            return first + (yield from self._answered(batch[half:], query))
+            first = yield from self._answered(batch[:half], query, line)
+            return first + (yield from self._answered(batch[half:], query, line))
         # Not splitlines, which takes other characters for the ends of lines too.
-        lines = (line for line in response.content.split(b"\n") if line)
-        return [self._front.validated(json.loads(line), BatchLine) for line in lines]
+        lines = (sent for sent in response.content.split(b"\n") if sent)
+        return [self._front.validated(json.loads(sent), line) for sent in lines]
 
 
 class Aliases(Resource[Mode]):
@@ -170,8 +192,17 @@ class Aliases(Resource[Mode]):
         )
 
 
-def _query(model: str, max_false_reject: float | None, top_k: int | None, rule: str | None) -> Query:
-    return {"model": model, "max_false_reject": max_false_reject, "top_k": top_k, "rule": rule}
+def _query(
+    model: str, max_false_reject: float | None, rule: str | None, *, top_k: int | None = None, fields: str | None = None
+) -> Query:
+    return {"model": model, "max_false_reject": max_false_reject, "top_k": top_k, "rule": rule, "fields": fields}
+
+
+def _one_image(image: Image, query: Query) -> Request:
+    sent = sendable(image)
+    # The service tells the kind of image by its first bytes, not by what a sender calls it.
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(sent.size)}
+    return Request(method="POST", path="/classify", params=query, headers=headers, content=sent.chunks)
 
 
 def _batches(images: Iterable[Sendable]) -> Iterator[list[Sendable]]:
