@@ -85,8 +85,8 @@ def main() -> None:
         servers += [noisegate(data_dir, BEFORE, checkout=asked.before)] if asked.before else []
 
         def profile(server: Server) -> Profile:
-            with started(server, bodies, min(os.sched_getaffinity(0)), folder) as up:
-                load(up.url, script, 2, max(os.sched_getaffinity(0)))
+            with started(server, bodies, [min(os.sched_getaffinity(0))], folder) as up:
+                load(up.url, script, 2, [max(os.sched_getaffinity(0))])
                 return _profile(up, script, spy, folder / "stacks", asked.seconds)
 
         rounds = [{server.name: profile(server) for server in servers} for _ in range(asked.rounds)]
@@ -112,7 +112,7 @@ def _options() -> argparse.Namespace:
 
 def _profile(up: Started, script: Path, spy: str, stacks: Path, seconds: int) -> Profile:
     """Microseconds of processor time an answer, by layer."""
-    core = max(os.sched_getaffinity(0))
+    core = [max(os.sched_getaffinity(0))]
     before = up.process.cpu_times()
     answered = load(up.url, script, seconds, core).answered
     after = up.process.cpu_times()

@@ -59,11 +59,11 @@ class Bench:
         folder, content_type = self.bodies.kind(server.field)
         script = self.folder / "load.lua"
         write_script(script, folder, content_type)
-        with started(server, self.bodies, self.server_core, self.folder) as up:
-            load(up.url, script, WARM_UP_SECONDS, self.load_core)
+        with started(server, self.bodies, [self.server_core], self.folder) as up:
+            load(up.url, script, WARM_UP_SECONDS, [self.load_core])
             up.settle()
             before = up.cpu_seconds()
-            found = load(up.url, script, seconds, self.load_core)
+            found = load(up.url, script, seconds, [self.load_core])
             used = up.cpu_seconds() - before
             memory = up.memory()
             check_answers(server, up, self.bodies)

@@ -1,4 +1,4 @@
-"""A server as a process pinned to one core: started, asked, weighed and ended."""
+"""A server as a process pinned to a core, or to several: started, asked, weighed and ended."""
 
 import contextlib
 import os
@@ -82,15 +82,15 @@ def import_path_of(checkout: Path) -> str:
     return os.pathsep.join([str(checkout.absolute()), import_path()])
 
 
-def pinned_to(core: int) -> Callable[[], None]:
-    """What a child calls before it becomes its program; its own children inherit the core."""
-    return lambda: os.sched_setaffinity(0, {core})
+def pinned_to(*cores: int) -> Callable[[], None]:
+    """What a child calls before it becomes its program; its own children inherit the cores."""
+    return lambda: os.sched_setaffinity(0, cores)
 
 
 @contextlib.contextmanager
-def started(server: Server, bodies: Bodies, core: int, folder: Path) -> Iterator[Started]:
+def started(server: Server, bodies: Bodies, cores: Sequence[int], folder: Path) -> Iterator[Started]:
     """The server, once it gives every body its right label; ended after the block with all that it started."""
-    port = _free_port()
+    port = free_port()
     log = folder / f"{server.name}.log"
     with log.open("wb") as output:
         child = subprocess.Popen(
@@ -104,7 +104,7 @@ def started(server: Server, bodies: Bodies, core: int, folder: Path) -> Iterator
                 **{variable: value.replace("{port}", str(port)) for variable, value in server.environment.items()},
             },
             start_new_session=True,
-            preexec_fn=pinned_to(core),
+            preexec_fn=pinned_to(*cores),
         )
     up = Started(f"http://{HOST}:{port}{server.path}", psutil.Process(child.pid))
     try:
@@ -156,7 +156,7 @@ def _wait(server: Server, up: Started, child: "subprocess.Popen[bytes]", bodies:
     sys.exit(f"{server.name} did not answer well within {START_LIMIT_SECONDS} s. The end of its log:\n{end}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ local requests, turn = {}, 0
 function init(args)
   for number = 0, %(count)d - 1 do
     local file = assert(io.open(string.format("%(folder)s/%%02d", number), "rb"))
-    requests[number + 1] = wrk.format("POST", nil, {["Content-Type"] = "%(content_type)s"}, file:read("*a"))
+    requests[number + 1] = wrk.format("POST", nil, {%(headers)s}, file:read("*a"))
     file:close()
   end
 end
@@ -64,21 +65,23 @@ def wrk_version() -> str:
     return subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split(" Copyright")[0]
 
 
-def write_script(path: Path, folder: Path, content_type: str) -> None:
+def write_script(path: Path, folder: Path, content_type: str, headers: Mapping[str, str] | None = None) -> None:
     """A Lua script that cycles through the files of `folder`."""
     count = sum(1 for _ in folder.iterdir())
-    path.write_text(_SCRIPT % {"count": count, "folder": folder, "content_type": content_type})
+    sent = {"Content-Type": content_type, **(headers or {})}
+    as_lua = ", ".join(f'["{name}"] = "{value}"' for name, value in sent.items())
+    path.write_text(_SCRIPT % {"count": count, "folder": folder, "headers": as_lua})
 
 
-def load(url: str, script: Path, seconds: int, core: int) -> Load:
-    """Put load on `url` for so long, from one core."""
-    command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency"]
+def load(url: str, script: Path, seconds: int, cores: Sequence[int], connections: int = CONNECTIONS) -> Load:
+    """Put load on `url` for so long, from one of these cores at a time."""
+    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--latency"]
     ended = subprocess.run(
         [*command, "--script", str(script), url],
         capture_output=True,
         text=True,
         check=True,
-        preexec_fn=pinned_to(core),
+        preexec_fn=pinned_to(*cores),
     )
     line = next(line for line in ended.stdout.splitlines() if line.startswith("FIGURES "))
     found = json.loads(line.removeprefix("FIGURES "))

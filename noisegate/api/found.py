@@ -52,13 +52,18 @@ class RuleFound(TypedDict):
     rule: NotRequired[list[ScoreOfRule]]  # where a rule decides
 
 
-class MinimalFound(TypedDict):
-    """What most callers act on, of a decision on one image."""
+class BriefFound(TypedDict):
+    """A decision on one image and the numbers that it was made of; `probabilities` of the known classes, in their order."""
 
     label: str
     probability: float
     rejected: bool
     reason: RejectionReason | None
+    probabilities: list[float]
+    noise_probability: float | None
+    reject_score: float
+    threshold: float | None
+    max_false_reject: float
 
 
 class DecisionFound(RuleFound):
@@ -80,4 +85,4 @@ class DecisionFound(RuleFound):
     note: str | None
 
 
-Found = DecisionFound | MinimalFound
+Found = DecisionFound | BriefFound

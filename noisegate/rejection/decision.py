@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisegate.api.found import (
+    BriefFound,
     Found,
     RejectionReason,
     RuleFound,
@@ -42,13 +43,13 @@ class DecisionOptions:
             the model's holdout can promise, if that is larger.
         top_k: how many classes to name; None for all.
         rule: which scores decide; None for the reject score alone, with the reason low_confidence.
-        minimal: answer with a `MinimalFound`, for which nothing is computed that does not decide.
+        brief: answer with a `BriefFound`, for which no score is computed that does not decide.
     """
 
     max_false_reject: float | None = None
     top_k: int | None = None
     rule: DecisionRule | None = None
-    minimal: bool = False
+    brief: bool = False
 
 
 DEFAULT_OPTIONS = DecisionOptions()
@@ -57,7 +58,7 @@ DEFAULT_OPTIONS = DecisionOptions()
 class _Image(NamedTuple):
     """What has been computed of one image, as plain numbers; the values of scores in the order of the model's.
 
-    Where only minimal answers are wanted, the scores are those of rules, and `tempered` and `conformal` are None.
+    Where all answers are brief, the scores are those of rules, and `tempered` and `conformal` are None.
     """
 
     bounds: Bounds
@@ -108,9 +109,9 @@ class Decider:
         self, rows: Rows, features: Logits, bounds: Sequence[Bounds], options: Sequence[DecisionOptions]
     ) -> Iterable[_Image]:
         """Every number in the documents of these images, computed of all of them at once."""
-        known, minimal = len(self._classes), all(one.minimal for one in options)
-        wanted = {name for one in options if one.rule for name in one.rule.names} if minimal else SCORES
-        probabilities, tempered = (softmax(rows), [None] * len(rows)) if minimal else self._probabilities(rows)
+        known, brief = len(self._classes), all(one.brief for one in options)
+        wanted = {name for one in options if one.rule for name in one.rule.names} if brief else SCORES
+        probabilities, tempered = (softmax(rows), [None] * len(rows)) if brief else self._probabilities(rows)
         above = [math.inf if one.threshold is None else one.threshold for one in bounds]
         verdicts = apply_rule(probabilities, known, np.array(above))
         return map(
@@ -122,7 +123,7 @@ class Decider:
             verdicts.is_doubtful.tolist(),
             self._scores(rows[:, :known], features, wanted),
             tempered,
-            [None] * len(rows) if minimal else self._conformal(probabilities[:, :known], verdicts.reject_scores),
+            [None] * len(rows) if brief else self._conformal(probabilities[:, :known], verdicts.reject_scores),
         )
 
     def _probabilities(self, rows: Rows) -> tuple[Rows, Sequence[list[float] | None]]:
@@ -159,9 +160,8 @@ class Decider:
             reason = next((one["reason"] for one in rule["rule"] if one["rejects"]), None)
         if image.is_noise:
             reason = "noise"
-        rejected = reason is not None
-        if options.minimal:
-            return {"label": label, "probability": max(image.probabilities), "rejected": rejected, "reason": reason}
+        if options.brief:
+            return _brief(image, label, known, reason, noise=noise)
         named = _most_probable(known, options.top_k)
         return {
             "label": label,
@@ -172,7 +172,7 @@ class Decider:
             "reject_score": image.reject_score,
             "threshold": bounds.threshold,
             "max_false_reject": bounds.budget,
-            "rejected": rejected,
+            "rejected": reason is not None,
             "reason": reason,
             **rule,
             "scores": self._by_score(image.scores.values(), bounds),
@@ -231,6 +231,20 @@ class Decider:
     @cached_property
     def _temperature(self) -> float | None:
         return self.manifest.calibration.temperature if self.manifest.calibration else None
+
+
+def _brief(image: _Image, label: str, known: list[float], reason: RejectionReason | None, *, noise: bool) -> BriefFound:
+    return {
+        "label": label,
+        "probability": max(image.probabilities),
+        "rejected": reason is not None,
+        "reason": reason,
+        "probabilities": known,
+        "noise_probability": image.probabilities[-1] if noise else None,
+        "reject_score": image.reject_score,
+        "threshold": image.bounds.threshold,
+        "max_false_reject": image.bounds.budget,
+    }
 
 
 def _found_by_rule(bound: RuleBound, value: float) -> ScoreOfRule:

@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from noisegate.api.found import Found
+from noisegate.api.found import BriefFound, Found
 from noisegate.errors import QuotaExceeded
 from noisegate.inference.classifier import Classifier
 from noisegate.inference.runtimes import Answers, UnusableModel
@@ -78,6 +78,11 @@ class Answered(NamedTuple):
     batch_size: int
     queue_seconds: float
     predict_seconds: float
+
+    @property
+    def brief(self) -> BriefFound:
+        """The decision, which was asked to be brief."""
+        return cast(BriefFound, self.decision)
 
 
 class _Group:

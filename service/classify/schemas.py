@@ -76,7 +76,7 @@ class ClassifyQuery(BaseModel):
     def options(self, loaded: Loaded) -> DecisionOptions:
         """How to decide on each image: by the rule that is asked for, or the one that is set on the model."""
         rule = loaded.rule if self.rule is None else named_rule(self.rule)
-        return DecisionOptions(self.max_false_reject, self.top_k, rule, self.minimal)
+        return DecisionOptions(self.max_false_reject, self.top_k, rule, brief=self.minimal)
 
     @classmethod
     def of(cls, request: Request) -> "ClassifyQuery":
@@ -197,11 +197,19 @@ class MinimalClassification(BaseModel):
     reason: RejectionReason | None = Field(description="Why it was rejected, as in a whole answer; null if accepted.")
 
 
+_MINIMAL: tuple[Literal["label", "probability", "rejected", "reason"], ...] = (
+    "label",
+    "probability",
+    "rejected",
+    "reason",
+)
+
+
 def encode(classified: Classified, loaded: Loaded, query: ClassifyQuery) -> bytes:
     """The JSON of the `Classification`, or `MinimalClassification`, that is asked for, joined from its parts: no object is made."""
     answered = classified.answered
     if query.minimal:
-        return to_json(answered.decision)
+        return to_json({name: answered.brief[name] for name in _MINIMAL})
     timing = _TIMING % (
         answered.batch_size,
         1000 * classified.decode_seconds,

@@ -9,7 +9,7 @@ from noisegate.rejection.decision import DecisionOptions
 from service.classify.batching import Answered
 from service.classify.decoding import Decoded, groups_of
 from service.classify.models import Classifiers, Loaded
-from service.open_inference.outputs import Output, check_values, chosen, largest, outputs_of, tensor_of, whole
+from service.open_inference.outputs import Output, check_values, chosen, largest, outputs_of, tensor_of
 from service.open_inference.reading import Pixels, Tensors, field_of
 from service.open_inference.schemas import InferParameters, InferredParameters, InferRequest, InferResponse
 
@@ -28,7 +28,7 @@ async def inferred(
     document = sent.document
     parameters = document.parameters or InferParameters()
     outputs = _outputs(loaded, document, binary=parameters.binary_data_output)
-    options = DecisionOptions(parameters.max_false_reject, rule=loaded.rule)
+    options = DecisionOptions(parameters.max_false_reject, rule=loaded.rule, brief=True)
     loaded.classifier.budget(options)
     check_values([output for output, _ in outputs.values()], loaded.classifier, len(sent.images), most_values)
     rows = await _decided(classifiers, loaded, sent.images, options)
@@ -39,8 +39,8 @@ async def inferred(
         id=document.id,
         parameters=InferredParameters(
             model=loaded.id,
-            max_false_reject=whole(rows[0])["max_false_reject"],
-            threshold=whole(rows[0])["threshold"],
+            max_false_reject=rows[0].brief["max_false_reject"],
+            threshold=rows[0].brief["threshold"],
         ),
         outputs=[tensor for tensor, _ in tensors],
     )

@@ -4,11 +4,10 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from noisegate.api.found import DecisionFound
 from noisegate.errors import InvalidInput
 from noisegate.image_kinds import IMAGE_KINDS
 from noisegate.inference.classifier import Classifier
@@ -27,11 +26,6 @@ from service.open_inference.schemas import (
 
 _ALSO_FILES = f"{FILES} of shape [n] or [n, 1]: {IMAGE_KINDS} files of any size, resized here; in JSON in base64"
 _TYPES: dict[Datatype, str] = {"FP64": "<f8", "FP32": "<f4", "BOOL": "?"}
-
-
-def whole(row: Answered) -> DecisionFound:
-    """The decision of an image; this protocol never asks for minimal ones."""
-    return cast(DecisionFound, row.decision)
 
 
 @dataclass(frozen=True)
@@ -64,12 +58,10 @@ def outputs_of(manifest: ModelManifest) -> dict[str, Output]:
     """All outputs of a model, by name, in the order in which they are answered."""
     classes, outputs = manifest.classes, manifest.outputs
     found = {
-        "probabilities": Output(
-            "FP64", (len(classes),), lambda row: list(whole(row)["probabilities"].values()), {"classes": classes}
-        ),
-        "noise_probability": Output("FP64", (), lambda row: [whole(row)["noise_probability"]], {}),
+        "probabilities": Output("FP64", (len(classes),), lambda row: row.brief["probabilities"], {"classes": classes}),
+        "noise_probability": Output("FP64", (), lambda row: [row.brief["noise_probability"]], {}),
         "reject_score": Output(
-            "FP64", (), lambda row: [whole(row)["reject_score"]], {}, about={"higher_means": "unknown"}
+            "FP64", (), lambda row: [row.brief["reject_score"]], {}, about={"higher_means": "unknown"}
         ),
         "rejected": Output("BOOL", (), lambda row: [row.decision["rejected"]], {}),
         "label": Output("BYTES", (), lambda row: [row.decision["label"]], {}),

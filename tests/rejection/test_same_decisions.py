@@ -116,8 +116,8 @@ def test_decisions_are_the_same_bit_by_bit(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("beside_whole_ones", [False, True])
-def test_minimal_answers_say_what_whole_ones_say(kind: str, beside_whole_ones: bool) -> None:
-    """By batches of minimal answers alone, and by batches that whole ones are in, too."""
+def test_brief_answers_say_what_whole_ones_say(kind: str, beside_whole_ones: bool) -> None:
+    """By batches of brief answers alone, and by batches that whole ones are in, too."""
     model, reference = KINDS[kind]
     generator = np.random.default_rng(len(kind))
     logits, features = answers(generator, IMAGES, len(model.outputs))
@@ -127,22 +127,32 @@ def test_minimal_answers_say_what_whole_ones_say(kind: str, beside_whole_ones: b
     while start < IMAGES:
         part = slice(start, start + int(generator.choice(BATCHES)))
         whole = decider.find(logits[part], features[part], options[part])
-        asked = [replace(one, minimal=not (beside_whole_ones and place % 3)) for place, one in enumerate(options[part])]
+        asked = [replace(one, brief=not (beside_whole_ones and place % 3)) for place, one in enumerate(options[part])]
         found = decider.find(logits[part], features[part], asked)
         for one, of_whole, wanted in zip(found, whole, asked, strict=True):
-            assert one == (minimal_of(of_whole) if wanted.minimal else of_whole)
-            compared += wanted.minimal
+            assert one == (brief_of(of_whole) if wanted.brief else of_whole)
+            compared += wanted.brief
         start = part.stop
     assert compared > IMAGES / 3
 
 
-def minimal_of(whole: Found) -> Found:
-    """What of a whole answer a minimal one repeats."""
+def brief_of(whole: Found) -> Found:
+    """What of a whole answer a brief one repeats."""
     decision = cast(DecisionFound, whole)
-    label = decision["label"]
-    probability = decision["probabilities"].get(label, decision["noise_probability"])
+    label, noise = decision["label"], decision["noise_probability"]
+    probability = decision["probabilities"].get(label, noise)
     assert probability is not None
-    return {"label": label, "probability": probability, "rejected": decision["rejected"], "reason": decision["reason"]}
+    return {
+        "label": label,
+        "probability": probability,
+        "rejected": decision["rejected"],
+        "reason": decision["reason"],
+        "probabilities": list(decision["probabilities"].values()),
+        "noise_probability": noise,
+        "reject_score": decision["reject_score"],
+        "threshold": decision["threshold"],
+        "max_false_reject": decision["max_false_reject"],
+    }
 
 
 def test_documents_are_those_of_the_python_objects() -> None:
