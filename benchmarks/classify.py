@@ -6,8 +6,9 @@
 JPEG files of 32 × 32 are sent to a network of ours; with --photographs, of 640 × 480 to a layer on the embedded backbone, which
 takes 224 × 224. plain is FastAPI with PyTorch, bare FastAPI with ONNX Runtime, bound a decoder, resizing and the network in a loop
 without HTTP (the faster of batches of 1 and 16): with the decoder that Noisegate has, and with Pillow, as all others have it.
-LitServe and BentoML take part where they are installed: --install-peers puts them, pinned, into environments of their own; of
-their settings the fastest in a trial is taken. Rounds go through all servers in turn; the table shows medians, ratios are taken
+LitServe and BentoML serve the same ONNX file, and of the backbone PyTorch's network besides; they take part where they are
+installed: --install-peers puts them, pinned, into environments of their own; of their settings the fastest in a trial is taken.
+Rounds go through all servers in turn; the table shows medians, ratios are taken
 within rounds, of answers a second, and of answers in a second of processor time. With --before an earlier version takes part, from
 another checkout; --only leaves others out; --model keeps the model, or uses the one that is there. Exits with 1 if a target is
 missed.
@@ -109,7 +110,9 @@ def main() -> int:
         bench = Bench(bodies, model_dir, folder, *cores[:2])
         entrants = [
             entrant
-            for entrant in line_up(data_dir, model_dir, asked.peers.absolute(), asked.before)
+            for entrant in line_up(
+                data_dir, model_dir, asked.peers.absolute(), asked.before, on_backbone=subject.on_backbone
+            )
             if asked.only is None or entrant.name in asked.only
         ]
         chosen, trials = _choose(bench, entrants, max(2, asked.seconds // 3))

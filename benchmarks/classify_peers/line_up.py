@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from classify_peers.installation import service_environment
 from classify_peers.servers import HOST, Server, import_path_of
 
 PEERS = ("litserve", "bentoml")
+IN_TORCH = ", PyTorch"
 BEFORE = "noisegate, before"
 
 
@@ -44,21 +46,30 @@ class Entrant:
     candidates: list[Server]
 
 
-def line_up(data_dir: Path, model_dir: Path, peers: Path, before: Path | None = None) -> list[Entrant]:
+def line_up(
+    data_dir: Path, model_dir: Path, peers: Path, before: Path | None = None, *, on_backbone: bool = False
+) -> list[Entrant]:
     """Noisegate's variants first, then what it is compared with.
 
     Args:
         before: a checkout of an earlier version, which takes part with the same data and dependencies.
+        on_backbone: whether the model is a layer on a backbone; then peers take part with PyTorch, too.
     """
     model = {"CLASSIFY_MODEL": str(model_dir)}
+    in_torch = model | {"PEER_TORCH": sysconfig.get_path("purelib")}
     return [
         *(Entrant(server.name, [server]) for server in _noisegates(data_dir)),
         *([Entrant(BEFORE, [noisegate(data_dir, BEFORE, checkout=before)])] if before else []),
         Entrant("plain", [_fastapi("plain", "/predict", model, field=UPLOAD_FIELD)]),
         Entrant("bare", [_fastapi("bare", "/classify", model)]),
-        Entrant("litserve", _litserves(peers, model) if python_of(peers, "litserve").exists() else []),
-        Entrant("bentoml", _bentomls(peers, model) if python_of(peers, "bentoml").exists() else []),
+        *(_peer(peers, name, model) for name in PEERS),
+        *(_peer(peers, name, in_torch, IN_TORCH) for name in PEERS if on_backbone),
     ]
+
+
+def _peer(peers: Path, name: str, model: Mapping[str, str], served: str = "") -> Entrant:
+    candidates = {"litserve": _litserves, "bentoml": _bentomls}[name]
+    return Entrant(name + served, candidates(peers, model, name + served) if python_of(peers, name).exists() else [])
 
 
 def python_of(peers: Path, name: str) -> Path:
@@ -111,11 +122,11 @@ def _fastapi(name: str, path: str, model: Mapping[str, str], field: str | None =
     return Server(name, [sys.executable, *_UVICORN, f"classify_peers.{name}:app"], path, model, field)
 
 
-def _litserves(peers: Path, model: Mapping[str, str]) -> list[Server]:
+def _litserves(peers: Path, model: Mapping[str, str], name: str) -> list[Server]:
     command = [str(python_of(peers, "litserve")), "-m", "classify_peers.peer_litserve", "{port}"]
     return [
         Server(
-            "litserve",
+            name,
             command,
             "/classify",
             {**model, "PEER_BATCH": batch, "PEER_FAST_QUEUE": fast},
@@ -126,13 +137,13 @@ def _litserves(peers: Path, model: Mapping[str, str]) -> list[Server]:
     ]
 
 
-def _bentomls(peers: Path, model: Mapping[str, str]) -> list[Server]:
+def _bentomls(peers: Path, model: Mapping[str, str], name: str) -> list[Server]:
     module = "classify_peers.peer_bentoml:Classify"
     command = [str(python_of(peers, "bentoml")), "-m", "bentoml", "serve", module, "--host", HOST, "--port", "{port}"]
     environment = {**model, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(Path(model["CLASSIFY_MODEL"]) / "home")}
     return [
         Server(
-            "bentoml",
+            name,
             command,
             "/classify",
             {**environment, "PEER_BATCH": batch},

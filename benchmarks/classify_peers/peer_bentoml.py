@@ -1,4 +1,4 @@
-"""BentoML with the same ONNX model, one worker. Runs in BentoML's own environment.
+"""BentoML with the same ONNX model, or the same network in PyTorch, one worker. Runs in BentoML's own environment.
 
     python -m bentoml serve classify_peers.peer_bentoml:Classify
 
@@ -13,7 +13,7 @@ import bentoml
 import numpy as np
 from PIL.Image import Image
 
-from classify_peers.onnx_model import OnnxModel
+from classify_peers.peer_model import PeerModel
 
 BATCH = int(os.environ["PEER_BATCH"])
 options: dict[str, Any] = {"workers": 1, "logging": {"access": {"enabled": False}}}
@@ -23,7 +23,7 @@ if BATCH == 1:
     @bentoml.service(**options)
     class Classify:
         def __init__(self) -> None:
-            self.model = OnnxModel.of_environment()
+            self.model = PeerModel.of_environment()
 
         @bentoml.api
         async def classify(self, image: Image, /) -> dict[str, Any]:
@@ -34,7 +34,7 @@ else:
     @bentoml.service(**options)
     class Classify:
         def __init__(self) -> None:
-            self.model = OnnxModel.of_environment()
+            self.model = PeerModel.of_environment()
 
         @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=1000)
         async def classify(self, images: list[Image]) -> list[dict[str, Any]]:

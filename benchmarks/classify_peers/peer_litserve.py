@@ -1,4 +1,6 @@
-"""LitServe with the same ONNX model: raw body, one worker, one HTTP process. Runs in LitServe's own environment.
+"""LitServe with the same ONNX model, or the same network in PyTorch: raw body, one worker, one HTTP process.
+
+Runs in LitServe's own environment.
 
     python -m classify_peers.peer_litserve PORT
 
@@ -13,14 +15,14 @@ import litserve
 import numpy as np
 from fastapi import Body
 
-from classify_peers.onnx_model import OnnxModel
+from classify_peers.peer_model import PeerModel
 
 BATCH = int(os.environ["PEER_BATCH"])
 
 
 class Classify(litserve.LitAPI):
     def setup(self, device: str) -> None:  # noqa: ARG002  # LitServe names it
-        self.model = OnnxModel.of_environment()
+        self.model = PeerModel.of_environment()
 
     def decode_request(self, request: Annotated[bytes, Body(media_type="image/jpeg")]) -> Any:
         return self.model.decode(request)

@@ -53,6 +53,7 @@ class Subject:
         sent: what is sent, in words.
         document: given a client and a folder of its own, uploads what is needed and returns the experiment to post.
         images: makes what is sent, `COUNT` of them.
+        on_backbone: whether the model is a layer on a backbone.
     """
 
     kept: str
@@ -60,6 +61,7 @@ class Subject:
     document: Callable[[Noisegate, Path], dict[str, Any]]
     images: Callable[[], list[Image.Image]]
     targets: Targets
+    on_backbone: bool = False
 
 
 def scans() -> Subject:
@@ -77,7 +79,7 @@ def photographs(archive: Path) -> Subject:
         archive: tar of <class>/<file>, images of 128 × 128 pixels.
     """
     by_class = _by_class(archive)
-    peers = ("plain", "litserve", "bentoml")
+    peers = ("plain", "litserve, PyTorch", "bentoml, PyTorch")
     below = {"peak_rss_mib": 500, "onnx_mb": 20}
     targets = Targets({"bound": 0.85}, below, of_best={peers: 2.0}, by_processor_time=True)
 
@@ -89,7 +91,7 @@ def photographs(archive: Path) -> Subject:
         return {"dataset": dataset["id"], "network": {"backbone": "tf_efficientnet_lite0"}, "noise": noise}
 
     untrained = [files[_TRAINED_ON:] for files in by_class.values()]
-    return Subject("classify_photographs", "JPEG of 640 × 480", document, lambda: _mosaics(untrained), targets)
+    return Subject("classify_photographs", "JPEG of 640 × 480", document, lambda: _mosaics(untrained), targets, True)
 
 
 def _scans() -> list[Image.Image]:
