@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-value bench-cards bench-paper clean
+.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-start bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-value bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -84,7 +84,12 @@ bench-classify-photographs: .venv/installed-test
 bench-train: .venv/installed-test
 	$(BIN)/python benchmarks/train_cpu.py $(if $(ARCHIVE),--archive $(ARCHIVE))
 
-# What packing an upload costs: make bench-ingestion ARCHIVE=cifar10.tar.xz BEFORE=a checkout of an earlier version; two minutes.
+# How long `noisegate up` takes until it is ready, and what it takes without work: ten minutes of two idle cores, twenty with
+# BEFORE=a checkout of an earlier version.
+bench-start: .venv/installed-test
+	$(BIN)/python benchmarks/start_and_idle.py $(if $(BEFORE),--before $(BEFORE))
+
+# How long packing an upload takes: make bench-ingestion ARCHIVE=cifar10.tar.xz BEFORE=a checkout of 052a318; two idle cores, two minutes.
 bench-ingestion: .venv/installed-test
 	$(BIN)/python benchmarks/ingestion.py $(ARCHIVE) $(if $(BEFORE),--before $(BEFORE))
 

@@ -3,9 +3,11 @@
     python benchmarks/ingestion.py ARCHIVE.tar.xz [--before CHECKOUT] [--rounds 3]
 
 The archive holds train/<class>/<image> and test/<class>/<image>, such as CIFAR-10 as 60,000 JPEGs. It is packed at 32 pixels
-from tar.xz, from a zip and from Parquet; from the first two also by the version in another checkout (`git worktree add --detach
-CHECKOUT f5c20e3`), taking turns. Then, once, 200,000 files in 2,000 classes. Every packing has a process of its own. Exits
-with 1 if a target is missed: at most 1.1 × the processor time of the earlier version, and 400 MiB.
+from tar.xz, from a zip and from Parquet, also by the version in another checkout (`git worktree add --detach CHECKOUT 052a318`),
+taking turns; what both make has one hash. Then, once, 200,000 files in 2,000 classes. Every packing has a process of its own,
+and memory is that of this process and of the one that decodes beside it, at their peaks. Two idle cores, or times say
+nothing: the unpacking of this version overlaps with decoding. Exits with 1 if a target is missed: 1.5 × as fast as the earlier
+version, and 400 MiB.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from ingestion_parts import archives
 from record import RESULTS, keep
 from train_parts.markdown import table
 
-TARGET_RATIO = 1.1
+TARGET_RATIO = 1.5
 TARGET_MIB = 400
 CLASSES, PER_CLASS = 2_000, 100
 
@@ -65,8 +67,11 @@ def _version(checkout: Path) -> str:
 def _rounds(asked: argparse.Namespace, folder: Path) -> list[dict[str, Took]]:
     tar = folder / "images.tar.xz"
     tar.write_bytes(asked.archive.read_bytes())
-    packed = {"tar.xz": tar, "zip": archives.as_zip(tar, folder / "images.zip")}
-    parquet = archives.as_parquet(tar, folder)
+    packed = {
+        "tar.xz": tar,
+        "zip": archives.as_zip(tar, folder / "images.zip"),
+        "Parquet": archives.as_parquet(tar, folder),
+    }
     now, before = _HERE.parent.resolve(), asked.before
     rounds = []
     for number in range(1, asked.rounds + 1):
@@ -74,8 +79,8 @@ def _rounds(asked: argparse.Namespace, folder: Path) -> list[dict[str, Took]]:
         for kind, path in packed.items():
             for version, checkout in (("before", before), ("now", now)) if before else (("now", now),):
                 found[f"{kind}, {version}"] = _pack(checkout, path, f"round {number}: {kind}, {version}")
-        assert len({took["hash"] for took in found.values()}) == 1, "the same images have one hash"
-        found["Parquet, now"] = _pack(now, parquet, f"round {number}: Parquet, now")
+            hashes = {took["hash"] for name, took in found.items() if name.startswith(kind)}
+            assert len(hashes) == 1, "both versions make the same of it"
         rounds.append(found)
     return rounds
 
@@ -90,7 +95,10 @@ def _pack(checkout: Path, archive: Path, words: str) -> Took:
         env=os.environ | {"PYTHONPATH": str(checkout.resolve())},
     )
     took: Took = json.loads(run.stdout)
-    print(f"{words}: {took['cpu_seconds']:.1f} s of CPU, {took['peak_rss_mib']:.0f} MiB", flush=True)
+    print(
+        f"{words}: {took['wall_seconds']:.1f} s, {took['cpu_seconds']:.1f} s of CPU, {took['peak_rss_mib']:.0f} MiB",
+        flush=True,
+    )
     return took
 
 
@@ -103,11 +111,11 @@ def _medians(rounds: list[dict[str, Took]]) -> dict[str, dict[str, float]]:
 
 
 def _ratios(rounds: list[dict[str, Took]]) -> dict[str, float]:
-    """Processor time, now by before, within rounds: the median."""
+    """How many times as fast as before, within rounds: the median."""
     kinds = [name.removesuffix(", before") for name in rounds[0] if name.endswith(", before")]
     return {
         kind: statistics.median(
-            one[f"{kind}, now"]["cpu_seconds"] / one[f"{kind}, before"]["cpu_seconds"] for one in rounds
+            one[f"{kind}, before"]["wall_seconds"] / one[f"{kind}, now"]["wall_seconds"] for one in rounds
         )
         for kind in kinds
     }
@@ -116,11 +124,11 @@ def _ratios(rounds: list[dict[str, Took]]) -> dict[str, float]:
 def _report(figures: dict[str, Any], out: Path) -> int:
     ratios, medians, many = _ratios(figures["rounds"]), figures["medians"], figures["many_classes"]
     most_mib = max([many["peak_rss_mib"], *(found["peak_rss_mib"] for kind, found in medians.items() if "now" in kind)])
-    figures["cpu_ratio_to_before"] = ratios
+    figures["times_as_fast_as_before"] = ratios
     figures["targets"] = {
-        f"at most {TARGET_RATIO} × the processor time before": {
+        f"{TARGET_RATIO} × as fast as before": {
             "found": ratios,
-            "reached": all(ratio <= TARGET_RATIO for ratio in ratios.values()),
+            "reached": all(ratio >= TARGET_RATIO for ratio in ratios.values()),
         },
         f"under {TARGET_MIB} MiB": {"found": most_mib, "reached": most_mib < TARGET_MIB},
     }

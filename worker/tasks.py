@@ -1,11 +1,8 @@
 """The tasks. A message only says that there is work; what to do is claimed from the rows."""
 
-import gc
-from collections.abc import Callable
-from pkgutil import resolve_name
-
 import structlog
 
+from noisegate.later import loaded
 from noisegate.store.wakeups import DERIVE, INGEST, TRAIN
 from worker.app import app
 from worker.idling import at_work
@@ -22,31 +19,18 @@ _MAKE_ONE = "worker.derived:make_one"
 def train(id: str) -> None:
     """Claim and train what has waited longest; `id`, the row that caused the message, only stands in the logs."""
     with at_work(), structlog.contextvars.bound_contextvars(woken_for=id):
-        _loaded(_TRAIN_OLDEST)(open_resources())
+        loaded(_TRAIN_OLDEST)(open_resources())
 
 
 @app.task(name=INGEST)
 def ingest(id: str) -> None:
     """Ingest this dataset if it is not held; otherwise the one that has waited longest."""
     with at_work(), structlog.contextvars.bound_contextvars(woken_for=id):
-        _loaded(_INGEST_ONE)(open_resources(), id)
+        loaded(_INGEST_ONE)(open_resources(), id)
 
 
 @app.task(name=DERIVE)
 def derive(id: str) -> None:
     """Make this derived artefact if it is not held; otherwise the one that has waited longest."""
     with at_work(), structlog.contextvars.bound_contextvars(woken_for=id):
-        _loaded(_MAKE_ONE)(open_resources(), id)
-
-
-def _loaded(name: str) -> Callable[..., None]:
-    """The function of this name.
-
-    Nothing that is loaded goes again, and looking for garbage in it is a fifth of the seconds that loading takes.
-    """
-    gc.disable()
-    try:
-        function: Callable[..., None] = resolve_name(name)
-    finally:
-        gc.enable()
-    return function
+        loaded(_MAKE_ONE)(open_resources(), id)

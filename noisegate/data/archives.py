@@ -9,7 +9,7 @@ from noisegate.api.reading import NameEncoding
 from noisegate.data import kinds
 from noisegate.data.members import UPLOAD, ArchiveLimits, Collected, Found, Meter, refuse
 from noisegate.data.names import NameDecoder
-from noisegate.data.streams import Again, Readable, unpacked
+from noisegate.data.streams import Again, Ahead, Readable, unpacked
 from noisegate.data.tar_files import read_tar
 from noisegate.data.unpacking import Inner, Unpacker
 from noisegate.data.zip_directory import is_npz
@@ -19,6 +19,8 @@ from noisegate.file_kinds import is_image
 
 # bzip2 compares the checksum of a block when all of it is unpacked.
 _MOST_BLOCK_BYTES = 900_000
+# An entry of a zip is looked at in two places, near each other: with less, each would be a call to the system.
+_BUFFER_BYTES = 2**20
 _REMEDY = (
     "Pack the folders as zip, tar, tar.gz, tar.bz2, tar.xz or tar.zst, or send Parquet, .npy, .npz or idx; "
     "renaming another kind is not enough."
@@ -49,7 +51,7 @@ def read_archive(path: Path, limits: ArchiveLimits, folder: Path, names: NameEnc
     """
     unpacker = Unpacker(Meter(limits, path.stat().st_size), folder)
     decoder = NameDecoder(names)
-    with path.open("rb") as file:
+    with path.open("rb", buffering=_BUFFER_BYTES) as file:
         head = file.read(kinds.HEAD_BYTES)
         file.seek(0)
         if _is_one_file(file, head, limits):
@@ -78,7 +80,8 @@ def _read_packed(packer: str, stream: Readable, unpacker: Unpacker, decoder: Nam
     while len(head) < kinds.HEAD_BYTES and (piece := stream.read(kinds.HEAD_BYTES - len(head))):
         head += piece
     if kinds.is_tar(head):
-        yield from _with_inner(read_tar(Again(head, stream), unpacker, decoder), unpacker, decoder)
+        with Ahead(Again(head, stream)) as ahead:
+            yield from _with_inner(read_tar(ahead, unpacker, decoder), unpacker, decoder)
     elif kinds.is_idx(head):
         yield replace(unpacker.collect(UPLOAD, unpacker.metered(Again(head, stream))), is_upload=True)
     else:

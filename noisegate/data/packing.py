@@ -25,6 +25,7 @@ from noisegate.api.reading import AS_IT_IS, Reading
 from noisegate.data.arrived import Arrived
 from noisegate.data.bad_images import BadImages
 from noisegate.data.bases import Base, added_to
+from noisegate.data.decoding import Decoder
 from noisegate.data.layouts import SPLITS, Layout, Split, resolve_layout
 from noisegate.data.members import Arriving
 from noisegate.data.originals import INDEX_FILE, ORIGINALS_FILE, Arrivals, Entry, index_bytes
@@ -79,6 +80,8 @@ def pack(
     image_limits: ImageLimits,
     reading: Reading = AS_IT_IS,
     base: Base | None = None,
+    *,
+    beside: bool = True,
 ) -> PackedDataset:
     """Decode `members` and write them to `images.npy` and `labels.npy` in `folder`, which exists, beside their originals.
 
@@ -87,7 +90,7 @@ def pack(
 
     `progress` is told the number of images decoded so far, about every half second; what it raises ends the packing.
     Memory does not grow with the images, only by a few hundred bytes for the path of each. The disk is needed twice
-    over while packing. After a failure none of the files is there.
+    over while packing. After a failure none of the files is there. `beside`: whether a second process may decode.
 
     Raises:
         InvalidImage, TooLarge: members do not decode or are over `image_limits`, and are not to be left out; all are named.
@@ -99,8 +102,9 @@ def pack(
         tempfile.TemporaryFile(dir=folder, buffering=_BUFFER_BYTES) as scratch,
         tempfile.TemporaryFile(dir=folder, buffering=_BUFFER_BYTES) as encoded,
     ):
-        arrived = Arrived(Arrivals(encoded), scratch, image_size, image_limits, BadImages(reading.bad_images))
-        arrived.take(members, progress)
+        arrived = Arrived(Arrivals(encoded), scratch, image_size, BadImages(reading.bad_images))
+        with Decoder(image_size, image_limits, beside=beside) as decoder:
+            arrived.take(members, decoder, progress)
 
         def note() -> None:
             progress(arrived.count)

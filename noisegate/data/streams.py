@@ -4,9 +4,12 @@ import bz2
 import gzip
 import lzma
 import sys
+import threading
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO, Protocol, cast
+from contextlib import suppress
+from queue import Empty, Queue
+from typing import BinaryIO, Protocol, Self, cast
 
 from noisegate.data.kinds import GZIP, XZ, ZSTD
 from noisegate.data.members import damaged
@@ -22,6 +25,8 @@ else:
 _MOST_MEMORY_BYTES = 128 * 2**20
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _MOST_MEMORY_BYTES.bit_length() - 1}
 _CHUNK_BYTES = 64 * 2**10
+_PIECE_BYTES = 256 * 2**10
+_PIECES_AHEAD = 4
 # bz2 has no error of its own.
 _FAILURES = (lzma.LZMAError, zstd.ZstdError, OSError, ValueError)
 
@@ -73,6 +78,54 @@ class Again:
             return self._rest.read(count)
         piece, self._head = self._head[:count], self._head[count:]
         return piece
+
+
+class Ahead:
+    """A stream that a thread reads while what came before is being worked on, a few pieces ahead at most.
+
+    Unpackers hold no lock of the interpreter's, so they take a core of their own. What reading raises is raised where its bytes
+    would have come.
+    """
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._pieces: Queue[bytes | Exception] = Queue(_PIECES_AHEAD)
+        self._piece, self._at = b"", 0
+        self._ended = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read_ahead, name="unpacking", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        while self._thread.is_alive():
+            # One that waits for room finds it, and sees that nobody asks any more.
+            with suppress(Empty):
+                self._pieces.get_nowait()
+            self._thread.join(0.01)
+
+    def read(self, count: int) -> bytes:
+        if self._at == len(self._piece) and not self._ended:
+            found = self._pieces.get()
+            if isinstance(found, Exception):
+                raise found
+            self._piece, self._at, self._ended = found, 0, not found
+        taken = self._piece[self._at : self._at + count]
+        self._at += len(taken)
+        return taken
+
+    def _read_ahead(self) -> None:
+        piece = b"-"
+        while piece and not self._stopped.is_set():
+            try:
+                piece = self._stream.read(_PIECE_BYTES)
+            except Exception as error:
+                self._pieces.put(error)
+                return
+            self._pieces.put(piece)
 
 
 class GzipStream:

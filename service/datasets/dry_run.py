@@ -44,7 +44,8 @@ def _inspect(
     base = _opened(resources, onto) if onto else None
     with artefacts.scratch() as folder:
         members = read_upload(archive.file, archive_limits(settings), folder, reading.names, archive.name)
-        packed = pack(members, image_size, folder, check_room, image_limits(settings), reading, base)
+        # Without a second process: answers need the other cores.
+        packed = pack(members, image_size, folder, check_room, image_limits(settings), reading, base, beside=False)
         images = np.load(packed.images_path, mmap_mode="r", allow_pickle=False)  # noqa: TID251
         labels = np.load(packed.labels_path, allow_pickle=False)  # noqa: TID251
         duplicates = find_duplicates(images, labels, packed.train_count, packed.names, packed.classes)
