@@ -65,6 +65,7 @@ from service.results import routes as results
 from service.samples import export_routes as exports
 from service.samples import routes as samples
 from service.samples import sheet_routes as sample_sheets
+from service.unforeseen import Unforeseen
 from service.workers import routes as workers
 
 ROOMS = (
@@ -163,6 +164,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.url_prefix = settings.url_prefix
     app.add_middleware(BodyLimit, limit=limit_of_body(settings), seconds=settings.body_seconds)
     app.add_middleware(ConditionalGet)
+    app.add_middleware(Unforeseen)
     door = Door(settings)
     app.add_middleware(Guard, door=door)
     app.add_middleware(ProblemsAsPages)

@@ -12,9 +12,11 @@ from opentelemetry.util.types import AttributeValue
 from sqlalchemy.orm import Session
 
 from noisegate import tracing
+from noisegate.details import Details
 from noisegate.errors import StorageFull, StorageUnavailable
 from noisegate.learning.allocator import keep_freed_memory
 from noisegate.learning.memory import InsufficientMemory
+from noisegate.learning.stopping import early_stopping
 from noisegate.learning.training import Progress
 from noisegate.store import executions
 from noisegate.store.leases import Lease, Renewed
@@ -155,15 +157,23 @@ def _finishes(resources: Resources, claimed: Claimed, heartbeat: Heartbeat) -> I
     def note(progress: Progress) -> None:
         EPOCH_SECONDS.observe(progress.seconds)
         IMAGES_TRAINED.inc(progress.images)
-        claimed.progress[ids[progress.seed]] = {
-            "epochs_done": progress.epoch,
-            "images_per_second": progress.images_per_second,
-        }
+        claimed.progress[ids[progress.seed]] = _told(progress)
         heartbeat.tell_soon()
 
     checkpoints = Checkpoints(resources, claimed.executions, claimed.leases)
     work = Work(resources, claimed.executions, claimed.spec, heartbeat.check, note, checkpoints)
     return RUNNERS[work.spec.kind].run(work)
+
+
+def _told(progress: Progress) -> dict[str, object]:
+    """The columns of an execution's row that say how far it is."""
+    stopping = early_stopping(progress.holdout_losses)
+    return {
+        "epochs_done": progress.epoch,
+        "images_per_second": progress.images_per_second,
+        "losses_by_epoch": list(progress.losses),
+        **({"details": Details(early_stopping=stopping)} if stopping else {}),
+    }
 
 
 def _end(resources: Resources, heartbeat: Heartbeat, execution: Execution, lease: Lease, finish: Finish) -> None:

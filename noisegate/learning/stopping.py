@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from noisegate.details import EarlyStopping
 from noisegate.learning.checkpoints import TrainingState
 from noisegate.learning.states import TrainingSet
 from noisegate.spec.recipe import TrainingSpec
@@ -28,6 +29,14 @@ def note_holdout(state: TrainingState, data: TrainingSet, between_batches: Calla
 def best_epoch(holdout_losses: Sequence[float]) -> int:
     """The first one with the lowest loss, counted from 1."""
     return holdout_losses.index(min(holdout_losses)) + 1
+
+
+def early_stopping(holdout_losses: Sequence[float]) -> EarlyStopping | None:
+    """What is written down of these losses; None of a recipe that does not stop early."""
+    if not holdout_losses:
+        return None
+    written = [loss if math.isfinite(loss) else None for loss in holdout_losses]
+    return EarlyStopping(best_epoch=best_epoch(holdout_losses), holdout_losses=written)
 
 
 def has_stopped(state: TrainingState, spec: TrainingSpec) -> bool:

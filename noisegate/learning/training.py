@@ -33,7 +33,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an execution stands after an epoch. `epoch` counts from 1; `loss` is the epoch's mean.
+    """Where an execution stands after an epoch. `epoch` counts from 1; `losses` are the mean of each epoch so far, and
+    `holdout_losses` those on the holdout, of a recipe that stops early.
 
     `images_per_second` is its own: those that are trained with it have as many again. `images` and `seconds` are the epoch's;
     its time is also that of those trained with it.
@@ -42,10 +43,16 @@ class Progress:
     seed: int
     epoch: int
     epochs: int
-    loss: float
+    losses: tuple[float, ...]
+    holdout_losses: tuple[float, ...]
     images_per_second: float
     images: int
     seconds: float
+
+    @property
+    def loss(self) -> float:
+        """Of this epoch."""
+        return self.losses[-1]
 
 
 # Called with an execution's progress and with what gives its checkpoint. That takes a copy of the whole network, so the
@@ -274,7 +281,14 @@ def _tell(task: _Task, state: TrainingState, seconds: float) -> None:
     epoch, epochs = len(state.losses), task.data.spec.epochs
     speed = state.images_seen / state.train_seconds
     progress = Progress(
-        state.seed, epoch, epochs, state.losses[-1], speed, task.updates_per_epoch * state.batches.size, seconds
+        seed=state.seed,
+        epoch=epoch,
+        epochs=epochs,
+        losses=tuple(state.losses),
+        holdout_losses=tuple(state.holdout_losses),
+        images_per_second=speed,
+        images=task.updates_per_epoch * state.batches.size,
+        seconds=seconds,
     )
     task.on_epoch(progress)
     if _goes_on(task, state):

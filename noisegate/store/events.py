@@ -17,8 +17,10 @@ class EventType(StrEnum):
     """What can happen. `data` of each:
 
     queued: executions. started: nothing. epoch: cell, execution, epoch, epochs, images_per_second, of an execution that runs;
-    at most one a second. execution_finished: cell, execution, state, accuracy, and findings (why it has not learnt, if it was
-    judged). cell_finished: cell, and not_learnt, the number of its executions that have not, if they were judged.
+    at most one a second; losses, of the epochs since the one told before, and holdout_losses, where its recipe stops early;
+    state, queued, of one that was given back or lost, whose epochs after this one (its checkpoint's) do not count.
+    execution_finished: cell, execution, state, accuracy, and findings (why it has not learnt, if it was judged).
+    cell_finished: cell, and not_learnt, the number of its executions that have not, if they were judged.
     cancelling: reason (requested, deadline). finished: state, and default, what became of that alias, if it succeeded and
     kept a model; the last event there is.
     """

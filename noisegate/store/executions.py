@@ -40,6 +40,16 @@ class ExecutionResult:
     versions: dict[str, str]
 
 
+# Of an execution that is to be started again: what it has come to beyond its checkpoint does not count.
+WAITING_ANEW: dict[str, Any] = {
+    "owner": None,
+    "started_at": None,
+    "epochs_done": Execution.checkpoint_epochs,
+    "losses_by_epoch": None,
+    "details": None,
+}
+
+
 def count_waiting(session: Session, *, most: int) -> int:
     """How many executions could be claimed now; counts no further than `most`."""
     query = sa.select(Execution.id).join(Experiment, Execution.experiment_id == Experiment.id)
@@ -66,26 +76,52 @@ def renew_all(
     A lease that was lost is answered, not raised, and the others are renewed all the same.
 
     Args:
-        progress: epochs_done and images_per_second, by the execution's id, of those that have any.
+        progress: epochs_done, and columns that say more of how far it is, by the execution's id, of those that have any.
     """
     columns = (Execution.id, Execution.experiment_id, Execution.epochs_done, Experiment.state)
     query = sa.select(*columns).join(Experiment, Execution.experiment_id == Experiment.id)
     rows = session.execute(query.where(Execution.id.in_([lease.id for lease in held]))).all()
-    moved = {row.id for row in rows if progress.get(row.id, {}).get("epochs_done", row.epochs_done) != row.epochs_done}
+    moved = {
+        row.id: row.epochs_done
+        for row in rows
+        if progress.get(row.id, {}).get("epochs_done", row.epochs_done) != row.epochs_done
+    }
     # The lock is taken before any execution is touched, as everywhere, and only when there is something to tell.
     experiment = experiments.lock(session, rows[0].experiment_id) if moved else None
     lost = leases.renew_each(session, Execution, held, lease_seconds, progress)
     if experiment is not None:
-        _note_epochs(session, experiment, moved - {lease.id for lease in lost})
+        gone = {lease.id for lease in lost}
+        _note_epochs(session, experiment, {id: epochs for id, epochs in moved.items() if id not in gone}, progress)
     return Renewed(lost, may_go_on=all(row.state is not State.CANCELLING for row in rows))
 
 
-def _note_epochs(session: Session, experiment: Experiment, execution_ids: Collection[str]) -> None:
+def _note_epochs(
+    session: Session,
+    experiment: Experiment,
+    told_before: Mapping[str, int],
+    progress: Mapping[str, Mapping[str, Any]],
+) -> None:
     columns = (Execution.position, Execution.epochs_done, Execution.epochs, Execution.images_per_second)
-    query = sa.select(Cell.position, *columns).join(Execution.cell).where(Execution.id.in_(execution_ids))
-    for cell, number, epoch, epochs, speed in session.execute(query.order_by(Cell.position, Execution.position)):
-        told = {"cell": cell, "execution": number, "epoch": epoch, "epochs": epochs, "images_per_second": speed}
+    query = sa.select(Execution.id, Cell.position, *columns).join(Execution.cell)
+    rows = session.execute(query.where(Execution.id.in_(told_before)).order_by(Cell.position, Execution.position))
+    for id, cell, number, epoch, epochs, speed in rows:
+        told: dict[str, Any] = {
+            "cell": cell,
+            "execution": number,
+            "epoch": epoch,
+            "epochs": epochs,
+            "images_per_second": speed,
+        }
+        told |= _losses_since(progress[id], told_before[id])
         events.append(session, experiment, EventType.EPOCH, **told)
+
+
+def _losses_since(progress: Mapping[str, Any], epoch: int) -> dict[str, list[float | None]]:
+    """Those of the epochs after this one, as far as its progress has any."""
+    details: Details | None = progress.get("details")
+    stopping = details.early_stopping if details else None
+    found = {"losses": progress.get("losses_by_epoch"), "holdout_losses": stopping and stopping.holdout_losses}
+    return {name: losses[epoch:] for name, losses in found.items() if losses}
 
 
 def checkpoint_of(session: Session, lease: Lease) -> list[str]:
@@ -160,8 +196,19 @@ def release(session: Session, lease: Lease) -> None:
     if experiment.state is State.CANCELLING:
         _end(session, lease, state=State.CANCELLED)
         return
-    changes = {"owner": None, "lease_until": None, "epochs_done": Execution.checkpoint_epochs, "started_at": None}
-    leases.write(session, Execution, lease, state=State.QUEUED, woken_at=seconds_now(), **changes)
+    leases.write(
+        session, Execution, lease, state=State.QUEUED, woken_at=seconds_now(), lease_until=None, **WAITING_ANEW
+    )
+    note_waiting_anew(session, experiment, lease.id)
+
+
+def note_waiting_anew(session: Session, experiment: Experiment, execution_id: str) -> None:
+    """Enter that an execution is to be started again: at the epoch of its checkpoint. The caller holds the experiment's lock."""
+    columns = (Execution.position, Execution.epochs_done, Execution.epochs)
+    query = sa.select(Cell.position, *columns).join(Execution.cell).where(Execution.id == execution_id)
+    cell, number, epoch, epochs = session.execute(query).one()
+    told = {"cell": cell, "execution": number, "epoch": epoch, "epochs": epochs, "images_per_second": None}
+    events.append(session, experiment, EventType.EPOCH, **told, state=State.QUEUED.value)
 
 
 def page(
@@ -214,9 +261,10 @@ def curves_of(session: Session, experiment_id: str) -> Sequence[sa.Row[Any]]:
 
 
 def losses(session: Session, experiment_id: str) -> list[tuple[int, list[float]]]:
-    """Cell and losses by epoch of each execution that has any, by cell and number; of base cells none."""
+    """Cell and losses by epoch of each execution that has succeeded, by cell and number; of base cells none."""
     query = sa.select(Cell.position, Execution.losses_by_epoch).join(Execution.cell)
     query = query.where(Execution.experiment_id == experiment_id, Cell.is_base.is_(False))
+    query = query.where(Execution.state == State.SUCCEEDED)
     rows = session.execute(query.order_by(Cell.position, Execution.position))
     return [(cell, found) for cell, found in rows if found]
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from noisegate.api.problems import Failure
 from noisegate.store import experiments, leases
 from noisegate.store.clock import seconds_now
+from noisegate.store.executions import WAITING_ANEW, note_waiting_anew
 from noisegate.store.states import State
 from noisegate.store.tables import Execution, utc_now
 
@@ -77,6 +78,8 @@ def reap(session: Session, *, lease_seconds: float, max_losses: int, error: Fail
             found[target].append(id)
             if target.terminal:
                 experiments.note_end(session, experiment, id)
+            else:
+                note_waiting_anew(session, experiment, id)
             experiments.settle(session, experiment_id)
     return ReapedExecutions(found[State.QUEUED], found[State.FAILED], found[State.CANCELLED])
 
@@ -93,7 +96,7 @@ def _take_away(session: Session, id: str, lease_seconds: float, target: State, f
     if target.terminal:
         values |= {"finished_at": utc_now(), "checkpoint_digest": None}
     else:
-        values |= {"owner": None, "epochs_done": Execution.checkpoint_epochs}
+        values |= WAITING_ANEW
     lost = sa.and_(Execution.id == id, Execution.state == State.RUNNING, leases.expired(Execution, lease_seconds))
     return session.scalar(sa.update(Execution).where(lost).values(**values).returning(Execution.id)) is not None
 

@@ -15,10 +15,11 @@ class EventRead(BaseModel):
     type: EventType
     at: datetime
     data: dict[str, JsonValue] = Field(
-        description="queued: executions. epoch: cell, execution, epoch, epochs, images_per_second. execution_finished: "
-        "cell, execution, state, accuracy, and findings: why it has not learnt, of one that was judged. cell_finished: cell, and "
-        "not_learnt: how many of its executions have not. cancelling: reason. finished: state, and default: what became of that "
-        "alias."
+        description="queued: executions. epoch: cell, execution, epoch, epochs, images_per_second, losses: of the epochs since the "
+        "one told before, holdout_losses: likewise, of a recipe that stops early; state: queued, of one that is to be started "
+        "again after this epoch. execution_finished: cell, execution, state, accuracy, and findings: why it has not learnt, of "
+        "one that was judged. cell_finished: cell, and not_learnt: how many of its executions have not. cancelling: reason. "
+        "finished: state, and default: what became of that alias."
     )
 
     @classmethod

@@ -3,18 +3,20 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from noisegate.errors import NotFound, QuotaExceeded
 from noisegate.store import events
 from noisegate.store.sessions import Sessions
+from noisegate.store.states import State
 from noisegate.store.tables import Event, Experiment
 from service.ending import in_a_thread
 from service.experiments.event_schemas import EventRead
@@ -40,31 +42,52 @@ class News:
     over: bool
 
 
-class Watch:
-    """Looks on behalf of all streams of this process: one statement at a time, however many pages are open.
+@dataclass(frozen=True)
+class Told:
+    """The same as it is sent: each event's number and bytes."""
 
-    Rows of all owners are looked at, for their numbers alone: a stream reads its events by itself, as its own caller.
+    after: int
+    parts: tuple[tuple[int, bytes], ...]
+    over: bool
+
+    @property
+    def last(self) -> int:
+        """The number of the last of them."""
+        return self.parts[-1][0] if self.parts else self.after
+
+    def since(self, after: int) -> "Told":
+        """Without those up to this number."""
+        return Told(after, tuple(part for part in self.parts if part[0] > after), self.over)
+
+
+class Watch:
+    """Looks and reads on behalf of all streams of this process: what happened is read and written once, however many are open.
+
+    It sees rows of all owners. A stream waits here only once its own caller was let in to the experiment.
     """
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._waiting: dict[str, dict[asyncio.Event, int]] = {}
+        self._waiting: dict[str, dict[asyncio.Future[Told | None], int]] = {}
         self._somebody = asyncio.Event()
         self.ending = False
 
-    async def news_after(self, experiment_id: str, after: int, seconds: float) -> None:
-        """Wait until there may be an event after this number, or so many seconds."""
-        woken = asyncio.Event()
-        self._waiting.setdefault(experiment_id, {})[woken] = after
+    async def news_after(self, experiment_id: str, after: int, seconds: float) -> Told | None:
+        """What happened after this number, once something has.
+
+        None after so many seconds, and where a stream has to look itself.
+        """
+        waiter: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(experiment_id, {})[waiter] = after
         self._somebody.set()
         try:
             async with asyncio.timeout(seconds):
-                await woken.wait()
+                return await waiter
         except TimeoutError:
-            pass
+            return None
         finally:
             of_same = self._waiting[experiment_id]
-            del of_same[woken]
+            del of_same[waiter]
             if not of_same:
                 del self._waiting[experiment_id]
 
@@ -76,20 +99,33 @@ class Watch:
             if not self._waiting:
                 self._somebody.clear()
                 continue
+            asked = {id: min(streams.values()) for id, streams in self._waiting.items()}
             try:
                 # Without an answer, and at the end of the process, all of them look for themselves.
-                newest = {} if self.ending else await in_a_thread(self._newest, list(self._waiting))
+                found = {} if self.ending else await in_a_thread(self._look, asked)
             except sa.exc.SQLAlchemyError:
-                newest = {}
+                found = {}
             for id, streams in self._waiting.items():
-                for woken, after in streams.items():
-                    if newest.get(id, after + 1) > after:
-                        woken.set()
+                _give(streams, found.get(id))
 
-    def _newest(self, ids: Sequence[str]) -> dict[str, int]:
-        query = sa.select(Experiment.id, Experiment.last_event).where(Experiment.id.in_(ids))
+    def _look(self, asked: Mapping[str, int]) -> dict[str, Told]:
+        """What happened to each of these experiments after a number; those that are gone are missing."""
+        query = sa.select(Experiment.id, Experiment.state, Experiment.last_event).where(Experiment.id.in_(asked))
         with self._sessions.reading() as session:
-            return dict(session.execute(query).all())
+            return {
+                id: _written(_read(session, id, state, newest, asked[id]), asked[id])
+                for id, state, newest in session.execute(query).all()
+            }
+
+
+def _give(streams: Mapping[asyncio.Future[Told | None], int], found: Told | None) -> None:
+    for waiter, after in streams.items():
+        if waiter.done():
+            continue
+        if found is None:
+            waiter.set_result(None)
+        elif found.after <= after < found.last:  # one that came meanwhile may ask for more
+            waiter.set_result(found.since(after))
 
 
 class Streams:
@@ -149,36 +185,45 @@ def news(sessions: Sessions, experiment_id: str, after: int) -> News:
         if row is None:
             remedy = "GET /experiments lists them."
             raise NotFound(f"there is no experiment {experiment_id!r}", field="experiment", remedy=remedy)
-        state, newest = row
-        found = events.after(session, experiment_id, after, limit=PAGE) if newest > after else []
+        return _read(session, experiment_id, row.state, row.last_event, after)
+
+
+def _read(session: Session, experiment_id: str, state: State, newest: int, after: int) -> News:
+    found = events.after(session, experiment_id, after, limit=PAGE) if newest > after else []
     last = found[-1].number if found else after
     return News(found, last, state.terminal and last >= newest)
+
+
+def _written(found: News, after: int) -> Told:
+    return Told(after, tuple((event.number, _encoded(event)) for event in found.events), found.over)
 
 
 async def _told(streams: Streams, sessions: Sessions, experiment_id: str, after: int) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RECONNECT_MILLISECONDS)
     began = said = time.monotonic()
+    found: Told | None = None
     while not streams.ending and time.monotonic() - began < LONGEST_SECONDS:
         try:
-            found = await run_in_threadpool(news, sessions, experiment_id, after)
+            found = found or _written(await run_in_threadpool(news, sessions, experiment_id, after), after)
         except NotFound:
             return  # it was deleted meanwhile
         except sa.exc.SQLAlchemyError as error:
             # The client comes again, and is told then what is wrong.
             log.warning("stream_ended", experiment=experiment_id, error=type(error).__name__)
             return
-        for event in found.events:
-            yield _encoded(event)
+        for _, part in found.parts:
+            yield part
         if found.over:
             return
-        if found.events:
-            after, said = found.last, time.monotonic()
+        after, full = found.last, len(found.parts) >= PAGE
+        if found.parts:
+            said = time.monotonic()
         elif time.monotonic() - said >= KEEPALIVE_SECONDS:
             said = time.monotonic()
             yield KEEPALIVE_COMMENT
-        if len(found.events) < PAGE:
-            until = min(said + KEEPALIVE_SECONDS, began + LONGEST_SECONDS)
-            await streams.watch.news_after(experiment_id, after, max(0.0, until - time.monotonic()))
+        until = min(said + KEEPALIVE_SECONDS, began + LONGEST_SECONDS)
+        waiting = max(0.0, until - time.monotonic())
+        found = None if full else await streams.watch.news_after(experiment_id, after, waiting)
 
 
 def _encoded(event: Event) -> bytes:

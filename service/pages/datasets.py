@@ -19,6 +19,7 @@ from service.datasets.registration import DEFAULT_IMAGE_SIZE
 from service.datasets.schemas import DatasetRead, read
 from service.deps import PagingDep
 from service.pages.frame import FrameDep
+from service.pages.words import count, size
 
 _IN_GALLERY = 60
 
@@ -81,7 +82,9 @@ def dataset_page(
     gallery = None
     if row.state is DatasetState.READY:
         gallery = _gallery(frame.resources.artefacts, row, split, label, first)
-    return frame.page("dataset.html", dataset=shown, report=report, gallery=gallery, rows=_counts(shown))
+    return frame.page(
+        "dataset.html", dataset=shown, report=report, gallery=gallery, rows=_counts(shown), along=_along(shown)
+    )
 
 
 def _gallery(artefacts: Artefacts, row: Dataset, split: Split, label: int | None, first: int) -> Gallery:
@@ -94,6 +97,16 @@ def _gallery(artefacts: Artefacts, row: Dataset, split: Split, label: int | None
     some = places[first : first + _IN_GALLERY].tolist()
     images = [(place, packed.classes[labels[place]]) for place in some]
     return Gallery(split, None if label is None else packed.classes[label], images, len(places), first)
+
+
+def _along(shown: DatasetRead) -> str:
+    """What goes when it is deleted."""
+    images = (shown.train_count or 0) + (shown.test_count or 0)
+    found = [f"{count(images)} images" if images else ""]
+    found += [f"their originals ({size(shown.originals_bytes)})" if shown.originals_bytes else ""]
+    found += [f"{len(shown.views)} more sizes of them" if shown.views else ""]
+    found += [f"the name {name}" for name in shown.also_called]
+    return ", ".join(filter(None, found))
 
 
 def _report(session: Session, reference: str) -> DatasetReport | None:

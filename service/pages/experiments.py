@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
+from noisegate.details import Details
 from noisegate.errors import NotFound
 from noisegate.spec.labels import label
 from noisegate.store import executions, experiments, models
@@ -127,6 +128,12 @@ def cell_page(experiment_id: str, cell: int, frame: FrameDep) -> Response:
     )
 
 
+def _holdout_losses(row: Execution) -> list[float | None]:
+    """By epoch, of an execution that stops early."""
+    stopping = row.details.early_stopping if isinstance(row.details, Details) else None
+    return stopping.holdout_losses if stopping else []
+
+
 def _progress(session: Session, experiment: Experiment, shown: ExperimentRead) -> dict[str, Any]:
     counted = executions.counts_by_cell(session, experiment.id)
     states = [state for state in State if state is not State.CANCELLING]
@@ -141,6 +148,7 @@ def _progress(session: Session, experiment: Experiment, shown: ExperimentRead) -
         "experiment": shown,
         "cells": cells,
         "running": [ExecutionRead.of(row) for row in running],
+        "holdout": {row.id: _holdout_losses(row) for row in running},
         "last_event": experiment.last_event,
         "speed": sum(row.images_per_second or 0 for row in running),
     }

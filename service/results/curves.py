@@ -44,7 +44,7 @@ class Curve(BaseModel):
 
 
 class Curves(BaseModel):
-    """The curves of all executions of an experiment, also while it runs: those of executions that have ended."""
+    """The curves of all executions of an experiment, also while it runs: of those that train, as far as they have come."""
 
     experiment: str
     cells: list[CurveCell]

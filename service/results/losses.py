@@ -19,7 +19,7 @@ class LossCurve(BaseModel):
 
 
 class LossCurves(BaseModel):
-    """The training losses of an experiment, by cell; those of executions that have ended."""
+    """The training losses of an experiment, by cell; those of executions that have succeeded."""
 
     items: list[LossCurve]
 

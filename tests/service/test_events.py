@@ -251,8 +251,23 @@ def test_a_hundred_streams_look_as_often_as_one(
                 experiments.cancel(session, waiting)
             began = time.monotonic()
             async with asyncio.timeout(10 * PATIENCE):
-                await asyncio.gather(*waiters)
+                told = await asyncio.gather(*waiters)
             assert 2 <= before <= 30, "one statement a look, and its BEGIN"
+            assert {one.parts for one in told if one} == {told[0].parts if told[0] else ()}
+            assert [number for number, _ in told[0].parts if told[0]] == [2, 3, 4]  # type: ignore[union-attr]
+            assert len(looks) - before <= 25, "and what happened is read once"
             return time.monotonic() - began
 
     assert asyncio.run(watched()) < 1 * PATIENCE
+
+
+def test_a_stream_that_asks_for_more_than_was_read_is_told_at_the_next_look() -> None:
+    loop = asyncio.new_event_loop()
+    early, late, done = loop.create_future(), loop.create_future(), loop.create_future()
+    found = streams.Told(3, ((4, b"four"), (5, b"five")), over=False)
+    streams._give({early: 2, late: 4, done: 5}, found)
+    assert (early.done(), done.done()) == (False, False)
+    assert late.result() == streams.Told(4, ((5, b"five"),), over=False)
+    streams._give({early: 2}, None)
+    assert early.result() is None, "it looks for itself"
+    loop.close()

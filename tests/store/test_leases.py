@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import sqlalchemy as sa
 
+from noisegate.details import Details, EarlyStopping
 from noisegate.store import claims, datasets, events, executions, experiments, expiry, ingestions, leases
 from noisegate.store.leases import Lease, LeaseLost, Renewed
 from noisegate.store.sessions import Sessions
@@ -144,7 +145,14 @@ def _take_away(sessions: Sessions, lease: Lease) -> None:
 def test_of_leases_renewed_together_a_lost_one_goes_alone(sessions: Sessions) -> None:
     held = first, second, third = _three_held(sessions)
     _take_away(sessions, second)
-    progress = {lease.id: {"epochs_done": 1, "images_per_second": 10.0 * n} for n, lease in enumerate(held, 1)}
+    progress = {
+        lease.id: {"epochs_done": 2, "images_per_second": 10.0 * n, "losses_by_epoch": [0.5, 0.25]}
+        for n, lease in enumerate(held, 1)
+    }
+    stopping = EarlyStopping(best_epoch=1, holdout_losses=[0.75, None])
+    progress[third.id] |= {"details": Details(early_stopping=stopping)}
+    with sessions.begin() as session:
+        executions.renew_all(session, [first], 10, {first.id: {"epochs_done": 1, "losses_by_epoch": [0.5]}})
     with sessions.begin() as session:
         before = {id: session.get_one(Execution, id).lease_until or 0 for id in (first.id, third.id)}
         assert executions.renew_all(session, held, 60, progress) == Renewed((second,), may_go_on=True)
@@ -155,16 +163,38 @@ def test_of_leases_renewed_together_a_lost_one_goes_alone(sessions: Sessions) ->
         told = events.after(session, rows[first.id].experiment_id, 0, limit=99)
     assert all((rows[id].lease_until or 0) > until + 45 for id, until in before.items())
     assert [(rows[lease.id].state.value, rows[lease.id].epochs_done) for lease in held] == [
-        ("running", 1),
+        ("running", 2),
         ("queued", 0),
-        ("running", 1),
+        ("running", 2),
     ]
     assert [event.number for event in told] == list(range(1, len(told) + 1))
-    epochs = [event.data for event in told if event.type == "epoch"]
+    epochs = [event.data for event in told if event.type == "epoch" and "state" not in event.data]
     assert [(data["execution"], data["epoch"], data["images_per_second"]) for data in epochs] == [
-        (0, 1, 10.0),
-        (2, 1, 30.0),
+        (0, 1, None),
+        (0, 2, 10.0),
+        (2, 2, 30.0),
     ]
+    assert [(data["losses"], data.get("holdout_losses")) for data in epochs] == [
+        ([0.5], None),
+        ([0.25], None),
+        ([0.5, 0.25], [0.75, None]),
+    ], "each epoch is told once"
+
+
+def test_what_is_to_be_started_again_has_no_losses(sessions: Sessions) -> None:
+    given_back, lost, _ = _three_held(sessions)
+    progress = {"epochs_done": 1, "losses_by_epoch": [0.5]}
+    with sessions.begin() as session:
+        executions.renew_all(session, [given_back, lost], 60, {given_back.id: progress, lost.id: progress})
+    with sessions.begin() as session:
+        executions.release(session, given_back)
+    _take_away(sessions, lost)
+    with sessions.reading() as session:
+        rows = [session.get_one(Execution, lease.id) for lease in (given_back, lost)]
+        told = events.after(session, rows[0].experiment_id, 0, limit=99)
+    assert [(row.epochs_done, row.losses_by_epoch, row.details) for row in rows] == [(0, None, None)] * 2
+    again = [(event.data["execution"], event.data["epoch"]) for event in told if "state" in event.data]
+    assert again == [(0, 0), (1, 0)], "and whoever looks on is told"
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from noisegate import tracing
 from noisegate.api.card import Card
 from noisegate.data.packing import IMAGES_FILE
-from noisegate.details import Details, EarlyStopping, SubgroupUsed
+from noisegate.details import Details, SubgroupUsed
 from noisegate.errors import InvalidInput
 from noisegate.evaluation.analysis import Analysis
 from noisegate.evaluation.answer_table import answer_table
@@ -26,7 +26,7 @@ from noisegate.learning.cells import CellData, PreparedCell, prepare_cell
 from noisegate.learning.describing import described
 from noisegate.learning.export import ModelFiles, export_model, versions
 from noisegate.learning.outcomes import ExecutionOutcome
-from noisegate.learning.stopping import best_epoch
+from noisegate.learning.stopping import early_stopping
 from noisegate.learning.subgroups import ScoredImages
 from noisegate.learning.training import Diverged, Together
 from noisegate.spec import ClassifierExperiment
@@ -189,19 +189,12 @@ def _details(finished: Finished, found: Analysis, scored: ScoredImages | None, j
         scored=counts_of(scored) if scored else None,
         measures=dict(found.measures),
         figure=dict(found.details),
-        early_stopping=_early_stopping(outcome.trained.holdout_losses),
+        early_stopping=early_stopping(outcome.trained.holdout_losses),
         judgement=judgement,
         open_set=found.open_set,
         rule_choice=finished.rule_choice,
         regularisation=context.cell.regularisation,
     )
-
-
-def _early_stopping(holdout_losses: Sequence[float]) -> EarlyStopping | None:
-    if not holdout_losses:
-        return None
-    written = [loss if math.isfinite(loss) else None for loss in holdout_losses]
-    return EarlyStopping(best_epoch=best_epoch(holdout_losses), holdout_losses=written)
 
 
 def _subgroup_used(cell: PreparedCell) -> SubgroupUsed | None:

@@ -62,16 +62,16 @@ function toast(node, seconds = 12) {
 }
 
 // Buttons: data-method and data-path say what is asked, data-then where to go afterwards ({id} is that of the answer). With
-// data-ask a dry run tells first what would go along.
+// data-ask a dry run tells first whether it can be done, and what would go along besides what data-along says.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-path]");
   if (!button) return;
   button.disabled = true;
   try {
-    const { method, path, json, then, ask } = button.dataset;
+    const { method, path, json, then, ask, along } = button.dataset;
     if (ask !== undefined) {
       const plan = await api(method, `${path}?dry_run=true`);
-      if (!(await confirmed(ask, plan))) return;
+      if (!(await confirmed(ask, plan, along))) return;
     }
     const answer = await api(method, path, { json: json === undefined ? undefined : JSON.parse(json) });
     if (then) location.href = root + then.replace("{id}", encodeURIComponent(answer.id ?? ""));
@@ -85,9 +85,10 @@ document.addEventListener("click", async (event) => {
 
 const COUNTED = { cells: "cells", executions: "executions", files: "files" };
 
-/** Asks in a dialog, with what a dry run has counted. */
-function confirmed(question, plan) {
-  const lines = Object.entries(COUNTED).filter(([name]) => plan?.[name]).map(([name, word]) => `${plan[name]} ${word}`);
+/** Asks in a dialog, with what the page knows and a dry run has counted. */
+function confirmed(question, plan, along) {
+  const lines = along ? [along] : [];
+  lines.push(...Object.entries(COUNTED).filter(([name]) => plan?.[name]).map(([name, word]) => `${plan[name]} ${word}`));
   if (plan?.models?.length) lines.push(`${plan.models.length} models`);
   const dialog = element("dialog", { "aria-labelledby": "question" },
     element("h2", { id: "question" }, question),

@@ -9,8 +9,8 @@ const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /**
- * Draws curves that have values at x, with bands where they have errors.
- * @param curves [{label, x, y, low, high}]; low and high may be null.
+ * Draws curves that have values at x, with bands where they have errors. Drawn again with the same curves, only the values change.
+ * @param curves [{label, x, y, low, high, thin}]; low and high may be null; thin ones are dotted, and always shown at first.
  */
 function drawCurves(target, curves, { xLabel, yLabel, height = 320, shown = 8, marks = false, xMap = null }) {
   const xs = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
@@ -18,24 +18,33 @@ function drawCurves(target, curves, { xLabel, yLabel, height = 320, shown = 8, m
     const at = new Map(curve.x.map((x, index) => [x, values[index]]));
     return xs.map((x) => at.get(x) ?? null);
   };
+  const before = target.drawn;
+  const shownBefore = new Map(before?.plot.series.map((one) => [one.label, one.show]) ?? []);
   const data = [xs];
   const series = [{ label: xLabel, value: (_, value) => (value === null ? "–" : xMap ? xMap[value] ?? "" : value) }];
   const bands = [];
   curves.forEach((curve, index) => {
     const stroke = LINES[index % LINES.length];
-    const dash = DASHES[Math.floor(index / LINES.length) % DASHES.length];
+    const dash = curve.thin ? [2, 3] : DASHES[Math.floor(index / LINES.length) % DASHES.length];
     const at = series.length;
+    const label = curve.label.length > 44 ? `${curve.label.slice(0, 43)}…` : curve.label;
+    const show = shownBefore.get(label) ?? (curve.thin || index < shown);
     data.push(placed(curve, curve.y));
-    series.push({ label: curve.label.length > 44 ? `${curve.label.slice(0, 43)}…` : curve.label, stroke, dash, width: 2, show: index < shown, spanGaps: true,
-      points: { show: marks || curve.x.length < 12, size: 6 }, value: (_, value) => (value === null ? "–" : value.toPrecision(4)) });
+    series.push({ label, stroke, dash, width: curve.thin ? 1.5 : 2, show, spanGaps: true,
+      points: { show: marks || curve.x.length < 12, size: curve.thin ? 4 : 6 }, value: (_, value) => (value === null ? "–" : value.toPrecision(4)) });
     if (curve.low && curve.low.some((value) => value !== null)) {
       for (const values of [curve.high, curve.low]) {
         data.push(placed(curve, values));
-        series.push({ label: "", stroke: "transparent", width: 0, show: index < shown, points: { show: false }, band: at });
+        series.push({ label: "", stroke: "transparent", width: 0, show, points: { show: false }, band: at });
       }
       bands.push({ series: [at + 1, at + 2], fill: stroke + "2e" });
     }
   });
+  const key = JSON.stringify(series.map((one) => [one.label, one.band]));
+  if (before?.key === key) {
+    before.plot.setData(data);
+    return before.plot;
+  }
   const axis = { stroke: css("--faint"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line") }, font: "12px system-ui, sans-serif" };
   const options = {
     width: Math.max(260, target.clientWidth), height, series, bands, focus: { alpha: 0.35 }, cursor: { focus: { prox: 24 } },
@@ -47,9 +56,12 @@ function drawCurves(target, curves, { xLabel, yLabel, height = 320, shown = 8, m
       plot.series.forEach((one, index) => { if (one.band === at && one.show !== plot.series[at].show) plot.setSeries(index, { show: plot.series[at].show }, false); });
     }] },
   };
+  before?.resizing.disconnect();
   target.replaceChildren();
   const plot = new uPlot(options, data, target);
   target.querySelectorAll(".u-legend .u-series").forEach((row, index) => { if (series[index].band !== undefined) row.hidden = true; });
-  new ResizeObserver(() => plot.setSize({ width: Math.max(260, target.clientWidth), height })).observe(target);
+  const resizing = new ResizeObserver(() => plot.setSize({ width: Math.max(260, target.clientWidth), height }));
+  resizing.observe(target);
+  target.drawn = { key, plot, resizing };
   return plot;
 }

@@ -2,9 +2,11 @@
 
 import pytest
 
+from noisegate.store.tables import Dataset
 from service.access import ANYBODY, needed_scope
 from service.pages import assets
 from service.pages.frame import NAVIGATION
+from tests.factories import ready_dataset
 from tests.service.pages.conftest import EVIL, HTML, LONG, House, Parsed, page_paths
 
 PAGES = page_paths()
@@ -119,6 +121,45 @@ def test_a_problem_is_a_page_to_browsers_and_json_to_programs(house: House) -> N
     program = house.client.get("/ui/experiments/exp_nothing", headers=shown)
     assert (program.status_code, program.json()["code"]) == (404, "not-found")
     assert house.get("/ui/experiments?stat=failed").status_code == 422
+
+
+def test_what_nobody_foresaw_is_a_page_too(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+    adas = house.client.app_state["resources"].sessions.of("ada")
+    with adas.begin() as session:
+        hollow = ready_dataset(session, "hollow", number=99).id  # no files lie behind it
+    try:
+        shown = house.get(f"/ui/datasets/{hollow}")
+        assert (shown.status_code, shown.headers["content-type"]) == (500, "text/html; charset=utf-8")
+        assert "'self'" in shown.headers["content-security-policy"]
+        assert "Something went wrong" in Parsed(shown.text).text
+        assert "FileNotFound" not in shown.text
+        assert capfd.readouterr().out.count("request_failed") == 1
+        as_program = {"Authorization": f"Bearer {house.tokens['ada']}"}
+        program = house.client.get(f"/ui/datasets/{hollow}", headers=as_program)
+        assert (program.status_code, program.json()["code"]) == (500, "unexpected")
+    finally:
+        with adas.begin() as session:
+            session.delete(session.get_one(Dataset, hollow))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/ui/nothing", 404),
+        ("POST", "/ui/experiments", 405),
+        ("GET", "/ui/experiments?limit=0", 422),
+        ("GET", "/ui/experiments?cursor=%00", 422),
+        ("GET", "/ui/compare?measure=beauty", 422),
+        ("POST", "/ui/sign-in", 422),
+        ("GET", "/ui/static/app.css", 404),
+        ("GET", "/ui/admin", 403),
+    ],
+)
+def test_every_refusal_is_a_page(house: House, method: str, path: str, status: int) -> None:
+    shown = HTML | {"Authorization": f"Bearer {house.tokens['ada']}"}
+    answer = house.client.request(method, path, headers=shown, follow_redirects=False)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert Parsed(answer.text).all("h1")
 
 
 def test_files_keep_for_good_and_come_packed(house: House) -> None:

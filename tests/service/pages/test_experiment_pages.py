@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from noisegate.details import Details, EarlyStopping
+from noisegate.store import executions
 from service.results.losses import loss_curves
+from tests.factories import claim_one
 from tests.service.pages.conftest import House, Parsed
 
 
@@ -47,6 +50,35 @@ def test_losses_of_executions_that_stopped_early() -> None:
     expected = [np.std([3, 5, 4], ddof=1) / np.sqrt(3), np.std([2, 4], ddof=1) / np.sqrt(2)]
     assert curve.standard_error[:2] == pytest.approx(expected)
     assert curve.standard_error[2] is None
+
+
+def test_what_trains_now_shows_its_losses(house: House) -> None:
+    sessions = house.client.app_state["resources"].sessions.of("ada")
+    with sessions.begin() as session:
+        execution, lease = claim_one(session)
+        id = execution.experiment_id
+    stopping = EarlyStopping(best_epoch=1, holdout_losses=[0.75])
+    progress = {"epochs_done": 1, "losses_by_epoch": [0.512345], "details": Details(early_stopping=stopping)}
+    try:
+        with sessions.begin() as session:
+            executions.renew_all(session, [lease], 60, {lease.id: progress})
+        page = Parsed(house.get(f"/ui/experiments/{id}/progress").text)
+        (row,) = (found for found in page.all("tr") if "data-running" in found)
+        assert (row["data-losses"], row["data-holdout"], row["data-epoch"]) == ("[0.512345]", "[0.75]", "1")
+        assert "0.512" in page.text
+        curves = house.client.get(f"/results/{id}/curves", headers=_as_ada(house)).json()["executions"]
+        assert [(one["losses"], one["holdout_losses"]) for one in curves if one["state"] == "running"] == [
+            ([0.512345], [0.75])
+        ]
+        means = house.client.get(f"/results/{id}/losses", headers=_as_ada(house)).json()["items"]
+        assert 0.512345 not in [value for one in means for value in one["mean"]], "means are of those that have ended"
+    finally:
+        with sessions.begin() as session:
+            executions.release(session, lease)
+
+
+def _as_ada(house: House) -> dict[str, str]:
+    return {"Authorization": f"Bearer {house.tokens['ada']}"}
 
 
 def test_a_list_takes_a_fixed_number_of_statements(house: House) -> None:
