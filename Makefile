@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-train bench-ingestion bench-start bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-value bench-cards bench-paper clean
+.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-answers bench-train bench-ingestion bench-start bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-value bench-cards bench-paper clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -78,6 +78,14 @@ bench-classify: .venv/installed-test
 # The same with a backbone at 224 px and JPEGs of 640 × 480; ARCHIVE=photographs.tar, of <class>/*, 128 px. Some ten minutes.
 bench-classify-photographs: .venv/installed-test
 	$(BIN)/python benchmarks/classify.py --photographs $(ARCHIVE) $(PEERS)
+
+# Where the time of an answer goes (py-spy), 64 images a request, 1 to 64 connections by one process and two: ten minutes on two idle
+# cores with wrk. BEFORE=a checkout of an earlier version; MODEL=a folder keeps the model between them.
+MODEL ?= $(RUNS)/answers
+bench-answers: .venv/installed-test
+	$(BIN)/python benchmarks/answer_profile.py --model $(MODEL) $(if $(BEFORE),--before $(BEFORE))
+	$(BIN)/python benchmarks/connections.py --model $(MODEL) --seconds 4
+	$(BIN)/python benchmarks/batches.py --model $(MODEL) $(if $(BEFORE),--before $(BEFORE))
 
 # Two idle cores; some fifteen minutes. ARCHIVE=cifar10.tar.xz gives the naive loop real JPEGs. On a CUDA machine, from a bare
 # checkout, with PyTorch, NumPy, pydantic, torchvision and Pillow (eight minutes): python3 benchmarks/train_gpu.py

@@ -60,6 +60,7 @@ WAYS = (
         OCTETS,
         NETWORK,
         {"Inference-Header-Content-Length": "0"},
+        in_before=False,
     ),
 )
 Costs = dict[str, float]

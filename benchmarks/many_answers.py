@@ -51,15 +51,16 @@ def main() -> int:
         script = folder / "load.lua"
         write_script(script, *bodies.kind(None))
         os.environ |= service_environment(data_dir)
-        looks, traced_bytes = asyncio.run(_watched(script, asked.answers))
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(), host=HOST, port=free_port(), http=IgnoresUpgrades, log_config=None)
+        )
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            looks, traced_bytes = runner.run(_watched(server, script, asked.answers))
     return _report(looks, traced_bytes)
 
 
-async def _watched(script: Path, answers: int) -> tuple[list[Look], float]:
+async def _watched(server: uvicorn.Server, script: Path, answers: int) -> tuple[list[Look], float]:
     """The looks at memory, and the bytes that tracemalloc saw kept for an answer."""
-    port = free_port()
-    config = uvicorn.Config(create_app(), host=HOST, port=port, http=IgnoresUpgrades, log_config=None)
-    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.05)
@@ -67,7 +68,7 @@ async def _watched(script: Path, answers: int) -> tuple[list[Look], float]:
     async def answered(count: int) -> int:
         done = 0
         while done < count:
-            done += await asyncio.to_thread(_load, port, script)
+            done += await asyncio.to_thread(_load, server.config.port, script)
         return done
 
     await answered(max(2_000, answers // 50))

@@ -19,16 +19,18 @@ BEFORE = "noisegate, before"
 
 @dataclass(frozen=True)
 class Variant:
-    """The service with other settings, with a package that it needs, or with one that it is not to find."""
+    """The service with other settings or another query, with a package that it needs, or with one that it is not to find."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     needs: str | None = None
     without: str | None = None
+    query: str = ""
 
 
 # The first, as it is installed, is the one that targets are about.
 NOISEGATE_VARIANTS = {
     "noisegate": Variant(),
+    "noisegate, minimal answers": Variant(query="?fields=minimal"),
     "noisegate, Pillow alone": Variant(without="simplejpeg"),
     "noisegate, OpenVINO": Variant({"NOISEGATE_RUNTIME": "openvino"}, needs="openvino"),
 }
@@ -99,7 +101,9 @@ def noisegate(
     variant = variant or Variant()
     environment = {**service_environment(data_dir), "NOISEGATE_HOST": HOST, "NOISEGATE_PORT": "{port}"}
     imported = {"PYTHONPATH": import_path_of(checkout)} if checkout else {}
-    return Server(name, _command(variant), "/classify", {**environment, **variant.environment, **imported})
+    return Server(
+        name, _command(variant), f"/classify{variant.query}", {**environment, **variant.environment, **imported}
+    )
 
 
 def _noisegates(data_dir: Path) -> list[Server]:
