@@ -105,7 +105,7 @@ class ClassifyQuery(BaseModel):
         ]
 
 
-# Callers ask the same again and again, and reading it takes longer than the network may take.
+# Callers ask the same again and again.
 _MOST_KEPT, _MOST_KEPT_BYTES = 256, 512
 _NO_RULE = "default"
 
