@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import mlflow
@@ -10,12 +11,15 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from noisegate.client import Noisegate, cli
+from noisegate.rejection import SCORES
+from noisegate.rejection.scores import KnownLogits, TrainingAnswers
 from noisegate.store import executions
 from noisegate.store.artefacts import Artefacts
 from noisegate.store.sessions import open_sessions
 from noisegate.store.settings import Settings
 from tests.factories import claim_one, failure, outcome
 from tests.service.factories import ready_dataset, served_model
+from tests.service.test_decision_rules import reference
 
 # MLflow's own tables use what SQLAlchemy 2.1 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -104,6 +108,52 @@ def test_a_model_decides_in_mlflow_as_on_the_service(
     assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, model.image_size, model.image_size, 3)
     assert not list(tmp_path.rglob("*.pkl")), "nothing is pickled"
     assert mlflow.onnx.load_model(f"runs:/{run.info.run_id}/onnx").graph.input[0].name == "images"
+
+
+@pytest.mark.nightly
+def test_a_rule_of_several_scores_goes_with_the_model(
+    service_settings: Settings, service: str, experiment: str, tracking: str
+) -> None:
+    sessions, artefacts = open_sessions(service_settings), Artefacts(service_settings.artefact_root)
+    id = served_model(sessions, artefacts, reference=reference())
+    with Noisegate(service) as client:
+        client.models.set_decision(id, "reject_score", "knn")
+        model = client.models.get(id)
+        assert cli.run(["export", "mlflow", model.experiment, "--tracking-uri", tracking]) == 0
+        colours = np.array([[100, 100, 100], [200, 10, 10], [40, 100, 160]], np.uint8)
+        images = np.broadcast_to(colours[:, np.newaxis, np.newaxis], (3, model.image_size, model.image_size, 3)).copy()
+        decisions = [client.models.classify(image, model=id) for image in images]
+    to = mlflow.MlflowClient(tracking)
+    known = to.get_experiment_by_name(f"noisegate/{model.experiment}")
+    (run,) = to.search_runs([known.experiment_id])
+    loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    answers = loaded.predict(images)
+    assert answers["rejected"].tolist() == [one.rejected for one in decisions] == [False, True, True]
+    assert answers["reason"].tolist() == [one.reason or "" for one in decisions]
+    bounds = {one.score: one.threshold for one in decisions[0].rule}
+    assert answers["threshold"].tolist() == [bounds["reject_score"]] * 3
+    assert answers["threshold_knn"].tolist() == [bounds["knn"]] * 3
+    assert np.allclose(answers["score_knn"], [one.scores["knn"].value for one in decisions], atol=1e-6)
+    assert loaded.metadata.metadata["decision"]["decides"].startswith("rejected if reject_score is higher than")
+    with pytest.raises(ValueError, match="decides by reject_score and knn"):
+        loaded.predict(images, params={"threshold": 0.5})
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_each_score_is_the_services_to_the_bit(name: str) -> None:
+    """All that there are: one that is added here has to be computed there, too."""
+    served = import_module("noisegate.client.exports.served")  # of MLflow, which warns as it is imported
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(40, 5)).astype(np.float32)
+    features = generator.normal(size=(40, 16)).astype(np.float32)
+    scorer = SCORES[name]
+    trained = TrainingAnswers(logits[:30, :4], features[:30], np.arange(30) % 4)
+    fitted = scorer.fit(trained)
+    kept = {scorer.file_key(array): values for array, values in fitted.items()}
+    score, higher_is_unknown, reason = served.SCORES[name]
+    found = score(served.Answers(logits, features, 4, kept))
+    np.testing.assert_array_equal(found, scorer.value(KnownLogits(logits[:, :4]), features, fitted))
+    assert (higher_is_unknown, reason) == (not scorer.higher_is_known, scorer.reason)
 
 
 def test_without_the_package_it_says_what_to_install(

@@ -1,6 +1,8 @@
 """deploy/kubernetes against the schemas of Kubernetes itself, strictly; and against what the images and the service have."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,35 @@ def test_what_is_wrong_would_be_seen() -> None:
     (budget,) = of_kind("PodDisruptionBudget")
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(budget | {"spec": {"minAvailible": 1}}, VERSIONS[-1], strict=True)
+
+
+def test_what_kubectl_makes_of_the_example_is_valid(tmp_path: Path) -> None:
+    """As the page says: a copy with three secrets. Names of what is generated are those that the pods ask for."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not on this machine")
+    shutil.copytree(ROOT, tmp_path / "kubernetes")
+    ours = tmp_path / "kubernetes" / "ours"
+    shutil.copytree(ROOT / "example", ours)
+    (ours / "secrets").mkdir()
+    for name in ("database_password", "broker_password", "s3_credentials"):
+        (ours / "secrets" / name).write_text("secret")
+    made = subprocess.run([kubectl, "kustomize", str(ours)], capture_output=True, text=True, timeout=60)
+    assert not made.returncode, made.stderr
+    whole = list(yaml.safe_load_all(made.stdout))
+    for one in whole:
+        if one["kind"] not in OTHERS:
+            kubernetes_validate.validate(one, VERSIONS[0], strict=True)
+    assert {one["metadata"]["namespace"] for one in whole} == {"noisegate"}
+    generated = {(one["kind"], one["metadata"]["name"]) for one in whole if one["kind"] in ("ConfigMap", "Secret")}
+    worker = next(one for one in whole if one["metadata"]["name"] == "noisegate-worker" and one["kind"] == "Deployment")
+    pod = worker["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == "registry.example.com/noisegate-worker:1"
+    assert container["resources"]["limits"]["nvidia.com/gpu"]
+    asked = {("ConfigMap", one["configMapRef"]["name"]) for one in container["envFrom"] if "configMapRef" in one}
+    asked |= {("Secret", one["secret"]["secretName"]) for one in pod["volumes"] if "secret" in one}
+    assert asked == generated
 
 
 def test_every_file_is_part_of_a_kustomization() -> None:

@@ -5,7 +5,7 @@ A model is logged from code, beside its graph and what decides: nothing is pickl
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,20 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from noisegate.api.model_answers import ModelAnswer
+from noisegate.api.model_answers import DecisionRuleAnswer, ModelAnswer
 from noisegate.client import Noisegate
+from noisegate.client.errors import ClientError
 from noisegate.client.exports.recorded import Recorded, milliseconds, recorded
+from noisegate.client.exports.served import REJECT_SCORE, SCORES
+from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 
 _SERVED = Path(__file__).with_name("served.py")
 _STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 # What one request to a tracking server takes.
 _METRICS, _PARAMS = 1000, 100
 _LONGEST_PARAM = 6000
+# Scores that compare with training images, which reference.safetensors has.
+_REMEMBERING = {"knn", "mahalanobis", "vim"}
 
 
 @dataclass(frozen=True)
@@ -86,27 +91,33 @@ def _log(to: Any, run: str, one: Recorded) -> None:
 
 
 def _log_model(client: Noisegate, run: str, model: ModelAnswer) -> None:
+    decision = _decision(client, model)
     with tempfile.TemporaryDirectory(prefix="noisegate-mlflow-") as folder, mlflow.start_run(run_id=run):
-        graph, decision = Path(folder, "model.onnx"), Path(folder, "decision.json")
+        graph, told = Path(folder, "model.onnx"), Path(folder, "decision.json")
         graph.write_bytes(client.models.file(model.id, "model.onnx"))
-        decision.write_text(json.dumps(_decision(model), ensure_ascii=False, indent=1), encoding="utf-8")
+        told.write_text(json.dumps(decision, ensure_ascii=False, indent=1), encoding="utf-8")
+        artifacts = {"onnx": str(graph), "decision": str(told)}
+        if _REMEMBERING & {one["score"] for one in decision["scores"]}:
+            kept = Path(folder, "reference.safetensors")
+            kept.write_bytes(client.models.file(model.id, "reference.safetensors"))
+            artifacts["reference"] = str(kept)
         mlflow.pyfunc.log_model(
             name="model",
             python_model=str(_SERVED),
-            artifacts={"onnx": str(graph), "decision": str(decision)},
-            signature=signature(model),
-            metadata={"noisegate.model": model.id, "threshold": model.default_threshold},
-            pip_requirements=["mlflow", "numpy", "onnxruntime", "pandas"],
+            artifacts=artifacts,
+            signature=signature(model, decision),
+            metadata={"noisegate.model": model.id, "decision": decision},
+            pip_requirements=["mlflow", "numpy", "onnxruntime", "pandas", "safetensors"],
         )
-        mlflow.onnx.log_model(
-            onnx.load(str(graph)), name="onnx", metadata=_decision(model), pip_requirements=["onnxruntime"]
-        )
+        mlflow.onnx.log_model(onnx.load(str(graph)), name="onnx", metadata=decision, pip_requirements=["onnxruntime"])
 
 
-def signature(model: ModelAnswer) -> ModelSignature:
+def signature(model: ModelAnswer, decision: Mapping[str, Any]) -> ModelSignature:
     """What a model takes and gives."""
     size = model.image_size
     columns = [("string", "label"), ("string", "known_label"), ("double", "reject_score"), ("double", "threshold")]
+    others = [one["score"] for one in decision["scores"] if one["score"] != REJECT_SCORE]
+    columns += [("double", f"{what}_{name}") for name in others for what in ("score", "threshold")]
     columns += [("double", "noise_probability"), ("boolean", "rejected"), ("string", "reason")]
     columns += [("double", f"p_{name}") for name in model.classes]
     return ModelSignature(
@@ -116,13 +127,43 @@ def signature(model: ModelAnswer) -> ModelSignature:
     )
 
 
-def _decision(model: ModelAnswer) -> dict[str, Any]:
-    """What decides beside the graph: by the reject score, whichever rule is set on the service."""
+def _decision(client: Noisegate, model: ModelAnswer) -> dict[str, Any]:
+    """What decides beside the graph: the rule that is set on the service now, at its default budget.
+
+    Raises:
+        ClientError: the rule has a score that `served.py` does not compute.
+    """
+    rule = client.models.decision(model.id).rule
+    scores = _by_reject_score(model) if rule is None else list(_by_rule(client, model, rule))
+    words = [f"{one['score']} is {_worse(one['score'])} than {one['threshold']:.6g}" for one in scores]
+    noise = ["noise is the most probable class"] if model.has_noise_class else []
     return {
         "model": model.id,
         "classes": model.classes,
         "has_noise_class": model.has_noise_class,
-        "threshold": model.default_threshold,
+        "scores": scores,
         "image_size": model.image_size,
-        "decides": "reject_score = 1 - the largest known-class probability; rejected above threshold, or if noise is the top class",
+        "decides": f"rejected if {' or '.join(noise + words)}" if noise or words else "rejects nothing",
     }
+
+
+def _by_reject_score(model: ModelAnswer) -> list[dict[str, Any]]:
+    if model.default_threshold is None:
+        return []
+    return [{"score": REJECT_SCORE, "threshold": model.default_threshold, "reason": "low_confidence"}]
+
+
+def _by_rule(client: Noisegate, model: ModelAnswer, rule: DecisionRuleAnswer) -> Iterator[dict[str, Any]]:
+    points = client.models.coverage(model.id).points
+    # The smallest budget that can be promised is the first: the default one is the next that is no smaller.
+    bounds = next(one.thresholds for one in points if one.max_false_reject >= DEFAULT_MAX_FALSE_REJECT)
+    for one in rule.scores:
+        if one.score not in SCORES:
+            raise ClientError(
+                f"{model.id} decides by {one.score}, which this version cannot write: take a newer one, or --no-models."
+            )
+        yield {"score": one.score, "threshold": bounds[one.score], "reason": one.reason or SCORES[one.score][2]}
+
+
+def _worse(score: str) -> str:
+    return "higher" if SCORES[score][1] else "lower"
