@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy.orm import Session
 
 from noisegate.admin.installation import installation
+from noisegate.client.output import Json, print_object
+from noisegate.client.show import console_for
+from noisegate.client.tables import table_of
 from noisegate.errors import InvalidInput
 from noisegate.store import keys
 from noisegate.store.keys import Scope
@@ -26,7 +27,12 @@ keys_app = App(name="keys", help="Make, list and revoke API keys, on the databas
 
 @keys_app.command
 def create(
-    *, owner: str, scopes: str = DEFAULT_SCOPES, days: float | None = None, note: Annotated[str, Parameter()] = ""
+    *,
+    owner: str,
+    scopes: str = DEFAULT_SCOPES,
+    days: float | None = None,
+    note: Annotated[str, Parameter()] = "",
+    json: Json = False,
 ) -> None:
     """Make a key and print it, once: it cannot be shown again.
 
@@ -37,22 +43,29 @@ def create(
         note: what it is for.
     """
     with _transaction() as session:
-        token, _row = keys.create(session, owner=owner, scopes=_scopes(scopes), days=days, note=note)
-    print(token)
+        token, row = keys.create(session, owner=owner, scopes=_scopes(scopes), days=days, note=note)
+        told = _document(row)
+    if json:
+        print_object({"key": token, **told})
+    else:
+        print(token)
 
 
 @keys_app.command(name="list")
-def list_keys() -> None:
+def list_keys(*, json: Json = False) -> None:
     """Every key, without its secret."""
-    table = Table("id", "owner", "scopes", "made", "state", "note")
+    table = table_of("owner", "scopes", "made", "state", "note", id="id")
     with _transaction() as session:
         for row in keys.every(session):
-            table.add_row(row.id, row.owner, ",".join(row.scopes), f"{row.created_at:%F %T}Z", _state(row), row.note)
-    Console().print(table)
+            if json:
+                print_object(_document(row))
+            table.add_row(row.id, row.owner, ", ".join(row.scopes), f"{row.created_at:%F %T}Z", _state(row), row.note)
+    if not json:
+        console_for().print(table)
 
 
 @keys_app.command
-def revoke(id: str) -> None:
+def revoke(id: str, *, json: Json = False) -> None:
     """Close a key for good; services notice within a second.
 
     Args:
@@ -60,7 +73,22 @@ def revoke(id: str) -> None:
     """
     with _transaction() as session:
         row = keys.revoke(session, id)
-        print(f"{row.id} of {row.owner} opens nothing any more.")
+        if json:
+            print_object(_document(row))
+        else:
+            print(f"{row.id} of {row.owner} opens nothing any more.")
+
+
+def _document(row: ApiKey) -> dict[str, object]:
+    """A key without its secret."""
+    moments = {name: getattr(row, name) for name in ("created_at", "expires_at", "revoked_at")}
+    return {
+        "id": row.id,
+        "owner": row.owner,
+        "scopes": list(row.scopes),
+        **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
+        "note": row.note,
+    }
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 """
 
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from cyclopts import Parameter, validators
 
 from noisegate.admin import backups, cleaning
 from noisegate.admin.installation import installation
+from noisegate.client.output import Json, print_object
 from noisegate.store.remote import open_artefacts
 from noisegate.store.sessions import open_sessions
 
@@ -21,7 +23,9 @@ _Seconds = Annotated[float | None, Parameter(validator=validators.Number(gte=60)
 _Days = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 
 
-def gc(*, older_than: _Seconds = None, datasets_older_than: _Days = None, dry_run: bool = False) -> None:
+def gc(
+    *, older_than: _Seconds = None, datasets_older_than: _Days = None, dry_run: bool = False, json: Json = False
+) -> None:
     """Remove what is no longer needed: files without a row, half-written files, expired keys, failed datasets, unused views.
 
     Args:
@@ -42,20 +46,27 @@ def gc(*, older_than: _Seconds = None, datasets_older_than: _Days = None, dry_ru
         )
         with closing(open_sessions(settings)) as sessions:
             for removed in cleaning.clean(sessions, open_artefacts(settings), bounds, dry_run=dry_run):
-                print(f"{removed.count} {removed.kind} {verb}, {removed.size_bytes:,} bytes", flush=True)
+                if json:
+                    print_object({**asdict(removed), "dry_run": dry_run})
+                else:
+                    print(f"{removed.count} {removed.kind} {verb}, {removed.size_bytes:,} bytes", flush=True)
 
 
-def backup(file: Path) -> None:
+def backup(file: Path, *, json: Json = False) -> None:
     """Write the database and all files that it names to one tar, also while everything runs. SQLite only.
 
     Args:
         file: To be made; nothing is overwritten.
     """
     with installation() as settings:
-        print(f"{file} holds {_in_words(backups.back_up(settings, file))}.")
+        summary = backups.back_up(settings, file)
+    if json:
+        print_object({"file": str(file), **asdict(summary)})
+    else:
+        print(f"{file} holds {_in_words(summary)}.")
 
 
-def restore(file: Path) -> None:
+def restore(file: Path, *, json: Json = False) -> None:
     """Unpack a backup into the data directory, which must be empty or not there.
 
     Args:
@@ -63,6 +74,9 @@ def restore(file: Path) -> None:
     """
     with installation() as settings:
         summary = backups.restore(settings, file)
+    if json:
+        print_object({"folder": str(settings.data_dir), **asdict(summary)})
+    else:
         print(f"{settings.data_dir} holds {_in_words(summary)}. It is what there was at {summary.created_at}.")
 
 

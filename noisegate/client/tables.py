@@ -6,19 +6,23 @@ from rich.table import Table
 
 
 class UnbrokenTable(Table):
-    """A table that grows beyond a narrow console rather than break an id over two lines, or cut a number."""
+    """A table that grows beyond a narrow console rather than break an id or a word over two lines, or cut a number."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        kept = [column for column in self.columns if column.no_wrap]
         widest = options.update(width=10_000)
-        needed = sum(self._measure_column(console, widest, column).maximum for column in kept)
-        others = (len(self.columns) - len(kept)) * _LEAST_COLUMNS
-        least = needed + others + self._extra_width
-        yield from super().__rich_console__(console, options.update(width=max(options.max_width, least)))
+        for place, column in enumerate(self.columns):
+            needed, padding = self._measure_column(console, widest, column), self._get_padding_width(place)
+            column.min_width = (
+                needed.maximum - padding if column.no_wrap else min(needed.minimum - padding, _LONGEST_WORD)
+            )
+        least = sum(self._measure_column(console, widest, column).minimum for column in self.columns)
+        yield from super().__rich_console__(
+            console, options.update(width=max(options.max_width, least + self._extra_width))
+        )
 
 
-# What is left of a column that may be folded.
-_LEAST_COLUMNS = 6
+# A word of more columns, such as a path, is folded where there is no room.
+_LONGEST_WORD = 20
 
 
 def table_of(*headings: str, title: str | None = None, id: str | None = None) -> Table:

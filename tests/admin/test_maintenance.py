@@ -1,5 +1,6 @@
 """The commands on an installation itself, as a person types them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -72,3 +73,30 @@ def test_a_client_loads_no_database() -> None:
     code = "import sys; from noisegate.client import cli; cli.app(['--help']); print('sqlalchemy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["False"], done.stderr
+
+
+def test_keys_are_told_as_json(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["keys", "create", "--owner", "me", "--days", "2", "--note", "ü", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["key"].startswith(f"ng_{made['id']}_")
+    assert (made["owner"], made["scopes"], made["note"]) == ("me", ["read", "classify", "train"], "ü")
+    assert cli.run(["keys", "revoke", made["id"], "--json"]) == 0
+    revoked = json.loads(capsys.readouterr().out)
+    assert revoked["revoked_at"] > made["created_at"]
+    assert cli.run(["keys", "list", "--json"]) == 0
+    (listed,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert listed == revoked
+    assert listed == {name: value for name, value in made.items() if name != "key"} | {
+        "revoked_at": listed["revoked_at"]
+    }
+
+
+def test_maintenance_is_told_as_json(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "backup.tar"
+    assert cli.run(["gc", "--dry-run", "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told
+    assert all(one["dry_run"] and one["count"] == one["size_bytes"] == 0 for one in told)
+    assert cli.run(["backup", str(file), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["file"], summary["files"]) == (str(file), 0)

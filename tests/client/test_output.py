@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from cyclopts import App
 from rich.console import Console
 
 from noisegate.api.answers import WorkerAnswer
@@ -89,3 +90,29 @@ def test_a_worker_is_an_answer_like_all(server: Peer, capsys: pytest.CaptureFixt
     server.replies("GET", "/workers", json_reply({"items": [whole.model_copy(update={"executions": []})]}))
     assert cli.run(["workers"]) == 0
     assert "1 s ago" in capsys.readouterr().out
+
+
+def test_every_command_speaks_json_but_those_that_run_something() -> None:
+    silent = set(_without_json(cli.app, ()))
+    assert silent == {("up",), ("demo",), ("install-completion",)}
+
+
+def _without_json(app: App, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for name in app:
+        if name.startswith("-"):
+            continue
+        command = app[name]
+        yield from _without_json(command, (*path, name))
+        if command.default_command is None:
+            continue
+        if "--json" not in {option for one in command.assemble_argument_collection() for option in one.names}:
+            yield (*path, name)
+
+
+def test_no_word_is_broken_on_a_narrow_console() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=30)
+    found = ModelAnswer.model_validate(model_card().model.document() | {"aliases": ["default", "photographs"]})
+    console.print(models_table([found]), crop=False)
+    words = set(re.findall(r"[\w]+", file.getvalue()))
+    assert {found.id, found.experiment, "default", "photographs", "aliases", "experiment"} <= words
