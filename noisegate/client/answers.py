@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from noisegate.api.answers import ExperimentAnswer
-from noisegate.api.decisions import BatchLineAnswer, DecisionAnswer, ModelCardAnswer
+from noisegate.api.decisions import BatchLineAnswer, DecisionAnswer, MinimalLineAnswer, ModelCardAnswer
 from noisegate.api.result_answers import CurvesAnswer, ResultsAnswer
 from noisegate.client import html
 
@@ -51,6 +51,22 @@ class BatchLine(BatchLineAnswer):
     """What came of one of many images: a classification or a problem."""
 
     classification: Decision | None
+
+
+Line = TypeVar("Line", BatchLine, MinimalLineAnswer)
+
+
+class Batch(list[Line]):
+    """What came of many images, in their order."""
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a row an image: `name`, `problem`, and the fields of its decision, such as `label` and `rejected`.
+
+        Where there is a `problem`, there are no fields.
+        """
+        from noisegate.client.frames import batch_frame  # pandas is an extra
+
+        return batch_frame(self)
 
 
 class Card(ModelCardAnswer):

@@ -110,10 +110,7 @@ class Core:
     def __init__(
         self, base_url: str, timeout: float, api_key: str | None, max_retries: int, patience_seconds: float
     ) -> None:
-        try:
-            self.url = httpx2.URL(base_url)
-        except httpx2.InvalidURL as error:
-            raise ClientError(f"{base_url!r} is no address of a service: {error}. Example: {DEFAULT_URL}") from error
+        self.url = _address(base_url)
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
         self.max_retries = max_retries
@@ -248,6 +245,17 @@ class Core:
         return attempt < self.max_retries
 
 
+def _address(url: str) -> httpx2.URL:
+    what = f"{url!r} is no address of a service"
+    try:
+        found = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise ClientError(f"{what}: {error}. Example: {DEFAULT_URL}") from error
+    if found.scheme not in ("http", "https") or not found.host:
+        raise ClientError(f"{what}: it begins with http:// or https://. Example: {DEFAULT_URL}")
+    return found
+
+
 def path_of(*parts: str) -> str:
     """A path of these parts, quoted: a name with a slash in it cannot lead elsewhere."""
     return "/" + "/".join(quote(part, safe="") for part in parts)
@@ -306,4 +314,5 @@ def _is_in_flight(response: httpx2.Response) -> bool:
 
 
 def _reason(error: httpx2.TransportError) -> str:
-    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+    # It stands inside a sentence.
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)).rstrip(".") or type(error).__name__

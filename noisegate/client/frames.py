@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from noisegate.api.base import Answer
+from noisegate.api.decisions import BatchLineAnswer, MinimalLineAnswer
 from noisegate.api.result_answers import CurvesAnswer, Estimate, ResultRow, ResultsAnswer
 
 # Of each the mean, and beside it what is known of its spread.
@@ -26,6 +27,19 @@ MEASURES = (
 def frame_of(items: Iterable[Answer]) -> pd.DataFrame:
     """A row an item; what is nested has a column for each of its fields, such as `metrics.accuracy` and `point.noise.quantity`."""
     return pd.DataFrame([dict(_flat(item.document())) for item in items])
+
+
+def batch_frame(lines: Iterable[BatchLineAnswer | MinimalLineAnswer]) -> pd.DataFrame:
+    """A row an image."""
+    rows = [
+        {"name": line.name, "problem": line.problem.detail if line.problem else None, **_decided(line)}
+        for line in lines
+    ]
+    return pd.DataFrame(rows)
+
+
+def _decided(line: BatchLineAnswer | MinimalLineAnswer) -> dict[str, Any]:
+    return dict(_flat(line.classification.document())) if line.classification else {}
 
 
 def results_frame(results: ResultsAnswer) -> pd.DataFrame:

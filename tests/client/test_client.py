@@ -282,7 +282,7 @@ def test_a_preset_with_what_stands_beside_it(server: Peer, ask: Asking) -> None:
     ask(lambda client: client.experiments.create(preset="table-3", scale="smoke", dataset="digits"))
     assert json.loads(server.requests[0].body) == {"preset": "table-3", "scale": "smoke", "dataset": "digits"}
     with pytest.raises(TypeError, match="either a spec or the name of a preset"):
-        ask(lambda client: client.experiments.create())
+        ask(lambda client: client.experiments.create({"dataset": "digits"}, preset="table-3"))
 
 
 def test_an_answer_that_got_lost_is_asked_for_again_under_the_same_key(server: Peer, ask: Asking) -> None:
@@ -433,6 +433,33 @@ def test_minimal_answers_of_one_image_and_of_many(server: Peer, ask: Asking) -> 
         {"model": "default", "rule": "knn", "fields": "minimal"},
         {"model": "mine", "fields": "minimal"},
     ]
+
+
+def test_what_is_no_upload_and_no_list_of_images_is_said_before_anything_is_sent(server: Peer, ask: Asking) -> None:
+    for single in ("photos", Path("photos"), png(1)):
+        with pytest.raises(TypeError, match="several images"):
+            ask(partial(_classify_many, single))
+    with pytest.raises(TypeError, match="and not ndarray"):
+        ask(lambda client: client.datasets.upload(np.zeros((2, 8, 8, 3), np.uint8)))
+    assert server.requests == []
+
+
+def _classify_many(images: Any, client: Noisegate) -> Any:
+    return client.models.classify_many(images)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost", "", "ftp://localhost", "http://"])
+def test_an_address_without_a_protocol_is_refused_at_once(address: str) -> None:
+    with pytest.raises(ClientError, match="begins with http"):
+        Noisegate(address)
+
+
+def test_a_spec_may_be_given_field_by_field(server: Peer, ask: Asking) -> None:
+    server.replies("POST", "/experiments", json_reply(experiment(), 202))
+    ask(lambda client: client.experiments.create(dataset="birds", training={"epochs": 3}))
+    assert json.loads(server.requests[0].body) == {"dataset": "birds", "training": {"epochs": 3}}
+    with pytest.raises(TypeError, match="give a spec, its fields, or"):
+        ask(lambda client: client.experiments.create())
 
 
 def test_an_alias_is_put(server: Peer, ask: Asking) -> None:

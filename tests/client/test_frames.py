@@ -5,7 +5,7 @@ import math
 import pytest
 
 from noisegate.api.answers import WorkerAnswer
-from noisegate.client.answers import Card, Decision, Experiment, Results
+from noisegate.client.answers import Batch, BatchLine, Card, Decision, Experiment, Results
 from noisegate.client.frames import frame_of
 from tests.client.samples import decision, experiment, model_card, results, row
 
@@ -25,6 +25,20 @@ def test_results_have_means_errors_and_n() -> None:
 def test_any_list_is_a_frame_with_paths_as_columns() -> None:
     workers = [WorkerAnswer.model_validate({"name": name, "extra": {"deep": 1}}) for name in ("a", "b")]
     assert frame_of(workers).to_dict("list") == {"name": ["a", "b"], "extra.deep": [1, 1]}
+
+
+def test_many_decisions_are_a_frame_and_those_without_one_say_why() -> None:
+    problem = {"status": 422, "code": "not-an-image", "title": "No image", "detail": "the image is text"}
+    lines = [
+        {"index": 0, "name": "a.png", "classification": decision(label="7").document(), "problem": None},
+        {"index": 1, "name": "b.png", "classification": None, "problem": problem},
+    ]
+    frame = Batch(BatchLine.model_validate(line) for line in lines).to_frame()
+    assert frame["name"].tolist() == ["a.png", "b.png"]
+    assert frame["label"].tolist()[0] == "7"
+    assert frame["label"].isna().tolist() == [False, True]
+    assert frame["problem"].isna().tolist() == [True, False]
+    assert frame["problem"].iloc[1] == "the image is text"
 
 
 @pytest.mark.parametrize(

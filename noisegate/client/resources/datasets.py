@@ -193,7 +193,12 @@ class Datasets(Resource[Mode]):
         model: type[Model],
         timeout: float | None,
     ) -> Flow[Model]:
-        upload = images if not isinstance(images, str | Path) else _packed(Path(images), query)
+        upload = _packed(Path(images), query) if isinstance(images, str | Path) else images
+        if not hasattr(upload, "chunks"):
+            kind = type(images).__name__
+            raise TypeError(
+                f"an upload is the path of a folder or of a file, and not {kind}; numpy.savez writes arrays to one"
+            )
         sent = CountedUpload(upload, progress)
         described = {
             "Content-Type": upload.content_type,

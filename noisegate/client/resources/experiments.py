@@ -44,7 +44,7 @@ class Experiments(Resource[Mode]):
         If the answer is lost on its way it is asked for again, under the same key: nothing is created twice.
 
         Args:
-            spec: as JSON, or a noisegate.spec.ExperimentSpec.
+            spec: as JSON, or a noisegate.spec.ExperimentSpec; without one and without a preset, `fields` are the spec.
             preset: the name of one in its place; `fields` such as `scale` and `dataset` stand beside it, and win.
             time_limit: seconds from the start of its first execution, after which it is cancelled if it has not ended.
         """
@@ -223,7 +223,10 @@ class Experiments(Resource[Mode]):
 def _posted(
     spec: Spec | None, preset: str | None, fields: Mapping[str, Any], params: Mapping[str, Any], **how: Any
 ) -> Request:
-    if (spec is None) == (preset is None):
+    if spec is not None and preset is not None:
         raise TypeError("give either a spec or the name of a preset")
-    document = spec.model_dump(mode="json") if isinstance(spec, BaseModel) else dict(spec or {"preset": preset})
+    if spec is None and preset is None and not fields:
+        raise TypeError("give a spec, its fields, or the name of a preset")
+    named = {} if preset is None else {"preset": preset}
+    document = spec.model_dump(mode="json") if isinstance(spec, BaseModel) else dict(spec or named)
     return Request(method="POST", path="/experiments", params=params, json={**document, **fields}, **how)

@@ -3,18 +3,18 @@
 import builtins
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, TypeVar
+from os import PathLike
+from typing import Literal
 
 from noisegate.api.answers import DeletedAnswer
 from noisegate.api.decisions import MinimalAnswer, MinimalLineAnswer
 from noisegate.api.model_answers import AliasAnswer, CoverageAnswer, ModelAnswer, RuleAnswer
-from noisegate.client.answers import BatchLine, Card, Decision
+from noisegate.client.answers import Batch, BatchLine, Card, Decision, Line
 from noisegate.client.errors import ProblemError
 from noisegate.client.flows import Flow, Listing, Query, Request, get, path_of
 from noisegate.client.fronts import Mode, Resource, listing, operation
 from noisegate.client.images import Image, Sendable, sendable
 
-Line = TypeVar("Line", BatchLine, MinimalLineAnswer)
 FileName = Literal["model.safetensors", "model.json", "model.onnx", "reference.safetensors"]
 
 # What one request holds: enough for the service to fill its batches, and little enough that the first answers come soon.
@@ -80,7 +80,7 @@ class Models(Resource[Mode]):
         max_false_reject: float | None = None,
         top_k: int | None = None,
         rule: str | None = None,
-    ) -> Flow[builtins.list[BatchLine]]:
+    ) -> Flow[Batch[BatchLine]]:
         """Classify any number of images, up to 64 in a request: a line each, in their order.
 
         An image that the service cannot read has a `problem` in place of a `classification`, and does not end the rest. While the
@@ -88,6 +88,7 @@ class Models(Resource[Mode]):
 
         Raises:
             UnusableFile: a file cannot be read.
+            TypeError: `images` is a single one, or a folder.
         """
         return self._all_answered(images, _query(model, max_false_reject, rule, top_k=top_k), BatchLine)
 
@@ -99,7 +100,7 @@ class Models(Resource[Mode]):
         model: str = "default",
         max_false_reject: float | None = None,
         rule: str | None = None,
-    ) -> Flow[builtins.list[MinimalLineAnswer]]:
+    ) -> Flow[Batch[MinimalLineAnswer]]:
         """As `classify_many`, with what `classify_minimal` says of each image."""
         query = _query(model, max_false_reject, rule, fields="minimal")
         return self._all_answered(images, query, MinimalLineAnswer)
@@ -143,9 +144,11 @@ class Models(Resource[Mode]):
         request = Request(method="DELETE", path=path, params={"dry_run": dry_run}, repeatable=dry_run)
         return self._front.read(request, DeletedAnswer)
 
-    def _all_answered(self, images: Iterable[Image], query: Query, line: type[Line]) -> Flow[builtins.list[Line]]:
+    def _all_answered(self, images: Iterable[Image], query: Query, line: type[Line]) -> Flow[Batch[Line]]:
         """One request after another, and the lines of all of them numbered through."""
-        found: builtins.list[Line] = []
+        if isinstance(images, str | PathLike | bytes):
+            raise TypeError("these are several images, such as Path('new').glob('*.jpg'); for one there is classify")
+        found: Batch[Line] = Batch()
         for batch in _batches(sendable(image) for image in images):
             lines = yield from self._answered(batch, query, line)
             found += [one.model_copy(update={"index": index}) for index, one in enumerate(lines, start=len(found))]
