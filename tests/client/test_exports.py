@@ -130,7 +130,7 @@ def test_a_rule_of_several_scores_goes_with_the_model(
     answers = loaded.predict(images)
     assert answers["rejected"].tolist() == [one.rejected for one in decisions] == [False, True, True]
     assert answers["reason"].tolist() == [one.reason or "" for one in decisions]
-    bounds = {one.score: one.threshold for one in decisions[0].rule}
+    bounds = {one.score: one.threshold for one in decisions[0].rule or []}
     assert answers["threshold"].tolist() == [bounds["reject_score"]] * 3
     assert answers["threshold_knn"].tolist() == [bounds["knn"]] * 3
     assert np.allclose(answers["score_knn"], [one.scores["knn"].value for one in decisions], atol=1e-6)

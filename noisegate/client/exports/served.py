@@ -11,6 +11,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import pandas as pd
 import safetensors.numpy
@@ -18,73 +19,82 @@ from mlflow.pyfunc import PythonModel
 
 REJECT_SCORE = "reject_score"
 
+Rows = npt.NDArray[np.float64]
+
 
 class Answers:
     """What the graph makes of some images, and what the model remembers of training images (`kept`, by `SCORE.ARRAY`)."""
 
     def __init__(self, logits: np.ndarray, features: np.ndarray, classes: int, kept: Mapping[str, np.ndarray]) -> None:
         shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-        self.probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-        self.known = logits[:, :classes].astype(np.float64)
+        self.probabilities: Rows = shifted / shifted.sum(axis=1, keepdims=True)
+        self.known: Rows = logits[:, :classes].astype(np.float64)
         self.features = features
         self.kept = kept
 
     @cached_property
-    def log_sum_exp(self) -> np.ndarray:
+    def log_sum_exp(self) -> Rows:
         """log Σ exp of the known logits, [n]."""
-        largest = self.known.max(axis=1)
-        return largest + np.log(np.exp(self.known - largest[:, np.newaxis]).sum(axis=1))
+        largest: Rows = self.known.max(axis=1)
+        sums: Rows = largest + np.log(np.exp(self.known - largest[:, np.newaxis]).sum(axis=1))
+        return sums
 
     @cached_property
-    def log_shares(self) -> np.ndarray:
+    def log_shares(self) -> Rows:
         """Logarithms of the softmax over the known classes, [n, K]."""
         return self.known - self.log_sum_exp[:, np.newaxis]
 
     @cached_property
-    def directions(self) -> np.ndarray:
-        """The features at length 1, float32 [n, width]."""
+    def directions(self) -> npt.NDArray[np.float32]:
+        """The features at length 1, [n, width]."""
         rows = np.asarray(self.features, dtype=np.float32)
-        return rows / np.maximum(np.sqrt(_squares(rows))[:, np.newaxis], np.float32(1e-12))
+        units: npt.NDArray[np.float32] = rows / np.maximum(np.sqrt(_squares(rows))[:, np.newaxis], np.float32(1e-12))
+        return units
 
 
-def reject_score(of: Answers) -> np.ndarray:
+def reject_score(of: Answers) -> Rows:
     """1 − the largest probability of a known class."""
-    return 1 - of.probabilities[:, : of.known.shape[1]].max(axis=1)
+    values: Rows = 1 - of.probabilities[:, : of.known.shape[1]].max(axis=1)
+    return values
 
 
-def knn(of: Answers) -> np.ndarray:
+def knn(of: Answers) -> Rows:
     """The distance to the k-th nearest training image, of directions in feature space."""
     similarities = of.directions @ of.kept["features"].T
     place = max(0, similarities.shape[1] - int(of.kept["neighbours"][0]))
     nearest = np.partition(similarities, place, axis=1)[:, place].astype(np.float64)
-    return np.sqrt(np.maximum(0.0, 2 - 2 * nearest))
+    values: Rows = np.sqrt(np.maximum(0.0, 2 - 2 * nearest))
+    return values
 
 
-def mahalanobis(of: Answers) -> np.ndarray:
+def mahalanobis(of: Answers) -> Rows:
     """The squared distance to the nearest class."""
     centre, axes, classes, offsets, variance = (
         of.kept[f"fitted.mahalanobis.{name}"] for name in ("centre", "directions", "classes", "offsets", "variance")
     )
     rows = of.directions - centre
     own = (_squares(rows) - _squares(rows @ axes.T)) / variance[0]
-    return np.maximum(0.0, own + (offsets - 2 * (rows @ classes.T)).min(axis=1))
+    values: Rows = np.maximum(0.0, own + (offsets - 2 * (rows @ classes.T)).min(axis=1))
+    return values
 
 
-def vim(of: Answers) -> np.ndarray:
+def vim(of: Answers) -> Rows:
     """The length of the features outside the subspace of training features, against what is known."""
     origin, axes, scale = (of.kept[f"fitted.vim.{name}"] for name in ("origin", "directions", "scale"))
     rows = of.features - origin
     outside = np.sqrt(np.maximum(0.0, _squares(rows) - _squares(rows @ axes.T))).astype(np.float64)
-    return scale[0] * outside - of.log_sum_exp
+    values: Rows = scale[0] * outside - of.log_sum_exp
+    return values
 
 
-def entropy(of: Answers) -> np.ndarray:
+def entropy(of: Answers) -> Rows:
     """Of the softmax over the known classes."""
-    return np.maximum(0.0, -(np.exp(of.log_shares) * of.log_shares).sum(axis=1))
+    values: Rows = np.maximum(0.0, -(np.exp(of.log_shares) * of.log_shares).sum(axis=1))
+    return values
 
 
 # By name: the score, whether higher means more unknown, and what a rejection by it is called where the rule does not say.
-SCORES: dict[str, tuple[Callable[[Answers], np.ndarray], bool, str]] = {
+SCORES: dict[str, tuple[Callable[[Answers], Rows], bool, str]] = {
     REJECT_SCORE: (reject_score, True, "unsure"),
     "msp": (lambda of: np.exp(of.log_shares).max(axis=1), False, "unsure"),
     "max_logit": (lambda of: of.known.max(axis=1), False, "unknown"),
