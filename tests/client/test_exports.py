@@ -132,6 +132,7 @@ def test_a_rule_of_several_scores_goes_with_the_model(
     assert answers["reason"].tolist() == [one.reason or "" for one in decisions]
     bounds = {one.score: one.threshold for one in decisions[0].rule or []}
     assert answers["threshold"].tolist() == [bounds["reject_score"]] * 3
+    assert decisions[0].max_false_reject == 0.05
     assert answers["threshold_knn"].tolist() == [bounds["knn"]] * 3
     assert np.allclose(answers["score_knn"], [one.scores["knn"].value for one in decisions], atol=1e-6)
     assert loaded.metadata.metadata["decision"]["decides"].startswith("rejected if reject_score is higher than")

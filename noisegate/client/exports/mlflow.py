@@ -22,13 +22,14 @@ from noisegate.client import Noisegate
 from noisegate.client.errors import ClientError
 from noisegate.client.exports.recorded import Recorded, milliseconds, recorded
 from noisegate.client.exports.served import REJECT_SCORE, SCORES
-from noisegate.manifest import DEFAULT_MAX_FALSE_REJECT
 
 _SERVED = Path(__file__).with_name("served.py")
 _STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 # What one request to a tracking server takes.
 _METRICS, _PARAMS = 1000, 100
 _LONGEST_PARAM = 6000
+# The budget of false rejections where a request names none: noisegate.manifest has it, and what that loads.
+_DEFAULT_BUDGET = 0.05
 # Scores that compare with training images, which reference.safetensors has.
 _REMEMBERING = {"knn", "mahalanobis", "vim"}
 
@@ -156,7 +157,7 @@ def _by_reject_score(model: ModelAnswer) -> list[dict[str, Any]]:
 def _by_rule(client: Noisegate, model: ModelAnswer, rule: DecisionRuleAnswer) -> Iterator[dict[str, Any]]:
     points = client.models.coverage(model.id).points
     # The smallest budget that can be promised is the first: the default one is the next that is no smaller.
-    bounds = next(one.thresholds for one in points if one.max_false_reject >= DEFAULT_MAX_FALSE_REJECT)
+    bounds = next(one.thresholds for one in points if one.max_false_reject >= _DEFAULT_BUDGET)
     for one in rule.scores:
         if one.score not in SCORES:
             raise ClientError(
