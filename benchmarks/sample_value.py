@@ -1,19 +1,19 @@
 """Sample value on planted label noise: how much of it is found, in what time, and what leaving it out does.
 
-    python benchmarks/sample_value.py --runs runs [--flowers flowers.tar] [--cifar10 cifar10.tar.xz] [--epochs 12 --train 50000]
+    python benchmarks/sample_value.py --runs runs [--flowers flowers.tar] [--cifar10 cifar10.tar.xz]
 
 5 % of the training labels are flipped, once to any other class alike and once to the nearest one. `found` is the share of them
 among the 5 % of the images with the lowest value. Beside it stands cleanlab as it asks to be used: probabilities by five-fold
 cross-validation with the same network and recipe (five trainings on four fifths), ranked by its label quality. Seconds are the
 process's, training included; both train on one thread. Gain: test accuracy (its labels are clean) without the worst 5 %, less
 that without as many at random, and of each class, over executions with seeds of their own; low and high are the 95 % interval
-by Welch's test. Overhead: the same training with and without recording in turn, the least of each.
+by Welch's test. What recording costs is measured by benchmarks/recording_cost.py.
 """
 
 import argparse
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from cleanlab.rank import get_label_quality_scores
 from record import keep
+from value_parts.cifar10_features import cifar10_features
 from value_parts.planted import SHARE, Kind, Planted, cifar10, digits, flowers, plant
 
 from noisegate.evaluation.executions import run_executions
-from noisegate.evaluation.sample_value.label_issues import label_issues
-from noisegate.evaluation.sample_value.neighbours import find_neighbours
+from noisegate.evaluation.sample_value.in_features import look_around
 from noisegate.evaluation.sample_value.over_executions import aggregate
 from noisegate.evaluation.sample_value.records import record_of
 from noisegate.evaluation.sample_value.value import value_of
@@ -45,6 +45,10 @@ _SMALL = {
     "learning_rate_drop": {"factor": 0.1, "every_epochs": 9},
     "first_layer_std": 0.1,
 }
+# The decay that `auto` chooses on 10,000 of the images; to choose it anew in each fold would take hours.
+_LARGE = {"recipe": "linear", "weight_decay": 0.1}
+# Of an arm of the gain, where images are many.
+_EPOCHS_OF_GAIN, _MANY = 10, 10_000
 
 
 def main() -> None:
@@ -53,50 +57,89 @@ def main() -> None:
     parser.add_argument(
         "--flowers", type=Path, help="tar of <class>/<file>; some 40 s of a core for features the first time"
     )
-    parser.add_argument("--cifar10", type=Path, help="cifar10.tar.xz; hours of a core, or minutes of a GPU")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--epochs", type=int, default=12, help="of CIFAR-10")
+    parser.add_argument("--cifar10", type=Path, help="cifar10.tar.xz; features of it take 4 minutes of a core")
+    parser.add_argument("--size", type=int, default=128, help="pixels a side of the view that features are of")
+    parser.add_argument(
+        "--network", help="train this network on CIFAR-10's pixels instead: minutes of a GPU, hours of a core"
+    )
+    parser.add_argument("--epochs", type=int, default=12, help="of that")
     parser.add_argument("--train", type=int, help="number of CIFAR-10's training images; all by default")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--draws", type=int, default=3, help="of the flipped labels; the gain is of the first")
     parser.add_argument("--executions", type=int, default=5, help="of each arm of the gain")
+    parser.add_argument(
+        "--only", nargs="*", choices=("digits", "flowers", "cifar10"), default=("digits", "flowers", "cifar10")
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     figures = {name: _figures(asked, name, data, spec) for name, data, spec in _datasets(asked)}
-    print(f"Kept in {keep('sample_value', {'share': SHARE, 'executions': asked.executions, 'datasets': figures})}")
+    found = {"share": SHARE, "draws": asked.draws, "executions": asked.executions, "datasets": figures}
+    print(f"Kept in {keep('sample_value', found)}")
 
 
 def _datasets(asked: argparse.Namespace) -> Iterator[tuple[str, CellData, dict[str, Any]]]:
-    yield "digits", digits(), {"image_size": 8, "training": {"epochs": 12} | _SMALL}
-    if asked.flowers:
-        asked.runs.mkdir(parents=True, exist_ok=True)
-        spec = {"network": {"backbone": "tf_efficientnet_lite0"}, "image_size": 32, "training": {"recipe": "linear"}}
-        yield "flowers", flowers(asked.flowers, asked.runs / "features.npz"), spec
-    if asked.cifar10:
-        yield "cifar10", cifar10(asked.cifar10, asked.train), {"image_size": 32, "training": {"epochs": asked.epochs}}
+    asked.runs.mkdir(parents=True, exist_ok=True)
+    linear = {"network": {"backbone": "tf_efficientnet_lite0"}, "image_size": 32}
+    if "digits" in asked.only:
+        yield "digits", digits(), {"image_size": 8, "training": {"epochs": 12} | _SMALL}
+    if asked.flowers and "flowers" in asked.only:
+        yield (
+            "flowers",
+            flowers(asked.flowers, asked.runs / "features.npz"),
+            linear | {"training": {"recipe": "linear"}},
+        )
+    if asked.cifar10 and "cifar10" in asked.only:
+        if asked.network:
+            training = {"recipe": "one_cycle", "epochs": asked.epochs}
+            data = cifar10(asked.cifar10, asked.train)
+            yield "cifar10", data, {"network": asked.network, "image_size": 32, "training": training}
+        else:
+            data = cifar10_features(asked.cifar10, asked.runs / f"cifar10-{asked.size}.npz", asked.size, asked.train)
+            yield "cifar10", data, linear | {"training": _LARGE}
 
 
 def _figures(asked: argparse.Namespace, name: str, data: CellData, document: Mapping[str, Any]) -> dict[str, Any]:
     spec = TrainingExperiment.model_validate({"dataset": name, "holdout": 0, **document})
-    found = {kind: _on_planted(asked, spec, plant(data, kind)) for kind in _KINDS}
-    for kind, row in found.items():
-        print(f"{name}, {kind}: {row}")
-    return {"images": len(data.train_labels), "kinds": found, "overhead": _overhead(spec, data, asked.device)}
+    found = {}
+    for kind in _KINDS:
+        found[kind] = _on_planted(asked, spec, [plant(data, kind, draw) for draw in range(asked.draws)])
+        print(f"{name}, {kind}: {found[kind]}", flush=True)
+    return {"images": len(data.train_labels), "training": document["training"], "kinds": found}
 
 
-def _on_planted(asked: argparse.Namespace, spec: TrainingExperiment, planted: Planted) -> dict[str, Any]:
-    ours, ours_seconds = _timed(lambda: _value(spec, planted.data, asked.device))
-    theirs, their_seconds = _timed(lambda: _cleanlab(spec, planted.data, asked.device))
+def _on_planted(asked: argparse.Namespace, spec: TrainingExperiment, planted: Sequence[Planted]) -> dict[str, Any]:
+    ours, theirs = ([_timed(rank, spec, one.data, asked.device) for one in planted] for rank in (_value, _cleanlab))
+    first = planted[0]
+    worst = np.argsort(ours[0][0], kind="stable")[: len(first.flipped)]
     return {
-        "found": _found(ours, planted.flipped),
-        "found_by_cleanlab": _found(theirs, planted.flipped),
-        "seconds": round(ours_seconds, 1),
-        "seconds_of_cleanlab": round(their_seconds, 1),
-        "gain": _gain(asked, spec, planted.data, np.argsort(ours, kind="stable")[: len(planted.flipped)]),
+        **_over_draws("found", [_found(scores, one.flipped) for (scores, _), one in zip(ours, planted, strict=True)]),
+        **_over_draws(
+            "found_by_cleanlab", [_found(scores, one.flipped) for (scores, _), one in zip(theirs, planted, strict=True)]
+        ),
+        **_over_draws("seconds", [seconds for _, seconds in ours]),
+        **_over_draws("seconds_of_cleanlab", [seconds for _, seconds in theirs]),
+        "gain": _gain(asked, spec, first.data, worst),
     }
 
 
-def _timed(compute: Any) -> tuple[np.ndarray, float]:
+def _over_draws(name: str, values: Sequence[float]) -> dict[str, Any]:
+    """The mean, with its standard error where there are several, and each."""
+    error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+    return {
+        name: round(float(np.mean(values)), 4),
+        f"{name}_error": error and round(error, 4),
+        f"{name}_each": [round(value, 4) for value in values],
+    }
+
+
+def _timed(
+    rank: Callable[[TrainingExperiment, CellData, str], np.ndarray],
+    spec: TrainingExperiment,
+    data: CellData,
+    device: str,
+) -> tuple[np.ndarray, float]:
     started = time.process_time()
-    found: np.ndarray = compute()
+    found = rank(spec, data, device)
     return found, time.process_time() - started
 
 
@@ -114,9 +157,9 @@ def _value(spec: TrainingExperiment, data: CellData, device: str) -> np.ndarray:
     record = record_of(cell, outcome)
     assert record is not None
     found = aggregate([record], len(data.train_labels), len(data.classes))
-    quality = label_issues(data.train_labels, found.held, found.shown).quality
     _, features = answer(outcome.trained, data.train_inputs, device)
-    return value_of([found.mean, found.aum, quality], find_neighbours(features, data.train_labels).agreement)
+    around = look_around(features, data.train_labels)
+    return value_of(found.mean, [around.by_neighbours, around.left_out])
 
 
 def _cleanlab(spec: TrainingExperiment, data: CellData, device: str) -> np.ndarray:
@@ -144,6 +187,8 @@ def _gain(
     asked: argparse.Namespace, spec: TrainingExperiment, data: CellData, worst: np.ndarray
 ) -> dict[str, dict[str, float | None]]:
     generator = np.random.default_rng(7)
+    if len(data.train_labels) > _MANY and spec.training.needs_backbone:
+        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"epochs": _EPOCHS_OF_GAIN})})
     count, labels = len(worst), np.array(data.train_labels)
     of_class = np.bincount(labels[worst], minlength=len(data.classes))
     left_out = {
@@ -169,26 +214,6 @@ def _gain(
 def _accuracies(asked: argparse.Namespace, spec: TrainingExperiment, data: CellData, out: np.ndarray) -> list[float]:
     cell = prepare_cell(spec, data, 0, excluded=out.tolist())
     return [one.metrics.accuracy for one in _executions(cell, range(100, 100 + asked.executions), asked.device)]
-
-
-def _overhead(spec: TrainingExperiment, data: CellData, device: str, turns: int = 5) -> dict[str, float]:
-    """Training seconds with recording over those without, less 1; and bytes of a record for 50,000 images and 40 epochs."""
-    cells = {name: prepare_cell(spec.model_copy(update={"record": name}), data, 0) for name in ("none", "samples")}
-    seconds: dict[str, list[float]] = {name: [] for name in cells}
-    size = 0.0
-    for _ in range(turns):
-        for name, cell in cells.items():
-            started = time.process_time()
-            (outcome,) = _executions(cell, [0], device)
-            seconds[name].append(time.process_time() - started)
-            if (record := record_of(cell, outcome)) is not None:
-                of_epochs = 4 * record.probability.size
-                rest = len(record.to_bytes()) - of_epochs
-                size = 50_000 * (4 * 40 + rest / len(data.train_labels))
-    return {
-        "share": round(min(seconds["samples"]) / min(seconds["none"]) - 1, 4),
-        "bytes_of_50000_images_and_40_epochs": round(size),
-    }
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from noisegate.api.samples import TableFacts
 from noisegate.data.inspection import inspect_copies, inspect_pictures, trouble
 from noisegate.data.limits import image_limits
 from noisegate.data.originals import Originals
+from noisegate.evaluation.sample_value.in_features import look_around
 from noisegate.evaluation.sample_value.label_issues import label_issues
-from noisegate.evaluation.sample_value.neighbours import find_neighbours
 from noisegate.evaluation.sample_value.over_executions import aggregate
 from noisegate.evaluation.sample_value.records import ExecutionRecord
 from noisegate.evaluation.sample_value.table import Inspected, make_table
@@ -91,7 +91,7 @@ def make_sample_table(making: Making) -> dict[str, Path]:
         _names(making, count),
         found,
         issues,
-        find_neighbours(space.features, labels, making.check) if space else None,
+        look_around(space.features, labels, making.check) if space else None,
         _inspected(making),
         facts.model_copy(update={"label_basis": issues.basis}),
     )

@@ -226,7 +226,9 @@ class SampleAnswer(Answer):
     out_of_sample: float | None
     label_quality: float | None
     neighbour_distance: float | None
-    neighbour_agreement: float | None
+    # A service of before these answers without them.
+    neighbour_agreement: float | None = None
+    left_out: float | None = None
     exact_copy_of: int | None
     near_copy_of: int | None
     other_class_copy: int | None

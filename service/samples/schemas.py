@@ -15,8 +15,8 @@ class SampleRead(BaseModel):
     label: str
     suggested: str = Field(description="The class that fits best; the label where no other does.")
     value: float | None = Field(
-        description="0 … 1: how well the label agrees with what the executions learnt, as the mean of its ranks by probability, "
-        "margin and label_quality. Low: probably mislabelled, or misleading (docs/sample-value.md)."
+        description="0 … 1: the label's probability by what the executions learnt and by the other images, as a mean of log "
+        "odds. Low: probably mislabelled, or misleading (docs/sample-value.md)."
     )
     reasons: list[Reason] = Field(description="Why it may be worth a look.")
     executions: int = Field(description="How many were trained on it.")
@@ -38,8 +38,13 @@ class SampleRead(BaseModel):
     label_quality: float | None = Field(description="cleanlab's: the probability of the label, 0 … 1.")
     confidence: float | None = Field(description="The probability of the suggested class, by the same executions.")
     neighbour_distance: float | None = Field(description="Mean cosine distance to its ten nearest neighbours, 0 … 2.")
+    # Tables that were made before there were these do not have them.
     neighbour_agreement: float | None = Field(
-        description="Share of its 20 nearest neighbours that have its label, each by its cosine, 0 … 1."
+        None, description="Share of its 20 nearest neighbours that have its label, each by its cosine, 0 … 1."
+    )
+    left_out: float | None = Field(
+        None,
+        description="Probability of the label by a linear layer on the same features that was fitted to all other images.",
     )
     exact_copy_of: int | None = Field(description="An earlier training image with the same pixels.")
     near_copy_of: int | None = Field(description="An earlier training image that is the same picture.")

@@ -8,7 +8,7 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 
 from noisegate.evaluation.sample_value.label_issues import label_issues
-from noisegate.evaluation.sample_value.neighbours import find_neighbours
+from noisegate.evaluation.sample_value.neighbours import find_neighbours, probability_by_agreement
 from noisegate.evaluation.sample_value.over_executions import aggregate
 from noisegate.evaluation.sample_value.records import ExecutionRecord
 from noisegate.evaluation.sample_value.trajectories import trajectories
@@ -168,9 +168,21 @@ def test_a_holdout_of_some_is_no_basis_for_all() -> None:
     assert label_issues(given, np.full_like(shares, NAN), np.full_like(shares, NAN)).basis is None
 
 
-def test_the_value_is_the_mean_rank() -> None:
-    value = value_of([np.array([0.1, 0.5, 0.9, NAN]), np.array([-3.0, 7.0, 2.0, NAN]), np.array([NAN, 0.2, 0.1, NAN])])
-    np.testing.assert_allclose(value, [0, (0.5 + 1 + 1) / 3, (1 + 0.5 + 0) / 3, NAN])
+def test_the_value_is_of_the_mean_log_odds() -> None:
+    learnt = np.array([0.5, 0.9, 0.1, NAN, 0.0])
+    assert value_of(learnt)[:3] == pytest.approx([0.5, 0.9, 0.1])
+    # Odds of 1 and 1/9 and 9: their geometric means are 1/3, 9, 1; where a witness says nothing, the others count.
+    value = value_of(learnt, [np.array([0.1, 0.9, 0.9, 0.9, 1.0])])
+    np.testing.assert_allclose(value, [0.25, 0.9, 0.5, NAN, 0.5])
+    value = value_of(learnt, [np.array([0.1, NAN, 0.9, 0.9, NAN])] * 2)
+    np.testing.assert_allclose(value[:4], [1 / (1 + 9 ** (2 / 3)), 0.9, 1 / (1 + 9 ** (-1 / 3)), NAN])
+
+
+def test_neighbours_are_a_witness_by_laplaces_rule() -> None:
+    assert probability_by_agreement(np.repeat([0.0, 0.5, 1.0], 10), 5)[[0, 10, 20]] == pytest.approx(
+        [1 / 25, 11 / 25, 21 / 25]
+    )
+    assert probability_by_agreement(np.array([1.0, 0.0, 0.0]), 2) == pytest.approx([3 / 4, 1 / 4, 1 / 4])
 
 
 def test_outliers_lie_far_from_their_neighbours() -> None:
@@ -200,9 +212,3 @@ def test_neighbours_speak_against_a_wrong_label() -> None:
     nearest = np.argsort(-cosines)[:20]
     own = np.delete(given, 0)[nearest] == given[0]
     assert agreement[0] == pytest.approx((cosines[nearest] * own).sum() / cosines[nearest].sum(), rel=1e-5)
-
-
-def test_neighbours_weigh_as_much_as_training() -> None:
-    learnt = [np.array([0.1, 0.5, 0.9, NAN]), np.array([0.2, 0.3, 0.7, NAN])]
-    value = value_of(learnt, np.array([0.9, 0.1, NAN, 0.5]))
-    np.testing.assert_allclose(value, [(0 + 1) / 2, (0.5 + 0) / 2, 1.0, NAN])

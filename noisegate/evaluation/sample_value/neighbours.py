@@ -63,6 +63,12 @@ def find_neighbours(
     return Neighbours(found, found > high + _FAR * (high - low), agreement)
 
 
+def probability_by_agreement(agreement: Float[np.ndarray, " n"], classes: int) -> Float[np.ndarray, " n"]:
+    """The label's probability by Laplace's rule: as if one neighbour more of each class had been seen."""
+    seen = min(_VOTES, len(agreement) - 1)
+    return (seen * agreement + 1) / (seen + classes)
+
+
 def _directions(features: Float[np.ndarray, "n width"]) -> Float[np.ndarray, "n directions"]:
     """Unit vectors of the features about their mean, in the directions in which they differ most."""
     most = min(_DIRECTIONS, *features.shape)

@@ -9,14 +9,15 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 
 from noisegate.api.samples import FACTS, TableFacts
+from noisegate.evaluation.sample_value.in_features import InFeatures
 from noisegate.evaluation.sample_value.label_issues import LabelIssues
-from noisegate.evaluation.sample_value.neighbours import Neighbours
 from noisegate.evaluation.sample_value.over_executions import Aggregated
 from noisegate.evaluation.sample_value.value import value_of
 from noisegate.spec.reasons import REASONS, Reason
 
 _MEASURES = ("mean", "spread", "spread_executions", "correct", "forgotten", "aum", "el2n", "above_noise")
 _CALLED = {"mean": "probability", "spread": "spread_epochs"}
+_IN_FEATURES = ("neighbour_distance", "neighbour_agreement", "left_out")
 _HALF = 0.5
 
 
@@ -41,7 +42,7 @@ def make_table(
     names: Sequence[str] | None,
     found: Aggregated,
     issues: LabelIssues,
-    neighbours: Neighbours | None,
+    around: InFeatures | None,
     inspected: Inspected,
     facts: TableFacts,
 ) -> pa.Table:
@@ -49,9 +50,13 @@ def make_table(
 
     Args:
         names: of the images' files; None where they are not known.
+        around: what the images' features say; None where there are none.
     """
     held = found.held[np.arange(len(labels)), labels]
-    value = value_of([found.mean, found.aum, issues.quality], neighbours.agreement if neighbours else None)
+    witnesses = [around.by_neighbours, around.left_out] if around else []
+    if issues.basis == "out_of_sample":  # of some images alone, it would set them apart from the others
+        witnesses.append(held)
+    value = value_of(found.mean, witnesses)
     # Images of which nothing is known come last; those of one value in the order of the dataset.
     order = np.argsort(np.where(np.isnan(value), np.inf, value), kind="stable")
     measures = {_CALLED.get(name, name): _numbers(getattr(found, name)) for name in _MEASURES}
@@ -62,14 +67,13 @@ def make_table(
         "label": pa.array(named[labels]),
         "suggested": pa.array(named[issues.suggested]),
         "value": _numbers(value),
-        "reasons": pa.array(_reasons(found, issues, neighbours, inspected), pa.list_(pa.string())),
+        "reasons": pa.array(_reasons(found, issues, around, inspected), pa.list_(pa.string())),
         "executions": pa.array(found.executions, pa.int32()),
         **measures,
         "out_of_sample": _numbers(held),
         "label_quality": _numbers(issues.quality),
         "confidence": _numbers(issues.confidence),
-        "neighbour_distance": _numbers(neighbours.distance) if neighbours else pa.nulls(len(labels), pa.float32()),
-        "neighbour_agreement": _numbers(neighbours.agreement) if neighbours else pa.nulls(len(labels), pa.float32()),
+        **_in_features(around, len(labels)),
         **{name: pa.array(places, pa.int64(), mask=places < 0) for name, places in inspected.copies.items()},
         **{name: _numbers(values) for name, values in inspected.pictures.items()},
     }
@@ -82,8 +86,15 @@ def _numbers(values: np.ndarray) -> pa.Array:
     return pa.array(values.astype(np.float32), from_pandas=True)
 
 
+def _in_features(around: InFeatures | None, images: int) -> dict[str, pa.Array]:
+    if around is None:
+        return dict.fromkeys(_IN_FEATURES, pa.nulls(images, pa.float32()))
+    columns = (around.neighbours.distance, around.neighbours.agreement, around.left_out)
+    return {name: _numbers(column) for name, column in zip(_IN_FEATURES, columns, strict=True)}
+
+
 def _reasons(
-    found: Aggregated, issues: LabelIssues, neighbours: Neighbours | None, inspected: Inspected
+    found: Aggregated, issues: LabelIssues, around: InFeatures | None, inspected: Inspected
 ) -> list[list[str]]:
     trained = found.executions > 0
     with np.errstate(invalid="ignore"):
@@ -95,7 +106,7 @@ def _reasons(
             "copy_in_test": inspected.copies["test_copy"] >= 0,
             "exact_copy": inspected.copies["exact_copy_of"] >= 0,
             "near_copy": inspected.copies["near_copy_of"] >= 0,
-            "outlier": neighbours.outlier if neighbours else None,
+            "outlier": around.neighbours.outlier if around else None,
             **inspected.trouble,
         }
     listed: list[list[str]] = [[] for _ in trained]

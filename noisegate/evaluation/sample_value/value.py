@@ -4,40 +4,26 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
+from scipy.special import expit, logit
+
+# What is surer than this counts as this: records are float16, and no witness alone should outvote all others.
+_LEAST = 1e-4
 
 
 def value_of(
-    evidence: Sequence[Float[np.ndarray, " n"]], agreement: Float[np.ndarray, " n"] | None = None
+    learnt: Float[np.ndarray, " n"], witnesses: Sequence[Float[np.ndarray, " n"]] = ()
 ) -> Float[np.ndarray, " n"]:
-    """The mean over the evidence of each image's rank in it, 0 (lowest of all) … 1; NaN of images of which nothing is known.
+    """The label's probability by the mean of the log odds that training and all witnesses give it, 0 … 1.
 
-    Ranks, as probabilities, margins and qualities have scales of their own.
+    Odds of independent witnesses multiply. These are not independent, so the mean is no probability to be relied on; but a witness
+    that is undecided moves it little and one that is sure moves it much, as a mean of ranks would not have it.
 
     Args:
-        evidence: of training; the higher, the better the label fits; NaN where it says nothing.
-        agreement: of the image's neighbours, which weighs as much as all that training says; None where it is not known. Alone it
-            gives no value.
+        learnt: the label's probability while the image was trained on. NaN of images that never were; they have no value.
+        witnesses: its probability by what was not trained on the label; NaN where they say nothing.
     """
-    learnt = _mean_rank(evidence)
-    if agreement is None:
-        return learnt
-    return _mean_rank([learnt, np.where(np.isnan(learnt), np.nan, agreement)])
-
-
-def _mean_rank(evidence: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
-    ranks = np.stack([_shares(one) for one in evidence])
-    known = ~np.isnan(ranks)
-    total = np.where(known, ranks, 0).sum(axis=0)
-    count = known.sum(axis=0)
-    value: np.ndarray = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
-    return value
-
-
-def _shares(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    known = ~np.isnan(values)
-    shares = np.full(len(values), np.nan)
-    count = int(known.sum())
-    if count:
-        shares[known] = (rankdata(values[known]) - 1) / max(1, count - 1)
-    return shares
+    odds = np.stack([logit(np.clip(one, _LEAST, 1 - _LEAST)) for one in (learnt, *witnesses)])
+    said = ~np.isnan(odds)
+    total = np.where(said, odds, 0).sum(axis=0)
+    value: np.ndarray = expit(total / np.maximum(1, said.sum(axis=0)))
+    return np.where(np.isnan(learnt), np.nan, value)
