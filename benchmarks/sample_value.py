@@ -12,6 +12,7 @@ by Welch's test. What recording costs is measured by benchmarks/recording_cost.p
 
 import argparse
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from cleanlab.rank import get_label_quality_scores
-from record import keep
+from record import RESULTS, keep
 from value_parts.cifar10_features import cifar10_features
 from value_parts.planted import SHARE, Kind, Planted, cifar10, digits, flowers, plant
 
@@ -37,6 +38,7 @@ from noisegate.spec import TrainingExperiment
 from service.results.statistics import compare, summarise
 
 _FOLDS = 5
+_DATASETS = ("digits", "flowers", "cifar10")
 _KINDS: tuple[Kind, ...] = ("uniform", "nearest")
 # Small steps; without the drop, accuracies of executions would differ by more than any cleaning could change.
 _SMALL = {
@@ -46,9 +48,7 @@ _SMALL = {
     "first_layer_std": 0.1,
 }
 # The decay that `auto` chooses on 10,000 of the images; to choose it anew in each fold would take hours.
-_LARGE = {"recipe": "linear", "weight_decay": 0.1}
-# Of an arm of the gain, where images are many.
-_EPOCHS_OF_GAIN, _MANY = 10, 10_000
+_LARGE = {"recipe": "linear", "weight_decay": 0.1, "epochs": 12}
 
 
 def main() -> None:
@@ -68,13 +68,23 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3, help="of the flipped labels; the gain is of the first")
     parser.add_argument("--executions", type=int, default=5, help="of each arm of the gain")
     parser.add_argument(
-        "--only", nargs="*", choices=("digits", "flowers", "cifar10"), default=("digits", "flowers", "cifar10")
+        "--only", nargs="*", choices=_DATASETS, default=_DATASETS, help="others stay as measured before"
     )
+    parser.add_argument("--kinds", nargs="*", choices=_KINDS, default=_KINDS)
+    parser.add_argument("--no-gain", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    figures = {name: _figures(asked, name, data, spec) for name, data, spec in _datasets(asked)}
-    found = {"share": SHARE, "draws": asked.draws, "executions": asked.executions, "datasets": figures}
-    print(f"Kept in {keep('sample_value', found)}")
+    for name, data, spec in _datasets(asked):
+        print(f"Kept in {_keep(asked, name, _figures(asked, name, data, spec))}")
+
+
+def _keep(asked: argparse.Namespace, name: str, found: dict[str, Any]) -> Path:
+    """Beside what was measured before of other datasets and kinds."""
+    file = RESULTS / "sample_value.json"
+    before: dict[str, Any] = json.loads(file.read_text())["datasets"] if file.exists() else {}
+    kinds = before.get(name, {}).get("kinds", {}) | found["kinds"]
+    datasets = before | {name: found | {"kinds": kinds}}
+    return keep("sample_value", {"share": SHARE, "executions": asked.executions, "datasets": datasets})
 
 
 def _datasets(asked: argparse.Namespace) -> Iterator[tuple[str, CellData, dict[str, Any]]]:
@@ -101,7 +111,7 @@ def _datasets(asked: argparse.Namespace) -> Iterator[tuple[str, CellData, dict[s
 def _figures(asked: argparse.Namespace, name: str, data: CellData, document: Mapping[str, Any]) -> dict[str, Any]:
     spec = TrainingExperiment.model_validate({"dataset": name, "holdout": 0, **document})
     found = {}
-    for kind in _KINDS:
+    for kind in asked.kinds:
         found[kind] = _on_planted(asked, spec, [plant(data, kind, draw) for draw in range(asked.draws)])
         print(f"{name}, {kind}: {found[kind]}", flush=True)
     return {"images": len(data.train_labels), "training": document["training"], "kinds": found}
@@ -118,7 +128,7 @@ def _on_planted(asked: argparse.Namespace, spec: TrainingExperiment, planted: Se
         ),
         **_over_draws("seconds", [seconds for _, seconds in ours]),
         **_over_draws("seconds_of_cleanlab", [seconds for _, seconds in theirs]),
-        "gain": _gain(asked, spec, first.data, worst),
+        **({} if asked.no_gain else {"gain": _gain(asked, spec, first.data, worst)}),
     }
 
 
@@ -187,8 +197,6 @@ def _gain(
     asked: argparse.Namespace, spec: TrainingExperiment, data: CellData, worst: np.ndarray
 ) -> dict[str, dict[str, float | None]]:
     generator = np.random.default_rng(7)
-    if len(data.train_labels) > _MANY and spec.training.needs_backbone:
-        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"epochs": _EPOCHS_OF_GAIN})})
     count, labels = len(worst), np.array(data.train_labels)
     of_class = np.bincount(labels[worst], minlength=len(data.classes))
     left_out = {

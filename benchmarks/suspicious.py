@@ -93,7 +93,7 @@ def _ranked(data: CellData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             "image_size": 32,
             "holdout": 0,
             "record": "samples",
-            "training": {"recipe": "linear", "weight_decay": 0.1},
+            "training": {"recipe": "linear", "weight_decay": 0.1, "epochs": 12},
         }
     )
     cell = prepare_cell(spec, data, 0)

@@ -29,7 +29,8 @@ class Kept(NamedTuple):
 def kept_features(archive: Path, kept: Path, image_size: int) -> Kept:
     """Those in `kept`, which is written first if it is not there: 4 minutes of a core at 128 pixels a side, 12 at 224."""
     if not kept.exists():
-        np.savez(kept, **_compute(archive, image_size))
+        files, features = _compute(archive, image_size)
+        np.savez(kept, files=np.array(files), features=features)
     with np.load(kept, allow_pickle=False) as arrays:  # noqa: TID251
         return Kept(arrays["features"], [PurePosixPath(file) for file in arrays["files"]])
 
@@ -62,15 +63,16 @@ def cifar10_features(archive: Path, kept: Path, image_size: int, train: int | No
     )
 
 
-def _compute(archive: Path, image_size: int) -> dict[str, np.ndarray]:
+def _compute(archive: Path, image_size: int) -> tuple[list[str], Float32[np.ndarray, "n width"]]:
     backbone = backbone_of(EMBEDDED)
     encoder = make_encoder(load(backbone, None, None), image_size)
-    files, features = [], []
+    files: list[str] = []
+    features = []
     for names, pixels in _pieces(archive, image_size):
         files += names
         features.append(encoder(pixels))
         print(f"features of {len(files):,} images", flush=True)
-    return {"features": np.concatenate(features), "files": np.array(files)}
+    return files, np.concatenate(features)
 
 
 def _pieces(archive: Path, image_size: int) -> Iterator[tuple[list[str], UInt8[np.ndarray, "n size size 3"]]]:

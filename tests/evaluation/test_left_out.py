@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.linear_model import Ridge
 
@@ -40,11 +40,12 @@ def _refitted(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         errors.append(weights @ ((wanted - said) ** 2).sum(axis=1))
     best = outputs[int(np.argmin(errors))]
 
-    def logarithms(factor: float) -> np.ndarray:
-        return log_softmax(best * factor, axis=1)[places, labels]
+    def loss(factor: float) -> float:
+        return -float(weights @ log_softmax(best * factor, axis=1)[places, labels])
 
-    (factor,) = minimize(lambda one: -weights @ logarithms(one[0]), [1.0], tol=1e-10).x
-    return np.exp(logarithms(factor))
+    factor = minimize_scalar(loss, bounds=(0, 100), method="bounded", options={"xatol": 1e-8}).x
+    found: np.ndarray = np.exp(log_softmax(best * factor, axis=1)[places, labels])
+    return found
 
 
 def test_probabilities_are_those_of_a_fit_without_each_image() -> None:

@@ -141,7 +141,8 @@ def _moments(
 def _scaled(
     features: Float[np.ndarray, "rows width"], mean: Float32[np.ndarray, " width"], scale: Float32[np.ndarray, " width"]
 ) -> Float32[np.ndarray, "rows width"]:
-    return (np.asarray(features, np.float32) - mean) / scale
+    scaled: Float32[np.ndarray, "rows width"] = (np.asarray(features, np.float32) - mean) / scale
+    return scaled
 
 
 def _probabilities(
@@ -155,7 +156,8 @@ def _probabilities(
         return found.astype(np.float64)
 
     best = minimize_scalar(lambda one: -weights @ logarithms(one), bounds=_SHARPNESS, method="bounded")
-    return np.exp(logarithms(float(best.x)))
+    found: Float64[np.ndarray, " n"] = np.exp(logarithms(float(best.x)))
+    return found
 
 
 def _parts(count: int) -> Iterator[slice]:
