@@ -134,7 +134,7 @@ bench-own-images: .venv/installed-local
 	$(BIN)/python benchmarks/own_images.py --images $(IMAGES) --runs $(RUNS) $(if $(PARTS),--parts $(PARTS))
 
 # How much of planted label noise is found, beside cleanlab, and what leaving it out does: two minutes of a core for the digits, as many for
-# make bench-value RUNS=runs FLOWERS=flowers.tar, and hours for CIFAR10=cifar10.tar.xz (VALUE="--epochs 12 --device cuda" is quicker).
+# make bench-value RUNS=runs FLOWERS=flowers.tar, and some twenty minutes of a core for CIFAR10=cifar10.tar.xz, by features.
 bench-value: .venv/installed-test
 	$(BIN)/python benchmarks/sample_value.py --runs $(RUNS) $(if $(FLOWERS),--flowers $(FLOWERS)) $(if $(CIFAR10),--cifar10 $(CIFAR10)) $(VALUE)
 

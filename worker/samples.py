@@ -21,6 +21,7 @@ from noisegate.evaluation.scored_images import load_network
 from noisegate.learning.prediction import predict
 from noisegate.spec import ClassifierExperiment
 from noisegate.spec.derived import SampleTable
+from noisegate.spec.networks import named
 from noisegate.store import derived, experiments, models, sample_tables
 from noisegate.store.packed import fetch_originals, open_packed
 from noisegate.store.prerequisites import dataset_facts
@@ -122,7 +123,7 @@ def _feature_space(making: Making, asked: SampleTable) -> _FeatureSpace | None:
         on_features = spec.training.needs_backbone and not spec.training.tunes_backbone
         model = kept.get(cell.id)
         if on_features:
-            return _FeatureSpace(cell_data(resources, dataset, cell.needs).train_inputs, str(spec.network))
+            return _FeatureSpace(cell_data(resources, dataset, cell.needs).train_inputs, named(spec.network))
         if model is not None:
             return _FeatureSpace(_features_of(making, cell, model), f"model {model.id}")
     return None
