@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without compiled files each of the hundred processes that tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-answers bench-train bench-ingestion bench-start bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-value bench-cards bench-paper clean
+.PHONY: demo docs test test-all mutations check audit faults lab bench bench-load bench-classify bench-classify-photographs bench-answers bench-train bench-ingestion bench-start bench-stacks bench-networks bench-linear bench-own-images bench-open-set bench-feature-tables bench-value bench-cards bench-paper bench-pages clean
 
 demo: .venv/installed-local
 	$(BIN)/noisegate demo
@@ -137,6 +137,12 @@ bench-own-images: .venv/installed-local
 # make bench-value RUNS=runs FLOWERS=flowers.tar, and some twenty minutes of a core for CIFAR10=cifar10.tar.xz, by features.
 bench-value: .venv/installed-test
 	$(BIN)/python benchmarks/sample_value.py --runs $(RUNS) $(if $(FLOWERS),--flowers $(FLOWERS)) $(if $(CIFAR10),--cifar10 $(CIFAR10)) $(VALUE)
+
+# Five minutes of a core: milliseconds of each page, what a hundred open ones cost, and whether /classify notices.
+bench-pages: .venv/installed-test
+	$(BIN)/python benchmarks/pages.py
+	$(BIN)/python benchmarks/open_pages.py
+	$(BIN)/python benchmarks/classify_beside_pages.py
 
 # make bench-cards ARCHIVE=cifar10.tar.xz RUNS=runs: half an hour on two cores.
 bench-cards: .venv/installed-test

@@ -60,16 +60,21 @@ def database(kind: str, folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def make_content(url: str, folder: Path, executions: int) -> Content:
-    """Train `recommended` at its smallest on the digits, then enter the large experiment, of which all has succeeded."""
+def trained_in(url: str, folder: Path) -> tuple[str, str]:
+    """Train `recommended` at its smallest on the digits; returns the experiment's id and its model's, which is the default."""
     os.environ[DATABASE] = url
     try:
         with local.running(folder, 0, workers=1) as up, up.client() as client:
             trained = client.experiments.create({"preset": "recommended", "scale": "smoke"})["id"]
             client.experiments.wait(trained, progress=lambda _: None)
-            model = next(iter(client.models.list()))["id"]
+            return trained, next(iter(client.models.list()))["id"]
     finally:
         del os.environ[DATABASE]
+
+
+def make_content(url: str, folder: Path, executions: int) -> Content:
+    """A real training, then the large experiment, of which all has succeeded."""
+    trained, model = trained_in(url, folder)
     settings = Settings(data_dir=folder, database_url=url, broker_url="memory://")
     sessions, artefacts = open_sessions(settings), Artefacts(settings.artefact_root)
     try:
