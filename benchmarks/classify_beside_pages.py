@@ -37,7 +37,7 @@ def main() -> int:
         settings = Settings(data_dir=Path(name) / "data", database_url=url, broker_url="memory://")
         rooms = service.ROOMS
         apps = {"with": service.create_app(settings)}
-        service.ROOMS = tuple(room for room in rooms if room not in PAGES)
+        service.ROOMS = tuple(room for room in rooms if room not in PAGES)  # type: ignore[assignment]
         apps["without"] = service.create_app(settings)
         with (
             TestClient(apps["with"], "http://127.0.0.1") as one,
