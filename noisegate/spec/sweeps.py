@@ -82,11 +82,25 @@ def _check_paths(spec: ExperimentSpec) -> None:
 def _plain(spec: ExperimentSpec) -> dict[str, Any]:
     """What was written of the spec, and the whole of what the sweep reaches into."""
     whole = spec.model_dump(mode="json")
+    for path in spec.sweep:
+        _reveal(spec, whole, path)
     reached = {path.split(".")[0] for path in spec.sweep | spec.implied_sweep}
     return {name: value for name, value in whole.items() if name in spec.model_fields_set | reached} | {
         "kind": spec.kind,
         "sweep": {},
     }
+
+
+def _reveal(spec: ExperimentSpec, whole: dict[str, Any], path: str) -> None:
+    """Write the swept field down where its parent leaves it out of JSON at its default, as `exclude.reasons` is."""
+    *parents, last = path.split(".")
+    member: Any = spec
+    place: Any = whole
+    for key in parents:
+        member = _entry(member, key) if isinstance(member, list) else getattr(member, key, None)
+        place = _child(place, key)
+    if parents and isinstance(member, BaseModel) and isinstance(place, dict) and last in type(member).model_fields:
+        place.setdefault(last, getattr(member, last))
 
 
 def _tagged(spec: ExperimentSpec) -> dict[str, dict[str, JsonValue]]:

@@ -302,3 +302,18 @@ def test_a_cell_needs_a_view_unless_the_dataset_was_packed_so(document: dict[str
 def test_what_older_workers_do_not_know_has_a_newer_format(document: dict[str, Any], format: int) -> None:
     assert FORMAT > 1
     assert parse_spec(document).format == format
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "values"),
+    [
+        ({"exclude": {"samples": "exp_1"}}, "exclude.reasons", [["illusive"], ["exact_copy", "near_copy"]]),
+        ({"exclude": {"samples": "exp_1"}}, "exclude.ids", [[3], [4, 5]]),
+        ({"network": "compact", "training": {"recipe": "one_cycle"}}, "training.shift_rate", [2.0, 64.0]),
+    ],
+)
+def test_a_field_that_json_leaves_out_at_its_default_can_be_swept(
+    document: dict[str, Any], path: str, values: list[Any]
+) -> None:
+    cells = cells_of(parse_spec({"dataset": "digits", **document, "sweep": {path: values}}))
+    assert [value_at(one.spec.model_dump(mode="json"), path) for one in cells] == values
