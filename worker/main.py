@@ -29,8 +29,6 @@ def main() -> int:
     if reason := tracing.unavailable():
         log.error("not_started", reason=reason)
         return os.EX_CONFIG
-    # One thread a process: processes share the work better than threads do, and results do not depend on their number.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     gpus = _count_gpus(settings)
     with _shared_metrics(settings):
         return int(

@@ -1,8 +1,11 @@
 """The processes of a worker: what they hold while they wait, and what their parent makes of their ends."""
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from multiprocessing import Pipe
 from pathlib import Path
@@ -116,3 +119,18 @@ def test_a_reaper_that_is_gone_does_not_keep_its_parent_from_noting() -> None:
     reader.close()
     endings.note_end(7, 0)
     assert endings.told_through(*Pipe(duplex=False)).known() == {7: "ended with exit code 0"}
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_libraries_of_linear_algebra_have_one_thread_a_process(given: str | None) -> None:
+    """As the parent loads them, so do all that are forked from it."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    if given is not None:
+        environment["OMP_NUM_THREADS"] = given
+    code = (
+        "import worker.processes, threadpoolctl; print([one['num_threads'] for one in threadpoolctl.threadpool_info()])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    threads = json.loads(ended.stdout)
+    assert threads
+    assert set(threads) == {1}
