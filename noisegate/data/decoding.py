@@ -120,7 +120,7 @@ class _Beside:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  # nosec B603
         self._image_bytes = 3 * image_size**2
         self.under_way = 0
-        # Written by a thread: both sides would wait if each wrote while nobody read.
+        # Written by a thread: both sides would wait for ever if each wrote while neither read.
         self._to_write: Queue[Sequence[bytes] | None] = Queue()
         self._writer = threading.Thread(target=self._write, name="to the decoder", daemon=True)
         self._writer.start()

@@ -102,7 +102,7 @@ class Ahead:
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         while self._thread.is_alive():
-            # One that waits for room finds it, and sees that nobody asks any more.
+            # One that waits for room finds it, and sees that the reader has gone.
             with suppress(Empty):
                 self._pieces.get_nowait()
             self._thread.join(0.01)

@@ -16,7 +16,7 @@ class Signs:
 
     Attributes:
         now: seconds by the database's clock.
-        expired: a lease has run out, of whatever kind.
+        expired: a lease has expired, of an upload, an artefact or an execution.
         late: an experiment's deadline has passed.
         unsettled: executions wait for an artefact that has ended.
         overdue: something waits although it was woken long ago.

@@ -75,7 +75,7 @@ class Watch:
     async def news_after(self, experiment_id: str, after: int, seconds: float) -> Told | None:
         """What happened after this number, once something has.
 
-        None after so many seconds, and where a stream has to look itself.
+        None after `seconds`, and where a stream has to look itself.
         """
         waiter: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(experiment_id, {})[waiter] = after

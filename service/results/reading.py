@@ -30,7 +30,7 @@ class _Kept:
     rows: Mapping[int, Row]
 
 
-# Tables of so many executions take a while. What stands in one changes with an event of its experiment, but for its models.
+# Tables of as many executions take a while. What stands in one changes with an event of its experiment, but for its models.
 _WORTH_KEEPING = 500
 _kept: Recent[str, _Kept] = Recent(16)
 

@@ -53,40 +53,28 @@ def test_without_flips_none_are_computed() -> None:
     assert needed.parameters == Features(backbone="tf_efficientnet_lite0.in1k", upto="blocks.3")
 
 
-def test_8_bits_are_another_artefact_and_for_the_recipe_linear_alone() -> None:
-    network = SPEC["network"] | {"precision": "int8"}
-    with pytest.raises(InvalidSpec, match="in float32") as caught:
-        parse_spec(SPEC | {"network": network}).check(FACTS, Caps(), None)
-    assert [error.field for error in caught.value.errors] == ["network.precision"]
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"precision": "int8"}, "is int8, and the recipe fine_tune trains layers of the backbone in float32"),
+        ({"layers": "several"}, "is several, and the recipe fine_tune trains the layers after the first of them"),
+    ],
+)
+def test_other_features_are_another_artefact_and_for_the_recipe_linear_alone(asked: dict[str, Any], why: str) -> None:
+    ((field, value),) = asked.items()
+    network = SPEC["network"] | asked
+    assert refused(network=network) == (f"network.{field}", why, "Leave it out, or use the recipe linear.")
     linear, plain = (parse_spec({"dataset": "d", "network": one}) for one in (network, SPEC["network"]))
     linear.check(FACTS, Caps(), None)
     made, usual = linear.needed(FACTS), plain.needed(FACTS)
     assert made is not None
     assert usual is not None
-    assert made.parameters == Features(backbone="tf_efficientnet_lite0.in1k", precision="int8")
+    assert made.parameters == Features(backbone="tf_efficientnet_lite0.in1k", **asked)
     assert made.key("a" * 64) != usual.key("a" * 64)
-    assert ("precision", "int8") in set(linear.named_members())
-    assert parse_spec(linear.model_dump(mode="json")) == linear
-    assert "precision" not in plain.model_dump(mode="json")["network"]
-
-
-def test_several_layers_are_another_artefact_of_backbones_whose_stages_are_known() -> None:
-    network = SPEC["network"] | {"layers": "several"}
-    assert refused(network=network) == (
-        "network.layers",
-        "is several, and the recipe fine_tune trains the layers after the first of them",
-        "Leave it out, or use the recipe linear.",
-    )
-    linear, plain = (parse_spec({"dataset": "d", "network": one}) for one in (network, SPEC["network"]))
-    linear.check(FACTS, Caps(), None)
-    made, usual = linear.needed(FACTS), plain.needed(FACTS)
-    assert made is not None
-    assert usual is not None
-    assert made.parameters == Features(backbone="tf_efficientnet_lite0.in1k", layers="several")
-    assert made.key("a" * 64) != usual.key("a" * 64)
+    assert (field, value) in set(linear.named_members())
     assert (linear.format, made.parameters.format) == (2, 2), "older workers leave both alone"
     assert parse_spec(linear.model_dump(mode="json")) == linear
-    assert "layers" not in plain.model_dump(mode="json")["network"]
+    assert field not in plain.model_dump(mode="json")["network"]
 
 
 def test_several_layers_need_a_backbone_whose_stages_are_known() -> None:

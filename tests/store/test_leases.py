@@ -194,7 +194,7 @@ def test_what_is_to_be_started_again_has_no_losses(sessions: Sessions) -> None:
         told = events.after(session, rows[0].experiment_id, 0, limit=99)
     assert [(row.epochs_done, row.losses_by_epoch, row.details) for row in rows] == [(0, None, None)] * 2
     again = [(event.data["execution"], event.data["epoch"]) for event in told if "state" in event.data]
-    assert again == [(0, 0), (1, 0)], "and whoever looks on is told"
+    assert again == [(0, 0), (1, 0)], "and open pages are told"
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
